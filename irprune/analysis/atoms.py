@@ -1,0 +1,191 @@
+"""From axes to atoms: the smallest sets of elements that can only be removed together.
+
+Elements of all root leaves that are not frozen get consecutive numbers. An element of a dimension is the *product* of
+one element of each of its factors: it is kept if and only if all of them are. A relation therefore equates two products;
+where each side has one free factor left, the two are tied (an edge); where one side is kept for certain, so is the
+other; anything else has no solution that removes less than everything, and is frozen. Atoms are the connected
+components of the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, leaves_of, resolve
+
+Mask = NDArray[np.bool_]
+_KEPT = -1
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """``atom[e]`` is the atom of element ``e``, -1 where it is frozen; ``offset[leaf.number]`` its first element."""
+
+    leaves: tuple[Leaf, ...]
+    offset: dict[int, int]
+    atom: NDArray[np.intp]
+    count: int
+    reasons: dict[int, tuple[str, ...]]
+
+    def of_leaf(self, leaf: Leaf) -> NDArray[np.intp]:
+        """The atom of every element of a leaf (-1: frozen); all frozen for a leaf of run-time size."""
+        if leaf.number not in self.offset:
+            return np.full(leaf.size.coefficient if leaf.size.is_static else 0, _KEPT, dtype=np.intp)
+        start = self.offset[leaf.number]
+        return self.atom[start : start + leaf.size.coefficient]
+
+
+def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
+    """Atoms of the leaves that occur in ``live`` axes or in relations."""
+    leaves = _roots([*live, *(side for r in system.relations for side in (r.left, r.right))])
+    reasons = _frozen_leaves(system)
+    free = [leaf for leaf in leaves if leaf.number not in reasons and leaf.size.is_static]
+    offset: dict[int, int] = {}
+    total = 0
+    for leaf in free:
+        offset[leaf.number] = total
+        total += leaf.size.coefficient
+    solver = _Solver(offset, total)
+    for relation in system.relations:
+        solver.add(relation)
+    atom, count = solver.solve()
+    for leaf in leaves:
+        if not leaf.size.is_static:
+            reasons.setdefault(leaf.number, []).append(f"its size {leaf.size} is known only at run time")
+    for leaf in free:
+        start = offset[leaf.number]
+        if (atom[start : start + leaf.size.coefficient] == _KEPT).all():
+            reasons[leaf.number] = solver.reasons_of(start, leaf.size.coefficient)
+    return Atoms(tuple(leaves), offset, atom, count, {k: tuple(dict.fromkeys(v)) for k, v in reasons.items()})
+
+
+def _roots(axes: Iterable[Axis]) -> list[Leaf]:
+    found: dict[int, Leaf] = {}
+    for axis in axes:
+        for leaf in leaves_of(axis):
+            found[leaf.number] = leaf
+    return [found[number] for number in sorted(found)]
+
+
+def _frozen_leaves(system: AxisSystem) -> dict[int, list[str]]:
+    reasons: dict[int, list[str]] = {}
+    for freeze in system.freezes:
+        for leaf in leaves_of(freeze.axis):
+            reasons.setdefault(leaf.number, []).append(freeze.reason)
+    return reasons
+
+
+class _Solver:
+    """Solves the relations over numbered elements."""
+
+    def __init__(self, offset: dict[int, int], total: int) -> None:
+        self.offset = offset
+        self.total = total
+        self.frozen: Mask = np.zeros(total, dtype=bool)
+        self.pairs: list[tuple[NDArray[np.intp], NDArray[np.intp], str]] = []
+        self.causes: list[tuple[NDArray[np.intp], str]] = []
+
+    def add(self, relation: Relation) -> None:
+        left = self._factors(relation.left)[relation.left_index]
+        right = self._factors(relation.right)[relation.right_index]
+        self.pairs.append((left, right, relation.where))
+
+    def solve(self) -> tuple[NDArray[np.intp], int]:
+        """Repeat until nothing more freezes: what is frozen drops out of products, which may settle others."""
+        component = np.arange(self.total)
+        while True:
+            edges, newly = self._pass()
+            component = self._components(edges)
+            spread = np.zeros(self.total, dtype=bool)
+            spread[newly] = True
+            hit = np.zeros(component.max(initial=-1) + 1, dtype=bool)
+            hit[component[self.frozen | spread]] = True
+            after = hit[component] if self.total else self.frozen
+            if (after == self.frozen).all():
+                break
+            self.frozen = after
+        component = np.where(self.frozen, _KEPT, component)
+        names, atom = np.unique(component, return_inverse=True)
+        if len(names) and names[0] == _KEPT:
+            return atom - 1, len(names) - 1
+        return atom, len(names)
+
+    def reasons_of(self, start: int, size: int) -> list[str]:
+        found = [where for elements, where in self.causes if ((elements >= start) & (elements < start + size)).any()]
+        return found or ["coupled to frozen elements"]
+
+    def _factors(self, axis: Axis) -> NDArray[np.intp]:
+        """One row per element of the dimension: the numbers of its factors, ``_KEPT`` for a frozen one."""
+        axis = resolve(axis)
+        if isinstance(axis, Leaf):
+            start = self.offset.get(axis.number)
+            size = axis.size.coefficient
+            column = np.full(size, _KEPT) if start is None else np.arange(start, start + size)
+            return column[:, None]
+        if isinstance(axis, Product):
+            rows = np.zeros((1, 0), dtype=np.intp)
+            for factor in axis.factors:
+                inner = self._factors(factor)
+                outer = np.repeat(rows, len(inner), axis=0)
+                rows = np.hstack([outer, np.tile(inner, (len(rows), 1))])
+            return rows
+        parts = [self._factors(part) for part in axis.parts]
+        width = max((part.shape[1] for part in parts), default=0)
+        return np.vstack([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=_KEPT) for p in parts])
+
+    def _pass(self) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+        """The edges of all relations under what is frozen so far, and the elements that have to be kept."""
+        edges: list[NDArray[np.intp]] = []
+        kept: list[NDArray[np.intp]] = [np.zeros(0, dtype=np.intp)]
+        for left, right, where in self.pairs:
+            left, right = self._drop(left, right)
+            n_left, n_right = (left != _KEPT).sum(axis=1), (right != _KEPT).sum(axis=1)
+            tied = (n_left == 1) & (n_right == 1)
+            edges.append(np.column_stack([left[tied].max(axis=1, initial=_KEPT), right[tied].max(axis=1, initial=_KEPT)]))
+            stuck = ~tied & ((n_left > 0) | (n_right > 0))
+            lost = np.concatenate([left[stuck].ravel(), right[stuck].ravel()])
+            lost = lost[lost != _KEPT]
+            if len(lost):
+                kept.append(lost)
+                self.causes.append((lost, f"{where}: no common factors"))
+        return edges, np.unique(np.concatenate(kept))
+
+    def _drop(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Remove frozen factors, and those that stand on both sides."""
+        lookup = np.append(np.where(self.frozen, _KEPT, np.arange(self.total)), _KEPT)
+        left, right = lookup[left], lookup[right]
+        common_left = (left[:, :, None] == right[:, None, :]).any(axis=2)
+        common_right = (right[:, :, None] == left[:, None, :]).any(axis=2)
+        return np.where(common_left, _KEPT, left), np.where(common_right, _KEPT, right)
+
+    def _components(self, edges: list[NDArray[np.intp]]) -> NDArray[np.intp]:
+        if not self.total:
+            return np.zeros(0, dtype=np.intp)
+        pairs = np.concatenate([*edges, np.zeros((0, 2), dtype=np.intp)])
+        graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(self.total, self.total))
+        _, labels = connected_components(graph, directed=False)
+        return np.asarray(labels, dtype=np.intp)
+
+
+def kept_indices(axis: Axis, kept: dict[int, Mask]) -> Indices:
+    """The indices of a dimension that survive, given the kept elements of each leaf (all, where not given)."""
+    return np.flatnonzero(kept_mask(axis, kept))
+
+
+def kept_mask(axis: Axis, kept: dict[int, Mask]) -> Mask:
+    """An element of a product is kept where every factor is; a sum lays its parts end to end."""
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return kept.get(axis.number, np.ones(axis.size.coefficient, dtype=bool))
+    if isinstance(axis, Product):
+        mask: Mask = np.ones(1, dtype=bool)
+        for factor in axis.factors:
+            mask = np.logical_and.outer(mask, kept_mask(factor, kept)).ravel()
+        return mask
+    return np.concatenate([kept_mask(part, kept) for part in axis.parts]) if axis.parts else np.ones(0, dtype=bool)

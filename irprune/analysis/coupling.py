@@ -1,0 +1,434 @@
+"""Which dimension of which value is which axis: one walk over the graph, unifying as the signatures say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+import numpy as np
+
+from ..axes import UNIT, Axis, AxisSystem, leaves_of, product_of, resolve, size_of, sum_of
+from ..ir import Graph, Node, Size
+from ..ir.core import Array
+from ..signatures import NoSignature, Signature, Site, signature_of
+from ..signatures.grammar import Composite, Name, Operand, Star, Term, Unit, Unknown, names_of, term
+from .integers import Integers
+from .views import Region, find_region
+
+Dims: TypeAlias = tuple[Axis, ...]
+Bindings: TypeAlias = dict[str, Dims]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A node whose signature has been matched: ``axes`` maps each name of the notation to its dimensions."""
+
+    node: Node
+    signature: Signature
+    axes: Mapping[str, Dims]
+
+    def dim(self, item: Term) -> Axis:
+        """The axis expression of one term of the signature."""
+        return _build(item, self.axes)
+
+
+@dataclass
+class Coupling:
+    """The result of the walk.
+
+    ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant at one
+    operand position, where it is analysed per use; ``bound`` the matched nodes; ``refused`` why the others touch
+    nothing; ``regions`` the view chains that act as a permutation of elements.
+    """
+
+    graph: Graph
+    system: AxisSystem
+    dims: dict[str, Dims | None] = field(default_factory=dict)
+    uses: dict[tuple[str, int], Dims] = field(default_factory=dict)
+    bound: dict[str, Bound] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    regions: list[Region] = field(default_factory=list)
+
+    def operand(self, node: Node, position: int) -> Dims | None:
+        """The axes of an operand as this node sees it."""
+        return self.uses.get((node.name, position)) or self.dims.get(node.inputs[position])
+
+    def sizes(self, name: str) -> tuple[Size, ...] | None:
+        dims = self.dims.get(name)
+        return None if dims is None else tuple(size_of(axis) for axis in dims)
+
+
+def couple(graph: Graph, allow_io: Sequence[str] = ()) -> Coupling:
+    """Match every node with its signature. ``allow_io``: globs of inputs and outputs that may change shape."""
+    return _Walk(graph, allow_io).run()
+
+
+class _Walk:
+    def __init__(self, graph: Graph, allow_io: Sequence[str]) -> None:
+        self.graph = graph
+        self.allow_io = allow_io
+        self.system = AxisSystem()
+        self.result = Coupling(graph, self.system)
+        self.integers = Integers(graph, self._sizes)
+        self.deferred: list[tuple[Region, dict[str, Axis]]] = []
+        self.skipped: set[str] = set()
+        self.from_constants = set(graph.constants)
+        self.unknowns = 0
+
+    def run(self) -> Coupling:
+        for name in self.graph.inputs:
+            self._enter(name)
+        for node in self.graph.nodes:
+            if all(name in self.from_constants for name in node.inputs if name) and not node.captures:
+                self.from_constants.update(node.outputs)
+        for node in self.graph.nodes:
+            if node.name not in self.skipped:
+                self._visit(node)
+        self._settle_regions()
+        for name in self.graph.outputs:
+            if not self._may_change(name):
+                self._freeze(self.result.dims.get(name), f"graph output '{name}'")
+        return self.result
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def _may_change(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.allow_io)
+
+    def _enter(self, name: str) -> None:
+        dims = self._fresh(name, self.graph.shape(name))
+        self.result.dims[name] = dims
+        if not self._may_change(name):
+            self._freeze(dims, f"graph input '{name}'")
+
+    def _fresh(self, name: str, shape: Sequence[int | str | Size | None] | None) -> Dims | None:
+        if shape is None:
+            return None
+        return tuple(self.system.leaf(self._size(size), f"{name}.{k}") for k, size in enumerate(shape))
+
+    def _size(self, size: int | str | Size | None) -> Size:
+        if size is not None:
+            return Size.of(size)
+        self.unknowns += 1
+        return Size(1, (f"?{self.unknowns}",))
+
+    def _dims(self, name: str) -> Dims | None:
+        if name not in self.result.dims and name in self.graph.constants:
+            self.result.dims[name] = self._fresh(name, self.graph.constants[name].shape)
+        return self.result.dims.get(name)
+
+    def _sizes(self, name: str) -> tuple[Size, ...] | None:
+        if name in self.graph.constants:
+            return tuple(map(Size.of, self.graph.constants[name].shape))
+        return self.result.sizes(name)
+
+    def _freeze(self, dims: Dims | None, reason: str) -> None:
+        for axis in dims or ():
+            self.system.freeze(axis, reason)
+
+    # -- nodes -------------------------------------------------------------------------------------------------
+
+    def _visit(self, node: Node) -> None:
+        region = find_region(self.graph, node, self._sizes, self.integers)
+        if region is not None:
+            self._defer(region)
+            return
+        self._bind_node(node)
+
+    def _bind_node(self, node: Node) -> None:
+        try:
+            site = self._site(node)
+            self._match(node, site, signature_of(site))
+        except NoSignature as refusal:
+            self._refuse(node, str(refusal))
+
+    def _refuse(self, node: Node, reason: str) -> None:
+        text = f"{node.qualified_op} '{node.name}': {reason}"
+        self.result.refused[node.name] = text
+        for name in (*node.inputs, *node.captures):
+            if name:
+                self._freeze(self._dims(name), text)
+        for name in node.outputs:
+            if name:
+                dims = self._fresh(name, self.graph.shape(name))
+                self.result.dims[name] = dims
+                self._freeze(dims, text)
+
+    def _site(self, node: Node) -> Site:
+        def read(position: int) -> Array | None:
+            name = node.inputs[position] if position < len(node.inputs) else ""
+            return self.integers.array(name) if name else None
+
+        def entries(position: int) -> tuple[Size | None, ...] | None:
+            name = node.inputs[position] if position < len(node.inputs) else ""
+            found = self.integers.entries(name) if name else None
+            if found is None:
+                return None
+            return tuple(entry if isinstance(entry, Size) else None for entry in found.ravel())
+
+        def inferred(name: str) -> tuple[Size | None, ...] | None:
+            shape = self.graph.shape(name) if name else None
+            return None if shape is None else tuple(None if dim is None else Size.of(dim) for dim in shape)
+
+        return Site(
+            node,
+            self.graph.opsets.get(node.domain, 0),
+            tuple(self._sizes(name) if name else None for name in node.inputs),
+            tuple(inferred(name) for name in node.outputs),
+            read,
+            entries,
+        )
+
+    def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
+        """The axes of an operand; a constant that is no weight of a contraction gets its own for this use."""
+        name = node.inputs[position]
+        if name not in self.graph.constants or notation is None:
+            return self._dims(name)
+        names = {inner for item in notation for inner in names_of(item)}
+        alone = all(other in self.from_constants for other in node.inputs if other)
+        if alone or not names <= outputs:
+            return self._dims(name)
+        dims = self._fresh(f"{name}", self.graph.constants[name].shape)
+        assert dims is not None
+        self.result.uses[node.name, position] = dims
+        return dims
+
+    def _match(self, node: Node, site: Site, found: Signature) -> None:
+        where = f"{node.qualified_op} '{node.name}'"
+        notation = found.notation
+        matcher = _Matcher(self.system, found, where)
+        named = frozenset(n for operand in notation.outputs if operand for item in operand for n in names_of(item))
+        for position, name in enumerate(node.inputs):
+            operand = notation.inputs[position] if position < len(notation.inputs) else None
+            if not name:
+                continue
+            dims = self._operand_dims(node, position, operand, named)
+            if operand is not None and dims is None:
+                raise NoSignature(f"the rank of '{name}' is unknown")
+            if operand is not None and dims is not None:
+                matcher.operand(operand, dims)
+            else:
+                self._freeze(dims, f"{where}: operand {position} counts positions, it holds no channels")
+        for position, name in enumerate(node.outputs):
+            if name:
+                operand = notation.outputs[position] if position < len(notation.outputs) else None
+                shape = site.outputs[position]
+                if operand is None:
+                    self.result.dims[name] = self._fresh(name, shape)
+                    self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
+                else:
+                    self.result.dims[name] = matcher.result(operand, shape, self._size, name)
+        for axis_map in found.maps:
+            matcher.relate(axis_map.source, axis_map.result, axis_map.indices)
+        reason = f"{where}: {found.reason or 'order or identity matters'}"
+        for name in notation.opaque:
+            self._freeze(matcher.axes.get(name), reason)
+        self.result.bound[node.name] = Bound(node, found, matcher.axes)
+
+    # -- view chains -------------------------------------------------------------------------------------------
+
+    def _defer(self, region: Region) -> None:
+        """Results of the chain get an axis of their own; how it relates to the source is settled at the end."""
+        source = self.result.dims[region.source]
+        assert source is not None
+        axes: dict[str, Axis] = {}
+        for name, indices in region.results.items():
+            axes[name] = self.system.leaf(len(indices), f"{name}.{region.axis}")
+            self.result.dims[name] = (*source[: region.axis], axes[name], *source[region.axis + 1 :])
+        self.skipped |= region.nodes
+        self.deferred.append((region, axes))
+
+    def _settle_regions(self) -> None:
+        """A chain whose dimension factors elsewhere (a grouped convolution) acts on the factors; else on elements."""
+        pending = self.deferred
+        while True:
+            factored = [item for item in pending if self._is_factored(*item)]
+            if not factored:
+                break
+            pending = [item for item in pending if item not in factored]
+            for region, _ in factored:
+                self._expand(region)
+        for region, axes in pending:
+            source = self.result.dims[region.source]
+            assert source is not None
+            for name, indices in region.results.items():
+                whole = np.arange(len(indices))
+                where = f"view chain at '{region.first}'"
+                self.system.relate(axes[name], whole, source[region.axis], np.asarray(indices), where)
+            self.result.regions.append(region)
+
+    def _is_factored(self, region: Region, axes: dict[str, Axis]) -> bool:
+        source = self.result.dims[region.source]
+        assert source is not None
+        return any(len(_factors(axis)) > 1 for axis in (source[region.axis], *axes.values()))
+
+    def _expand(self, region: Region) -> None:
+        """Walk the nodes of the chain one by one after all, and tie its results to the axes they were given."""
+        given = {name: self.result.dims[name] for name in region.results}
+        for node in self.graph.nodes:
+            if node.name in region.nodes:
+                self._bind_node(node)
+        for name, dims in given.items():
+            computed = self.result.dims[name]
+            for left, right in zip(dims or (), computed or (), strict=True):
+                self.system.unify(left, right, f"view chain at '{region.first}'")
+
+
+def _factors(axis: Axis) -> list[Axis]:
+    """The factors of the most finely factored part of a dimension."""
+    axis = resolve(axis)
+    parts = getattr(axis, "parts", (axis,))
+    return max((list(getattr(part, "factors", (part,))) for part in parts), key=len, default=[])
+
+
+class _Matcher:
+    """Matches the terms of one signature against the axes of one node's operands."""
+
+    def __init__(self, system: AxisSystem, found: Signature, where: str) -> None:
+        self.system = system
+        self.sizes = found.sizes
+        self.where = where
+        self.axes: Bindings = {}
+
+    def operand(self, notation: tuple[Term, ...], dims: Dims) -> None:
+        stars = [k for k, item in enumerate(notation) if isinstance(item, Star)]
+        fixed = len(notation) - len(stars)
+        if len(dims) < fixed or (not stars and len(dims) != fixed):
+            raise NoSignature(f"operand has rank {len(dims)}, its signature says {fixed}")
+        position = 0
+        for item in notation:
+            if isinstance(item, Star):
+                run = len(dims) - fixed
+                self._run(item.name, dims[position : position + run])
+                position += run
+            else:
+                self._dim(item, dims[position])
+                position += 1
+
+    def _run(self, name: str, dims: Dims) -> None:
+        known = self.axes.get(name)
+        if known is None:
+            self.axes[name] = dims
+            return
+        if len(known) != len(dims):
+            raise NoSignature(f"axes *{name}: {len(known)} in one operand, {len(dims)} in another")
+        for left, right in zip(known, dims, strict=True):
+            self.system.unify(left, right, self.where)
+
+    def _dim(self, item: Term, axis: Axis) -> None:
+        if isinstance(item, Unknown):
+            return
+        if isinstance(item, Unit):
+            return
+        if isinstance(item, Name) and item.name not in self.axes:
+            self.axes[item.name] = (axis,)
+            return
+        self._solve_sizes(item, size_of(axis))
+        self.system.unify(_build(item, self.axes), axis, self.where)
+
+    def _size(self, item: Term) -> Size | None:
+        if isinstance(item, Name):
+            if item.name in self.axes:
+                return size_of(self.axes[item.name][0])
+            return self.sizes.get(item.name)
+        if isinstance(item, Unit):
+            return Size(1)
+        if isinstance(item, Composite):
+            sizes = [self._size(inner) for inner in item.terms]
+            return None if any(size is None for size in sizes) else _combine(item, [s for s in sizes if s is not None])
+        raise NoSignature("a run of axes inside a product")
+
+    def _solve_sizes(self, item: Term, total: Size) -> None:
+        """Create the axes a term still lacks; at most one may have a size that only the total tells."""
+        if isinstance(item, Name):
+            if item.name not in self.axes:
+                self.axes[item.name] = (self.system.leaf(self.sizes.get(item.name, total), item.name),)
+            return
+        if not isinstance(item, Composite):
+            return
+        sizes = [self._size(inner) for inner in item.terms]
+        missing = [k for k, size in enumerate(sizes) if size is None]
+        if len(missing) > 1:
+            raise NoSignature(f"{len(missing)} axes of unknown size in one dimension")
+        for k, inner in enumerate(item.terms):
+            size = sizes[k]
+            if size is None:
+                size = _remainder(item, total, [s for s in sizes if s is not None])
+            self._solve_sizes(inner, size)
+
+    def result(
+        self,
+        notation: tuple[Term, ...],
+        shape: tuple[Size | None, ...] | None,
+        size: Callable[[Size | None], Size],
+        name: str,
+    ) -> Dims:
+        """The axes of a result; axes that appear only here take their sizes from the inferred shape."""
+        dims: list[Axis] = []
+        fixed = sum(not isinstance(item, Star) for item in notation)
+        for item in notation:
+            if isinstance(item, Star):
+                if item.name not in self.axes:
+                    if shape is None:
+                        raise NoSignature("the rank of the result is unknown")
+                    run = shape[len(dims) : len(dims) + len(shape) - fixed]
+                    self.axes[item.name] = tuple(
+                        self.system.leaf(size(s), f"{name}.{len(dims) + k}") for k, s in enumerate(run)
+                    )
+                dims += self.axes[item.name]
+                continue
+            if isinstance(item, Unknown) or self._size(item) is None:
+                inferred = shape[len(dims)] if shape is not None and len(dims) < len(shape) else None
+                if isinstance(item, Unknown):
+                    dims.append(self.system.leaf(size(inferred), f"{name}.{len(dims)}"))
+                    continue
+                self._solve_sizes(item, size(inferred))
+            else:
+                known = self._size(item)
+                assert known is not None
+                self._solve_sizes(item, known)
+            dims.append(_build(item, self.axes))
+        return tuple(dims)
+
+    def relate(self, source: str, result: str, indices: Sequence[int]) -> None:
+        target = _build(term(result), self.axes)
+        index = np.asarray(indices, dtype=np.intp)
+        self.system.relate(target, np.arange(len(index)), self.axes[source][0], index, self.where)
+
+
+def _build(item: Term, axes: Mapping[str, Dims]) -> Axis:
+    if isinstance(item, Name):
+        return axes[item.name][0]
+    if isinstance(item, Composite):
+        return (sum_of if item.is_sum else product_of)(_build(inner, axes) for inner in item.terms)
+    return UNIT
+
+
+def _combine(item: Composite, sizes: list[Size]) -> Size:
+    if not item.is_sum:
+        total = Size(1)
+        for size in sizes:
+            total = total * size
+        return total
+    if all(size.is_static for size in sizes):
+        return Size(sum(size.coefficient for size in sizes))
+    return Size(1, (f"({'+'.join(map(str, sizes))})",))
+
+
+def _remainder(item: Composite, total: Size, known: list[Size]) -> Size:
+    combined = _combine(Composite((), item.is_sum), known)
+    if not item.is_sum:
+        quotient = total.divided_by(combined)
+        if quotient is None:
+            raise NoSignature(f"size {total} is no multiple of {combined}")
+        return quotient
+    if not total.is_static or not combined.is_static or total.coefficient < combined.coefficient:
+        raise NoSignature(f"size {total} cannot be split into {combined} and the rest")
+    return Size(total.coefficient - combined.coefficient)
+
+
+def leaves_in(dims: Dims | None) -> set[int]:
+    """The numbers of the root leaves that occur in the dimensions."""
+    return {leaf.number for axis in dims or () for leaf in leaves_of(axis)}

@@ -1,0 +1,340 @@
+"""Groups, parameters and the closed-form cost: what the planner, the passes and the reports ask of an analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..ir import Constant, Graph, fresh_name
+from ..signatures import names_of
+from .atoms import Atoms, Mask, find_atoms
+from .coupling import Bound, Coupling, couple
+
+FIXED_SYMBOL_SIZE = 1
+"""Symbolic sizes count as one in multiply-accumulates: the figure is per element of the batch."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analysed for alone."""
+
+    tensor: str
+    use: tuple[str, int] | None
+    dims: tuple[Axis, ...]
+    constant: Constant
+
+
+@dataclass(frozen=True)
+class Member:
+    """A dimension of a parameter that belongs to a group."""
+
+    tensor: str
+    axis: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Leaves whose elements can only be removed together, atom by atom.
+
+    ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
+    ``multiplier``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it; ``reasons`` says why
+    nothing of it can be removed.
+    """
+
+    name: str
+    kind: str
+    leaves: tuple[Leaf, ...]
+    atoms: NDArray[np.intp]
+    members: tuple[Member, ...]
+    exact: bool
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.atoms)
+
+    @property
+    def frozen(self) -> bool:
+        return len(self.atoms) == 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Elements of parameters, multiply-accumulates for one element of the batch, and bytes of parameters."""
+
+    params: int
+    macs: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that is known about a graph before a decision is made."""
+
+    graph: Graph
+    coupling: Coupling
+    atoms: Atoms
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Constants that hold weights, once for every way they are analysed."""
+        coupling = self.coupling
+        found: list[Parameter] = []
+        for name, constant in self.graph.constants.items():
+            if constant.dtype in _NOT_WEIGHTS or name not in self.graph.consumers:
+                continue
+            uses = [(use, dims) for use, dims in coupling.uses.items() if self._operand_name(use) == name]
+            found += [Parameter(name, use, dims, constant) for use, dims in uses]
+            dims = coupling.dims.get(name)
+            if dims is not None:
+                found.append(Parameter(name, None, dims, constant))
+        return tuple(found)
+
+    @cached_property
+    def _nodes(self) -> dict[str, tuple[str, ...]]:
+        return {node.name: node.inputs for node in self.graph.nodes}
+
+    def _operand_name(self, use: tuple[str, int]) -> str:
+        return self._nodes[use[0]][use[1]]
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Prunable groups first to last in the order of the graph; then frozen ones."""
+        return _find_groups(self)
+
+    @cached_property
+    def incidence(self) -> dict[int, NDArray[np.intp]]:
+        """Per free leaf number, the atom of every element."""
+        return {leaf.number: self.atoms.of_leaf(leaf) for leaf in self.atoms.leaves if leaf.number in self.atoms.offset}
+
+    def kept(self, removed: NDArray[np.bool_]) -> dict[int, Mask]:
+        """Per leaf that loses something, which of its elements stay; ``removed`` is a mask over atoms."""
+        table = np.append(~removed, True)
+        masks = {number: table[atom] for number, atom in self.incidence.items()}
+        return {number: mask for number, mask in masks.items() if not mask.all()}
+
+    @cached_property
+    def cost_model(self) -> CostModel:
+        return CostModel(self)
+
+
+_NOT_WEIGHTS = {"int64", "bool", "string"}
+"""Element types of constants that are shapes, indices or masks."""
+
+
+def analyse(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
+    """Couple the dimensions of a graph and find its atoms."""
+    coupling = couple(graph, allow_io)
+    live = [axis for dims in coupling.dims.values() for axis in dims or ()]
+    live += [axis for dims in coupling.uses.values() for axis in dims]
+    return Analysis(graph, coupling, find_atoms(coupling.system, live))
+
+
+# -- cost ----------------------------------------------------------------------------------------------------------
+
+
+class CostModel:
+    """Parameters and multiply-accumulates as a function of the kept size of every leaf."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        tensors: dict[str, list[Parameter]] = {}
+        for parameter in analysis.parameters:
+            tensors.setdefault(parameter.tensor, []).append(parameter)
+        self._tensors = [
+            (
+                {tuple(_formula(axis) for axis in parameter.dims) for parameter in uses},
+                _item_bytes(uses[0].constant),
+            )
+            for uses in tensors.values()
+        ]
+        self._macs = [
+            tuple(_formula(axis) for name in bound.signature.notation.macs for axis in bound.axes.get(name, ()))
+            for bound in analysis.coupling.bound.values()
+            if bound.signature.notation.macs
+        ]
+
+    def __call__(self, sizes: Mapping[int, int]) -> Cost:
+        """The cost when each leaf number in ``sizes`` keeps that many elements, and every other leaf all."""
+        memo: dict[_Formula, int] = {}
+
+        def size(formula: _Formula) -> int:
+            if formula not in memo:
+                memo[formula] = formula.evaluate(sizes)
+            return memo[formula]
+
+        def volume(dims: Iterable[_Formula]) -> int:
+            total = 1
+            for dim in dims:
+                total *= size(dim)
+            return total
+
+        params, stored = 0, 0.0
+        for shapes, item in self._tensors:
+            # uses that come out equal share one tensor
+            elements = sum({tuple(map(size, shape)): volume(shape) for shape in shapes}.values())
+            params += elements
+            stored += elements * item
+        return Cost(params, sum(volume(term) for term in self._macs), int(stored))
+
+
+@dataclass(frozen=True, slots=True)
+class _Formula:
+    """The size of an axis expression: a leaf number and its size, or a product or a sum of formulas."""
+
+    leaf: int | None
+    constant: int
+    terms: tuple[_Formula, ...] = ()
+    is_sum: bool = False
+
+    def evaluate(self, sizes: Mapping[int, int]) -> int:
+        if self.leaf is not None:
+            return sizes.get(self.leaf, self.constant)
+        if self.is_sum:
+            return sum(term.evaluate(sizes) for term in self.terms)
+        total = 1
+        for term in self.terms:
+            total *= term.evaluate(sizes)
+        return total
+
+
+def _formula(axis: Axis) -> _Formula:
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        size = axis.size.coefficient if axis.size.is_static else axis.size.coefficient * FIXED_SYMBOL_SIZE
+        return _Formula(axis.number, size)
+    if isinstance(axis, Product):
+        return _Formula(None, 1, tuple(map(_formula, axis.factors)))
+    return _Formula(None, 0, tuple(map(_formula, axis.parts)), is_sum=True)
+
+
+def _item_bytes(constant: Constant) -> float:
+    bits = {"int4": 4, "uint4": 4, "float4e2m1fn": 4, "int2": 2, "uint2": 2}.get(constant.dtype)
+    if bits is not None:
+        return bits / 8
+    digits = "".join(c for c in constant.dtype.split("e")[0].removeprefix("b") if c.isdigit())
+    return int(digits) / 8 if digits else 1.0
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+
+def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
+    atoms = analysis.atoms
+    graph: nx.Graph[tuple[str, int]] = nx.Graph()
+    first_leaf = np.full(atoms.count, -1, dtype=np.intp)
+    for leaf in atoms.leaves:
+        graph.add_node(("leaf", leaf.number))
+        if leaf.number not in atoms.offset:
+            continue
+        own = np.unique(atoms.of_leaf(leaf))
+        own = own[own >= 0]
+        for other in np.unique(first_leaf[own]):
+            if other >= 0:
+                graph.add_edge(("leaf", leaf.number), ("leaf", int(other)))
+        first_leaf[own[first_leaf[own] < 0]] = leaf.number
+    roles = _Roles(analysis)
+    by_number = {leaf.number: leaf for leaf in atoms.leaves}
+    members = _members(analysis)
+    groups: list[Group] = []
+    names: set[str] = set()
+    for component in nx.connected_components(graph):
+        leaves = tuple(by_number[number] for _, number in sorted(component))
+        found = tuple(dict.fromkeys(m for leaf in leaves for m in members.get(leaf.number, ())))
+        own = np.unique(np.concatenate([atoms.of_leaf(leaf) for leaf in leaves]))
+        own = own[own >= 0]
+        if not found:
+            continue
+        name = fresh_name(_group_name(found), names)
+        names.add(name)
+        reasons = tuple(dict.fromkeys(r for leaf in leaves for r in atoms.reasons.get(leaf.number, ())))
+        exact = not any(leaf.number in roles.normalised for leaf in leaves)
+        groups.append(Group(name, roles.kind(leaves), leaves, own, found, exact, reasons if not len(own) else ()))
+    return tuple(sorted(groups, key=lambda g: (g.frozen, g.leaves[0].number)))
+
+
+def _group_name(members: Sequence[Member]) -> str:
+    """The group is named after the first tensor of two or more dimensions that produces it, else the first at all."""
+    outer = next((m for m in members if m.axis == 0), members[0])
+    return f"{outer.tensor}:{outer.axis}"
+
+
+def _members(analysis: Analysis) -> dict[int, list[Member]]:
+    members: dict[int, list[Member]] = {}
+    for parameter in sorted(analysis.parameters, key=lambda p: -sum(size > 1 for size in p.constant.shape)):
+        for k, axis in enumerate(parameter.dims):
+            for leaf in leaves_of(axis):
+                members.setdefault(leaf.number, []).append(Member(parameter.tensor, k))
+    return members
+
+
+class _Roles:
+    """What operators do with each leaf, from which the kind of a group follows."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self.normalised: set[int] = set()
+        self.batched: set[int] = set()
+        self.contracted: set[int] = set()
+        self.grouped: set[int] = set()
+        self.multiplied: set[int] = set()
+        self.windowed: set[int] = set()
+        self._constants = _constant_values(analysis.graph)
+        for bound in analysis.coupling.bound.values():
+            self._read(bound)
+
+    def kind(self, leaves: Sequence[Leaf]) -> str:
+        numbers = {leaf.number for leaf in leaves}
+        if numbers & self.grouped:
+            return "groups"
+        if numbers & self.multiplied:
+            return "multiplier"
+        if numbers & self.batched and not numbers & self.contracted:
+            return "heads"
+        if numbers & self.contracted:
+            return "head_dim"
+        if numbers & self.windowed:
+            return "channels"
+        return "hidden" if numbers & self.normalised else "mlp"
+
+    def _read(self, bound: Bound) -> None:
+        notation = bound.signature.notation
+        for name in notation.normalised:
+            self.normalised |= _numbers(bound.axes.get(name, ()))
+        if not notation.macs:
+            return
+        if bound.node.op.startswith("Conv"):
+            self._read_convolution(bound)
+        elif not any(name in self._constants for name in bound.node.inputs[:2]):
+            inputs = [{n for item in operand or () for n in names_of(item)} for operand in notation.inputs[:2]]
+            outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
+            shared = inputs[0] & inputs[1]
+            for name in shared & outputs:
+                self.batched |= _numbers(bound.axes.get(name, ()))
+            for name in (inputs[0] | inputs[1]) - (shared & outputs):
+                self.contracted |= _numbers(bound.axes.get(name, ()))
+
+    def _read_convolution(self, bound: Bound) -> None:
+        group, inner, outer = (_numbers(bound.axes.get(name, ())) for name in "gio")
+        self.windowed |= inner | outer | group
+        if group and inner:
+            self.grouped |= group
+        elif group:
+            self.multiplied |= outer
+
+
+def _numbers(dims: Iterable[Axis]) -> set[int]:
+    return {leaf.number for axis in dims for leaf in leaves_of(axis)}
+
+
+def _constant_values(graph: Graph) -> set[str]:
+    """Constants, and what is computed from nothing else."""
+    found = set(graph.constants)
+    for node in graph.nodes:
+        if all(name in found for name in node.inputs if name) and not node.captures:
+            found.update(node.outputs)
+    return found

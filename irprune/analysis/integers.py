@@ -1,0 +1,351 @@
+"""Shape arithmetic: the integer tensors that exporters compute from Shape nodes, evaluated symbolically.
+
+Entries are exact integers (or floats, for scales), :class:`Size` monomials of symbolic dimensions, or unknown.
+Evaluation is on demand and takes the shapes of tensors from a callback, so the same graph can be asked what its
+shape operands are before a removal and what they become after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import Graph, Node, Size
+
+Shape: TypeAlias = tuple[Size, ...] | None
+Entries: TypeAlias = NDArray[np.object_]
+
+_LIMIT = 4096
+"""Constants above this many elements are weights, not shapes."""
+
+
+class Integers:
+    """Evaluates shape operands of one graph. ``shape_of`` gives the sizes of a value's dimensions."""
+
+    def __init__(self, graph: Graph, shape_of: Callable[[str], Shape]) -> None:
+        self._graph = graph
+        self._shape_of = shape_of
+        self._memo: dict[str, Entries | None] = {}
+
+    def entries(self, name: str) -> Entries | None:
+        """The entries of a small integer tensor (``Size``, float or ``None`` each), ``None`` where unknown."""
+        if name not in self._memo:
+            self._memo[name] = None  # also ends the recursion on a malformed graph
+            self._memo[name] = self._evaluate(name)
+        return self._memo[name]
+
+    def array(self, name: str) -> NDArray[np.generic] | None:
+        """The tensor as plain numbers, where every entry is known."""
+        entries = self.entries(name)
+        if entries is None:
+            return None
+        flat = [_plain(entry) for entry in entries.ravel()]
+        if any(entry is None for entry in flat):
+            return None
+        return np.array(flat).reshape(entries.shape) if flat else np.zeros(entries.shape, np.int64)
+
+    def _evaluate(self, name: str) -> Entries | None:
+        constant = self._graph.constants.get(name)
+        if constant is not None:
+            if constant.read is None or constant.size > _LIMIT or not _numeric(constant.dtype):
+                return None
+            return _box(constant.numpy())
+        node = self._graph.producers.get(name)
+        rule = _OPERATORS.get(node.qualified_op) if node is not None else None
+        if node is None or rule is None:
+            return None
+        try:
+            return rule(self, node, node.outputs.index(name))
+        except (_Unknown, ValueError, IndexError, ZeroDivisionError):
+            return None
+
+    def operand(self, node: Node, position: int) -> Entries:
+        name = node.inputs[position] if position < len(node.inputs) else ""
+        entries = self.entries(name) if name else None
+        if entries is None:
+            raise _Unknown
+        return entries
+
+    def plain(self, node: Node, position: int) -> list[int]:
+        name = node.inputs[position] if position < len(node.inputs) else ""
+        array = self.array(name) if name else None
+        if array is None:
+            raise _Unknown
+        return [int(v) for v in array.ravel()]
+
+    def shape(self, name: str) -> tuple[Size, ...]:
+        shape = self._shape_of(name)
+        if shape is None:
+            raise _Unknown
+        return shape
+
+
+class _Unknown(Exception):
+    """An operand is not known at compile time."""
+
+
+def _numeric(dtype: str) -> bool:
+    return dtype.startswith(("int", "uint", "bool")) or dtype in {"float32", "float64", "float16"}
+
+
+def _plain(entry: object) -> float | int | None:
+    if isinstance(entry, Size):
+        return entry.coefficient if entry.is_static else None
+    return entry if isinstance(entry, float) else None
+
+
+def _box(array: NDArray[np.generic]) -> Entries:
+    boxed = np.empty(array.shape, dtype=object)
+    is_float = array.dtype.kind == "f"
+    boxed.ravel()[:] = [float(v) if is_float else Size(int(v)) for v in array.ravel().tolist()]
+    return boxed
+
+
+def _vector(items: list[Size | None]) -> Entries:
+    boxed = np.empty(len(items), dtype=object)
+    boxed[:] = items
+    return boxed
+
+
+def _shape(integers: Integers, node: Node, _: int) -> Entries:
+    shape = integers.shape(node.inputs[0])
+    end = node.int("end", len(shape))
+    return _vector(list(shape[slice(node.int("start", 0), end)]))
+
+
+def _size(integers: Integers, node: Node, _: int) -> Entries:
+    total = Size(1)
+    for size in integers.shape(node.inputs[0]):
+        total = total * size
+    return np.array(total, dtype=object).reshape(())
+
+
+def _same(integers: Integers, node: Node, _: int) -> Entries:
+    return integers.operand(node, 0)
+
+
+def _cast(integers: Integers, node: Node, _: int) -> Entries:
+    entries = integers.operand(node, 0)
+    to_float = node.int("to") in {1, 10, 11, 16}
+    boxed = np.empty(entries.shape, dtype=object)
+    for index, entry in np.ndenumerate(entries):
+        plain = _plain(entry)
+        if plain is None:
+            boxed[index] = entry
+        else:
+            boxed[index] = float(plain) if to_float else Size(int(plain))
+    return boxed
+
+
+def _gather(integers: Integers, node: Node, _: int) -> Entries:
+    data, indices = integers.operand(node, 0), integers.entries(node.inputs[1])
+    if indices is None:
+        raise _Unknown
+    plain = np.array([_require(entry) for entry in indices.ravel()], dtype=np.int64).reshape(indices.shape)
+    return np.asarray(data.take(plain, axis=node.int("axis")), dtype=object).reshape(
+        data.shape[: node.int("axis")] + plain.shape + data.shape[node.int("axis") + 1 :]
+    )
+
+
+def _require(entry: object) -> int:
+    plain = _plain(entry)
+    if plain is None:
+        raise _Unknown
+    return int(plain)
+
+
+def _concat(integers: Integers, node: Node, _: int) -> Entries:
+    return np.concatenate([integers.operand(node, k) for k in range(len(node.inputs))], axis=node.int("axis"))
+
+
+def _unsqueeze(integers: Integers, node: Node, _: int) -> Entries:
+    data = integers.operand(node, 0)
+    axes = node.ints("axes") or tuple(integers.plain(node, 1))
+    return np.expand_dims(data, tuple(axes))
+
+
+def _squeeze(integers: Integers, node: Node, _: int) -> Entries:
+    data = integers.operand(node, 0)
+    axes = node.ints("axes") or (tuple(integers.plain(node, 1)) if len(node.inputs) > 1 else None)
+    return np.squeeze(data, axis=axes)
+
+
+def _reshape(integers: Integers, node: Node, _: int) -> Entries:
+    return integers.operand(node, 0).reshape(integers.plain(node, 1))
+
+
+def _slice(integers: Integers, node: Node, _: int) -> Entries:
+    data = integers.operand(node, 0)
+    starts = node.ints("starts") or tuple(integers.plain(node, 1))
+    ends = node.ints("ends") or tuple(integers.plain(node, 2))
+    axes = node.ints("axes") or (tuple(integers.plain(node, 3)) if len(node.inputs) > 3 and node.inputs[3] else None)
+    steps = tuple(integers.plain(node, 4)) if len(node.inputs) > 4 and node.inputs[4] else (1,) * len(starts)
+    index = [slice(None)] * data.ndim
+    for axis, start, end, step in zip(axes or range(len(starts)), starts, ends, steps, strict=True):
+        past_front = step < 0 and end < -data.shape[axis]
+        index[axis] = slice(start, None if past_front else end, step)
+    return data[tuple(index)]
+
+
+def _transpose(integers: Integers, node: Node, _: int) -> Entries:
+    return integers.operand(node, 0).transpose(node.ints("perm"))
+
+
+def _split(integers: Integers, node: Node, position: int) -> Entries:
+    data, axis = integers.operand(node, 0), node.int("axis")
+    sizes = node.ints("split") or (tuple(integers.plain(node, 1)) if len(node.inputs) > 1 else ())
+    if not sizes:
+        return np.array_split(data, len(node.outputs), axis=axis)[position]
+    return np.split(data, np.cumsum(sizes)[:-1], axis=axis)[position]
+
+
+def _reduce_prod(integers: Integers, node: Node, _: int) -> Entries:
+    data = integers.operand(node, 0)
+    if data.ndim > 1:
+        raise _Unknown
+    total = Size(1)
+    for entry in data.ravel():
+        if not isinstance(entry, Size):
+            raise _Unknown
+        total = total * entry
+    return np.array(total, dtype=object).reshape((1,) if node.int("keepdims", 1) else ())
+
+
+def _constant_of_shape(integers: Integers, node: Node, _: int) -> Entries:
+    shape = integers.plain(node, 0)
+    if int(np.prod(shape)) > _LIMIT:
+        raise _Unknown
+    value = node.attributes.get("value")
+    fill = value.numpy().ravel() if value is not None and hasattr(value, "numpy") else np.zeros(1, np.float32)
+    return _box(np.full(shape, fill[0]))
+
+
+def _range(integers: Integers, node: Node, _: int) -> Entries:
+    start, limit, step = (integers.plain(node, k)[0] for k in range(3))
+    if len(range(start, limit, step)) > _LIMIT:
+        raise _Unknown
+    return _box(np.arange(start, limit, step))
+
+
+def _where(integers: Integers, node: Node, _: int) -> Entries:
+    choose, yes, no = (integers.operand(node, k) for k in range(3))
+    plain = np.array([_require(entry) for entry in choose.ravel()], dtype=bool).reshape(choose.shape)
+    return np.where(plain, yes, no)
+
+
+def _expand(integers: Integers, node: Node, _: int) -> Entries:
+    data = integers.operand(node, 0)
+    shape = np.broadcast_shapes(data.shape, tuple(integers.plain(node, 1)))
+    return np.broadcast_to(data, shape)
+
+
+def _elementwise(combine: Callable[[object, object], object]) -> Callable[[Integers, Node, int], Entries]:
+    def rule(integers: Integers, node: Node, _: int) -> Entries:
+        left, right = np.broadcast_arrays(integers.operand(node, 0), integers.operand(node, 1))
+        boxed = np.empty(left.shape, dtype=object)
+        for index in np.ndindex(left.shape):
+            boxed[index] = combine(left[index], right[index])
+        return boxed
+
+    return rule
+
+
+def _arithmetic(
+    plain: Callable[[float, float], float], symbolic: Callable[[Size, Size], Size | None]
+) -> Callable[[object, object], object]:
+    def combine(left: object, right: object) -> object:
+        a, b = _plain(left), _plain(right)
+        if a is not None and b is not None:
+            result = plain(a, b)
+            return result if isinstance(left, float) or isinstance(right, float) else Size(int(result))
+        return symbolic(left, right) if isinstance(left, Size) and isinstance(right, Size) else None
+
+    return combine
+
+
+def _add(left: Size, right: Size) -> Size | None:
+    if left.coefficient == 0:
+        return right
+    if right.coefficient == 0:
+        return left
+    if left.symbols != right.symbols:
+        return None
+    return Size(left.coefficient + right.coefficient, left.symbols)
+
+
+def _compare(plain: Callable[[float, float], bool]) -> Callable[[object, object], object]:
+    def combine(left: object, right: object) -> object:
+        a, b = _plain(left), _plain(right)
+        if a is not None and b is not None:
+            return Size(int(plain(a, b)))
+        known = a if a is not None else b
+        if known is not None and known <= 0 and plain is _equal:
+            return Size(0)  # a run-time size is never zero or negative
+        return None
+
+    return combine
+
+
+def _equal(left: float, right: float) -> bool:
+    return left == right
+
+
+def _divide(left: float, right: float) -> float:
+    return left / right if isinstance(left, float) or isinstance(right, float) else int(left / right)
+
+
+def _identical(left: Size, right: Size) -> Size | None:
+    return left if left == right else None
+
+
+def _unary(function: Callable[[float], float]) -> Callable[[Integers, Node, int], Entries]:
+    def rule(integers: Integers, node: Node, _: int) -> Entries:
+        data = integers.operand(node, 0)
+        boxed = np.empty(data.shape, dtype=object)
+        for index, entry in np.ndenumerate(data):
+            plain = _plain(entry)
+            if plain is not None:
+                result = function(plain)
+                boxed[index] = float(result) if isinstance(entry, float) else Size(int(result))
+        return boxed
+
+    return rule
+
+
+_OPERATORS: dict[str, Callable[[Integers, Node, int], Entries]] = {
+    "Shape": _shape,
+    "Size": _size,
+    "Identity": _same,
+    "Cast": _cast,
+    "Gather": _gather,
+    "Concat": _concat,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Split": _split,
+    "Transpose": _transpose,
+    "ReduceProd": _reduce_prod,
+    "ConstantOfShape": _constant_of_shape,
+    "Range": _range,
+    "Where": _where,
+    "Expand": _expand,
+    "Add": _elementwise(_arithmetic(lambda a, b: a + b, _add)),
+    "Sub": _elementwise(_arithmetic(lambda a, b: a - b, lambda a, b: _add(a, Size(-b.coefficient, b.symbols)))),
+    "Mul": _elementwise(_arithmetic(lambda a, b: a * b, lambda a, b: a * b)),
+    "Div": _elementwise(_arithmetic(_divide, lambda a, b: a.divided_by(b))),
+    "Mod": _elementwise(_arithmetic(lambda a, b: a % b, lambda a, b: None)),
+    "Min": _elementwise(_arithmetic(min, _identical)),
+    "Max": _elementwise(_arithmetic(max, _identical)),
+    "Equal": _elementwise(_compare(_equal)),
+    "Greater": _elementwise(_compare(lambda a, b: a > b)),
+    "Less": _elementwise(_compare(lambda a, b: a < b)),
+    "Neg": _unary(lambda a: -a),
+    "Floor": _unary(np.floor),
+    "Ceil": _unary(np.ceil),
+    "Round": _unary(np.round),
+    "Not": _unary(lambda a: not a),
+}

@@ -1,0 +1,210 @@
+"""View chains: reshapes and transposes whose net effect is a permutation, or a selection, along one dimension.
+
+``(N, 116, H, W) -> (N, 2, 58, H, W) -> (N, 58, 2, H, W) -> (N, 116, H, W)`` is a channel shuffle. Read node by node it
+ties the halves of the dimension to each other, and a stack of such blocks ties everything to everything. Read as a
+whole it moves elements, and leaves every element as removable as it was; the rewriter then emits one Gather.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir import Graph, Node, Size
+from ..ir.sizes import ONE
+from ..signatures.refine import refine
+from .integers import Integers
+
+_MAX_NODES = 16
+
+
+@dataclass(frozen=True)
+class Region:
+    """A view chain: element ``results[name][k]`` of dimension ``axis`` of ``source`` is element ``k`` of ``name``."""
+
+    first: str
+    source: str
+    axis: int
+    nodes: frozenset[str]
+    results: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A factor of a source dimension: its size, the dimension and the distance of neighbours in it."""
+
+    size: Size
+    source: int
+    stride: Size
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Cells of each dimension of a value, and the coordinate already fixed in the permuted dimension."""
+
+    dims: tuple[tuple[_Cell, ...], ...]
+    fixed: tuple[tuple[int, int], ...] = ()
+
+
+Shapes = Callable[[str], "tuple[Size, ...] | None"]
+
+
+def find_region(graph: Graph, node: Node, shape_of: Shapes, integers: Integers) -> Region | None:
+    """The view chain that starts at ``node``, or ``None``. Every path from its source has to end inside it."""
+    if node.op != "Reshape" or node.domain or node.inputs[0] in graph.constants:
+        return None
+    shape = shape_of(node.inputs[0])
+    if shape is None or len(graph.consumers.get(node.outputs[0], ())) == 0:
+        return None
+    start = _View(tuple((_Cell(size, k, ONE),) if size != ONE else () for k, size in enumerate(shape)))
+    return _Search(graph, node, shape, integers).run(start)
+
+
+class _Search:
+    def __init__(self, graph: Graph, node: Node, shape: tuple[Size, ...], integers: Integers) -> None:
+        self.graph = graph
+        self.first = node
+        self.shape = shape
+        self.integers = integers
+        self.nodes: set[str] = set()
+        self.results: dict[str, tuple[int, ...]] = {}
+        self.axes: set[int] = set()
+
+    def run(self, start: _View) -> Region | None:
+        if not self._step(self.first, start, is_first=True) or len(self.axes) != 1:
+            return None
+        (axis,) = self.axes
+        return Region(self.first.name, self.first.inputs[0], axis, frozenset(self.nodes), self.results)
+
+    def _step(self, node: Node, view: _View, is_first: bool = False) -> bool:
+        """Follow one node; false where the chain runs into something that is not a view."""
+        rule = _RULES.get(node.qualified_op)
+        if rule is None or len(self.nodes) >= _MAX_NODES or len(node.outputs) != 1:
+            return False
+        after = rule(self, node, view)
+        if after is None:
+            return False
+        self.nodes.add(node.name)
+        output = node.outputs[0]
+        ending = None if is_first else self._ending(after)
+        if ending is not None:
+            axis, indices = ending
+            self.axes.add(axis)
+            self.results[output] = indices
+            return True
+        uses = self.graph.consumers.get(output, ())
+        if output in self.graph.outputs or not uses:
+            return False
+        return all(position == 0 and self._step(user, after) for user, position in uses)
+
+    def _ending(self, view: _View) -> tuple[int, tuple[int, ...]] | None:
+        """The permuted dimension and its index map, where every other dimension is a whole one in its place."""
+        if len(view.dims) != len(self.shape):
+            return None
+        moved = [
+            k
+            for k, cells in enumerate(view.dims)
+            if (self.shape[k] == ONE) != (not cells) or (cells and not _is_whole(cells, k, self.shape[k]))
+        ]
+        if len(moved) > 1:
+            return None
+        touched = moved[0] if moved else next((source for source, _ in view.fixed), self._refined(view))
+        if touched is None or any(source != touched for source, _ in view.fixed):
+            return None
+        cells = view.dims[touched]
+        if any(cell.source != touched or not (cell.size.is_static and cell.stride.is_static) for cell in cells):
+            return None
+        index = np.array([sum(offset for _, offset in view.fixed)], dtype=np.intp)
+        for cell in cells:
+            steps = np.arange(cell.size.coefficient) * cell.stride.coefficient
+            index = (index[:, None] + steps[None, :]).ravel()
+        return touched, tuple(index.tolist())
+
+    def _refined(self, view: _View) -> int | None:
+        return next((k for k, cells in enumerate(view.dims) if len(cells) > 1), None)
+
+    # -- the views ---------------------------------------------------------------------------------------------
+
+    def reshape(self, node: Node, view: _View) -> _View | None:
+        target = self._target(node, view)
+        if target is None:
+            return None
+        cells = [cell for dim in view.dims for cell in dim]
+        found = refine([cell.size for cell in cells], target)
+        if any(group is None for group in (*found.left, *found.right)):
+            return None
+        pieces: dict[int, _Cell] = {}
+        for cell, group in zip(cells, found.left, strict=True):
+            stride = cell.stride
+            for k in reversed(group or ()):
+                pieces[k] = _Cell(found.cells[k], cell.source, stride)
+                stride = stride * found.cells[k]
+        dims = tuple(tuple(pieces[k] for k in group or ()) for group in found.right)
+        return _View(dims, view.fixed)
+
+    def _target(self, node: Node, view: _View) -> list[Size] | None:
+        entries = self.integers.entries(node.inputs[1]) if len(node.inputs) > 1 else None
+        if entries is None or any(not isinstance(entry, Size) for entry in entries.ravel()):
+            return None
+        target = list(entries.ravel())
+        if node.int("allowzero") == 0:
+            sizes = [_total(dim) for dim in view.dims]
+            target = [sizes[k] if t.coefficient == 0 and k < len(sizes) else t for k, t in enumerate(target)]
+        wild = [k for k, t in enumerate(target) if t.coefficient == -1]
+        if len(wild) == 1:
+            total, known = ONE, ONE
+            for dim in view.dims:
+                total = total * _total(dim)
+            for k, size in enumerate(target):
+                known = known * size if k not in wild else known
+            rest = total.divided_by(known)
+            if rest is None:
+                return None
+            target[wild[0]] = rest
+        return target if all(t.coefficient > 0 for t in target) else None
+
+    def transpose(self, node: Node, view: _View) -> _View | None:
+        order = node.ints("perm") or tuple(reversed(range(len(view.dims))))
+        return _View(tuple(view.dims[k] for k in order), view.fixed)
+
+    def select(self, node: Node, view: _View) -> _View | None:
+        """Gather with one constant index: the dimension goes, its coordinate is fixed."""
+        index = self.integers.array(node.inputs[1])
+        axis = node.int("axis") % len(view.dims)
+        if index is None or index.ndim or len(view.dims[axis]) != 1:
+            return None
+        cell = view.dims[axis][0]
+        if not cell.size.is_static or not cell.stride.is_static:
+            return None
+        offset = (int(index) % cell.size.coefficient) * cell.stride.coefficient
+        return _View(view.dims[:axis] + view.dims[axis + 1 :], (*view.fixed, (cell.source, offset)))
+
+    def same(self, node: Node, view: _View) -> _View | None:
+        return view
+
+
+def _total(dim: tuple[_Cell, ...]) -> Size:
+    total = ONE
+    for cell in dim:
+        total = total * cell.size
+    return total
+
+
+def _is_whole(cells: tuple[_Cell, ...], source: int, size: Size) -> bool:
+    """Whether the cells, in order, are all of one source dimension as it was."""
+    stride = ONE
+    for cell in reversed(cells):
+        if cell.source != source or cell.stride != stride:
+            return False
+        stride = stride * cell.size
+    return stride == size
+
+
+_RULES: dict[str, Callable[[_Search, Node, _View], _View | None]] = {
+    "Reshape": _Search.reshape,
+    "Transpose": _Search.transpose,
+    "Gather": _Search.select,
+    "Identity": _Search.same,
+}

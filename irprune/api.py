@@ -1,0 +1,138 @@
+"""The Python API: plan, apply, verify, on a path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or a ``gs.Graph``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import onnx
+import onnx_ir as oir
+
+from .analysis import Analysis, analyse
+from .backends.onnx import emit, save
+from .errors import InputError
+from .frontends.onnx import import_model, load
+from .passes.slicing import remove_atoms
+from .plan import Plan, Request, make_plan, removed_atoms
+
+AnyModel: TypeAlias = Any
+"""A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as it was given, its ``onnx_ir`` form, and what identifies it."""
+
+    given: AnyModel
+    model: oir.Model
+    sha256: str
+    size: int
+
+    @property
+    def is_path(self) -> bool:
+        return isinstance(self.given, (str, os.PathLike))
+
+
+def open_model(model: AnyModel) -> Source:
+    """Read a model of any kind. Raises :class:`InputError` for what is none."""
+    if isinstance(model, (str, os.PathLike)):
+        loaded = load(model)
+        with open(model, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(file.read())
+        return Source(model, loaded, digest, os.path.getsize(model))
+    proto = as_proto(model)
+    data = proto.SerializeToString(deterministic=True)
+    converted = model if isinstance(model, oir.Model) else oir.from_proto(proto)
+    return Source(model, converted, _sha(data), len(data))
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def as_proto(model: AnyModel) -> onnx.ModelProto:
+    """A model of any kind as a protobuf message."""
+    if isinstance(model, onnx.ModelProto):
+        return model
+    if isinstance(model, oir.Model):
+        return oir.to_proto(model)
+    if isinstance(model, (str, os.PathLike)):
+        return oir.to_proto(load(model))
+    if type(model).__module__.startswith("onnx_graphsurgeon"):
+        import onnx_graphsurgeon as gs
+
+        return gs.export_onnx(model)
+    raise InputError(
+        f"expected a path, onnx.ModelProto, onnx_ir.Model or onnx_graphsurgeon.Graph, got {type(model).__name__}"
+    )
+
+
+def _like(given: M, model: oir.Model, output: str | os.PathLike[str] | None) -> M:
+    """The model in the kind of the one that was given; a path is answered with the path of a new file."""
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(output) if output is not None else Path(given).with_name(f"{Path(given).stem}-pruned.onnx")
+        save(model, path, external=has_external_data(load(given)))
+        return type(given)(path)  # type: ignore[return-value,arg-type]
+    if isinstance(given, oir.Model):
+        return model
+    proto = oir.to_proto(model)
+    if isinstance(given, onnx.ModelProto):
+        return proto
+    import onnx_graphsurgeon as gs
+
+    return gs.import_onnx(proto)  # type: ignore[no-any-return]
+
+
+def has_external_data(model: oir.Model) -> bool:
+    """Whether any weight of the model lies in a file of its own."""
+    return any(isinstance(value.const_value, oir.ExternalTensor) for value in model.graph.initializers.values())
+
+
+def analyse_model(source: Source, allow_io: tuple[str, ...] = ()) -> Analysis:
+    """Import a model and analyse it."""
+    return analyse(import_model(source.model), allow_io)
+
+
+def plan(model: AnyModel, **request: Any) -> Plan:
+    """Decide what to remove; options are those of :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...)."""
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in request.items()}
+    try:
+        wanted = Request(**options)
+    except TypeError as error:
+        raise InputError(f"unknown option: {error}") from error
+    wanted.validate()
+    source = open_model(model)
+    analysis = analyse_model(source, wanted.allow_io)
+    decided = make_plan(analysis, wanted, sha256=source.sha256, size=source.size)
+    return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
+
+
+def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
+    """The smaller model, of the same kind as ``model``; for a path, the path of the file written (``output``).
+
+    Raises :class:`InputError` for a plan that was made for another model.
+    """
+    source = open_model(model)
+    return _like(model, apply_to(source, plan), output)
+
+
+def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
+    """The smaller model as ``onnx_ir``; ``analysis`` saves doing it again."""
+    require_same(source, plan)
+    if analysis is None:
+        analysis = analyse_model(source, tuple(plan.request.get("allow_io", ())))
+    graph, _ = remove_atoms(analysis, removed_atoms(plan, analysis))
+    return emit(source.model, analysis.graph, graph)
+
+
+def require_same(source: Source, plan: Plan) -> None:
+    """Raise :class:`InputError` unless the plan was made for this model."""
+    if plan.sha256 and plan.sha256 != source.sha256:
+        raise InputError(
+            f"the plan was made for another model: it names sha256 {plan.sha256[:12]}..., this one has {source.sha256[:12]}..."
+        )

@@ -1,0 +1,355 @@
+"""The algebra of axes.
+
+Every dimension of every value is an *axis expression*:
+
+* a :class:`Leaf`, an axis that is not known to factor;
+* a :class:`Product` of expressions, row-major (``768 = (heads 12) x (head_dim 64)``);
+* a :class:`Sum`, expressions laid end to end (a concatenation, or the parts that a split cuts out).
+
+Saying that two dimensions are the same axis *unifies* their expressions, which refines both until they agree, as
+type inference does. What unification cannot express, an arbitrary permutation or a cut through the middle of a
+product, is kept as a :class:`Relation` between elements and solved at the end (:mod:`irprune.analysis.atoms`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ir.sizes import ONE, Size, product
+
+Indices: TypeAlias = NDArray[np.intp]
+
+
+class Leaf:
+    """An axis. ``bound`` is what it was refined to or unified with; a leaf without one is a root."""
+
+    __slots__ = ("bound", "name", "number", "size")
+
+    def __init__(self, size: Size, name: str, number: int) -> None:
+        self.size = size
+        self.name = name
+        self.number = number
+        self.bound: Axis | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.name}:{self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A row-major product: the last factor varies fastest. The empty product is a dimension of size one."""
+
+    factors: tuple[Axis, ...]
+
+    def __repr__(self) -> str:
+        return f"({' '.join(map(repr, self.factors))})" if self.factors else "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Parts laid end to end."""
+
+    parts: tuple[Axis, ...]
+
+    def __repr__(self) -> str:
+        return f"({' + '.join(map(repr, self.parts))})"
+
+
+Axis: TypeAlias = Leaf | Product | Sum
+
+UNIT = Product(())
+"""A dimension of size one: nothing in it can be removed, and it may stand for a broadcast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Element ``left_index[k]`` of ``left`` is kept if and only if ``right_index[k]`` of ``right`` is."""
+
+    left: Axis
+    left_index: Indices
+    right: Axis
+    right_index: Indices
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """No element of ``axis`` may be removed, for this reason."""
+
+    axis: Axis
+    reason: str
+
+
+@dataclass
+class AxisSystem:
+    """The unknowns and what is known about them."""
+
+    leaves: list[Leaf] = field(default_factory=list)
+    relations: list[Relation] = field(default_factory=list)
+    freezes: list[Freeze] = field(default_factory=list)
+
+    def leaf(self, size: Size | int, name: str) -> Axis:
+        """A new axis; :data:`UNIT` where ``size`` is one."""
+        size = Size.of(size)
+        if size == ONE:
+            return UNIT
+        leaf = Leaf(size, name, len(self.leaves))
+        self.leaves.append(leaf)
+        return leaf
+
+    def freeze(self, axis: Axis, reason: str) -> None:
+        if axis != UNIT:
+            self.freezes.append(Freeze(axis, reason))
+
+    def relate(self, left: Axis, left_index: Indices, right: Axis, right_index: Indices, where: str) -> None:
+        self.relations.append(Relation(left, left_index, right, right_index, where))
+
+    def unify(self, left: Axis, right: Axis, where: str) -> None:
+        """Make both expressions the same axis; ``where`` names the node for messages.
+
+        Never fails: sizes that differ freeze both sides, and structures without a common refinement become a
+        relation between elements.
+        """
+        left, right = resolve(left), resolve(right)
+        if left is right or left == right:
+            return
+        if size_of(left) != size_of(right):
+            self._mismatch(left, right, where)
+        elif isinstance(left, Leaf):
+            self._bind(left, right, where)
+        elif isinstance(right, Leaf):
+            self._bind(right, left, where)
+        elif isinstance(left, Product) and isinstance(right, Product):
+            self._unify_products(left, right, where)
+        elif isinstance(left, Sum) and isinstance(right, Sum):
+            self._unify_sums(left, right, where)
+        elif isinstance(left, Sum):
+            self._unify_sum_with_product(left, right, where)
+        else:
+            self._unify_sum_with_product(right, left, where)
+
+    def cut(self, axis: Axis, at: Sequence[int], where: str) -> tuple[Axis, ...]:
+        """The parts of ``axis`` between the increasing positions ``at`` (ends excluded); parts may be empty."""
+        parts: list[Axis] = []
+        rest, offset = resolve(axis), 0
+        for position in at:
+            head, rest = self._cut_once(rest, position - offset, where)
+            parts.append(head)
+            offset = position
+        return (*parts, rest)
+
+    # -- the cases of unification ------------------------------------------------------------------------------
+
+    def _mismatch(self, left: Axis, right: Axis, where: str) -> None:
+        if isinstance(left, Leaf) and isinstance(right, Leaf) and left.size.symbols and right.size.symbols:
+            left.bound = right  # two names for one run-time size
+            return
+        reason = f"{where}: sizes {size_of(left)} and {size_of(right)} do not agree"
+        self.freeze(left, reason)
+        self.freeze(right, reason)
+
+    def _bind(self, leaf: Leaf, axis: Axis, where: str) -> None:
+        if any(part is leaf for part in leaves_of(axis)):
+            self._relate_all(leaf, axis, where)
+            return
+        leaf.bound = axis
+
+    def _relate_all(self, left: Axis, right: Axis, where: str) -> None:
+        """The fallback where no common refinement exists: the two agree element by element."""
+        size = size_of(left)
+        if not size.is_static:
+            reason = f"{where}: {left!r} and {right!r} have no common refinement"
+            self.freeze(left, reason)
+            self.freeze(right, reason)
+            return
+        everything = np.arange(size.coefficient)
+        self.relate(left, everything, right, everything, where)
+
+    def _unify_products(self, left: Product, right: Product, where: str) -> None:
+        """``(a b) = (c d)``: match outermost factors, splitting the larger of each pair."""
+        todo_left, todo_right = list(left.factors), list(right.factors)
+        while todo_left and todo_right:
+            a, b = resolve(todo_left.pop(0)), resolve(todo_right.pop(0))
+            if isinstance(a, Product) or isinstance(b, Product):
+                todo_left[:0] = a.factors if isinstance(a, Product) else (a,)
+                todo_right[:0] = b.factors if isinstance(b, Product) else (b,)
+                continue
+            if size_of(a) == size_of(b):
+                self.unify(a, b, where)
+                continue
+            larger, smaller = (a, b) if size_of(a).divided_by(size_of(b)) else (b, a)
+            tail_size = size_of(larger).divided_by(size_of(smaller))
+            halves = tail_size and self._factor(larger, size_of(smaller), tail_size, where)
+            if not halves:
+                self._relate_all(_product([a, *todo_left]), _product([b, *todo_right]), where)
+                return
+            self.unify(halves[0], smaller, where)
+            (todo_left if larger is a else todo_right).insert(0, halves[1])
+
+    def _factor(self, axis: Axis, head: Size, tail: Size, where: str) -> tuple[Axis, Axis] | None:
+        """Write a leaf or a sum as ``head x tail``; ``None`` where a part of the sum is no multiple of ``tail``."""
+        if isinstance(axis, Leaf):
+            outer, inner = self.leaf(head, f"{axis.name}.o"), self.leaf(tail, f"{axis.name}.i")
+            axis.bound = _product([outer, inner])
+            return outer, inner
+        if not isinstance(axis, Sum):
+            return None
+        counts = [size_of(part).divided_by(tail) for part in axis.parts]
+        if any(count is None for count in counts):
+            return None
+        inner = self.leaf(tail, "inner")
+        heads = [self.leaf(count, f"part{k}") for k, count in enumerate(counts) if count is not None]
+        for part, outer in zip(axis.parts, heads, strict=True):
+            self.unify(part, _product([outer, inner]), where)
+        return _sum(heads), inner
+
+    def _unify_sums(self, left: Sum, right: Sum, where: str) -> None:
+        """``(a + b) = (c + d)``: match parts from the start, cutting the longer of each pair."""
+        todo_left, todo_right = list(left.parts), list(right.parts)
+        while todo_left and todo_right:
+            a, b = resolve(todo_left.pop(0)), resolve(todo_right.pop(0))
+            if isinstance(a, Sum) or isinstance(b, Sum):
+                todo_left[:0] = a.parts if isinstance(a, Sum) else (a,)
+                todo_right[:0] = b.parts if isinstance(b, Sum) else (b,)
+                continue
+            size_a, size_b = size_of(a), size_of(b)
+            if size_a == size_b:
+                self.unify(a, b, where)
+            elif not (size_a.is_static and size_b.is_static):
+                self._relate_all(_sum([a, *todo_left]), _sum([b, *todo_right]), where)
+                return
+            elif size_a.coefficient > size_b.coefficient:
+                head, rest = self._cut_once(a, size_b.coefficient, where)
+                self.unify(head, b, where)
+                todo_left.insert(0, rest)
+            else:
+                head, rest = self._cut_once(b, size_a.coefficient, where)
+                self.unify(a, head, where)
+                todo_right.insert(0, rest)
+
+    def _cut_once(self, axis: Axis, position: int, where: str) -> tuple[Axis, Axis]:
+        axis = resolve(axis)
+        size = size_of(axis)
+        if position == 0:
+            return Sum(()), axis
+        if size.is_static and position == size.coefficient:
+            return axis, Sum(())
+        if isinstance(axis, Leaf) and size.is_static:
+            head = self.leaf(position, f"{axis.name}.a")
+            rest = self.leaf(size.coefficient - position, f"{axis.name}.b")
+            axis.bound = _sum([head, rest])
+            return head, rest
+        if isinstance(axis, Sum):
+            return self._cut_sum(axis, position, where)
+        if isinstance(axis, Product) and size.is_static:
+            inner = _product(axis.factors[1:])
+            if position % size_of(inner).coefficient == 0:
+                head, rest = self._cut_once(axis.factors[0], position // size_of(inner).coefficient, where)
+                return _product([head, inner]), _product([rest, inner])
+        return self._cut_elements(axis, position, where)
+
+    def _cut_sum(self, axis: Sum, position: int, where: str) -> tuple[Axis, Axis]:
+        before: list[Axis] = []
+        for k, part in enumerate(axis.parts):
+            size = size_of(part)
+            if not size.is_static:
+                break
+            if position < size.coefficient:
+                head, rest = self._cut_once(part, position, where)
+                return _sum([*before, head]), _sum([rest, *axis.parts[k + 1 :]])
+            before.append(part)
+            position -= size.coefficient
+            if position == 0:
+                return _sum(before), _sum(axis.parts[k + 1 :])
+        return self._cut_elements(axis, position + sum(size_of(p).coefficient for p in before), where)
+
+    def _cut_elements(self, axis: Axis, position: int, where: str) -> tuple[Axis, Axis]:
+        """A cut through the middle of a product: new axes, tied to the old one element by element."""
+        size = size_of(axis)
+        if not size.is_static:
+            self.freeze(axis, f"{where}: cut at {position} of a run-time size")
+            rest_size = Size(1, (f"({size}-{position})",))
+            rest = self.leaf(rest_size, "rest")
+            head = self.leaf(position, "head")
+            self.freeze(head, f"{where}: cut of a run-time size")
+            self.freeze(rest, f"{where}: cut of a run-time size")
+            return head, rest
+        head, rest = self.leaf(position, "head"), self.leaf(size.coefficient - position, "rest")
+        whole = np.arange(size.coefficient)
+        self.relate(_sum([head, rest]), whole, axis, whole, where)
+        return head, rest
+
+    def _unify_sum_with_product(self, total: Sum, other: Axis, where: str) -> None:
+        """``(a + b) = (g c)``: every part is a multiple of ``c``, so ``a = (g_a c)`` and ``b = (g_b c)``."""
+        assert isinstance(other, Product)
+        outer, inner = other.factors[0], _product(other.factors[1:])
+        counts = [size_of(part).divided_by(size_of(inner)) for part in total.parts]
+        if any(count is None for count in counts):
+            self._relate_all(total, other, where)
+            return
+        heads = [self.leaf(count, f"part{k}") for k, count in enumerate(counts) if count is not None]
+        self.unify(_sum(heads), outer, where)
+        for part, head in zip(total.parts, heads, strict=True):
+            self.unify(part, _product([head, inner]), where)
+
+
+def _product(factors: Iterable[Axis]) -> Axis:
+    flat: list[Axis] = []
+    for factor in factors:
+        flat += factor.factors if isinstance(factor, Product) else (factor,)
+    return flat[0] if len(flat) == 1 else Product(tuple(flat))
+
+
+def _sum(parts: Iterable[Axis]) -> Axis:
+    flat: list[Axis] = []
+    for part in parts:
+        flat += part.parts if isinstance(part, Sum) else (part,)
+    return flat[0] if len(flat) == 1 else Sum(tuple(flat))
+
+
+def product_of(factors: Iterable[Axis]) -> Axis:
+    """The normal form of a row-major product: nested products are flattened, a single factor stands alone."""
+    return _product(factors)
+
+
+def sum_of(parts: Iterable[Axis]) -> Axis:
+    """The normal form of a concatenation: nested sums are flattened, a single part stands alone."""
+    return _sum(parts)
+
+
+def resolve(axis: Axis) -> Axis:
+    """The expression with every bound leaf replaced by what it is bound to, in normal form."""
+    if isinstance(axis, Leaf):
+        if axis.bound is None:
+            return axis
+        axis.bound = resolve(axis.bound)  # path compression
+        return axis.bound
+    if isinstance(axis, Product):
+        return _product([resolve(factor) for factor in axis.factors])
+    return _sum([resolve(part) for part in axis.parts])
+
+
+def leaves_of(axis: Axis) -> list[Leaf]:
+    """The root leaves of an expression, in order, with repetitions."""
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return [axis]
+    children = axis.factors if isinstance(axis, Product) else axis.parts
+    return [leaf for child in children for leaf in leaves_of(child)]
+
+
+def size_of(axis: Axis) -> Size:
+    """The size of an expression; a sum with symbolic parts is a symbol of its own."""
+    if isinstance(axis, Leaf):
+        return axis.size
+    if isinstance(axis, Product):
+        return product(size_of(factor) for factor in axis.factors)
+    sizes = [size_of(part) for part in axis.parts]
+    if all(size.is_static for size in sizes):
+        return Size(sum(size.coefficient for size in sizes))
+    return Size(1, (f"({'+'.join(map(str, sizes))})",))

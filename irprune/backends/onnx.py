@@ -1,0 +1,196 @@
+"""ONNX out: the difference between two graphs, applied to the original artifact.
+
+What no pass touched (metadata, doc strings, custom operators, subgraphs, untouched tensors) comes out as it went in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx_ir as oir
+
+from ..errors import InputError
+from ..frontends.onnx import node_keys, sorted_nodes
+from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
+
+_PROTO_LIMIT = 2_000_000_000
+"""Protobuf messages end at 2 GiB: above this, weights go to a file of their own."""
+
+
+_INITIALIZERS_ALONE = 4
+"""Before this IR version every initializer has to be listed as a graph input too."""
+
+
+def emit(model: oir.Model, before: Graph, after: Graph) -> oir.Model:
+    """A copy of ``model``, of which ``before`` is the import, changed to compute ``after``."""
+    return _Emitter(model.clone(), before, after).run()
+
+
+class _Emitter:
+    def __init__(self, model: oir.Model, before: Graph, after: Graph) -> None:
+        self.model = model
+        self.graph = model.graph
+        self.before = before
+        self.after = after
+        nodes = sorted_nodes(self.graph)
+        self.nodes = dict(zip(node_keys(nodes), nodes, strict=True))
+        self.values: dict[str, oir.Value] = {str(v.name): v for v in self.graph.inputs}
+        self.values.update({name: v for name, v in self.graph.initializers.items()})
+        self.values.update({str(v.name): v for node in nodes for v in node.outputs if v.name})
+
+    def run(self) -> oir.Model:
+        for name, constant in self.after.constants.items():
+            if self.before.constants.get(name) is not constant:
+                self._constant(name, constant)
+        self._nodes()
+        for name, value in self.after.values.items():
+            if name in self.values and self.before.values.get(name) != value:
+                self._declare(self.values[name], value)
+        self._drop()
+        return self.model
+
+    def _constant(self, name: str, constant: Constant) -> None:
+        known = self.values.get(name)
+        dtype = _dtype(constant.dtype)
+        if known is not None and known.const_value is not None:
+            dtype = known.const_value.dtype
+        tensor = oir.LazyTensor(lambda: _tensor(constant, dtype, name), dtype, oir.Shape(constant.shape), name=name)
+        producer = known.producer() if known is not None else None
+        if producer is not None:
+            producer.attributes.clear()
+            producer.attributes["value"] = oir.AttrTensor("value", tensor)
+            return
+        if known is None:
+            known = oir.Value(name=name)
+            self.values[name] = known
+        known.const_value = tensor
+        known.shape, known.type = oir.Shape(constant.shape), oir.TensorType(dtype)
+        if name not in self.graph.initializers:
+            self.graph.register_initializer(known)
+            if (self.model.ir_version or 0) < _INITIALIZERS_ALONE:
+                self.graph.inputs.append(known)
+
+    def _nodes(self) -> None:
+        """Change, add and remove nodes; a new one stands before the next old one."""
+        old = {node.name: node for node in self.before.nodes}
+        stays = {node.name for node in self.after.nodes}
+        gone = [self.nodes[name] for name in old if name not in stays]
+        freed = {str(value.name): value for node in gone for value in node.outputs}
+        waiting: list[Node] = []
+        for node in self.after.nodes:
+            if node.name not in old:
+                waiting.append(node)
+                continue
+            for new in waiting:
+                self.graph.insert_before(self.nodes[node.name], self._create(new, freed))
+            waiting = []
+            if old[node.name] != node:
+                self._change(self.nodes[node.name], old[node.name], node)
+        for new in waiting:
+            self.graph.append(self._create(new, freed))
+        for node in gone:
+            for k in range(len(node.inputs)):
+                node.replace_input_with(k, None)
+        self.graph.remove(gone)
+
+    def _create(self, node: Node, freed: Mapping[str, oir.Value]) -> oir.Node:
+        """A new node; where it takes over a result from a removed one, all uses move to it."""
+        outputs = []
+        for name in node.outputs:
+            value = oir.Value(name=name)
+            if name in freed:
+                value.type, value.shape = freed[name].type, freed[name].shape
+                freed[name].name = f"{name}__removed"
+                freed[name].replace_all_uses_with(value, replace_graph_outputs=True)
+            self.values[name] = value
+            outputs.append(value)
+        inputs = [self._value(name) for name in node.inputs]
+        attributes = [_attribute(name, value) for name, value in node.attributes.items()]
+        return oir.Node(node.domain, node.op, inputs, attributes, outputs=outputs, name=node.name)
+
+    def _value(self, name: str) -> oir.Value | None:
+        return self.values[name] if name else None
+
+    def _change(self, target: oir.Node, old: Node, new: Node) -> None:
+        if len(new.inputs) > len(target.inputs):
+            target.resize_inputs(len(new.inputs))
+        for position, name in enumerate(new.inputs):
+            if position >= len(old.inputs) or old.inputs[position] != name:
+                target.replace_input_with(position, self._value(name))
+        for name in old.attributes.keys() - new.attributes.keys():
+            target.attributes.pop(name)
+        for name, value in new.attributes.items():
+            if old.attributes.get(name) != value:
+                target.attributes[name] = _attribute(name, value)
+
+    def _declare(self, target: oir.Value, value: Value) -> None:
+        if value.shape is None or target.shape is None:
+            if value.shape is not None and target.name not in self.before.values:
+                target.shape = oir.Shape(value.shape)
+                target.type = oir.TensorType(_dtype(value.dtype or "float32"))
+            return
+        previous = self.before.values.get(value.name)
+        known = list(target.shape.dims)
+        for k, dim in enumerate(value.shape):
+            if previous is None or previous.shape is None or previous.shape[k] != dim:
+                known[k] = oir.SymbolicDim(dim) if isinstance(dim, str) else dim  # type: ignore[call-overload]
+        target.shape = oir.Shape(known)
+
+    def _drop(self) -> None:
+        """Constants that the passes removed; what was unused before stays."""
+        for name in self.before.constants.keys() - self.after.constants.keys():
+            value = self.values[name]
+            if value.uses() or value.is_graph_output():
+                continue
+            producer = value.producer()
+            if producer is not None:
+                self.graph.remove(producer)
+                continue
+            self.graph.initializers.pop(name)
+            if value in self.graph.inputs:
+                self.graph.inputs.remove(value)
+
+
+def _tensor(constant: Constant, dtype: oir.DataType, name: str) -> oir.Tensor:
+    return oir.Tensor(constant.numpy(), dtype=dtype, name=name)
+
+
+def _dtype(name: str) -> oir.DataType:
+    return {"float32": oir.DataType.FLOAT, "float64": oir.DataType.DOUBLE}.get(name) or oir.DataType[name.upper()]
+
+
+def _attribute(name: str, value: Attribute) -> oir.Attr:
+    if isinstance(value, Opaque):
+        raise TypeError(f"attribute '{name}' ({value.kind}) cannot be made anew")
+    if isinstance(value, Constant):
+        return oir.AttrTensor(name, _tensor(value, _dtype(value.dtype), name))
+    return oir.convenience.convert_attribute(name, value)
+
+
+def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = False) -> None:
+    """Write a model; the file appears whole or not at all.
+
+    With ``external``, or above 2 GiB, weights go to ``<name>.data`` beside it. Raises :class:`InputError` where the
+    folder cannot be written to.
+    """
+    path = Path(path)
+    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    external = external or weights > _PROTO_LIMIT
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        oir.save(model, folder / path.name, external_data=f"{path.name}.data" if external else None)
+        for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
+            os.replace(written, path.parent / written.name)  # the model itself comes last
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)

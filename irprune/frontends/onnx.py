@@ -1,0 +1,286 @@
+"""ONNX in: an ``onnx_ir`` model becomes a :class:`~irprune.ir.Graph`; weights stay where they are until read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as oir
+from google.protobuf.message import DecodeError
+
+from ..errors import InputError
+from ..ir import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
+
+OLDEST_OPSET = 7
+
+_INFERENCE_LIMIT = 1024
+"""Initializers above this many bytes are weights: shape inference sees their shape alone."""
+
+
+def load(path: str | os.PathLike[str]) -> oir.Model:
+    """Read an ONNX file; external data is memory-mapped when a tensor is read.
+
+    Raises :class:`InputError` for a file that is missing, is not ONNX, is truncated, has no nodes, or names external
+    data that is missing or lies outside the model's folder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not an ONNX file, or truncated ({error})") from error
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise InputError(f"{path}: not an ONNX model: it has no graph or no opset")
+    if not proto.graph.node:
+        raise InputError(f"{path}: the graph has no nodes")
+    _check_external_data(proto, path)
+    try:
+        model = oir.serde.deserialize_model(proto)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: the model is malformed: {error}") from error
+    oir.external_data.set_base_dir(model.graph, path.parent)
+    if proto.graph.sparse_initializer:
+        raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
+    return model
+
+
+def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
+    folder = path.resolve().parent
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = (folder / entries.get("location", "")).resolve()
+        if not location.is_relative_to(folder):
+            raise InputError(f"{path}: tensor '{tensor.name}' names external data outside the model's folder: {location}")
+        if not location.is_file():
+            raise InputError(f"{path}: tensor '{tensor.name}' names external data that is missing: {location}")
+        end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        if location.stat().st_size < end:
+            raise InputError(
+                f"{path}: external data of tensor '{tensor.name}' is truncated: "
+                f"{location} has {location.stat().st_size} bytes, expected at least {end}"
+            )
+
+
+def import_model(model: oir.Model) -> Graph:
+    """The graph of a model, with shapes inferred. The model is not changed.
+
+    Raises :class:`InputError` for an opset older than 7, a cycle, or a value that nothing defines.
+    """
+    opsets = {domain: version for domain, version in model.graph.opset_imports.items()}
+    opset = opsets.get("", OLDEST_OPSET)
+    if opset < OLDEST_OPSET:
+        raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
+    nodes = sorted_nodes(model.graph)
+    values = {value.name: value for value in inferred_values(model) if value.name}
+    constants: dict[str, Constant] = {}
+    for name, value in model.graph.initializers.items():
+        if value.const_value is None:
+            raise InputError(f"initializer '{name}' has no data")
+        constants[name] = tensor_constant(value.const_value, name)
+    keys = node_keys(nodes)
+    imported: list[Node] = []
+    for key, node in zip(keys, nodes, strict=True):
+        constant = _constant_node(node)
+        if constant is not None:
+            constants[str(node.outputs[0].name)] = constant
+        else:
+            imported.append(_node(key, node, opsets))
+    for name, constant in constants.items():
+        values[name] = Value(name, constant.dtype, constant.shape)
+    for node in imported:
+        for name in (*node.inputs, *node.outputs, *node.captures):
+            if name and name not in values:
+                values[name] = Value(name)
+    inputs = tuple(str(v.name) for v in model.graph.inputs if v.name not in model.graph.initializers)
+    outputs = tuple(str(v.name) for v in model.graph.outputs)
+    graph = Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), values, constants, opsets)
+    _require_defined(graph)
+    return graph
+
+
+def sorted_nodes(graph: oir.Graph) -> list[oir.Node]:
+    """The nodes of a graph in topological order; as they stand where that is one."""
+    nodes = list(graph)
+    position = {id(node): k for k, node in enumerate(nodes)}
+    for k, node in enumerate(nodes):
+        for value in (*node.inputs, *_captured(node)):
+            producer = value.producer() if value is not None else None
+            if producer is not None and position.get(id(producer), -1) >= k:
+                return _topological(nodes)
+    return nodes
+
+
+def _topological(nodes: list[oir.Node]) -> list[oir.Node]:
+    """Files out of order are common enough to sort; a cycle is an error."""
+    waiting = list(nodes)
+    inside, done = {id(node) for node in nodes}, set[int]()
+    result: list[oir.Node] = []
+    while waiting:
+        ready = []
+        blocked = []
+        for node in waiting:
+            producers = [v.producer() for v in (*node.inputs, *_captured(node)) if v is not None]
+            open_ones = [p for p in producers if p is not None and id(p) in inside and id(p) not in done]
+            (blocked if open_ones else ready).append(node)
+            if not open_ones:
+                done.add(id(node))
+        if not ready:
+            names = ", ".join(f"'{node.name or node.op_type}'" for node in blocked[:4])
+            raise InputError(f"the graph has a cycle through {names}")
+        result += ready
+        waiting = blocked
+    return result
+
+
+def _require_defined(graph: Graph) -> None:
+    defined = set(graph.inputs) | set(graph.constants) | set(graph.producers)
+    for node in graph.nodes:
+        for name in node.inputs:
+            if name and name not in defined:
+                raise InputError(f"node '{node.name}': input '{name}' is defined nowhere")
+    for name in graph.outputs:
+        if name not in defined:
+            raise InputError(f"graph output '{name}' is produced by no node")
+
+
+def node_keys(nodes: Iterable[oir.Node]) -> list[str]:
+    """A name for every node that no other has: its own where unique, else with its first output's name."""
+    nodes = list(nodes)
+    counts: dict[str, int] = {}
+    for node in nodes:
+        counts[node.name or ""] = counts.get(node.name or "", 0) + 1
+    keys: list[str] = []
+    taken: set[str] = set()
+    for node in nodes:
+        key = node.name or ""
+        if not key or counts[key] > 1:
+            first = next((str(v.name) for v in node.outputs if v.name), "")
+            key = fresh_name(f"{node.op_type}:{first}", taken)
+        keys.append(key)
+        taken.add(key)
+    return keys
+
+
+def _captured(node: oir.Node) -> Iterator[oir.Value]:
+    """Values of the outer scope that the subgraphs of a node read."""
+    for attribute in node.attributes.values():
+        graphs = []
+        if attribute.type == oir.AttributeType.GRAPH:
+            graphs = [attribute.as_graph()]
+        elif attribute.type == oir.AttributeType.GRAPHS:
+            graphs = list(attribute.as_graphs())
+        for graph in graphs:
+            inner = {id(v) for v in graph.inputs} | {id(v) for v in graph.initializers.values()}
+            inner |= {id(v) for n in graph for v in n.outputs}
+            reads = [v for n in graph for v in (*n.inputs, *_captured(n)) if v is not None]
+            yield from (v for v in (*reads, *graph.outputs) if id(v) not in inner)
+
+
+def _node(key: str, node: oir.Node, opsets: Mapping[str, int]) -> Node:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    captures = tuple(dict.fromkeys(str(value.name) for value in _captured(node)))
+    return Node(
+        key,
+        node.op_type,
+        tuple("" if value is None else str(value.name) for value in node.inputs),
+        tuple(str(value.name or "") for value in node.outputs),
+        domain,
+        {name: _attribute(attribute) for name, attribute in node.attributes.items()},
+        captures,
+    )
+
+
+def _attribute(attribute: oir.Attr) -> Attribute:
+    kind, value = attribute.type, attribute.value
+    if attribute.is_ref():
+        return Opaque(f"reference to {attribute.ref_attr_name}")
+    if kind in (oir.AttributeType.INT, oir.AttributeType.FLOAT, oir.AttributeType.STRING):
+        return value  # type: ignore[no-any-return]
+    if kind in (oir.AttributeType.INTS, oir.AttributeType.FLOATS, oir.AttributeType.STRINGS):
+        return tuple(value)
+    if kind == oir.AttributeType.TENSOR:
+        return tensor_constant(value, None)
+    return Opaque(kind.name.lower())
+
+
+def tensor_constant(tensor: oir.TensorProtocol, origin: str | None) -> Constant:
+    """A tensor as a constant that reads it on demand."""
+    shape = tuple(int(dim) for dim in tensor.shape)  # type: ignore[arg-type]
+    return Constant(dtype_name(tensor.dtype), shape, tensor.numpy, origin)
+
+
+def dtype_name(dtype: oir.DataType | None) -> str:
+    """``float32``, ``bfloat16``, ``int4``, ...: the name that numpy and ml_dtypes use."""
+    return _NUMPY_NAMES.get(dtype, dtype.name.lower()) if dtype is not None else ""
+
+
+_NUMPY_NAMES = {oir.DataType.FLOAT: "float32", oir.DataType.DOUBLE: "float64"}
+
+
+def _constant_node(node: oir.Node) -> Constant | None:
+    """The tensor of a Constant node, whichever attribute holds it; ``None`` for other nodes and sparse ones."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        return None
+    origin = str(node.outputs[0].name)
+    for name, attribute in node.attributes.items():
+        if name == "value":
+            return tensor_constant(attribute.as_tensor(), origin)
+        if name in ("value_int", "value_ints"):
+            return _literal(np.array(attribute.value, dtype=np.int64), origin)
+        if name in ("value_float", "value_floats"):
+            return _literal(np.array(attribute.value, dtype=np.float32), origin)
+    return None
+
+
+def _literal(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], origin: str) -> Constant:
+    return Constant(array.dtype.name, array.shape, lambda: array, origin)
+
+
+def inferred_values(model: oir.Model) -> Iterator[Value]:
+    """Every value with its type and shape, as onnx's shape inference with data propagation finds them."""
+    proto = _without_weights(model)
+    try:
+        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        pass  # what the file itself declares is used as it is
+    functions = proto.graph
+    for info in (*functions.input, *functions.value_info, *functions.output):
+        yield _value(info)
+
+
+def _value(info: onnx.ValueInfoProto) -> Value:
+    if not info.type.HasField("tensor_type"):
+        return Value(info.name)
+    tensor = info.type.tensor_type
+    dtype = dtype_name(oir.DataType(tensor.elem_type)) if tensor.elem_type else None
+    if not tensor.HasField("shape"):
+        return Value(info.name, dtype)
+    return Value(info.name, dtype, tuple(_dim(dim) for dim in tensor.shape.dim))
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value)
+    return str(dim.dim_param) if dim.dim_param else None
+
+
+def _without_weights(model: oir.Model) -> onnx.ModelProto:
+    """A serialised copy in which weights are inputs: their shapes matter to inference, their data does not."""
+    copy = model.clone()
+    for name, value in list(copy.graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.nbytes <= _INFERENCE_LIMIT:
+            continue
+        value.shape = oir.Shape(tensor.shape)
+        value.type = oir.TensorType(tensor.dtype)
+        value.const_value = None
+        copy.graph.initializers.pop(name)
+        if value not in copy.graph.inputs:
+            copy.graph.inputs.append(value)
+    return oir.to_proto(copy)

@@ -1,0 +1,21 @@
+"""The graph IR: frozen values, nodes and graphs, neutral of any frontend."""
+
+from .check import check
+from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
+from .sizes import Size
+from .text import parse, render
+
+__all__ = [
+    "Attribute",
+    "Constant",
+    "Dim",
+    "Graph",
+    "Node",
+    "Opaque",
+    "Size",
+    "Value",
+    "check",
+    "fresh_name",
+    "parse",
+    "render",
+]

@@ -1,0 +1,174 @@
+"""Values, nodes, constants and graphs. All are frozen: a pass returns a new graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IRError
+
+Dim: TypeAlias = int | str | None
+"""A static size, a symbolic size, or unknown."""
+
+Array: TypeAlias = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """An attribute that irprune carries through without looking inside (a subgraph, a type, a sparse tensor)."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """A tensor known at compile time, read only when :meth:`numpy` is called.
+
+    ``read`` returns the array; ``origin`` is the name of the tensor in the source artifact that this constant is
+    a copy or a slice of, ``None`` for one that a pass made.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    read: Callable[[], Array] | None = None
+    origin: str | None = None
+
+    @staticmethod
+    def from_array(array: Array, dtype: str | None = None) -> Constant:
+        return Constant(dtype or array.dtype.name, array.shape, lambda: array)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def numpy(self) -> Array:
+        """The elements; raises :class:`IRError` for a constant parsed from text, which carries none."""
+        if self.read is None:
+            raise IRError(f"constant of shape {list(self.shape)} carries no data: it was parsed from text")
+        return self.read()
+
+    def take(self, kept: Mapping[int, NDArray[np.intp]]) -> Constant:
+        """The slice that keeps, on each named axis, the given indices in order. Nothing is read yet."""
+        if not kept:
+            return self
+        shape = tuple(len(kept[axis]) if axis in kept else size for axis, size in enumerate(self.shape))
+
+        def read() -> Array:
+            array = self.numpy()
+            for axis, indices in kept.items():
+                array = array.take(indices, axis=axis)
+            return array
+
+        return replace(self, shape=shape, read=read)
+
+
+Attribute: TypeAlias = (
+    int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | Constant | Opaque
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What flows along an edge: a tensor of known type and, as far as inference could tell, known shape."""
+
+    name: str
+    dtype: str | None = None
+    shape: tuple[Dim, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator application.
+
+    ``name`` is unique in the graph and stable over passes: the emitter finds the node of the source artifact by
+    it. Absent optional inputs are ``""``. ``captures`` lists outer values that subgraph attributes read.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    domain: str = ""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    captures: tuple[str, ...] = ()
+
+    @property
+    def qualified_op(self) -> str:
+        return f"{self.domain}::{self.op}" if self.domain else self.op
+
+    def ints(self, name: str, default: Iterable[int] | None = None) -> tuple[int, ...] | None:
+        value = self.attributes.get(name)
+        if value is None:
+            return None if default is None else tuple(default)
+        return tuple(int(v) for v in value) if isinstance(value, tuple) else (int(value),)  # type: ignore[arg-type]
+
+    def int(self, name: str, default: int = 0) -> int:
+        value = self.attributes.get(name, default)
+        return int(value)  # type: ignore[arg-type]
+
+    def str(self, name: str, default: str = "") -> str:
+        value = self.attributes.get(name, default)
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A topologically sorted list of nodes over named values.
+
+    ``constants`` holds initializers and the outputs of Constant nodes alike; their shapes are in ``values`` too.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Value]
+    constants: Mapping[str, Constant]
+    opsets: Mapping[str, int]
+
+    @cached_property
+    def producers(self) -> dict[str, Node]:
+        return {output: node for node in self.nodes for output in node.outputs if output}
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[tuple[Node, int], ...]]:
+        """Per value, the nodes that read it with the position of the operand; captured values have position -1."""
+        uses: dict[str, list[tuple[Node, int]]] = {}
+        for node in self.nodes:
+            for position, name in enumerate(node.inputs):
+                if name:
+                    uses.setdefault(name, []).append((node, position))
+            for name in node.captures:
+                uses.setdefault(name, []).append((node, -1))
+        return {name: tuple(found) for name, found in uses.items()}
+
+    @cached_property
+    def digraph(self) -> nx.DiGraph[str]:
+        """The coarse graph: one vertex a node, one edge a producer-consumer pair."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(node.name for node in self.nodes)
+        for node in self.nodes:
+            for name in (*node.inputs, *node.captures):
+                if name in self.producers:
+                    graph.add_edge(self.producers[name].name, node.name, value=name)
+        return graph
+
+    def shape(self, name: str) -> tuple[Dim, ...] | None:
+        return self.values[name].shape if name in self.values else None
+
+
+def fresh_name(base: str, taken: Iterable[str]) -> str:
+    """``base``, or ``base_1``, ``base_2``, ... whichever is the first that is not taken."""
+    used = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
+    if base not in used:
+        return base
+    number = 1
+    while f"{base}_{number}" in used:
+        number += 1
+    return f"{base}_{number}"

@@ -1,0 +1,70 @@
+"""Sizes of dimensions: a positive integer times named symbols, such as ``64``, ``batch`` or ``12*batch``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+_MONOMIAL = re.compile(r"\d+|[^*\d][^*]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The monomial ``coefficient * symbols[0] * symbols[1] * ...``; symbols are sorted and may repeat."""
+
+    coefficient: int
+    symbols: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(dim: int | str | Size) -> Size:
+        """Read a dimension: an integer, or a symbol, or a product written with ``*``.
+
+        Anything that is not a product (``past + 1``) is one symbol of its own.
+        """
+        if isinstance(dim, Size):
+            return dim
+        if isinstance(dim, int):
+            return Size(dim)
+        factors = [factor.strip() for factor in dim.split("*")]
+        if not all(_MONOMIAL.fullmatch(factor) and "(" not in factor for factor in factors):
+            return Size(1, (dim,))
+        numbers = [int(factor) for factor in factors if factor.isdigit()]
+        symbols = tuple(sorted(factor for factor in factors if not factor.isdigit()))
+        return Size(reduce(lambda a, b: a * b, numbers, 1), symbols)
+
+    @property
+    def is_static(self) -> bool:
+        return not self.symbols
+
+    def __mul__(self, other: Size) -> Size:
+        return Size(self.coefficient * other.coefficient, tuple(sorted(self.symbols + other.symbols)))
+
+    def divided_by(self, other: Size) -> Size | None:
+        """The exact quotient, or ``None`` where ``other`` does not divide this size."""
+        if other.coefficient == 0 or self.coefficient % other.coefficient:
+            return None
+        left, right = Counter(self.symbols), Counter(other.symbols)
+        if right - left:
+            return None
+        return Size(self.coefficient // other.coefficient, tuple(sorted((left - right).elements())))
+
+    def evaluate(self, symbols: Mapping[str, int]) -> int:
+        """The size with every symbol replaced; raises ``KeyError`` for a symbol that is not given."""
+        return reduce(lambda a, b: a * b, (symbols[s] for s in self.symbols), self.coefficient)
+
+    def as_dim(self) -> int | str:
+        return self.coefficient if self.is_static else str(self)
+
+    def __str__(self) -> str:
+        parts = [str(self.coefficient)] if self.coefficient != 1 or not self.symbols else []
+        return "*".join([*parts, *self.symbols])
+
+
+ONE = Size(1)
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    return reduce(lambda a, b: a * b, sizes, ONE)

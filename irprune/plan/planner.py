@@ -1,0 +1,248 @@
+"""From scores to a plan: which atoms go so that a target is met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, Cost, Group
+from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..errors import InputError, TargetError
+from ..scoring import CRITERIA, normalised, score
+from .document import Plan, PlannedGroup
+from .sequence import RemovalOrder, order_groups, removed_mask
+
+SCOPES = ("local", "global")
+_TOLERANCE = 0.01
+_PREFERENCE = {"channels": 0, "heads": 0, "mlp": 0, "hidden": 0, "recurrent": 0, "head_dim": 1, "groups": 2, "multiplier": 2}
+"""Which factor of a dimension is pruned by default, the lowest first."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for. Exactly one of ``ratio``, ``params`` and ``macs`` is set.
+
+    ``ratio`` is the share of atoms that goes, ``params`` and ``macs`` the share of cost that stays.
+    """
+
+    ratio: float | None = None
+    params: float | None = None
+    macs: float | None = None
+    criterion: str = "l2"
+    scope: str = "local"
+    align: int = 1
+    max_ratio: float = 0.9
+    min_channels: int = 1
+    keep: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    exact: bool = False
+    allow_io: tuple[str, ...] = ()
+    seed: int = 0
+
+    def validate(self) -> None:
+        """Raise :class:`InputError` for the first option that is out of range."""
+        targets = {name: getattr(self, name) for name in ("ratio", "params", "macs") if getattr(self, name) is not None}
+        if len(targets) != 1:
+            raise InputError(f"give exactly one of ratio, params and macs, got {', '.join(targets) or 'none'}")
+        for name, value in (*targets.items(), ("max_ratio", self.max_ratio)):
+            if not 0 < value < 1:
+                raise InputError(f"{name} must lie between 0 and 1 (both excluded), got {value}")
+        if self.criterion not in CRITERIA:
+            raise InputError(f"unknown criterion '{self.criterion}'; known: {', '.join(CRITERIA)}")
+        if self.scope not in SCOPES:
+            raise InputError(f"unknown scope '{self.scope}'; known: {', '.join(SCOPES)}")
+        for name, value in (("align", self.align), ("min_channels", self.min_channels)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The options that were set, as plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
+
+
+def make_plan(analysis: Analysis, request: Request, *, sha256: str = "", size: int = 0) -> Plan:
+    """Choose atoms. ``sha256`` and ``size`` identify the model file.
+
+    Raises :class:`InputError` for a request that makes no sense on this model and :class:`TargetError` for one that
+    cannot be met; a request that would remove nothing is an error that says what froze the model.
+    """
+    request.validate()
+    groups = candidates(analysis, request)
+    scores = normalised(analysis, score(analysis, request.criterion, request.seed))
+    order = order_groups(
+        analysis,
+        groups,
+        scores,
+        by_share=request.scope == "local",
+        max_ratio=max(request.max_ratio, request.ratio or 0.0) if request.scope == "local" else request.max_ratio,
+        min_channels=request.min_channels,
+    )
+    counts = _meet(analysis, request, order)
+    removed = removed_mask(analysis, order, counts)
+    if not removed.any():
+        raise TargetError(_nothing(analysis, request, groups))
+    planned = []
+    for group in analysis.groups:
+        positions = np.flatnonzero(removed[group.atoms])
+        if len(positions):
+            members = tuple(f"{member.tensor}:{member.axis}" for member in group.members)
+            planned.append(
+                PlannedGroup(group.name, group.kind, group.size, tuple(positions.tolist()), members, group.exact)
+            )
+    return Plan(
+        sha256=sha256,
+        bytes=size,
+        opset=analysis.graph.opsets.get("", 0),
+        request=request.as_json(),
+        groups=tuple(planned),
+        cost_before=analysis.cost_model({}),
+        cost_after=cost_of(analysis, removed),
+    )
+
+
+def cost_of(analysis: Analysis, removed: NDArray[np.bool_]) -> Cost:
+    """The cost when a set of atoms is gone."""
+    return analysis.cost_model({number: int(mask.sum()) for number, mask in analysis.kept(removed).items()})
+
+
+# -- candidates ----------------------------------------------------------------------------------------------------
+
+
+def candidates(analysis: Analysis, request: Request) -> list[Group]:
+    """The groups that a request may prune, one factor of every dimension.
+
+    Raises :class:`InputError` for a selector that matches nothing.
+    """
+    owners = _node_names(analysis)
+    free = [group for group in analysis.groups if not group.frozen]
+    for option in ("only", "keep"):
+        for pattern in getattr(request, option):
+            if not any(_matches(group, pattern, owners) for group in analysis.groups):
+                raise InputError(f"--{option} '{pattern}' matches no group, node or initializer")
+    names = [*analysis.graph.inputs, *analysis.graph.outputs]
+    for pattern in request.allow_io:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"--allow-io '{pattern}' matches no input or output; there are {', '.join(names)}")
+    chosen = [group for group in free if not any(_matches(group, p, owners) for p in request.keep)]
+    if request.only:
+        chosen = [group for group in chosen if any(_matches(group, p, owners) for p in request.only)]
+    if request.exact:
+        chosen = [group for group in chosen if group.exact]
+    return _one_factor(analysis, chosen)
+
+
+def _node_names(analysis: Analysis) -> dict[str, list[str]]:
+    consumers = analysis.graph.consumers
+    return {name: [node.name for node, _ in consumers.get(name, ())] for name in analysis.graph.constants}
+
+
+def _matches(group: Group, pattern: str, owners: dict[str, list[str]]) -> bool:
+    if pattern.startswith("kind:"):
+        return fnmatchcase(group.kind, pattern.removeprefix("kind:"))
+    if fnmatchcase(group.name, pattern):
+        return True
+    return any(
+        fnmatchcase(name, pattern)
+        for member in group.members
+        for name in (member.tensor, f"{member.tensor}:{member.axis}", *owners.get(member.tensor, ()))
+    )
+
+
+def _one_factor(analysis: Analysis, groups: list[Group]) -> list[Group]:
+    """Where a dimension factors into several candidates, keep the preferred one, so that a ratio is a ratio of it."""
+    owner = {leaf.number: group for group in groups for leaf in group.leaves}
+    rank = {group.name: (_PREFERENCE.get(group.kind, 0), k) for k, group in enumerate(groups)}
+    conflicts: set[tuple[str, str]] = set()
+    for dims in (*analysis.coupling.dims.values(), *analysis.coupling.uses.values()):
+        for axis in dims or ():
+            for left, right in _rivals(axis):
+                pairs = {(owner[a].name, owner[b].name) for a in left & owner.keys() for b in right & owner.keys()}
+                conflicts |= {tuple(sorted(pair, key=rank.__getitem__)) for pair in pairs if pair[0] != pair[1]}  # type: ignore[misc]
+    dropped: set[str] = set()
+    for winner, loser in sorted(conflicts, key=lambda pair: (rank[pair[0]], rank[pair[1]])):
+        if winner not in dropped:
+            dropped.add(loser)
+    return [group for group in groups if group.name not in dropped]
+
+
+def _rivals(axis: Axis) -> Iterator[tuple[set[int], set[int]]]:
+    """Pairs of factors of any product inside a dimension, each as its leaf numbers."""
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return
+    inner = axis.factors if isinstance(axis, Product) else axis.parts
+    if isinstance(axis, Product):
+        yield from combinations(({leaf.number for leaf in leaves_of(factor)} for factor in inner), 2)
+    for part in inner:
+        yield from _rivals(part)
+
+
+# -- targets -------------------------------------------------------------------------------------------------------
+
+
+def _meet(analysis: Analysis, request: Request, order: RemovalOrder) -> NDArray[np.intp]:
+    def aligned(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+        pairs = zip(order.groups, counts, strict=True)
+        return np.array([group.aligned(int(count), request.align) for group, count in pairs], dtype=np.intp)
+
+    if request.ratio is not None:
+        return aligned(_by_ratio(request.ratio, request.scope, order))
+    if not len(order.events):
+        return np.zeros(len(order.groups), dtype=np.intp)
+    share = request.params if request.params is not None else request.macs
+    name = "params" if request.params is not None else "macs"
+    assert share is not None
+
+    def cost(prefix: int) -> int:
+        counts = aligned(order.counts(prefix))
+        return int(getattr(cost_of(analysis, removed_mask(analysis, order, counts)), name))
+
+    before = int(getattr(analysis.cost_model({}), name))
+    prefix = _bisect(cost, len(order.events), share * before)
+    reached = cost(prefix)
+    if reached > share * before * (1 + _TOLERANCE):
+        raise TargetError(
+            f"{name} cannot go below {reached / before:.1%} of the original ({share:.1%} was asked for): "
+            f"{len(order.groups)} groups may be pruned, each by at most {request.max_ratio:.0%}"
+        )
+    if prefix and abs(cost(prefix - 1) - share * before) < abs(reached - share * before):
+        prefix -= 1
+    return aligned(order.counts(prefix))
+
+
+def _bisect(cost: Callable[[int], int], limit: int, target: float) -> int:
+    """The shortest prefix of events whose cost is at most the target; the longest, where none is."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high) // 2
+        if cost(middle) <= target:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _by_ratio(ratio: float, scope: str, order: RemovalOrder) -> NDArray[np.intp]:
+    if scope == "global":
+        total = sum(group.group.size for group in order.groups)
+        return order.counts(min(round(ratio * total), len(order.events)))
+    limits = order.counts(len(order.events))
+    wanted = [int(np.searchsorted(group.share, ratio + 1e-9, side="right")) for group in order.groups]
+    return np.minimum(np.array(wanted, dtype=np.intp), limits)
+
+
+def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> str:
+    if groups:
+        sizes = ", ".join(f"'{group.name}' has {group.size}" for group in groups[:3])
+        return f"nothing to remove: the target rounds to no whole atom in any of {len(groups)} groups ({sizes}, ...)"
+    selected = [name for name in ("only", "keep", "exact") if getattr(request, name)]
+    if selected and any(not group.frozen for group in analysis.groups):
+        return f"nothing to remove: --{', --'.join(selected)} leave no prunable group"
+    reasons = list(dict.fromkeys(reason for group in analysis.groups for reason in group.reasons))
+    return "nothing to remove: everything is frozen. " + "; ".join(reasons[:5])

@@ -1,0 +1,134 @@
+"""In which order atoms would go: per group, then over all groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, Group, Mask
+from ..scoring import Scores
+
+Order = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class GroupOrder:
+    """Atoms of one group, first to go first; ``share[k]`` of the group's elements are gone after ``k + 1`` of them.
+
+    ``kept[k]`` is the number of elements that each leaf keeps after ``k`` removals (``[n_atoms + 1, n_leaves]``).
+    """
+
+    group: Group
+    atoms: Order
+    share: NDArray[np.float64]
+    kept: NDArray[np.intp]
+
+    def allowed(self, max_ratio: float, min_channels: int) -> int:
+        """How many may go: every leaf keeps at least ``min_channels`` and the group at least ``1 - max_ratio``."""
+        floor = np.minimum(np.maximum(min_channels, 1), self.kept[0])
+        enough = (self.kept >= floor[None, :]).all(axis=1)
+        within = np.append(0.0, self.share) <= max_ratio + 1e-9
+        return int(np.flatnonzero(enough & within).max(initial=0))
+
+    def aligned(self, count: int, multiple: int) -> int:
+        """The largest number of removals up to ``count`` that leaves every leaf a multiple; else 0 or ``count``.
+
+        Leaves that never were a multiple, and cannot become one, are left as the target wants them.
+        """
+        if multiple <= 1 or count == 0:
+            return count
+        fits = (self.kept % multiple == 0).all(axis=1)
+        possible = np.flatnonzero(fits[: count + 1])
+        if len(possible):
+            return int(possible[-1])
+        return count if not fits.any() else 0
+
+
+@dataclass(frozen=True)
+class RemovalOrder:
+    """All candidate groups, and the events "one more atom of group g goes" in order of importance."""
+
+    groups: tuple[GroupOrder, ...]
+    events: Order
+
+    def counts(self, prefix: int) -> NDArray[np.intp]:
+        """Removals per group when the first ``prefix`` events have happened."""
+        return np.bincount(self.events[:prefix], minlength=len(self.groups)).astype(np.intp)
+
+
+def order_groups(
+    analysis: Analysis,
+    groups: Sequence[Group],
+    scores: Scores,
+    *,
+    by_share: bool,
+    max_ratio: float,
+    min_channels: int,
+) -> RemovalOrder:
+    """Order by the share of the group that is gone (``by_share``: every group shrinks alike), or by score."""
+    orders = tuple(_order_group(analysis, group, scores) for group in groups)
+    keys: list[NDArray[np.float64]] = []
+    owners: list[Order] = []
+    for k, order in enumerate(orders):
+        allowed = order.allowed(max_ratio, min_channels)
+        key = order.share if by_share else np.maximum.accumulate(scores[order.atoms])
+        keys.append(key[:allowed])
+        owners.append(np.full(allowed, k, dtype=np.intp))
+    if not orders:
+        return RemovalOrder((), np.zeros(0, dtype=np.intp))
+    ranking = np.argsort(np.concatenate(keys), kind="stable")
+    return RemovalOrder(orders, np.concatenate(owners)[ranking])
+
+
+def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder:
+    use = _incidence(analysis, group)
+    own = scores[group.atoms]
+    uniform = (use == use[:, :1]).all()
+    order = np.argsort(own, kind="stable") if uniform else _balanced(use, own)
+    gone = np.cumsum(use[:, order], axis=1)
+    total = use.sum()
+    size = np.array([leaf.size.coefficient for leaf in group.leaves], dtype=np.intp)
+    kept = size[None, :] - np.vstack([np.zeros((1, len(size)), dtype=np.intp), gone.T])
+    return GroupOrder(group, group.atoms[order], gone.sum(axis=0) / max(total, 1), kept)
+
+
+def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
+    """How many elements of each leaf (rows) each atom of the group (columns) removes."""
+    position = np.full(analysis.atoms.count + 1, -1, dtype=np.intp)
+    position[group.atoms] = np.arange(group.size)
+    rows = []
+    for leaf in group.leaves:
+        own = position[analysis.atoms.of_leaf(leaf)]
+        rows.append(np.bincount(own[own >= 0], minlength=group.size))
+    return np.array(rows, dtype=np.intp).reshape(len(group.leaves), group.size)
+
+
+def _balanced(use: NDArray[np.intp], own: Scores) -> Order:
+    """Atoms of unequal reach: take the least important among those that keep all leaves shrinking alike."""
+    size = np.maximum(use.sum(axis=1), 1)
+    gone = np.zeros(len(use))
+    left = np.ones(use.shape[1], dtype=bool)
+    order: list[int] = []
+    share = use / size[:, None]
+    reach = share > 0
+    for _ in range(use.shape[1]):
+        worst = np.where(reach, gone[:, None] + share, 0).max(axis=0)
+        worst[~left] = np.inf
+        tolerance = share[:, left].max()
+        candidates = np.flatnonzero(worst <= worst.min() + tolerance / 2)
+        chosen = int(candidates[np.argmin(own[candidates])])
+        order.append(chosen)
+        left[chosen] = False
+        gone += share[:, chosen]
+    return np.array(order, dtype=np.intp)
+
+
+def removed_mask(analysis: Analysis, order: RemovalOrder, counts: NDArray[np.intp]) -> Mask:
+    """The atoms that go when each group loses that many."""
+    mask = np.zeros(analysis.atoms.count, dtype=bool)
+    for group, count in zip(order.groups, counts, strict=True):
+        mask[group.atoms[:count]] = True
+    return mask

@@ -1,0 +1,156 @@
+"""Importance of atoms: every parameter of a group speaks, producers and consumers alike.
+
+``l1`` and ``l2`` are norms of all weights that would be removed (Li et al., 2017; Fang et al., 2023); ``bn-scale`` is
+the magnitude of batch-norm scales (network slimming, Liu et al., 2017); ``fpgm`` the distance to all other filters of
+the group (He et al., 2019); ``random`` a seeded permutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from .analysis import Analysis, Parameter
+from .axes import Axis, Leaf, Product, leaves_of, resolve
+from .errors import InputError
+from .ir.core import Array
+
+Scores: TypeAlias = NDArray[np.float64]
+CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
+
+
+def score(analysis: Analysis, criterion: str = "l2", seed: int = 0) -> Scores:
+    """One non-negative number per atom; the higher, the more its removal would change.
+
+    Raises :class:`InputError` for an unknown criterion, or ``bn-scale`` on a model without batch normalisation.
+    """
+    if criterion not in CRITERIA:
+        raise InputError(f"unknown criterion '{criterion}'; known: {', '.join(CRITERIA)}")
+    return _CRITERIA[criterion](analysis, seed)
+
+
+def normalised(analysis: Analysis, scores: Scores) -> Scores:
+    """Scores divided by the mean of their group, so that groups compare."""
+    result = scores.copy()
+    for group in analysis.groups:
+        mean = scores[group.atoms].mean() if group.size else 0.0
+        if mean > 0:
+            result[group.atoms] /= mean
+    return result
+
+
+def _weights(analysis: Analysis) -> Iterator[tuple[Parameter, Array]]:
+    """Parameters that lose something with some atom, with their values as numbers.
+
+    Vectors (biases, stored statistics) say little about how much a channel matters, and are left out.
+    """
+    free = set(analysis.atoms.offset)
+    for parameter in analysis.parameters:
+        if sum(size > 1 for size in parameter.constant.shape) < 2:
+            continue
+        if any(leaf.number in free for axis in parameter.dims for leaf in leaves_of(axis)):
+            yield parameter, as_float(parameter.constant.numpy())
+
+
+def as_float(array: Array) -> Array:
+    """The array, or its values as float32 where its type has no arithmetic (int4, float8, bfloat16)."""
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+
+def _norm(power: int) -> Callable[[Analysis, int], Scores]:
+    def criterion(analysis: Analysis, seed: int) -> Scores:
+        totals = np.zeros(analysis.atoms.count)
+        for parameter, array in _weights(analysis):
+            for axis, dim in enumerate(parameter.dims):
+                if any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim)):
+                    _spread(analysis, dim, _reduce(array, axis, power), totals)
+        return totals if power == 1 else np.sqrt(totals)
+
+    return criterion
+
+
+def _reduce(array: Array, axis: int, power: int) -> Scores:
+    """Sum of ``|w|^power`` over all axes but one, without a temporary the size of the array for squares."""
+    if power == 1:
+        return np.abs(array).sum(axis=tuple(k for k in range(array.ndim) if k != axis), dtype=np.float64)
+    letters = list(range(array.ndim))
+    return np.asarray(np.einsum(array, letters, array, letters, [axis]), dtype=np.float64)
+
+
+def _spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> None:
+    """Add a vector along a dimension to the atoms of its elements; a product is summed over its other factors."""
+    dim = resolve(dim)
+    if isinstance(dim, Leaf):
+        atoms = analysis.atoms.of_leaf(dim)
+        free = atoms >= 0
+        totals += np.bincount(atoms[free], weights=values[free], minlength=len(totals))
+        return
+    sizes = [int(_length(part)) for part in (dim.factors if isinstance(dim, Product) else dim.parts)]
+    if isinstance(dim, Product):
+        grid = values.reshape(sizes)
+        for k, factor in enumerate(dim.factors):
+            _spread(analysis, factor, grid.sum(axis=tuple(j for j in range(len(sizes)) if j != k)), totals)
+        return
+    for part, piece in zip(dim.parts, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
+        _spread(analysis, part, piece, totals)
+
+
+def _length(axis: Axis) -> int:
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return axis.size.coefficient
+    if isinstance(axis, Product):
+        return int(np.prod([_length(factor) for factor in axis.factors], dtype=np.int64))
+    return sum(_length(part) for part in axis.parts)
+
+
+def _bn_scale(analysis: Analysis, seed: int) -> Scores:
+    totals = np.zeros(analysis.atoms.count)
+    scales = {
+        (bound.node.name, 1) for bound in analysis.coupling.bound.values() if bound.node.op == "BatchNormalization"
+    }
+    found = [parameter for parameter in analysis.parameters if parameter.use in scales]
+    if not found:
+        raise InputError("criterion 'bn-scale' needs batch normalisation, and the model has none (it may be folded)")
+    for parameter in found:
+        _spread(analysis, parameter.dims[0], np.abs(as_float(parameter.constant.numpy())).astype(np.float64), totals)
+    without = totals == 0
+    if without.any():  # groups without batch normalisation: their norm, on the scale of the others
+        norms = normalised(analysis, _norm(2)(analysis, seed))
+        totals[without] = norms[without] * (totals[~without].mean() if (~without).any() else 1.0)
+    return totals
+
+
+def _fpgm(analysis: Analysis, seed: int) -> Scores:
+    """The sum of distances from a filter to the other filters of its tensor: the closer to all, the more redundant."""
+    totals = np.zeros(analysis.atoms.count)
+    for parameter, array in _weights(analysis):
+        for axis, dim in enumerate(parameter.dims):
+            if any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim)):
+                rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+                _spread(analysis, dim, _distances(rows), totals)
+    return totals
+
+
+def _distances(rows: Array) -> Scores:
+    """Per row, the sum of Euclidean distances to all rows, in blocks that bound the memory."""
+    block = max(1, 1 << 22 // max(1, len(rows)).bit_length())
+    parts = [cdist(rows[k : k + block], rows).sum(axis=1) for k in range(0, len(rows), block)]
+    return np.concatenate(parts)
+
+
+def _random(analysis: Analysis, seed: int) -> Scores:
+    return np.random.default_rng(seed).permutation(analysis.atoms.count).astype(np.float64) + 1
+
+
+_CRITERIA: dict[str, Callable[[Analysis, int], Scores]] = {
+    "l1": _norm(1),
+    "l2": _norm(2),
+    "bn-scale": _bn_scale,
+    "fpgm": _fpgm,
+    "random": _random,
+}

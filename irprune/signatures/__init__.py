@@ -1,0 +1,49 @@
+"""Axis signatures: one line an operator, from which coupling, slicing, cost and reference models are derived."""
+
+from . import onnx_ops as _onnx_ops  # fills the table
+from .grammar import (
+    Composite,
+    ElementMap,
+    Follower,
+    Name,
+    Notation,
+    Renumber,
+    Signature,
+    SizeOf,
+    Star,
+    Term,
+    Unit,
+    Unknown,
+    names_of,
+    parse_notation,
+    signature,
+    term,
+)
+from .registry import RULES, NoSignature, Rule, Site, register, signature_of
+
+__all__ = [
+    "RULES",
+    "Composite",
+    "ElementMap",
+    "Follower",
+    "Name",
+    "NoSignature",
+    "Notation",
+    "Renumber",
+    "Rule",
+    "Signature",
+    "Site",
+    "SizeOf",
+    "Star",
+    "Term",
+    "Unit",
+    "Unknown",
+    "names_of",
+    "parse_notation",
+    "register",
+    "signature",
+    "signature_of",
+    "term",
+]
+
+del _onnx_ops

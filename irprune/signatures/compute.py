@@ -1,0 +1,280 @@
+"""Rules of operators that compute: contractions, normalisations, pooling, reductions and element-wise families."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_lowercase
+
+from ..ir import Size
+from ..ir.sizes import ONE
+from .grammar import Signature, signature
+from .registry import NoSignature, Site
+
+_LETTERS = [*ascii_lowercase, *(f"{c}{c}" for c in ascii_lowercase)]
+
+
+def letters(count: int, prefix: str = "") -> list[str]:
+    """``count`` distinct axis names."""
+    return [prefix + name for name in _LETTERS[:count]]
+
+
+def _optional(site: Site, *operands: str) -> str:
+    """The operands of a node without the trailing ones that it leaves out."""
+    present = [text if site.has(k) else "_" for k, text in enumerate(operands)]
+    while present and present[-1] == "_":
+        present.pop()
+    return ", ".join(present)
+
+
+def conv(site: Site) -> Signature:
+    """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g."""
+    operands = _optional(site, "n (g i) *s", "(g o) i *k", "(g o)")
+    return signature(
+        f"{operands} -> n (g o) *t ; opaque s k t ; macs n g o i k t",
+        sizes={"g": site.node.int("group", 1)},
+        attributes={"group": "g"},
+        reason="the window of a convolution slides over it",
+    )
+
+
+def conv_transpose(site: Site) -> Signature:
+    """``n (g i) *s, (g i) o *k, (g o) -> n (g o) *t``."""
+    operands = _optional(site, "n (g i) *s", "(g i) o *k", "(g o)")
+    return signature(
+        f"{operands} -> n (g o) *t ; opaque s k t ; macs n g o i k s",
+        sizes={"g": site.node.int("group", 1)},
+        attributes={"group": "g"},
+        reason="the window of a convolution slides over it",
+    )
+
+
+def gemm(site: Site) -> Signature:
+    """``m k, k n, <broadcast> -> m n`` with either factor transposed."""
+    left = "k m" if site.node.int("transA") else "m k"
+    right = "n k" if site.node.int("transB") else "k n"
+    bias = "_"
+    if site.has(2):
+        shape = site.shape(2)
+        names = ["m", "n"][2 - len(shape) :]
+        bias = " ".join("1" if size == ONE else name for name, size in zip(names, shape, strict=True))
+    operands = f"{left}, {right}" + (f", {bias}" if site.has(2) else "")
+    return signature(f"{operands} -> m n ; macs m n k")
+
+
+def matmul(site: Site) -> Signature:
+    """``*b m k, *b k n -> *b m n``, batch axes broadcast, as numpy.matmul."""
+    left, right = site.shape(0), site.shape(1)
+    if not left or not right:
+        raise NoSignature("an operand is a scalar")
+    batch = max(len(left), len(right)) - 2
+    names = letters(max(batch, 0), "b")
+    a = _aligned(left[:-2], names) + (["m"] if len(left) > 1 else []) + ["k"]
+    b = _aligned(right[:-2], names) + (["k", "n"] if len(right) > 1 else ["k"])
+    result = names + (["m"] if len(left) > 1 else []) + (["n"] if len(right) > 1 else [])
+    result = _only_known([a, b], result)
+    macs = " ".join([*names, "m" if len(left) > 1 else "", "n" if len(right) > 1 else "", "k"])
+    return signature(f"{' '.join(a)}, {' '.join(b)} -> {' '.join(result)} ; macs {macs}")
+
+
+def _aligned(shape: Sequence[Size], names: Sequence[str]) -> list[str]:
+    """Names for the trailing dimensions of a broadcast operand; ``1`` where it has size one."""
+    tail = names[len(names) - len(shape) :]
+    return ["1" if size == ONE else name for size, name in zip(shape, tail, strict=True)]
+
+
+def _only_known(operands: Sequence[Sequence[str]], result: Sequence[str]) -> list[str]:
+    """A result dimension that is of size one in every operand is of size one."""
+    known = {name for operand in operands for name in operand}
+    return [name if name in known else "1" for name in result]
+
+
+def broadcast(site: Site, count: int | None = None) -> tuple[list[str], list[str]]:
+    """Operands and result of a numpy broadcast over the first ``count`` operands."""
+    positions = [k for k in range(len(site.inputs) if count is None else count) if site.has(k)]
+    shapes = {k: site.shape(k) for k in positions}
+    rank = max((len(shape) for shape in shapes.values()), default=0)
+    names = letters(rank)
+    operands = [_aligned(shapes[k], names) if k in shapes else ["_"] for k in range(max(positions, default=-1) + 1)]
+    return [" ".join(operand) for operand in operands], _only_known(operands, names)
+
+
+def elementwise(site: Site) -> Signature:
+    """Numpy broadcasting: dimensions are aligned from the last, one of size one stretches."""
+    if site.version < 7 and site.node.int("broadcast"):
+        raise NoSignature("broadcasting by attribute (opset 6 and older)")
+    operands, result = broadcast(site)
+    return signature(f"{', '.join(operands)} -> {' '.join(result)}")
+
+
+def einsum(site: Site) -> Signature:
+    """The node's own equation."""
+    equation = site.node.str("equation").replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    operands = left.split(",")
+    for k, operand in enumerate(operands):
+        if any(operand.count(c) > 1 for c in operand if c != "."):
+            raise NoSignature(f"the diagonal of operand {k} is taken ('{operand}')")
+    if not arrow:
+        flat = "".join(operands).replace("...", "")
+        right = ("..." if "..." in left else "") + "".join(sorted(c for c in set(flat) if flat.count(c) == 1))
+    ranks = [len(site.shape(k)) - len(op.replace("...", "")) for k, op in enumerate(operands) if "..." in op]
+    run = letters(max(ranks, default=0), "z_")
+
+    def spell(text: str, shape: tuple[Size, ...] | None) -> list[str]:
+        head, dots, tail = text.partition("...")
+        names = [f"x{c}" for c in head]
+        if dots:
+            stretch = run if shape is None else run[len(run) - (len(shape) - len(head) - len(tail)) :]
+            names += stretch
+        names += [f"x{c}" for c in tail]
+        if shape is None:
+            return names
+        return ["1" if size == ONE else name for name, size in zip(names, shape, strict=True)]
+
+    spelled = [spell(operand, site.shape(k)) for k, operand in enumerate(operands)]
+    result = _only_known(spelled, spell(right, None))
+    used = sorted({name for operand in spelled for name in operand if name != "1"})
+    text = f"{', '.join(' '.join(s) for s in spelled)} -> {' '.join(result)}"
+    return signature(f"{text} ; macs {' '.join(used)}")
+
+
+def batch_normalization(site: Site) -> Signature:
+    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c."""
+    if site.node.int("training_mode") or len([o for o in site.node.outputs if o]) > 1:
+        raise NoSignature("training mode")
+    names = "n c *s" if site.rank() > 1 else "c"
+    return signature(f"{names}, c, c, c, c -> {names}")
+
+
+def layer_normalization(site: Site) -> Signature:
+    """``*b h, h, h -> *b h``; statistics are taken over h, which may be several dimensions."""
+    rank = site.rank()
+    axis = site.axis(default=-1)
+    outer, inner = letters(axis, "b"), letters(rank - axis, "h")
+    scale, bias = (
+        " ".join(_aligned(site.shape(k), [*outer, *inner])) if site.has(k) and site.rank(k) else "" for k in (1, 2)
+    )
+    operands = f"{' '.join(outer + inner)}, {scale}" + (f", {bias}" if site.has(2) else "")
+    statistics = " ".join(outer + ["1"] * len(inner))
+    return signature(
+        f"{operands} -> {' '.join(outer + inner)}, {statistics}, {statistics} ; normalised {' '.join(inner)}"
+    )
+
+
+def group_normalization(site: Site) -> Signature:
+    """``n (g c) *s, (g c), (g c) -> n (g c) *s``; until opset 20 scale and bias are one a group."""
+    affine = "g" if site.version < 21 else "(g c)"
+    return signature(
+        f"n (g c) *s, {affine}, {affine} -> n (g c) *s ; normalised c s",
+        sizes={"g": site.node.int("num_groups")},
+        attributes={"num_groups": "g"},
+    )
+
+
+def lp_normalization(site: Site) -> Signature:
+    """Statistics over one axis."""
+    names = letters(site.rank())
+    axis = site.axis(default=-1)
+    return signature(f"{' '.join(names)} -> {' '.join(names)} ; normalised {names[axis]}")
+
+
+def mean_variance_normalization(site: Site) -> Signature:
+    """Statistics over the axes of the attribute (all but the channels by default)."""
+    names = letters(site.rank())
+    axes = site.node.ints("axes", (0, 2, 3)) or ()
+    normalised = " ".join(names[axis] for axis in axes)
+    return signature(f"{' '.join(names)} -> {' '.join(names)} ; normalised {normalised}")
+
+
+def pool(site: Site) -> Signature:
+    """``n c *s -> n c *t``; the window slides over s."""
+    results = "n c *t, n c *t" if len(site.node.outputs) > 1 else "n c *t"
+    if len(site.node.outputs) > 1 and site.node.outputs[1]:
+        raise NoSignature("the indices of the maxima count channels")
+    return signature(f"n c *s -> {results} ; opaque s t", reason="the window of a pooling slides over it")
+
+
+def global_pool(site: Site) -> Signature:
+    """``n c *s -> n c 1 1 ...``; statistics over s."""
+    ones = " ".join("1" for _ in range(site.rank() - 2))
+    return signature(f"n c *s -> n c {ones} ; normalised s")
+
+
+_EXACT_REDUCTIONS = {"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
+"""Zeros add nothing to these: their axis is contracted, not normalised."""
+
+
+def reduced_axes(site: Site) -> tuple[int, ...]:
+    """The axes a reduction runs over, from attribute or operand, counted from the front."""
+    rank = site.rank()
+    axes = site.ints("axes", 1)
+    if axes is None or not axes:
+        return () if site.node.int("noop_with_empty_axes") else tuple(range(rank))
+    return tuple(sorted(axis % rank for axis in axes))
+
+
+def reduce(site: Site) -> Signature:
+    """Sums contract their axes; means, extrema and the like are statistics over them."""
+    names = letters(site.rank())
+    axes = reduced_axes(site)
+    keep = site.node.int("keepdims", 1)
+    result = [("1" if k in axes else name) for k, name in enumerate(names) if keep or k not in axes]
+    over = " ".join(names[k] for k in axes)
+    role = "" if site.node.op in _EXACT_REDUCTIONS or not over else f" ; normalised {over}"
+    return signature(f"{' '.join(names)} -> {' '.join(result)}{role}")
+
+
+def arg_reduce(site: Site) -> Signature:
+    """Positions along the axis are the result: its order matters."""
+    names = letters(site.rank())
+    axis = site.axis()
+    keep = site.node.int("keepdims", 1)
+    result = [("1" if k == axis else name) for k, name in enumerate(names) if keep or k != axis]
+    text = f"{' '.join(names)} -> {' '.join(result)} ; opaque {names[axis]}"
+    return signature(text, reason="the positions of its extrema are the result")
+
+
+def top_k(site: Site) -> Signature:
+    """The axis is sorted."""
+    names = letters(site.rank())
+    axis = site.axis(default=-1)
+    result = [("top" if k == axis else name) for k, name in enumerate(names)]
+    text = f"{' '.join(names)}, _ -> {' '.join(result)}, {' '.join(result)} ; opaque {names[axis]} top"
+    return signature(text, reason="it is sorted")
+
+
+def softmax(site: Site) -> Signature:
+    """``*b k -> *b k``; before opset 13 all axes from ``axis`` on are normalised together."""
+    names = letters(site.rank())
+    axis = site.axis(default=-1 if site.version >= 13 else 1)
+    over = names[axis:] if site.version < 13 else [names[axis]]
+    text = f"{' '.join(names)} -> {' '.join(names)} ; opaque {' '.join(over)}"
+    return signature(text, reason="a softmax is taken over it")
+
+
+def cumulative_sum(site: Site) -> Signature:
+    """The axis is ordered."""
+    names = letters(site.rank())
+    axis = int(site.constant(1, "axis").ravel()[0]) % site.rank()
+    return signature(
+        f"{' '.join(names)}, _ -> {' '.join(names)} ; opaque {names[axis]}", reason="a running sum is taken over it"
+    )
+
+
+def quantize_linear(site: Site) -> Signature:
+    """Element-wise, with scale and zero point per tensor or along one axis."""
+    if site.node.int("block_size"):
+        raise NoSignature("blocks of elements share a scale")
+    names = letters(site.rank())
+    scale = site.shape(1)
+    side = ""
+    if len(scale) == 1 and names:
+        side = "1" if scale[0] == ONE else names[site.axis(default=1)]
+    operands = f"{' '.join(names)}, {side}" + (f", {side}" if site.has(2) else "")
+    return signature(f"{operands} -> {' '.join(names)}")
+
+
+def dropout(site: Site) -> Signature:
+    """Identity at inference; the mask has the same axes."""
+    names = " ".join(letters(site.rank()))
+    return signature(f"{names} -> {names}, {names}")

@@ -1,0 +1,221 @@
+"""The notation of axis signatures.
+
+::
+
+    n (g i) *s, (g o) i *k, (g o) -> n (g o) *t ; opaque s k t ; macs n g o i k t
+
+A word is an axis; the same word in two places is the same axis. ``(a b)`` is a row-major product, ``(a + b)`` a
+concatenation, ``*s`` a run of axes, ``1`` a dimension of size one and ``_`` an operand (or ``?`` a dimension)
+about which nothing is said. After ``;`` come the roles of axes: ``opaque`` (order or identity matters: frozen),
+``normalised`` (statistics are taken over it), and ``macs`` (the axes whose sizes multiply to the
+multiply-accumulates of the operator).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
+
+from ..ir import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One axis."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """A run of any number of axes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A row-major product, or (``is_sum``) a concatenation, of terms."""
+
+    terms: tuple[Term, ...]
+    is_sum: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A dimension of size one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A dimension about which nothing is said."""
+
+
+Term: TypeAlias = Name | Star | Composite | Unit | Unknown
+Operand: TypeAlias = tuple[Term, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """A parsed signature: operands, results and the roles of their axes."""
+
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Operand, ...]
+    opaque: frozenset[str] = frozenset()
+    normalised: frozenset[str] = frozenset()
+    macs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SizeOf:
+    """A number that the graph spells out and that follows a removal: ``sign * size(term)``."""
+
+    term: Term
+    sign: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber:
+    """Indices into ``source`` that select the elements of ``result``: both lose what is removed."""
+
+    source: Term
+    result: Term
+    indices: tuple[int, ...]
+
+
+Follower: TypeAlias = SizeOf | int | None
+"""An entry of a shape operand: a size, a fixed number, or whatever it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class ElementMap:
+    """Element ``indices[k]`` of axis ``source`` becomes element ``k`` of the dimension written ``result``."""
+
+    source: str
+    result: str
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What an operator does to axes, for one node.
+
+    ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
+    numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
+    for a scalar). ``maps`` ties elements of two axes.
+    """
+
+    notation: Notation
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    attributes: Mapping[str, SizeOf | tuple[Follower, ...]] = field(default_factory=dict)
+    operands: Mapping[int, tuple[Follower, ...] | Renumber] = field(default_factory=dict)
+    maps: tuple[ElementMap, ...] = ()
+    reason: str = ""
+
+
+def signature(
+    text: str,
+    *,
+    sizes: Mapping[str, int | str | Size] | None = None,
+    attributes: Mapping[str, str | Sequence[Follower]] | None = None,
+    operands: Mapping[int, Sequence[Follower] | Renumber] | None = None,
+    maps: Sequence[ElementMap] = (),
+    reason: str = "",
+) -> Signature:
+    """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
+    follow = {
+        name: SizeOf(term(value)) if isinstance(value, str) else tuple(value)
+        for name, value in (attributes or {}).items()
+    }
+    return Signature(
+        parse_notation(text),
+        {name: Size.of(size) for name, size in (sizes or {}).items()},
+        follow,
+        {k: v if isinstance(v, Renumber) else tuple(v) for k, v in (operands or {}).items()},
+        tuple(maps),
+        reason,
+    )
+
+
+_TOKEN = re.compile(r"\*?[A-Za-z_][A-Za-z_0-9]*|[()+?1]")
+
+
+@lru_cache(maxsize=4096)
+def parse_notation(text: str) -> Notation:
+    """Parse the notation; raises ``ValueError`` for a signature that is not well formed (a bug in a table)."""
+    body, *clauses = text.split(";")
+    left, arrow, right = body.partition("->")
+    if not arrow:
+        raise ValueError(f"signature {text!r}: expected '->'")
+    roles: dict[str, tuple[str, ...]] = {}
+    for clause in clauses:
+        role, *names = clause.split()
+        if role not in {"opaque", "normalised", "macs"}:
+            raise ValueError(f"signature {text!r}: unknown role {role!r}")
+        roles[role] = tuple(names)
+    return Notation(
+        tuple(_operand(part) for part in left.split(",")) if left.strip() else (),
+        tuple(_operand(part) for part in right.split(",")) if right.strip() else (),
+        frozenset(roles.get("opaque", ())),
+        frozenset(roles.get("normalised", ())),
+        roles.get("macs", ()),
+    )
+
+
+def _operand(text: str) -> Operand:
+    if text.strip() == "_":
+        return None
+    leftover = _TOKEN.sub("", text).strip()
+    if leftover:
+        raise ValueError(f"operand {text!r}: cannot read {leftover!r}")
+    tokens = _TOKEN.findall(text)
+    terms: list[Term] = []
+    while tokens:
+        terms.append(_term(tokens))
+    if sum(isinstance(t, Star) for t in terms) > 1:
+        raise ValueError(f"operand {text!r}: more than one run of axes")
+    return tuple(terms)
+
+
+def _term(tokens: list[str]) -> Term:
+    token = tokens.pop(0)
+    if token == "1":
+        return Unit()
+    if token == "?":
+        return Unknown()
+    if token.startswith("*"):
+        return Star(token[1:])
+    if token != "(":
+        return Name(token)
+    terms: list[Term] = []
+    is_sum = False
+    while tokens and tokens[0] != ")":
+        if tokens[0] == "+":
+            tokens.pop(0)
+            is_sum = True
+        else:
+            terms.append(_term(tokens))
+    if not tokens:
+        raise ValueError("unbalanced parenthesis in a signature")
+    tokens.pop(0)
+    return Composite(tuple(terms), is_sum)
+
+
+def term(text: str) -> Term:
+    """One dimension, as written inside a signature."""
+    operand = _operand(text)
+    if operand is None or len(operand) != 1:
+        raise ValueError(f"expected one dimension, got {text!r}")
+    return operand[0]
+
+
+def names_of(item: Term) -> tuple[str, ...]:
+    """The axes and runs that a term mentions."""
+    if isinstance(item, (Name, Star)):
+        return (item.name,)
+    if isinstance(item, Composite):
+        return tuple(name for inner in item.terms for name in names_of(inner))
+    return ()

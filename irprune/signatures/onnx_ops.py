@@ -1,0 +1,88 @@
+"""The ai.onnx table: every operator with a signature, one line each.
+
+The rules it names live beside it: :mod:`.compute` (contractions, normalisations, pooling, element-wise),
+:mod:`.layout` (views and element maps). https://onnx.ai/onnx/operators/ is the source for each.
+"""
+
+from __future__ import annotations
+
+from . import compute, layout
+from .registry import register
+
+_ELEMENTWISE = """
+Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu
+Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN
+LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink
+Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
+""".split()
+
+register(dict.fromkeys(_ELEMENTWISE, compute.elementwise))
+register(
+    {
+        # contractions
+        "Conv": compute.conv,
+        "ConvTranspose": compute.conv_transpose,
+        "Gemm": compute.gemm,
+        "MatMul": compute.matmul,
+        "Einsum": compute.einsum,
+        # normalisations
+        "BatchNormalization": compute.batch_normalization,
+        "InstanceNormalization": "n c *s, c, c -> n c *s ; normalised s",
+        "LayerNormalization": compute.layer_normalization,
+        "RMSNormalization": compute.layer_normalization,
+        "GroupNormalization": compute.group_normalization,
+        "LpNormalization": compute.lp_normalization,
+        "MeanVarianceNormalization": compute.mean_variance_normalization,
+        "LRN": "n c *s -> n c *s ; normalised c",
+        # pooling, reductions, selections
+        "AveragePool": compute.pool,
+        "MaxPool": compute.pool,
+        "LpPool": compute.pool,
+        "GlobalAveragePool": compute.global_pool,
+        "GlobalMaxPool": compute.global_pool,
+        "GlobalLpPool": compute.global_pool,
+        "ReduceSum": compute.reduce,
+        "ReduceMean": compute.reduce,
+        "ReduceMax": compute.reduce,
+        "ReduceMin": compute.reduce,
+        "ReduceProd": compute.reduce,
+        "ReduceL1": compute.reduce,
+        "ReduceL2": compute.reduce,
+        "ReduceSumSquare": compute.reduce,
+        "ReduceLogSum": compute.reduce,
+        "ReduceLogSumExp": compute.reduce,
+        "ArgMax": compute.arg_reduce,
+        "ArgMin": compute.arg_reduce,
+        "TopK": compute.top_k,
+        "Softmax": compute.softmax,
+        "LogSoftmax": compute.softmax,
+        "Hardmax": compute.softmax,
+        "CumSum": compute.cumulative_sum,
+        # quantisation
+        "QuantizeLinear": compute.quantize_linear,
+        "DequantizeLinear": compute.quantize_linear,
+        "Dropout": compute.dropout,
+        # layout
+        "Concat": layout.concat,
+        "Split": layout.split,
+        "Slice": layout.slice_,
+        "Gather": layout.gather,
+        "Pad": layout.pad,
+        "Tile": layout.tile,
+        "Expand": layout.expand,
+        "Transpose": layout.transpose,
+        "Reshape": layout.reshape,
+        "Flatten": layout.flatten,
+        "Squeeze": layout.squeeze,
+        "Unsqueeze": layout.unsqueeze,
+        "Resize": layout.resize,
+        "Upsample": layout.resize,
+        "DepthToSpace": layout.depth_to_space,
+        "SpaceToDepth": layout.space_to_depth,
+        # shape arithmetic: no axis flows through, its results are evaluated instead
+        "Shape": layout.shape_only,
+        "Size": layout.shape_only,
+        "Range": layout.range_,
+        "ConstantOfShape": layout.constant_of_shape,
+    }
+)

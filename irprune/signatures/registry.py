@@ -1,0 +1,104 @@
+"""The table of signatures: qualified operator name to the rule that returns the signature of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from ..ir import Node, Size
+from ..ir.core import Array
+from .grammar import Signature, signature
+
+
+class NoSignature(Exception):
+    """A rule's refusal: the node touches axes in a way the notation cannot say; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a rule may look at: the node and the shapes around it.
+
+    ``inputs`` and ``outputs`` hold the sizes of the dimensions of each operand and result, ``None`` for an absent
+    operand or an unknown rank; within an output, ``None`` is an unknown size. ``read(k)`` gives operand ``k`` as an
+    array where it is known at compile time (entries are integers or floats), ``entries(k)`` the entries of a shape
+    operand, each a :class:`Size` or ``None``.
+    """
+
+    node: Node
+    version: int
+    inputs: tuple[tuple[Size, ...] | None, ...]
+    outputs: tuple[tuple[Size | None, ...] | None, ...]
+    read: Callable[[int], Array | None]
+    entries: Callable[[int], tuple[Size | None, ...] | None]
+
+    def shape(self, position: int) -> tuple[Size, ...]:
+        """The sizes of an operand; refuses where it is absent or of unknown rank."""
+        if position >= len(self.inputs) or self.inputs[position] is None:
+            raise NoSignature(f"the shape of operand {position} is unknown")
+        return self.inputs[position] or ()
+
+    def has(self, position: int) -> bool:
+        return position < len(self.node.inputs) and bool(self.node.inputs[position])
+
+    def rank(self, position: int = 0) -> int:
+        return len(self.shape(position))
+
+    def static(self, position: int, axis: int) -> int:
+        """The size of one dimension; refuses where it is only known at run time."""
+        size = self.shape(position)[axis]
+        if not size.is_static:
+            raise NoSignature(f"dimension {axis} of operand {position} has run-time size {size}")
+        return size.coefficient
+
+    def axis(self, name: str = "axis", default: int = 0, rank: int | None = None) -> int:
+        """An axis attribute, counted from the front."""
+        rank = self.rank() if rank is None else rank
+        axis = self.node.int(name, default)
+        if not -rank <= axis < rank:
+            raise NoSignature(f"{name}={axis} is outside rank {rank}")
+        return axis % rank if rank else 0
+
+    def constant(self, position: int, what: str) -> Array:
+        """An operand that has to be known at compile time."""
+        array = self.read(position)
+        if array is None:
+            raise NoSignature(f"{what} (operand {position}) is computed at run time")
+        return np.asarray(array)
+
+    def ints(self, attribute: str, position: int) -> tuple[int, ...] | None:
+        """Integers from an attribute (older opsets) or an operand (newer); ``None`` where neither is given."""
+        values = self.node.ints(attribute)
+        if values is not None:
+            return values
+        if not self.has(position):
+            return None
+        return tuple(int(v) for v in self.constant(position, attribute).ravel())
+
+
+Rule: TypeAlias = Callable[[Site], Signature]
+
+RULES: dict[str, Rule] = {}
+
+
+def register(table: Mapping[str, Rule | str]) -> None:
+    """Add operators: a rule, or the signature itself where it depends on nothing."""
+    for name, rule in table.items():
+        if name in RULES:
+            raise ValueError(f"operator {name} has a signature already")
+        RULES[name] = _fixed(rule) if isinstance(rule, str) else rule
+
+
+def _fixed(text: str) -> Rule:
+    parsed = signature(text)
+    return lambda site: parsed
+
+
+def signature_of(site: Site) -> Signature:
+    """The signature of a node; raises :class:`NoSignature` with the reason where there is none."""
+    rule = RULES.get(site.node.qualified_op)
+    if rule is None:
+        raise NoSignature(f"operator {site.node.qualified_op} has no signature")
+    return rule(site)

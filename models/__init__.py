@@ -1,0 +1,1 @@
+"""Reference architectures, at published and at test size, with the export of each to ONNX."""

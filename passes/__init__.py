@@ -1,0 +1,1 @@
+"""What the compiler does, one pass a file."""

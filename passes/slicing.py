@@ -1,0 +1,317 @@
+"""The rewriting: given which atoms go, a physically smaller graph.
+
+One channel's way: its atom gives a mask over the leaves of its axes; the mask of a dimension follows from its axis
+expression; every constant is taken at the kept indices of its dimensions, every number that spells a size out
+(attributes, shape operands, gather indices) is recomputed from the same masks, and every value's shape follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, Bound, Integers, Mask, Region, kept_indices, kept_mask
+from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..errors import IRError
+from ..ir import Attribute, Constant, Graph, Node, Size, Value, fresh_name
+from ..ir.sizes import product
+from ..plan import Slice
+from ..signatures import Follower, Renumber, SizeOf
+
+_Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
+"""Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
+
+_IMPLIED_BY: dict[tuple[str, str | int], str] = {("Split", "split"): "num_outputs", ("Split", 1): "num_outputs"}
+"""Attributes that say the same as an explicit size, and must go when the size is spelled out."""
+
+
+def remove_atoms(analysis: Analysis, removed: Mask) -> tuple[Graph, dict[str, Slice]]:
+    """The graph without the atoms in ``removed``, and what each tensor keeps, by its name in the new graph."""
+    return _Rewriter(analysis, removed).run()
+
+
+@dataclass
+class _Rewriter:
+    analysis: Analysis
+    removed: Mask
+    slices: dict[str, Slice] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        graph = self.analysis.graph
+        self.kept = self.analysis.kept(self.removed)
+        self.constants: dict[str, Constant] = dict(graph.constants)
+        self.values: dict[str, Value] = dict(graph.values)
+        self.inputs: dict[str, list[str]] = {node.name: list(node.inputs) for node in graph.nodes}
+        self.taken = set(self.values) | {node.name for node in graph.nodes}
+        self.added: dict[str, list[Node]] = {}
+
+    def run(self) -> tuple[Graph, dict[str, Slice]]:
+        graph = self.analysis.graph
+        self._slice_constants()
+        self._reshape_values()
+        self.integers = Integers(graph, self._new_shape)
+        replaced = self._replace_regions()
+        nodes: list[Node] = []
+        for node in graph.nodes:
+            rewritten = [] if node.name in replaced else [self._rewrite(node)]
+            nodes += [*self.added.get(node.name, ()), *rewritten]
+        rewritten_graph = replace(graph, nodes=tuple(nodes), values=self.values, constants=self.constants)
+        return without_orphans(graph, rewritten_graph), self.slices
+
+    # -- sizes ---------------------------------------------------------------------------------------------------
+
+    def _changes(self, axis: Axis) -> bool:
+        return any(leaf.number in self.kept for leaf in leaves_of(axis))
+
+    def _size(self, axis: Axis) -> Size:
+        """The size of a dimension after the removal."""
+        axis = resolve(axis)
+        if isinstance(axis, Leaf):
+            mask = self.kept.get(axis.number)
+            return axis.size if mask is None else Size(int(mask.sum()))
+        if isinstance(axis, Product):
+            return product(self._size(factor) for factor in axis.factors)
+        return Size(sum(self._size(part).coefficient for part in axis.parts))
+
+    def _new_shape(self, name: str) -> tuple[Size, ...] | None:
+        if name in self.analysis.graph.constants and name not in self.analysis.coupling.dims:
+            return tuple(map(Size.of, self.analysis.graph.constants[name].shape))
+        dims = self.analysis.coupling.dims.get(name)
+        return None if dims is None else tuple(map(self._size, dims))
+
+    def _reshape_values(self) -> None:
+        for name, dims in self.analysis.coupling.dims.items():
+            value = self.values.get(name)
+            if dims is None or value is None or value.shape is None or name in self.constants:
+                continue
+            pairs = zip(value.shape, dims, strict=True)
+            shape = tuple(self._size(axis).as_dim() if self._changes(axis) else dim for dim, axis in pairs)
+            self.values[name] = replace(value, shape=shape)
+
+    # -- constants -----------------------------------------------------------------------------------------------
+
+    def _slice_constants(self) -> None:
+        coupling = self.analysis.coupling
+        wanted: dict[str, dict[_Kept, list[tuple[str, int]]]] = {}
+        for node in self.analysis.graph.nodes:
+            for position, name in enumerate(node.inputs):
+                if name in self.constants:
+                    dims = coupling.uses.get((node.name, position)) or coupling.dims.get(name) or ()
+                    wanted.setdefault(name, {}).setdefault(self._kept_axes(dims), []).append((node.name, position))
+        for name, variants in wanted.items():
+            self._slice_constant(name, variants)
+
+    def _kept_axes(self, dims: Iterable[Axis]) -> _Kept:
+        return tuple(
+            (k, tuple(kept_indices(axis, self.kept).tolist())) for k, axis in enumerate(dims) if self._changes(axis)
+        )
+
+    def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
+        """The variant with the most uses keeps the name, the others become private copies."""
+        original = self.constants[name]
+        ranked = sorted(variants.items(), key=lambda item: (-len(item[1]), item[0]))
+        for k, (kept, uses) in enumerate(ranked):
+            target = name if k == 0 else self._fresh(name)
+            sliced = original.take({axis: np.array(indices, dtype=np.intp) for axis, indices in kept})
+            self.constants[target] = sliced
+            self.values[target] = replace(self.values[name], name=target, shape=sliced.shape)
+            for node, position in uses:
+                self.inputs[node][position] = target
+            if kept or k > 0:
+                axes = {axis: (original.shape[axis], indices) for axis, indices in kept}
+                self.slices[target] = Slice(axes, None if target == name else name)
+
+    def _fresh(self, base: str) -> str:
+        name = fresh_name(base, self.taken)
+        self.taken.add(name)
+        return name
+
+    def _new_constant(self, base: str, array: NDArray[np.generic]) -> str:
+        name = self._fresh(base)
+        self.constants[name] = Constant.from_array(array)
+        self.values[name] = Value(name, array.dtype.name, array.shape)
+        return name
+
+    # -- view chains ---------------------------------------------------------------------------------------------
+
+    def _replace_regions(self) -> set[str]:
+        """A chain that loses elements is one Gather for each of its results."""
+        gone: set[str] = set()
+        for region in self.analysis.coupling.regions:
+            source = self.analysis.coupling.dims[region.source]
+            assert source is not None
+            if self._changes(source[region.axis]):
+                gone |= region.nodes
+                self.added[region.first] = [self._gather(region, name) for name in region.results]
+        return gone
+
+    def _gather(self, region: Region, result: str) -> Node:
+        source, target = self.analysis.coupling.dims[region.source], self.analysis.coupling.dims[result]
+        assert source is not None and target is not None
+        indices = self._renumbered(source[region.axis], target[region.axis], region.results[result])
+        operand = self._new_constant(f"{result}_indices", indices)
+        name = self._fresh(f"{region.first}_gather")
+        return Node(name, "Gather", (region.source, operand), (result,), attributes={"axis": region.axis})
+
+    def _renumbered(self, source: Axis, result: Axis, indices: Iterable[int]) -> NDArray[np.int64]:
+        """The kept ones of some indices, counted among the kept elements of what they point into."""
+        source_mask = kept_mask(source, self.kept)
+        rank = np.cumsum(source_mask) - 1
+        picked = np.asarray(tuple(indices), dtype=np.intp)[kept_mask(result, self.kept)]
+        if not source_mask[picked].all():
+            raise IRError("an index points at an element that goes")
+        return rank[picked].astype(np.int64)
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def _rewrite(self, node: Node) -> Node:
+        bound = self.analysis.coupling.bound.get(node.name)
+        attributes = dict(node.attributes)
+        if bound is not None:
+            for name, follower in bound.signature.attributes.items():
+                self._follow_attribute(bound, name, follower, attributes)
+            for position, entries in bound.signature.operands.items():
+                self._follow_operand(bound, position, entries, attributes)
+        return replace(node, inputs=tuple(self.inputs[node.name]), attributes=attributes)
+
+    def _entry(self, bound: Bound, follower: Follower) -> Size | None:
+        """What an entry has to become; ``None`` where it stays what it is."""
+        if not isinstance(follower, SizeOf):
+            return None if follower is None else Size(follower)
+        return Size(follower.sign) * self._size(bound.dim(follower.term))
+
+    def _entry_changes(self, bound: Bound, follower: Follower) -> bool:
+        return isinstance(follower, SizeOf) and self._changes(bound.dim(follower.term))
+
+    def _follow_attribute(
+        self, bound: Bound, name: str, follower: SizeOf | tuple[Follower, ...], attributes: dict[str, Attribute]
+    ) -> None:
+        entries = follower if isinstance(follower, tuple) else (follower,)
+        if not any(self._entry_changes(bound, entry) for entry in entries):
+            return
+        sizes = [self._entry(bound, entry) for entry in entries]
+        if not isinstance(follower, tuple):
+            assert sizes[0] is not None
+            attributes[name] = sizes[0].coefficient
+            return
+        old = bound.node.ints(name) or (0,) * len(sizes)
+        attributes[name] = tuple(o if s is None else s.coefficient for o, s in zip(old, sizes, strict=True))
+        attributes.pop(_IMPLIED_BY.get((bound.node.op, name), ""), None)
+
+    def _follow_operand(
+        self,
+        bound: Bound,
+        position: int,
+        entries: tuple[Follower, ...] | Renumber,
+        attributes: dict[str, Attribute],
+    ) -> None:
+        node = bound.node
+        name = node.inputs[position] if position < len(node.inputs) else ""
+        if isinstance(entries, Renumber):
+            self._follow_indices(bound, position, entries)
+            return
+        if not any(self._entry_changes(bound, entry) for entry in entries):
+            return
+        wanted = [self._entry(bound, entry) for entry in entries]
+        if not name:
+            vector = np.array([size.coefficient for size in wanted if size is not None], dtype=np.int64)
+            self.inputs[node.name] += [""] * (position + 1 - len(self.inputs[node.name]))
+            self.inputs[node.name][position] = self._new_constant(f"{node.outputs[0]}_sizes", vector)
+            attributes.pop(_IMPLIED_BY.get((node.op, position), ""), None)
+            return
+        self.inputs[node.name][position] = self._fix(node, name, wanted)
+
+    def _follow_indices(self, bound: Bound, position: int, follower: Renumber) -> None:
+        source, result = bound.dim(follower.source), bound.dim(follower.result)
+        if not self._changes(source) and not self._changes(result):
+            return
+        indices = self._renumbered(source, result, follower.indices)
+        old = self.analysis.graph.values[bound.node.inputs[position]]
+        resolved = resolve(result)
+        factors = resolved.factors if isinstance(resolved, Product) else (resolved,)
+        sizes = iter(self._size(factor).coefficient for factor in factors)
+        shape = [1 if dim == 1 else next(sizes) for dim in old.shape or (len(indices),)]
+        array = indices.reshape(shape).astype(old.dtype or "int64")
+        self.inputs[bound.node.name][position] = self._new_constant(bound.node.inputs[position], array)
+
+    # -- shape operands ------------------------------------------------------------------------------------------
+
+    def _fix(self, node: Node, name: str, wanted: list[Size | None]) -> str:
+        """The name of a tensor whose entries are as wanted (``None``: as they come); the old one where it fits.
+
+        Known entries become a constant, a Concat is rebuilt from fixed pieces, and an entry computed at run time is
+        rescaled: that it is a multiple of the old size is known from its symbolic value.
+        """
+        found = self.integers.entries(name)
+        if found is None:
+            raise IRError(f"node '{node.name}': shape operand '{name}' cannot be evaluated")
+        flat = [entry if isinstance(entry, Size) else None for entry in found.ravel()]
+        goal = [flat[k] if size is None else size for k, size in enumerate(wanted)]
+        if flat == goal:
+            return name
+        dtype = self.analysis.graph.values[name].dtype or "int64"
+        if all(size is not None and size.is_static for size in goal):
+            plain = np.array([size.coefficient for size in goal if size is not None], dtype=dtype)
+            return self._new_constant(name, plain.reshape(found.shape))
+        producer = self.analysis.graph.producers.get(name)
+        if producer is not None and producer.op == "Concat":
+            return self._fix_concat(node, producer, name, wanted)
+        return self._rescale(node, name, flat, goal, dtype)
+
+    def _fix_concat(self, node: Node, producer: Node, name: str, wanted: list[Size | None]) -> str:
+        pieces: list[str] = []
+        offset = 0
+        for piece in producer.inputs:
+            entries = self.integers.entries(piece)
+            width = 1 if entries is None else entries.size
+            goal = wanted[offset : offset + width]
+            pieces.append(self._fix(node, piece, goal) if any(size is not None for size in goal) else piece)
+            offset += width
+        return self._add(node, "Concat", pieces, name, {"axis": 0})
+
+    def _rescale(
+        self, node: Node, name: str, found: list[Size | None], goal: list[Size | None], dtype: str
+    ) -> str:
+        old, new = np.ones(len(goal), dtype=dtype), np.ones(len(goal), dtype=dtype)
+        for k, (have, want) in enumerate(zip(found, goal, strict=True)):
+            if have == want:
+                continue
+            if have is None or want is None or have.symbols != want.symbols:
+                raise IRError(f"node '{node.name}': entry {k} of shape operand '{name}' is {have}, expected {want}")
+            old[k], new[k] = have.coefficient, want.coefficient
+        quotient = self._add(node, "Div", [name, self._new_constant(f"{name}_old", old)], name, {})
+        return self._add(node, "Mul", [quotient, self._new_constant(f"{name}_new", new)], name, {})
+
+    def _add(self, node: Node, op: str, inputs: list[str], like: str, attributes: dict[str, Attribute]) -> str:
+        """A new node before ``node``; its result has the type of the value ``like``."""
+        name = self._fresh(like)
+        self.values[name] = replace(self.analysis.graph.values[like], name=name)
+        self.added.setdefault(node.name, []).append(
+            Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), attributes=attributes)
+        )
+        return name
+
+
+def without_orphans(before: Graph, after: Graph) -> Graph:
+    """Drop nodes and constants of ``after`` that nothing reads, unless nothing read them in ``before`` either."""
+    spared = set(before.values) - live_values(before)
+    live = live_values(after)
+    nodes = tuple(n for n in after.nodes if any(o in live or o in spared for o in n.outputs))
+    read = {name for node in nodes for name in (*node.inputs, *node.captures)} | set(after.outputs)
+    constants = {name: c for name, c in after.constants.items() if name in read or name in spared}
+    kept = {name for node in nodes for name in node.outputs} | set(after.inputs) | set(constants)
+    values = {name: value for name, value in after.values.items() if name in kept}
+    return replace(after, nodes=nodes, constants=constants, values=values)
+
+
+def live_values(graph: Graph) -> set[str]:
+    """Values that a graph output depends on."""
+    live = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if any(output in live for output in node.outputs):
+            live.update(name for name in (*node.inputs, *node.captures) if name)
+    return live

@@ -1,0 +1,178 @@
+"""Imports go one way: a module imports from its own layer and from lower ones, never upwards."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# From the bottom to the top. The package's own `__init__` is the facade over `api`; `models` holds the
+# builders and the data of the demo, which only the command line reaches for.
+LAYERS = (
+    "errors",
+    "ir",
+    "axes",
+    "signatures",
+    "frontends",
+    "analysis",
+    "scoring",
+    "plan",
+    "passes",
+    "backends",
+    "verify",
+    "api",
+    "__init__",
+    "models",
+    "cli",
+    "__main__",
+)
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Each source file with its dotted name, as it is imported: passes/prune.py is irprune.passes.prune."""
+    for folder, package in (
+        ("irprune", "irprune"),
+        ("passes", "irprune.passes"),
+        ("models", "irprune.models"),
+    ):
+        base = ROOT / folder
+        for path in sorted(base.rglob("*.py")):
+            inner = path.relative_to(base).with_suffix("").parts
+            if folder == "irprune" and inner[0] in ("passes", "models"):
+                continue  # the links, on systems where globbing follows them
+            yield ".".join((package, *inner)), path
+
+
+def layer(module: str) -> str:
+    """irprune.passes.prune is of layer passes, irprune itself of layer __init__."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imported(module: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The line and the irprune module of every import, also those inside functions or TYPE_CHECKING."""
+    package = module.split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            anchor = package[: len(package) + 1 - node.level] if node.level else []
+            base = ".".join((*anchor, *(node.module.split(".") if node.module else ())))
+            # `from irprune import x` is the module x where there is one, else something of the facade.
+            is_layer = [base == "irprune" and alias.name in LAYERS for alias in node.names]
+            names = [
+                f"{base}.{alias.name}" if known else base
+                for alias, known in zip(node.names, is_layer, strict=True)
+            ]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] in ("passes", "models"):
+                yield (
+                    node.lineno,
+                    name,
+                )  # only their installed names, irprune.passes and irprune.models, exist
+            elif name.split(".")[0] == "irprune":
+                yield node.lineno, name
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What breaks the order in one module: where, what it imports, and what it may import."""
+    own = layer(module)
+    if own not in LAYERS:
+        return [f"{module}: {own!r} is in no layer; add it to LAYERS"]
+    found = []
+    for line, target in imported(module, ast.parse(source)):
+        if not target.startswith("irprune"):
+            found.append(f"{module}:{line} imports {target}: its name is irprune.{target}")
+        elif (other := layer(target)) not in LAYERS:
+            found.append(f"{module}:{line} imports {target}: {other!r} is in no layer")
+        elif LAYERS.index(other) > LAYERS.index(own):
+            found.append(f"{module}:{line} imports {target}: {own} may not import {other}, which is above it")
+        elif other == "models" and own not in ("models", "cli"):
+            found.append(f"{module}:{line} imports {target}: only cli may import models")
+    return found
+
+
+def test_the_tree_is_found() -> None:
+    assert any(name.startswith("irprune.passes.") for name, _ in sources())
+    assert any(name.startswith("irprune.models.") for name, _ in sources())
+
+
+@pytest.mark.parametrize(("module", "path"), [pytest.param(*item, id=item[0]) for item in sources()])
+def test_imports_go_one_way(module: str, path: Path) -> None:
+    assert violations(module, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("irprune.plan", "from irprune.errors import InputError"),
+        ("irprune.plan", "from . import scoring"),
+        ("irprune.passes.prune", "from ..plan import Plan"),
+        ("irprune.passes.prune", "from .base import Pass"),
+        ("irprune.signatures.onnx", "from irprune.signatures import table"),
+        ("irprune.cli", "from irprune import __version__, models"),
+        ("irprune.ir", "import numpy as np\nfrom onnx import helper"),
+        ("irprune.frontends.onnx", "import onnx"),
+    ],
+)
+def test_downward_imports_pass(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "message"),
+    [
+        (
+            "irprune.axes",
+            "import irprune.plan",
+            "irprune.axes:1 imports irprune.plan: axes may not import plan, which is above it",
+        ),
+        (
+            "irprune.axes",
+            "from irprune import plan",
+            "irprune.axes:1 imports irprune.plan: axes may not import plan, which is above it",
+        ),
+        (
+            "irprune.passes.prune",
+            "def run():\n    from ..verify import check",
+            "irprune.passes.prune:2 imports irprune.verify: passes may not import verify, which is above it",
+        ),
+        (
+            "irprune.plan",
+            "if TYPE_CHECKING:\n    from .api import prune",
+            "irprune.plan:2 imports irprune.api: plan may not import api, which is above it",
+        ),
+        (
+            "irprune.plan",
+            "from irprune import prune",
+            "irprune.plan:1 imports irprune: plan may not import __init__, which is above it",
+        ),
+        (
+            "irprune.api",
+            "from irprune.models import digits",
+            "irprune.api:1 imports irprune.models: api may not import models, which is above it",
+        ),
+        (
+            "irprune.__main__",
+            "from irprune.models import digits",
+            "irprune.__main__:1 imports irprune.models: only cli may import models",
+        ),
+        (
+            "irprune.cli",
+            "import passes.prune",
+            "irprune.cli:1 imports passes.prune: its name is irprune.passes.prune",
+        ),
+        (
+            "irprune.cli",
+            "import irprune.utils",
+            "irprune.cli:1 imports irprune.utils: 'utils' is in no layer",
+        ),
+        ("irprune.utils", "", "irprune.utils: 'utils' is in no layer; add it to LAYERS"),
+    ],
+)
+def test_the_checker_catches(module: str, source: str, message: str) -> None:
+    assert violations(module, source) == [message]
