@@ -3,8 +3,8 @@
 Elements of all root leaves that are not frozen get consecutive numbers. An element of a dimension is the *product* of
 one element of each of its factors: it is kept if and only if all of them are. A relation therefore equates two products;
 where each side has one free factor left, the two are tied (an edge); where one side is kept for certain, so is the
-other; anything else has no solution that removes less than everything, and is frozen. Atoms are the connected
-components of the edges.
+other; where a side still has several free factors, all but the largest are frozen, which leaves one. Atoms are the
+connected components of the edges.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
     for leaf in free:
         offset[leaf.number] = total
         total += leaf.size.coefficient
-    solver = _Solver(offset, total)
+    solver = _Solver(offset, np.array([leaf.size.coefficient for leaf in free], dtype=np.intp))
     for relation in system.relations:
         solver.add(relation)
     atom, count = solver.solve()
@@ -84,10 +84,12 @@ def _frozen_leaves(system: AxisSystem) -> dict[int, list[str]]:
 class _Solver:
     """Solves the relations over numbered elements."""
 
-    def __init__(self, offset: dict[int, int], total: int) -> None:
+    def __init__(self, offset: dict[int, int], sizes: NDArray[np.intp]) -> None:
         self.offset = offset
-        self.total = total
-        self.frozen: Mask = np.zeros(total, dtype=bool)
+        self.total = int(sizes.sum())
+        self.owner = np.append(np.repeat(np.arange(len(sizes)), sizes), _KEPT)
+        self.sizes = np.append(sizes, 0)
+        self.frozen: Mask = np.zeros(self.total, dtype=bool)
         self.pairs: list[tuple[NDArray[np.intp], NDArray[np.intp], str]] = []
         self.causes: list[tuple[NDArray[np.intp], str]] = []
 
@@ -148,13 +150,24 @@ class _Solver:
             n_left, n_right = (left != _KEPT).sum(axis=1), (right != _KEPT).sum(axis=1)
             tied = (n_left == 1) & (n_right == 1)
             edges.append(np.column_stack([left[tied].max(axis=1, initial=_KEPT), right[tied].max(axis=1, initial=_KEPT)]))
-            stuck = ~tied & ((n_left > 0) | (n_right > 0))
-            lost = np.concatenate([left[stuck].ravel(), right[stuck].ravel()])
+            certain = (n_left == 0) != (n_right == 0)
+            stuck = ~tied & ~certain
+            lost = np.concatenate(
+                [left[certain].ravel(), right[certain].ravel(), *map(self._minor, (left[stuck], right[stuck]))]
+            )
             lost = lost[lost != _KEPT]
             if len(lost):
                 kept.append(lost)
                 self.causes.append((lost, f"{where}: no common factors"))
         return edges, np.unique(np.concatenate(kept))
+
+    def _minor(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """All elements of the leaves that are not the largest of a row with several factors."""
+        owners = self.owner[rows]
+        largest = self.sizes[owners].argmax(axis=1) if rows.shape[1] else np.zeros(len(rows), dtype=np.intp)
+        several = (rows != _KEPT).sum(axis=1) > 1
+        others = (owners != _KEPT) & (np.arange(rows.shape[1]) != largest[:, None]) & several[:, None]
+        return np.flatnonzero(np.isin(self.owner[:-1], owners[others]))
 
     def _drop(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Remove frozen factors, and those that stand on both sides."""

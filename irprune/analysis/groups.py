@@ -22,12 +22,16 @@ FIXED_SYMBOL_SIZE = 1
 
 @dataclass(frozen=True)
 class Parameter:
-    """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analysed for alone."""
+    """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analysed for alone.
+
+    ``learned`` is false for stored statistics (the mean and variance of batch normalisation).
+    """
 
     tensor: str
     use: tuple[str, int] | None
     dims: tuple[Axis, ...]
     constant: Constant
+    learned: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Cost:
-    """Elements of parameters, multiply-accumulates for one element of the batch, and bytes of parameters."""
+    """Learned parameters, multiply-accumulates for one element of the batch, and bytes of all stored weights."""
 
     params: int
     macs: int
@@ -86,19 +90,25 @@ class Analysis:
         """Constants that hold weights, once for every way they are analysed."""
         coupling = self.coupling
         found: list[Parameter] = []
+        per_use: dict[str, list[tuple[tuple[str, int], tuple[Axis, ...]]]] = {}
+        for use, dims in coupling.uses.items():
+            per_use.setdefault(self._operand_name(use), []).append((use, dims))
         for name, constant in self.graph.constants.items():
             if constant.dtype in _NOT_WEIGHTS or name not in self.graph.consumers:
                 continue
-            uses = [(use, dims) for use, dims in coupling.uses.items() if self._operand_name(use) == name]
-            found += [Parameter(name, use, dims, constant) for use, dims in uses]
-            dims = coupling.dims.get(name)
-            if dims is not None:
-                found.append(Parameter(name, None, dims, constant))
+            uses = per_use.get(name, [])
+            found += [Parameter(name, use, dims, constant, not self._is_statistic(use)) for use, dims in uses]
+            tied = coupling.dims.get(name)
+            if tied is not None:
+                found.append(Parameter(name, None, tied, constant))
         return tuple(found)
 
     @cached_property
     def _nodes(self) -> dict[str, tuple[str, ...]]:
         return {node.name: node.inputs for node in self.graph.nodes}
+
+    def _is_statistic(self, use: tuple[str, int]) -> bool:
+        return use[1] in self.coupling.bound[use[0]].signature.statistics
 
     def _operand_name(self, use: tuple[str, int]) -> str:
         return self._nodes[use[0]][use[1]]
@@ -150,6 +160,7 @@ class CostModel:
             (
                 {tuple(_formula(axis) for axis in parameter.dims) for parameter in uses},
                 _item_bytes(uses[0].constant),
+                any(parameter.learned for parameter in uses),
             )
             for uses in tensors.values()
         ]
@@ -175,10 +186,10 @@ class CostModel:
             return total
 
         params, stored = 0, 0.0
-        for shapes, item in self._tensors:
+        for shapes, item, learned in self._tensors:
             # uses that come out equal share one tensor
             elements = sum({tuple(map(size, shape)): volume(shape) for shape in shapes}.values())
-            params += elements
+            params += elements if learned else 0
             stored += elements * item
         return Cost(params, sum(volume(term) for term in self._macs), int(stored))
 

@@ -143,7 +143,7 @@ def batch_normalization(site: Site) -> Signature:
     if site.node.int("training_mode") or len([o for o in site.node.outputs if o]) > 1:
         raise NoSignature("training mode")
     names = "n c *s" if site.rank() > 1 else "c"
-    return signature(f"{names}, c, c, c, c -> {names}")
+    return signature(f"{names}, c, c, c, c -> {names}", statistics=(3, 4))
 
 
 def layer_normalization(site: Site) -> Signature:

@@ -105,7 +105,8 @@ class Signature:
 
     ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
-    for a scalar). ``maps`` ties elements of two axes.
+    for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned: they
+are stored, but no parameters.
     """
 
     notation: Notation
@@ -114,6 +115,7 @@ class Signature:
     operands: Mapping[int, tuple[Follower, ...] | Renumber] = field(default_factory=dict)
     maps: tuple[ElementMap, ...] = ()
     reason: str = ""
+    statistics: frozenset[int] = frozenset()
 
 
 def signature(
@@ -124,6 +126,7 @@ def signature(
     operands: Mapping[int, Sequence[Follower] | Renumber] | None = None,
     maps: Sequence[ElementMap] = (),
     reason: str = "",
+    statistics: Sequence[int] = (),
 ) -> Signature:
     """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
     follow = {
@@ -137,6 +140,7 @@ def signature(
         {k: v if isinstance(v, Renumber) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
         reason,
+        frozenset(statistics),
     )
 
 
