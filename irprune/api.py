@@ -1,4 +1,7 @@
-"""The Python API: plan, apply, verify, on a path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or a ``gs.Graph``."""
+"""The Python API: plan, apply, verify, prune.
+
+A model is a path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or a ``gs.Graph``.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 import onnx
 import onnx_ir as oir
 
 from .analysis import Analysis, analyse
 from .backends.onnx import emit, save
-from .errors import InputError
+from .errors import InputError, VerificationError
 from .frontends.onnx import import_model, load
+from .ir import Graph
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, make_plan, removed_atoms
 
@@ -42,9 +47,7 @@ def open_model(model: AnyModel) -> Source:
     """Read a model of any kind. Raises :class:`InputError` for what is none."""
     if isinstance(model, (str, os.PathLike)):
         loaded = load(model)
-        with open(model, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(file.read())
-        return Source(model, loaded, digest, os.path.getsize(model))
+        return Source(model, loaded, _sha_of_file(model), os.path.getsize(model))
     proto = as_proto(model)
     data = proto.SerializeToString(deterministic=True)
     converted = model if isinstance(model, oir.Model) else oir.from_proto(proto)
@@ -53,6 +56,14 @@ def open_model(model: AnyModel) -> Source:
 
 def _sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _sha_of_file(path: str | os.PathLike[str]) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:
@@ -99,17 +110,41 @@ def analyse_model(source: Source, allow_io: tuple[str, ...] = ()) -> Analysis:
 
 
 def plan(model: AnyModel, **request: Any) -> Plan:
-    """Decide what to remove; options are those of :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...)."""
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in request.items()}
+    """Decide what to remove.
+
+    The options are those of :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...).
+    """
+    wanted = request_of(**request)
+    source = open_model(model)
+    return plan_for(source, analyse_model(source, wanted.allow_io), wanted)
+
+
+def request_of(**options: Any) -> Request:
+    """A validated request; a list counts as a tuple. Raises :class:`InputError` for options there are not."""
     try:
-        wanted = Request(**options)
+        wanted = Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from error
     wanted.validate()
-    source = open_model(model)
-    analysis = analyse_model(source, wanted.allow_io)
-    decided = make_plan(analysis, wanted, sha256=source.sha256, size=source.size)
+    return wanted
+
+
+def plan_for(source: Source, analysis: Analysis, request: Request) -> Plan:
+    """The plan for a model that was analysed before."""
+    require_numbers(analysis.graph)
+    decided = make_plan(analysis, request, sha256=source.sha256, size=source.size)
     return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
+
+
+def require_numbers(graph: Graph) -> None:
+    """Raise :class:`InputError` where a weight is NaN: there is nothing to rank, and no result to compare."""
+    for name, constant in graph.constants.items():
+        if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
+            continue
+        bad = np.isnan(constant.numpy().astype(np.float32, copy=False))
+        if bad.any():
+            where = [int(k) for k in np.argwhere(bad)[0]]
+            raise InputError(f"tensor '{name}' holds {int(bad.sum())} NaN of {bad.size} values, the first at {where}")
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:

@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Bound, Integers, Mask, Region, kept_indices, kept_mask
+from ..analysis import Analysis, Bound, Mask, Region, kept_indices, kept_mask
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import IRError
-from ..ir import Attribute, Constant, Graph, Node, Size, Value, fresh_name
+from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
 from ..ir.sizes import product
 from ..plan import Slice
 from ..signatures import Follower, Renumber, SizeOf

@@ -3,7 +3,6 @@
 from .atoms import Atoms, Mask, find_atoms, kept_indices, kept_mask
 from .coupling import Bound, Coupling, couple
 from .groups import Analysis, Cost, CostModel, Group, Member, Parameter, analyse
-from .integers import Integers
 from .views import Region
 
 __all__ = [
@@ -14,7 +13,6 @@ __all__ = [
     "CostModel",
     "Coupling",
     "Group",
-    "Integers",
     "Mask",
     "Member",
     "Parameter",

@@ -10,11 +10,10 @@ from typing import TypeAlias
 import numpy as np
 
 from ..axes import UNIT, Axis, AxisSystem, leaves_of, product_of, resolve, size_of, sum_of
-from ..ir import Graph, Node, Size
+from ..ir import Graph, Integers, Node, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
 from ..signatures.grammar import Composite, Name, Operand, Star, Term, Unit, Unknown, names_of, term
-from .integers import Integers
 from .views import Region, find_region
 
 Dims: TypeAlias = tuple[Axis, ...]

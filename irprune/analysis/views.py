@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir import Graph, Node, Size
+from ..ir import Graph, Integers, Node, Size
 from ..ir.sizes import ONE
 from ..signatures.refine import refine
-from .integers import Integers
 
 _MAX_NODES = 16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import onnx_ir as oir
 from google.protobuf.message import DecodeError
 
 from ..errors import InputError
-from ..ir import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
+from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value, fresh_name
 
 OLDEST_OPSET = 7
 
@@ -77,7 +78,18 @@ def import_model(model: oir.Model) -> Graph:
     if opset < OLDEST_OPSET:
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
     nodes = sorted_nodes(model.graph)
-    values = {value.name: value for value in inferred_values(model) if value.name}
+    proto = _without_weights(model)
+    graph = _build(model, nodes, opsets, _inferred(proto))
+    while _help_inference(proto, graph):
+        graph = _build(model, nodes, opsets, _inferred(proto))
+    _require_defined(graph)
+    return graph
+
+
+def _build(
+    model: oir.Model, nodes: list[oir.Node], opsets: Mapping[str, int], inferred: Iterable[Value]
+) -> Graph:
+    values = {value.name: value for value in inferred if value.name}
     constants: dict[str, Constant] = {}
     for name, value in model.graph.initializers.items():
         if value.const_value is None:
@@ -99,9 +111,7 @@ def import_model(model: oir.Model) -> Graph:
                 values[name] = Value(name)
     inputs = tuple(str(v.name) for v in model.graph.inputs if v.name not in model.graph.initializers)
     outputs = tuple(str(v.name) for v in model.graph.outputs)
-    graph = Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), values, constants, opsets)
-    _require_defined(graph)
-    return graph
+    return Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), values, constants, opsets)
 
 
 def sorted_nodes(graph: oir.Graph) -> list[oir.Node]:
@@ -242,16 +252,54 @@ def _literal(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], origin: s
     return Constant(array.dtype.name, array.shape, lambda: array, origin)
 
 
-def inferred_values(model: oir.Model) -> Iterator[Value]:
+def _inferred(proto: onnx.ModelProto) -> Iterator[Value]:
     """Every value with its type and shape, as onnx's shape inference with data propagation finds them."""
-    proto = _without_weights(model)
-    try:
+    with contextlib.suppress(onnx.shape_inference.InferenceError):  # else what the file declares is used as it is
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except onnx.shape_inference.InferenceError:
-        pass  # what the file itself declares is used as it is
-    functions = proto.graph
-    for info in (*functions.input, *functions.value_info, *functions.output):
+    for info in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
         yield _value(info)
+
+
+_SHAPE_OPERANDS = {
+    "Reshape": (1,),
+    "Expand": (1,),
+    "ConstantOfShape": (0,),
+    "Tile": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1,),
+    "Resize": (2, 3),
+    "Range": (0, 1, 2),
+}
+
+
+def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
+    """Spell out, in ``proto``, shape operands that irprune can evaluate where onnx left a shape open."""
+    integers = Integers(graph, lambda name: _sizes(graph.shape(name)))
+    nodes = {node.output[0]: node for node in proto.graph.node if node.output}
+    changed = False
+    for node in graph.nodes:
+        shape = graph.shape(node.outputs[0])
+        if node.op not in _SHAPE_OPERANDS or (shape is not None and None not in shape):
+            continue
+        target = nodes[node.outputs[0]]
+        for position in _SHAPE_OPERANDS[node.op]:
+            name = node.inputs[position] if position < len(node.inputs) else ""
+            if not name or name in graph.constants or target.input[position] != name:
+                continue
+            array = integers.array(name)
+            if array is not None:
+                dtype = graph.values[name].dtype or "int64"
+                known = onnx.numpy_helper.from_array(array.astype(dtype), f"{node.name}/known_{position}")
+                proto.graph.initializer.append(known)
+                target.input[position] = known.name
+                changed = True
+    return changed
+
+
+def _sizes(shape: tuple[Dim, ...] | None) -> tuple[Size, ...] | None:
+    if shape is None or None in shape:
+        return None
+    return tuple(Size.of(dim) for dim in shape if dim is not None)
 
 
 def _value(info: onnx.ValueInfoProto) -> Value:

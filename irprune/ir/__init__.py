@@ -2,6 +2,7 @@
 
 from .check import check
 from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
+from .integers import Integers
 from .sizes import Size
 from .text import parse, render
 
@@ -10,6 +11,7 @@ __all__ = [
     "Constant",
     "Dim",
     "Graph",
+    "Integers",
     "Node",
     "Opaque",
     "Size",

@@ -26,11 +26,17 @@ def _optional(site: Site, *operands: str) -> str:
     return ", ".join(present)
 
 
+def _window_results(site: Site) -> str:
+    """Names of the window positions of a result: as many as the operand has, even where no size is inferred."""
+    return " ".join(f"t{k}" for k in range(site.rank() - 2))
+
+
 def conv(site: Site) -> Signature:
     """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g."""
     operands = _optional(site, "n (g i) *s", "(g o) i *k", "(g o)")
+    result = _window_results(site)
     return signature(
-        f"{operands} -> n (g o) *t ; opaque s k t ; macs n g o i k t",
+        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
         sizes={"g": site.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -40,8 +46,9 @@ def conv(site: Site) -> Signature:
 def conv_transpose(site: Site) -> Signature:
     """``n (g i) *s, (g i) o *k, (g o) -> n (g o) *t``."""
     operands = _optional(site, "n (g i) *s", "(g i) o *k", "(g o)")
+    result = _window_results(site)
     return signature(
-        f"{operands} -> n (g o) *t ; opaque s k t ; macs n g o i k s",
+        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k s",
         sizes={"g": site.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -188,10 +195,10 @@ def mean_variance_normalization(site: Site) -> Signature:
 
 def pool(site: Site) -> Signature:
     """``n c *s -> n c *t``; the window slides over s."""
-    results = "n c *t, n c *t" if len(site.node.outputs) > 1 else "n c *t"
+    positions = _window_results(site)
     if len(site.node.outputs) > 1 and site.node.outputs[1]:
         raise NoSignature("the indices of the maxima count channels")
-    return signature(f"n c *s -> {results} ; opaque s t", reason="the window of a pooling slides over it")
+    return signature(f"n c *s -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it")
 
 
 def global_pool(site: Site) -> Signature:

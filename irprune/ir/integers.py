@@ -13,7 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir import Graph, Node, Size
+from .core import Graph, Node
+from .sizes import Size
 
 Shape: TypeAlias = tuple[Size, ...] | None
 Entries: TypeAlias = NDArray[np.object_]

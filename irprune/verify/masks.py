@@ -1,0 +1,122 @@
+"""Masks of dimensions at concrete sizes: which elements of a dimension stay, run-time sizes filled in.
+
+Written from the definition alone (an element of a product stays where every factor does) and kept apart from what the
+rewriting uses, since this is what the rewriting is checked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, Mask
+from ..axes import Axis, Leaf, Product, leaves_of, resolve, size_of
+from ..errors import VerificationError
+from ..ir.core import Array
+from ..ir.sizes import Size
+
+Shapes = Mapping[str, tuple[int, ...]]
+Probe = Callable[[list[str]], dict[str, Array]]
+
+
+def loses(axis: Axis, kept: Mapping[int, Mask]) -> bool:
+    """Whether anything of a dimension is removed."""
+    return any(leaf.number in kept for leaf in leaves_of(axis))
+
+
+def dimension_mask(axis: Axis, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> Mask:
+    """True for the elements that stay. ``sizes`` gives run-time symbols; ``KeyError`` for one that it lacks."""
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        mask = kept.get(axis.number)
+        return np.ones(axis.size.evaluate(sizes), dtype=bool) if mask is None else mask
+    if isinstance(axis, Product):
+        return outer(dimension_mask(factor, kept, sizes) for factor in axis.factors)
+    return end_to_end(dimension_mask(part, kept, sizes) for part in axis.parts)
+
+
+def outer(masks: Iterator[Mask]) -> Mask:
+    """The mask of a row-major product."""
+    return reduce(lambda left, right: (left[:, None] & right[None, :]).ravel(), masks, np.ones(1, dtype=bool))
+
+
+def end_to_end(masks: Iterator[Mask]) -> Mask:
+    """The mask of a concatenation."""
+    return np.concatenate([*masks, np.ones(0, dtype=bool)])
+
+
+def kept_part(
+    array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]
+) -> Array:
+    """What a tensor of the original looks like in the pruned model."""
+    for k, axis in enumerate(dims or ()):
+        if loses(axis, kept):
+            local = {**sizes, **solved(axis, array.shape[k], sizes)}
+            array = array.compress(dimension_mask(axis, kept, local), axis=k)
+    return array
+
+
+# -- run-time sizes --------------------------------------------------------------------------------------------------
+
+
+def symbols_of(axis: Axis) -> set[str]:
+    return {symbol for leaf in leaves_of(axis) for symbol in leaf.size.symbols}
+
+
+def solved(axis: Axis, actual: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The one symbol of a dimension that is not known yet, given the size it really has; else nothing."""
+    size = size_of(resolve(axis))
+    unknown = [symbol for symbol in size.symbols if symbol not in sizes]
+    if len(unknown) != 1:
+        return {}
+    rest = Size(size.coefficient, tuple(symbol for symbol in size.symbols if symbol in sizes)).evaluate(sizes)
+    return {unknown[0]: actual // rest} if rest and actual % rest == 0 else {}
+
+
+def input_sizes(analysis: Analysis, shapes: Shapes) -> dict[str, int]:
+    """What the symbols of the graph inputs stand for when the inputs have these shapes."""
+    sizes: dict[str, int] = {}
+    for name, shape in shapes.items():
+        for dim, actual in zip(analysis.graph.shape(name) or (), shape, strict=False):
+            if isinstance(dim, str):
+                _learn(Size.of(dim), actual, sizes)
+        for axis, actual in zip(analysis.coupling.dims.get(name) or (), shape, strict=False):
+            sizes.update(solved(axis, actual, sizes))
+    return sizes
+
+
+def _learn(size: Size, actual: int, sizes: dict[str, int]) -> None:
+    if len(size.symbols) == 1 and actual % size.coefficient == 0:
+        sizes.setdefault(size.symbols[0], actual // size.coefficient)
+
+
+def complete_sizes(analysis: Analysis, wanted: set[str], sizes: Mapping[str, int], probe: Probe) -> dict[str, int]:
+    """``sizes`` with every wanted symbol: those that the inputs do not tell are read off a run of the original.
+
+    Raises :class:`VerificationError` for a size that no value of the graph reveals.
+    """
+    known = dict(sizes)
+    open_symbols = wanted - known.keys()
+    if not open_symbols:
+        return known
+    values = [(name, dims) for name, dims in analysis.coupling.dims.items() if name in analysis.graph.producers and dims]
+    telling = [name for name, dims in values if any(symbols_of(axis) & open_symbols for axis in dims)]
+    shapes = {name: array.shape for name, array in probe(telling).items()}
+    progress = True
+    while progress and wanted - known.keys():
+        progress = False
+        for name in telling:
+            for axis, actual in zip(analysis.coupling.dims[name] or (), shapes[name], strict=True):
+                found = solved(axis, actual, known)
+                progress |= bool(found)
+                known.update(found)
+    if wanted - known.keys():
+        raise VerificationError(f"cannot tell the run-time sizes {', '.join(sorted(wanted - known.keys()))}")
+    return known
+
+
+def as_indices(mask: Mask) -> NDArray[np.int64]:
+    return np.flatnonzero(mask).astype(np.int64)

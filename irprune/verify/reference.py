@@ -1,0 +1,373 @@
+"""The reference model: the original graph in which what is removed contributes nothing.
+
+=============  =======================================================================================
+an axis is     then removing elements of it means
+=============  =======================================================================================
+carried        nothing: what happens in a removed channel stays in it
+contracted     the sum runs over the kept part: removed places of the operands are made zero
+normalised     statistics are taken over the kept part: gather it, run the node, scatter back into zeros
+=============  =======================================================================================
+
+Constants get zeros in their removed places. A contraction with a constant needs no more than that; an activation is
+masked where no constant meets it (attention, ReduceSum), since what a removed channel holds is not zero in general
+(``sigmoid(0) = 0.5``). The result has the topology and all shapes of the original, and whatever was added is called
+``irprune_reference/...``. It is built with onnx-graphsurgeon from the original file and from the masks of dimensions
+alone: nothing of what slices weights or rewrites shapes is used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+from onnx_graphsurgeon.ir.tensor import LazyValues
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from ..analysis import Analysis, Bound, Mask
+from ..axes import Axis
+from ..ir.core import Array, Node
+from ..signatures import Composite, Name, Star, Term, Unit, names_of
+from .masks import Probe, as_indices, complete_sizes, dimension_mask, end_to_end, loses, outer, symbols_of
+from .runner import Executable, input_specs, random_feeds
+
+PREFIX = "irprune_reference/"
+
+_SELECTING = {"Slice", "Gather", "Shape", "Size"}
+"""What these leave out is not summed into their results."""
+
+_KEEPS_ZERO = {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+"""Zero (or the zero point) of their first operand is zero (or the zero point) of their result."""
+
+_ZERO_POINTS: dict[str, dict[int, int]] = {
+    "ConvInteger": {0: 2, 1: 3},
+    "MatMulInteger": {0: 2, 1: 3},
+    "QLinearConv": {0: 2, 3: 5},
+    "QLinearMatMul": {0: 2, 3: 5},
+    "QGemm": {0: 2, 3: 5},
+    "DequantizeLinear": {0: 2},
+}
+"""Per quantised operand the operand that says which number stands for zero."""
+
+_WHERE_OPSET = 9
+_SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64"}
+"""Element types of ONNX Runtime's Where; others are cast to float32 (exact for them) and back."""
+
+
+def build_reference(
+    proto: onnx.ModelProto,
+    analysis: Analysis,
+    kept: Mapping[int, Mask],
+    *,
+    sizes: Mapping[str, int],
+    probe: Probe | None = None,
+    guard: bool = False,
+) -> onnx.ModelProto:
+    """The reference of a removal; ``kept`` is :meth:`Analysis.kept` of it.
+
+    ``sizes`` gives the symbols of the graph inputs, ``probe`` reads values of a run of the original (for sizes that
+    the inputs do not tell; by default it is run on random inputs). ``guard`` masks activations at every contraction,
+    also where they meet zeroed constants: needed only where removed channels hold infinities.
+    """
+    return build(proto, analysis, kept, sizes=sizes, probe=probe, guard=guard).proto
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference model, and whether it holds for the sizes it was built for alone."""
+
+    proto: onnx.ModelProto
+    depends_on_sizes: bool
+
+
+def build(
+    proto: onnx.ModelProto,
+    analysis: Analysis,
+    kept: Mapping[int, Mask],
+    *,
+    sizes: Mapping[str, int],
+    probe: Probe | None = None,
+    guard: bool = False,
+) -> Reference:
+    """As :func:`build_reference`, telling whether it may be used at other sizes too."""
+
+    def run_original(names: list[str]) -> dict[str, Array]:
+        feeds = random_feeds(input_specs(proto), sizes, 0)
+        return {k: v for part in Executable(proto).probe(feeds, names) for k, v in part.items()}
+
+    builder = _Builder(proto, analysis, kept, guard)
+    wanted = builder.run_time_symbols()
+    builder.sizes = complete_sizes(analysis, wanted, sizes, probe or run_original)
+    return Reference(builder.run(), bool(wanted))
+
+
+@dataclass(frozen=True)
+class _Dimension:
+    """One dimension of an operand: what the signature writes there, and its axis."""
+
+    position: int
+    term: Term
+    axis: Axis
+
+    @property
+    def letters(self) -> set[str]:
+        return set(names_of(self.term))
+
+
+class _Builder:
+    def __init__(
+        self, proto: onnx.ModelProto, analysis: Analysis, kept: Mapping[int, Mask], guard: bool
+    ) -> None:
+        severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.ERROR
+        try:
+            self.graph = gs.import_onnx(proto)
+        finally:
+            G_LOGGER.severity = severity
+        self.proto = proto
+        self.analysis = analysis
+        self.kept = kept
+        self.guard = guard
+        self.sizes: Mapping[str, int] = {}
+        self.by_output = {tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name}
+        self.constants: dict[tuple[str, bytes], gs.Constant] = {}
+        self.counter = 0
+        self.before: dict[int, list[gs.Node]] = {}
+        self.after: dict[int, list[gs.Node]] = {}
+
+    def run(self) -> onnx.ModelProto:
+        for node in self.analysis.graph.nodes:
+            target = next((self.by_output[name] for name in node.outputs if name in self.by_output), None)
+            if target is None:
+                continue
+            self._zero_constants(node, target)
+            bound = self.analysis.coupling.bound.get(node.name)
+            if bound is not None:
+                self._mask_contractions(bound, target)
+                self._gather_normalised(bound, target)
+        self.graph.nodes[:] = [
+            new
+            for node in list(self.graph.nodes)
+            for new in (*self.before.get(id(node), ()), node, *self.after.get(id(node), ()))
+        ]
+        severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.ERROR
+        try:
+            exported: onnx.ModelProto = gs.export_onnx(self.graph, do_type_check=False)
+        finally:
+            G_LOGGER.severity = severity
+        exported.ir_version = self.proto.ir_version
+        return exported
+
+    def run_time_symbols(self) -> set[str]:
+        """The symbols of all dimensions that have to be masked or gathered."""
+        found: set[str] = set()
+        for bound in self.analysis.coupling.bound.values():
+            normalised = bound.signature.notation.normalised
+            for position, _ in enumerate(bound.node.inputs):
+                for dim in self._dimensions(bound, position):
+                    if dim.letters & (normalised | _contracted(bound)) and loses(dim.axis, self.kept):
+                        found |= symbols_of(dim.axis)
+            for position, name in enumerate(bound.node.outputs):
+                for dim in self._result_dimensions(bound, position, name):
+                    if dim.letters & normalised and loses(dim.axis, self.kept):
+                        found |= symbols_of(dim.axis)
+        return found
+
+    # -- constants -------------------------------------------------------------------------------------------------
+
+    def _zero_constants(self, node: Node, target: gs.Node) -> None:
+        for position, name in enumerate(node.inputs):
+            if name in self.analysis.graph.constants:
+                dims = self.analysis.coupling.operand(node, position) or ()
+                if any(loses(axis, self.kept) for axis in dims):
+                    target.inputs[position] = self._zeroed(node, position, dims)
+
+    def _zeroed(self, node: Node, position: int, dims: tuple[Axis, ...]) -> gs.Constant:
+        """The original constant with zeros (for a quantised weight: its zero point) in the removed places."""
+        name = node.inputs[position]
+        masks = [dimension_mask(axis, self.kept, {}) for axis in dims]
+        fill = self._zero_of(node, position)
+        key = (name, b"".join((*(mask.tobytes() + b"|" for mask in masks), fill.tobytes())))
+        if key not in self.constants:
+            array = self.analysis.graph.constants[name].numpy()
+            stays = np.ones((), dtype=bool)
+            for k, mask in enumerate(masks):
+                stays = stays & mask.reshape([-1 if j == k else 1 for j in range(len(masks))])
+            self.constants[key] = self._constant(name, np.where(stays, array, fill.astype(array.dtype)))
+        return self.constants[key]
+
+    def _zero_of(self, node: Node, position: int) -> Array:
+        """What stands for zero in a constant operand, shaped to broadcast with it."""
+        name = self._zero_point(node, position)
+        if name is None or name not in self.analysis.graph.constants:
+            return np.zeros(())
+        points = self.analysis.graph.constants[name].numpy()
+        rank = len(self.analysis.graph.constants[node.inputs[position]].shape)
+        if points.size == 1:
+            return points.reshape(())
+        axis = {"DequantizeLinear": node.int("axis", 1) % rank, "QLinearConv": 0, "ConvInteger": 0}.get(node.op, rank - 1)
+        return points.reshape([-1 if k == axis else 1 for k in range(rank)])
+
+    def _zero_point(self, node: Node, position: int) -> str | None:
+        at = _ZERO_POINTS.get(node.op, {}).get(position, -1)
+        return node.inputs[at] if 0 <= at < len(node.inputs) and node.inputs[at] else None
+
+    # -- contractions ----------------------------------------------------------------------------------------------
+
+    def _mask_contractions(self, bound: Bound, target: gs.Node) -> None:
+        node = bound.node
+        open_letters = _contracted(bound) - (set() if self.guard else self._zeroed_letters(bound))
+        for position, name in enumerate(node.inputs):
+            if not name or name in self.analysis.graph.constants:
+                continue
+            for dim in self._dimensions(bound, position):
+                if dim.letters & open_letters and loses(dim.axis, self.kept):
+                    mask = dimension_mask(dim.axis, self.kept, self.sizes)
+                    point = self._zero_point(node, position)
+                    fill = target.inputs[node.inputs.index(point)] if point else None
+                    self._before(target, position, self._mask(target.inputs[position], name, dim.position, mask, fill))
+
+    def _zeroed_letters(self, bound: Bound) -> set[str]:
+        """Contracted axes along which an operand is zero in the removed places, being a constant or made of one."""
+        found: set[str] = set()
+        for position, name in enumerate(bound.node.inputs):
+            if name and self._vanishes(name):
+                for dim in self._dimensions(bound, position):
+                    found |= dim.letters
+        return found & set(bound.signature.notation.macs)
+
+    def _vanishes(self, name: str) -> bool:
+        if name in self.analysis.graph.constants:
+            return True
+        producer = self.analysis.graph.producers.get(name)
+        if producer is None or producer.op not in _KEEPS_ZERO or not self._vanishes(producer.inputs[0]):
+            return False
+        return all(other in self.analysis.graph.constants for other in producer.inputs if other)
+
+    # -- normalisations --------------------------------------------------------------------------------------------
+
+    def _gather_normalised(self, bound: Bound, target: gs.Node) -> None:
+        for position, name in enumerate(bound.node.inputs):
+            for dim, mask in self._lost(bound, self._dimensions(bound, position)) if name else ():
+                gathered = self._node("Gather", [target.inputs[position], self._constant("kept", as_indices(mask))])
+                gathered.attrs["axis"] = dim.position
+                self._before(target, position, [gathered])
+        for position, name in enumerate(bound.node.outputs):
+            lost = list(self._lost(bound, self._result_dimensions(bound, position, name))) if name else []
+            if lost:
+                self._scatter(target, position, name, lost)
+
+    def _lost(self, bound: Bound, dims: list[_Dimension]) -> Iterator[tuple[_Dimension, Mask]]:
+        """Dimensions over part of which statistics are taken; other factors of the dimension are left whole."""
+        for dim in dims:
+            if dim.letters & bound.signature.notation.normalised and loses(dim.axis, self.kept):
+                mask = self._statistics_mask(bound, dim.term, dim.axis)
+                if not mask.all():
+                    yield dim, mask
+
+    def _statistics_mask(self, bound: Bound, term: Term, axis: Axis) -> Mask:
+        if isinstance(term, Composite):
+            masks = (self._statistics_mask(bound, inner, bound.dim(inner)) for inner in term.terms)
+            return end_to_end(masks) if term.is_sum else outer(masks)
+        if isinstance(term, Unit):
+            return np.ones(1, dtype=bool)
+        mask = dimension_mask(axis, self.kept, self.sizes)
+        taken = isinstance(term, (Name, Star)) and term.name in bound.signature.notation.normalised
+        return mask if taken else np.ones_like(mask)
+
+    def _scatter(self, target: gs.Node, position: int, name: str, lost: list[tuple[_Dimension, Mask]]) -> None:
+        """Put the kept part of a result back in place, with zeros elsewhere; the result keeps its name."""
+        result = target.outputs[position]
+        small = gs.Variable(self._name(name))
+        target.outputs[position] = small
+        added: list[gs.Node] = []
+        for dim, mask in lost:
+            back = np.where(mask, np.cumsum(mask) - 1, 0).astype(np.int64)
+            spread = self._node("Gather", [small, self._constant("back", back)])
+            spread.attrs["axis"] = dim.position
+            added += [spread, *self._mask(spread.outputs[0], name, dim.position, mask, None)]
+            small = added[-1].outputs[0]
+        added[-1].outputs[0] = result
+        self.after.setdefault(id(target), []).extend(added)
+
+    # -- dimensions ------------------------------------------------------------------------------------------------
+
+    def _dimensions(self, bound: Bound, position: int) -> list[_Dimension]:
+        name = bound.node.inputs[position]
+        dims = self.analysis.coupling.operand(bound.node, position) if name else None
+        return _spelled(bound.signature.notation.inputs, position, dims)
+
+    def _result_dimensions(self, bound: Bound, position: int, name: str) -> list[_Dimension]:
+        dims = self.analysis.coupling.dims.get(name)
+        return _spelled(bound.signature.notation.outputs, position, dims)
+
+    # -- what is added ---------------------------------------------------------------------------------------------
+
+    def _name(self, base: str) -> str:
+        self.counter += 1
+        return f"{PREFIX}{base}/{self.counter}"
+
+    def _constant(self, base: str, array: Array) -> gs.Constant:
+        name = self._name(base)
+        return gs.Constant(name, LazyValues(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)))
+
+    def _node(self, op: str, inputs: list[gs.Tensor]) -> gs.Node:
+        name = self._name(op)
+        return gs.Node(op, name, inputs=inputs, outputs=[gs.Variable(name)])
+
+    def _before(self, target: gs.Node, position: int, added: list[gs.Node]) -> None:
+        target.inputs[position] = added[-1].outputs[0]
+        self.before.setdefault(id(target), []).extend(added)
+
+    def _mask(
+        self, tensor: gs.Tensor, value: str, axis: int, mask: Mask, fill: gs.Tensor | None
+    ) -> list[gs.Node]:
+        """Zero (or ``fill``) in the removed places of a dimension. Where, unlike Mul, also removes infinities."""
+        known = self.analysis.graph.values.get(value)
+        dtype = (known.dtype if known is not None else None) or "float32"
+        rank = len(self.analysis.coupling.dims[value] or ())
+        shape = [-1 if k == axis else 1 for k in range(rank)]
+        if self.graph.opset < _WHERE_OPSET:
+            factor = mask.reshape(shape).astype(dtype)
+            return [self._node("Mul", [tensor, self._constant("mask", factor)])]
+        condition = self._constant("mask", mask.reshape(shape))
+        if dtype in _SELECTABLE:
+            zero = fill if fill is not None else self._constant("zero", np.zeros((), dtype))
+            return [self._node("Where", [condition, tensor, zero])]
+        widened = [self._cast(part, "float32") for part in (tensor, fill) if part is not None]
+        zero = widened[1].outputs[0] if fill is not None else self._constant("zero", np.zeros((), np.float32))
+        chosen = self._node("Where", [condition, widened[0].outputs[0], zero])
+        return [*widened, chosen, self._cast(chosen.outputs[0], dtype)]
+
+    def _cast(self, tensor: gs.Tensor, dtype: str) -> gs.Node:
+        node = self._node("Cast", [tensor])
+        numbers: NDArray[np.generic] = np.zeros(0, dtype)
+        node.attrs["to"] = int(onnx.helper.np_dtype_to_tensor_dtype(numbers.dtype))
+        return node
+
+
+def _contracted(bound: Bound) -> set[str]:
+    """Axes that are summed away: in an operand, in no result."""
+    if bound.node.op in _SELECTING:
+        return set()
+    notation = bound.signature.notation
+    consumed, carried = (
+        {name for operand in side for term in operand or () for name in names_of(term)}
+        for side in (notation.inputs, notation.outputs)
+    )
+    moved = {moved.source for moved in bound.signature.maps}
+    return consumed - carried - notation.normalised - moved
+
+
+def _spelled(
+    operands: tuple[tuple[Term, ...] | None, ...], position: int, dims: tuple[Axis, ...] | None
+) -> list[_Dimension]:
+    """The dimensions of an operand with what the signature writes for each; a run is spread over its dimensions."""
+    terms = operands[position] if position < len(operands) else None
+    if terms is None or dims is None:
+        return []
+    run = len(dims) - sum(not isinstance(term, Star) for term in terms)
+    spread = [part for term in terms for part in ([term] * run if isinstance(term, Star) else [term])]
+    return [_Dimension(k, term, axis) for k, (term, axis) in enumerate(zip(spread, dims, strict=True))]

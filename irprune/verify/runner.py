@@ -1,0 +1,326 @@
+"""Running models on ONNX Runtime: sessions, random inputs, and the sizes that a model accepts."""
+
+from __future__ import annotations
+
+import ast
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from ..errors import InputError
+from ..ir.core import Array
+
+Feeds: TypeAlias = dict[str, Array]
+Outputs: TypeAlias = dict[str, Array]
+
+_THREADS = 2
+_LARGEST_PROTO = 1_900_000_000
+_FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+_ORT_ERRORS = tuple(
+    error for error in vars(ort_state).values() if isinstance(error, type) and issubclass(error, Exception)
+)
+
+
+class RunFailure(Exception):
+    """ONNX Runtime refused a model or stopped in it; the message is its first line."""
+
+
+def _failure(error: Exception) -> RunFailure:
+    return RunFailure(" ".join(str(error).split())[:400])
+
+
+@dataclass
+class Executable:
+    """A model on ONNX Runtime's CPU provider; a session is made once per optimisation level.
+
+    ``model`` is a path, or a proto whose external tensors (if any) lie in ``folder``.
+    """
+
+    model: onnx.ModelProto | Path
+    folder: Path | None = None
+    _sessions: dict[bool, ort.InferenceSession] = field(default_factory=dict)
+    _spill: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
+
+    @cached_property
+    def proto(self) -> onnx.ModelProto:
+        """The model without its external data."""
+        if isinstance(self.model, Path):
+            return onnx.load(self.model, load_external_data=False)
+        return self.model
+
+    @property
+    def data_folder(self) -> Path | None:
+        return self.model.parent if isinstance(self.model, Path) else self.folder
+
+    def run(self, feeds: Mapping[str, Array], *, optimise: bool = False) -> Outputs:
+        """The graph's outputs. Raises :class:`RunFailure`."""
+        if optimise not in self._sessions:
+            self._sessions[optimise] = self._open(self.model, optimise)
+        return self._run(self._sessions[optimise], feeds)
+
+    def probe(self, feeds: Mapping[str, Array], names: Sequence[str], chunk: int = 64) -> Iterable[Outputs]:
+        """Values inside the graph, in chunks of ``chunk``: all are made outputs, optimisations are off."""
+        session = self._open(with_outputs(self.proto, names), False)
+        for start in range(0, len(names), chunk):
+            yield self._run(session, feeds, names[start : start + chunk])
+
+    def _run(
+        self, session: ort.InferenceSession, feeds: Mapping[str, Array], names: Sequence[str] | None = None
+    ) -> Outputs:
+        names = names or [output.name for output in session.get_outputs()]
+        try:
+            results = session.run(list(names), dict(feeds))
+        except (*_ORT_ERRORS, RuntimeError, ValueError) as error:
+            raise _failure(error) from error
+        return dict(zip(names, results, strict=True))
+
+    def _open(self, model: onnx.ModelProto | Path, optimise: bool) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+        options.intra_op_num_threads = min(_THREADS, os.cpu_count() or 1)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        if not isinstance(model, Path) and self.data_folder is not None:
+            options.add_session_config_entry(_FOLDER_OPTION, str(self.data_folder.resolve()))
+        source = str(model) if isinstance(model, Path) else self._serialise(model)
+        try:
+            return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except (*_ORT_ERRORS, RuntimeError, ValueError) as error:
+            raise _failure(error) from error
+
+    def _serialise(self, proto: onnx.ModelProto) -> bytes | str:
+        """The bytes of a model, or the path of a temporary file where they are too many for one message."""
+        if proto.ByteSize() < _LARGEST_PROTO:
+            return proto.SerializeToString()
+        copy = onnx.ModelProto()
+        copy.CopyFrom(proto)
+        if self.data_folder is not None:
+            onnx.load_external_data_for_model(copy, str(self.data_folder))
+        self._spill.append(tempfile.TemporaryDirectory(prefix="irprune-"))
+        path = Path(self._spill[-1].name) / "model.onnx"
+        onnx.save_model(copy, path, save_as_external_data=True, location="model.data")
+        return str(path)
+
+
+def with_outputs(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """A copy in which these values are graph outputs too; ONNX Runtime infers their types."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    present = {output.name for output in copy.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+    return copy
+
+
+# -- inputs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A graph input: its element type and its dimensions; an unnamed one is called ``<input>:<position>``."""
+
+    name: str
+    dtype: np.dtype[Any]
+    dims: tuple[int | str, ...]
+
+    def shape(self, symbols: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(dim if isinstance(dim, int) else _evaluate(dim, symbols) for dim in self.dims)
+
+
+def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
+    """The inputs that have to be fed. Raises :class:`InputError` for one that is no numeric tensor."""
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    return [_input_spec(info) for info in proto.graph.input if info.name not in stored]
+
+
+def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
+    tensor = info.type.tensor_type
+    if not tensor.HasField("shape") or tensor.elem_type in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
+        raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs FILE.npz")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    dims = tuple(
+        int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or f"{info.name}:{k}"
+        for k, dim in enumerate(tensor.shape.dim)
+    )
+    return InputSpec(info.name, dtype, dims)
+
+
+def _parse(dim: str) -> ast.expr | None:
+    """``past + 1`` as an expression; ``None`` for a symbol that happens not to be one."""
+    try:
+        tree = ast.parse(dim, mode="eval").body
+    except SyntaxError:
+        return None
+    allowed = (ast.BinOp, ast.Name, ast.Constant, ast.Load, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
+    return tree if all(isinstance(node, allowed) for node in ast.walk(tree)) else None
+
+
+def _symbols(dim: str) -> list[str]:
+    tree = _parse(dim)
+    return [dim] if tree is None else [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+
+
+def _evaluate(dim: str, symbols: Mapping[str, int]) -> int:
+    def value(node: ast.expr) -> int:
+        if isinstance(node, ast.Name):
+            return symbols[node.id]
+        if isinstance(node, ast.Constant):
+            return int(node.value)  # type: ignore[arg-type]
+        assert isinstance(node, ast.BinOp)
+        left, right = value(node.left), value(node.right)
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.FloorDiv):
+            return left // right
+        return left + right if isinstance(node.op, ast.Add) else left - right
+
+    tree = _parse(dim)
+    return symbols[dim] if tree is None else value(tree)
+
+
+_TRIALS = (
+    # batch, a side of an image or volume, anything else (a sequence)
+    (1, 64, 8),
+    (3, 96, 5),
+    (1, 96, 5),
+    (3, 64, 8),
+    (1, 224, 16),
+    (2, 32, 4),
+    (1, 299, 2),
+    (1, 512, 128),
+    (2, 16, 1),
+    (1, 1, 1),
+)
+_DISTINCT_SIZES = 2
+
+
+def trial_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
+    """Sizes of the symbols to try, most telling first; a single empty one for static inputs."""
+    kinds: dict[str, int] = {}
+    for spec in specs:
+        for k, dim in enumerate(spec.dims):
+            for symbol in _symbols(dim) if isinstance(dim, str) else ():
+                kind = 0 if k == 0 else 1 if k >= 2 and len(spec.dims) >= 4 else 2
+                kinds[symbol] = min(kind, kinds.get(symbol, kind))
+    found: list[dict[str, int]] = []
+    for trial in _TRIALS:
+        sizes = {symbol: trial[kind] for symbol, kind in kinds.items()}
+        if sizes not in found:
+            found.append(sizes)
+    return found
+
+
+_INTEGER_BOUND = 8
+"""Random integers are smaller than this: valid as tokens, positions and classes almost everywhere."""
+
+
+def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Feeds:
+    """Normal floats, small non-negative integers, random booleans; whatever is called a mask is all ones."""
+    rng = np.random.default_rng(seed)
+    feeds: Feeds = {}
+    for spec in specs:
+        shape = spec.shape(sizes)
+        if "mask" in spec.name.lower() and spec.dtype.kind in "iub":
+            feeds[spec.name] = np.ones(shape, dtype=spec.dtype)
+        elif spec.dtype.kind in "iub":
+            bound = 2 if spec.dtype.kind == "b" else _INTEGER_BOUND
+            feeds[spec.name] = rng.integers(0, bound, shape).astype(spec.dtype)
+        else:
+            feeds[spec.name] = rng.standard_normal(shape).astype(spec.dtype)
+    return feeds
+
+
+# -- cases -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs on which models are compared, and what the original makes of them."""
+
+    label: str
+    feeds: Feeds
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class Cases:
+    """``rejected`` says which sizes the original does not run at."""
+
+    items: tuple[Case, ...]
+    rejected: tuple[str, ...] = ()
+
+
+def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
+    """Seeded random inputs, at two sizes where sizes are symbolic and the original accepts two.
+
+    Raises :class:`InputError` where the original runs at none.
+    """
+    specs = input_specs(original.proto)
+    accepted: list[tuple[dict[str, int], Case]] = []
+    rejected: list[str] = []
+    last = ""
+    for sizes in trial_sizes(specs):
+        try:
+            accepted.append((sizes, _random_case(original, specs, sizes, seed + len(accepted))))
+        except RunFailure as error:
+            rejected.append(_spell(sizes))
+            last = str(error)
+        if len(accepted) == _DISTINCT_SIZES:
+            break
+    if not accepted:
+        raise InputError(f"ONNX Runtime cannot run the original model on random inputs: {last}")
+    cases = [case for _, case in accepted][:runs]
+    for k in range(len(cases), runs):
+        cases.append(_random_case(original, specs, accepted[k % len(accepted)][0], seed + k))
+    return Cases(tuple(cases), tuple(rejected))
+
+
+def _random_case(original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Case:
+    feeds = random_feeds(specs, sizes, seed)
+    return Case(", ".join(filter(None, (f"seed {seed}", _spell(sizes)))), feeds, original.run(feeds))
+
+
+def _spell(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{symbol}={size}" for symbol, size in sizes.items())
+
+
+def given_cases(original: Executable, inputs: Mapping[str, Array]) -> Cases:
+    """The user's inputs; more samples than a static batch holds are fed a batch at a time.
+
+    Raises :class:`InputError` for inputs that are missing, unknown, or that the original does not run on.
+    """
+    specs = {spec.name: spec for spec in input_specs(original.proto)}
+    for name in specs.keys() ^ inputs.keys():
+        problem = "is missing from" if name in specs else "is unknown to the model but given in"
+        raise InputError(f"input '{name}' {problem} the inputs; the model has {', '.join(specs)}")
+    feeds = {name: np.asarray(array, dtype=specs[name].dtype) for name, array in inputs.items()}
+    try:
+        items = [
+            Case(f"given inputs, part {k + 1}", part, original.run(part))
+            for k, part in enumerate(_batches(feeds, specs))
+        ]
+    except RunFailure as error:
+        raise InputError(f"ONNX Runtime cannot run the original model on the given inputs: {error}") from error
+    return Cases(tuple(items))
+
+
+def _batches(feeds: Feeds, specs: Mapping[str, InputSpec]) -> Iterable[Feeds]:
+    counts = {
+        array.shape[0] // dim
+        for name, array in feeds.items()
+        if array.ndim and isinstance(dim := specs[name].dims[0], int) and dim and array.shape[0] % dim == 0
+    }
+    static = all(array.ndim and isinstance(specs[name].dims[0], int) for name, array in feeds.items())
+    count = counts.pop() if static and len(counts) == 1 else 1
+    for k in range(count):
+        yield {name: np.ascontiguousarray(np.array_split(array, count)[k] if count > 1 else array)
+               for name, array in feeds.items()}

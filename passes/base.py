@@ -1,0 +1,89 @@
+"""What every pass is: a frozen dataclass with a name, options as fields, and one ``run`` from state to state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
+
+from ..ir import Graph
+from ..plan import Plan
+
+
+@dataclass(frozen=True)
+class State:
+    """What passes hand on.
+
+    ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's slices
+    are slices of the constants of ``base``. ``updated`` names constants of ``graph`` whose values no longer are, or
+    are no slice of, a tensor of the source artifact. ``sha256`` and ``size`` identify that artifact, and ``source``
+    is whatever the layer that started the pipeline wants its own passes to find; passes here do not look inside.
+    """
+
+    graph: Graph
+    plan: Plan | None = None
+    base: Graph | None = None
+    updated: frozenset[str] = frozenset()
+    sha256: str = ""
+    size: int = 0
+    source: object = None
+
+    def rewritten(self, graph: Graph, updated: Iterable[str] = ()) -> State:
+        """This state with another graph; ``updated`` are constants that the rewriting changed or made."""
+        names = (self.updated | frozenset(updated)) & graph.constants.keys()
+        plan = self.plan
+        if plan is not None:
+            slices = {name: part for name, part in plan.slices.items() if name in graph.constants}
+            plan = plan.with_slices(slices, tuple(sorted(names)))
+        return replace(self, graph=graph, plan=plan, updated=names)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One rewriting, or one check, of a state. The docstring says what it does; its first line is the summary."""
+
+    name: ClassVar[str]
+
+    def validate(self) -> None:
+        """Raise :class:`InputError` for an option that is out of range."""
+
+    def run(self, state: State) -> State:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        """The pass as a pipeline spells it, with the options that differ from their defaults."""
+        set_options = [
+            f"{field.name}={_spell(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+        return self.name + (f"{{{','.join(set_options)}}}" if set_options else "")
+
+
+PASSES: dict[str, type[Pass]] = {}
+"""Every pass by its name. A higher layer registers its own with :func:`register`."""
+
+P = TypeVar("P", bound=Pass)
+
+
+def register(cls: type[P]) -> type[P]:
+    """Class decorator: make a pass known by its name."""
+    if cls.name in PASSES:
+        raise ValueError(f"two passes are named '{cls.name}'")
+    PASSES[cls.name] = cls
+    return cls
+
+
+_RESERVED = frozenset(",{}[]=\"' \t\n")
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_spell, value))}]"
+    if isinstance(value, str):
+        plain = value and not set(value) & _RESERVED and value not in ("none", "true", "false")
+        return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return repr(value)
