@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import onnx
@@ -20,8 +22,12 @@ from .backends.onnx import emit, save
 from .errors import InputError, VerificationError
 from .frontends.onnx import import_model, load
 from .ir import Graph
+from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, make_plan, removed_atoms
+
+if TYPE_CHECKING:
+    from .verify import Report
 
 AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
@@ -87,8 +93,12 @@ def _like(given: M, model: oir.Model, output: str | os.PathLike[str] | None) -> 
     """The model in the kind of the one that was given; a path is answered with the path of a new file."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(output) if output is not None else Path(given).with_name(f"{Path(given).stem}-pruned.onnx")
+        if path.exists() and os.path.samefile(path, given):
+            raise InputError(f"{path} is the input as well; choose another name for the output")
         save(model, path, external=has_external_data(load(given)))
         return type(given)(path)  # type: ignore[return-value,arg-type]
+    if output is not None:
+        save(model, output, external=False)
     if isinstance(given, oir.Model):
         return model
     proto = oir.to_proto(model)
@@ -122,11 +132,15 @@ def plan(model: AnyModel, **request: Any) -> Plan:
 def request_of(**options: Any) -> Request:
     """A validated request; a list counts as a tuple. Raises :class:`InputError` for options there are not."""
     try:
-        wanted = Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        wanted = Request(**_hashable(options))
     except TypeError as error:
         raise InputError(f"unknown option: {error}") from error
     wanted.validate()
     return wanted
+
+
+def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
 def plan_for(source: Source, analysis: Analysis, request: Request) -> Plan:
@@ -141,7 +155,8 @@ def require_numbers(graph: Graph) -> None:
     for name, constant in graph.constants.items():
         if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
             continue
-        bad = np.isnan(constant.numpy().astype(np.float32, copy=False))
+        values = constant.numpy()
+        bad = np.isnan(values if values.dtype.kind == "f" else values.astype(np.float32))
         if bad.any():
             where = [int(k) for k in np.argwhere(bad)[0]]
             raise InputError(f"tensor '{name}' holds {int(bad.sum())} NaN of {bad.size} values, the first at {where}")
@@ -171,3 +186,114 @@ def require_same(source: Source, plan: Plan) -> None:
         raise InputError(
             f"the plan was made for another model: it names sha256 {plan.sha256[:12]}..., this one has {source.sha256[:12]}..."
         )
+
+
+def verify(
+    model: AnyModel,
+    small: AnyModel,
+    plan: Plan,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    runs: int = 3,
+    labels: Array | None = None,
+) -> Report:
+    """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
+
+    ``inputs`` (arrays by input name) take the place of ``runs`` random ones; with ``labels`` the report has the
+    accuracy of both models. Raises :class:`InputError` for a plan that was made for another model.
+    """
+    require_same(open_model(model), plan)
+    with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
+        original = _runnable(model, Path(folder) / "original.onnx")
+        pruned = _runnable(small, Path(folder) / "pruned.onnx")
+        from .verify import verify_models
+
+        return verify_models(
+            original,
+            pruned,
+            replace(plan, sha256=""),  # compared above; a copy of an open model hashes differently
+            inputs=inputs,
+            rtol=rtol,
+            seed=seed,
+            runs=runs,
+            labels=labels,
+        )
+
+
+def _runnable(model: AnyModel, spare: Path) -> onnx.ModelProto | Path:
+    """A path or a proto with all of its data; an ``onnx_ir`` model may have it elsewhere, and is written down."""
+    if isinstance(model, (str, os.PathLike)):
+        return Path(model)
+    if isinstance(model, oir.Model):
+        save(model, spare)
+        return spare
+    return as_proto(model)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What :func:`prune` made: the smaller model, the plan that was carried out and what the verification found.
+
+    ``model`` is of the kind that was given; for a path it is the path of the file that was written, or, where none
+    was asked for, an ``onnx_ir.Model``. ``report`` is ``None`` where verification was turned off.
+    """
+
+    model: AnyModel
+    plan: Plan
+    report: Report | None
+    _small: oir.Model = field(repr=False)
+    _external: bool = field(repr=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the smaller model; weights go to a file of their own where the original's did."""
+        save(self._small, path, external=self._external)
+
+    def __str__(self) -> str:
+        before, after = self.plan.cost_before, self.plan.cost_after
+        lines = [
+            f"{name}: {old} -> {new} ({new / max(old, 1):.1%})"
+            for name, old, new in (
+                ("parameters", before.params, after.params),
+                ("multiply-accumulates", before.macs, after.macs),
+            )
+        ]
+        if self.report is None:
+            return "\n".join([*lines, "not verified"])
+        fidelity = ", ".join(f"{o.name}: cosine {o.cosine:.4f}" for o in self.report.fidelity.outputs)
+        error = f"equivalent to the reference within {self.report.equivalence.error:.1e}"
+        return "\n".join([*lines, error, f"fidelity to the original: {fidelity}"])
+
+
+def prune(
+    model: AnyModel,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    verify: bool = True,
+    inputs: Mapping[str, Array] | None = None,
+    rtol: float | None = None,
+    **request: Any,
+) -> Result:
+    """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
+
+    ``request`` are the options of :class:`irprune.plan.Request`. Raises :class:`VerificationError`, and writes
+    nothing, for a result that is not equivalent.
+    """
+    wanted = request_of(**request)
+    source = open_model(model)
+    analysis = analyse_model(source, wanted.allow_io)
+    decided = plan_for(source, analysis, wanted)
+    small = apply_to(source, decided, analysis)
+    report = None
+    if verify:
+        report = _verify(model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed)
+        if not report.ok:
+            raise VerificationError("; ".join(report.failures()))
+        decided = replace(decided, verification=report.as_json())
+    like = small if source.is_path and output is None else _like(model, small, output)
+    return Result(like, decided, report, small, has_external_data(source.model))
+
+
+_verify = verify
+"""The function, inside those that have an argument of that name."""

@@ -1,1 +1,18 @@
 """What the compiler does, one pass a file."""
+
+from . import dce, fold, prune
+from .base import PASSES, Pass, State, register
+from .pipeline import describe_passes, parse_pipeline, run_pipeline
+
+__all__ = [
+    "PASSES",
+    "Pass",
+    "State",
+    "dce",
+    "describe_passes",
+    "fold",
+    "parse_pipeline",
+    "prune",
+    "register",
+    "run_pipeline",
+]

@@ -176,6 +176,8 @@ class _Rewriter:
                 self._follow_attribute(bound, name, follower, attributes)
             for position, entries in bound.signature.operands.items():
                 self._follow_operand(bound, position, entries, attributes)
+            if bound.signature.pins and any(self._changes(axis) for dims in bound.axes.values() for axis in dims):
+                attributes.update({k: v for k, v in bound.signature.pins.items() if k not in attributes})
         return replace(node, inputs=tuple(self.inputs[node.name]), attributes=attributes)
 
     def _entry(self, bound: Bound, follower: Follower) -> Size | None:

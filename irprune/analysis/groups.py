@@ -165,9 +165,9 @@ class CostModel:
             for uses in tensors.values()
         ]
         self._macs = [
-            tuple(_formula(axis) for name in bound.signature.notation.macs for axis in bound.axes.get(name, ()))
+            tuple(_formula(axis) for name in factors for axis in bound.axes.get(name, ()))
             for bound in analysis.coupling.bound.values()
-            if bound.signature.notation.macs
+            for factors in bound.signature.notation.macs
         ]
 
     def __call__(self, sizes: Mapping[int, int]) -> Cost:

@@ -42,6 +42,8 @@ class _Emitter:
         self.values: dict[str, oir.Value] = {str(v.name): v for v in self.graph.inputs}
         self.values.update({name: v for name, v in self.graph.initializers.items()})
         self.values.update({str(v.name): v for node in nodes for v in node.outputs if v.name})
+        self.rewritten: list[oir.Node] = []
+        """Constant nodes with a new value."""
 
     def run(self) -> oir.Model:
         for name, constant in self.after.constants.items():
@@ -52,6 +54,7 @@ class _Emitter:
             if name in self.values and self.before.values.get(name) != value:
                 self._declare(self.values[name], value)
         self._drop()
+        self._advance()
         return self.model
 
     def _constant(self, name: str, constant: Constant) -> None:
@@ -61,10 +64,13 @@ class _Emitter:
             dtype = known.const_value.dtype
         tensor = oir.LazyTensor(lambda: _tensor(constant, dtype, name), dtype, oir.Shape(constant.shape), name=name)
         producer = known.producer() if known is not None else None
-        if producer is not None:
+        if producer is not None and name in self.before.constants:
             producer.attributes.clear()
             producer.attributes["value"] = oir.AttrTensor("value", tensor)
+            self.rewritten.append(producer)
             return
+        if known is not None and producer is not None:
+            known = self._supersede(known, oir.Value(name=name))
         if known is None:
             known = oir.Value(name=name)
             self.values[name] = known
@@ -74,6 +80,17 @@ class _Emitter:
             self.graph.register_initializer(known)
             if (self.model.ir_version or 0) < _INITIALIZERS_ALONE:
                 self.graph.inputs.append(known)
+
+    def _supersede(self, old: oir.Value, new: oir.Value) -> oir.Value:
+        """Give the name and all uses of a value to another one."""
+        name = str(old.name)
+        new.type, new.shape, new.doc_string = old.type, old.shape, old.doc_string
+        new.metadata_props.update(old.metadata_props)
+        old.name = f"{name}__removed"
+        new.name = name
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        self.values[name] = new
+        return new
 
     def _nodes(self) -> None:
         """Change, add and remove nodes; a new one stands before the next old one."""
@@ -90,12 +107,11 @@ class _Emitter:
                 self.graph.insert_before(self.nodes[node.name], self._create(new, freed))
             waiting = []
             if old[node.name] != node:
-                self._change(self.nodes[node.name], old[node.name], node)
+                self._change(self.nodes[node.name], old[node.name], node, freed)
         for new in waiting:
             self.graph.append(self._create(new, freed))
-        for node in gone:
-            for k in range(len(node.inputs)):
-                node.replace_input_with(k, None)
+        for removed in gone:
+            _detach(removed)
         self.graph.remove(gone)
 
     def _create(self, node: Node, freed: Mapping[str, oir.Value]) -> oir.Node:
@@ -104,9 +120,7 @@ class _Emitter:
         for name in node.outputs:
             value = oir.Value(name=name)
             if name in freed:
-                value.type, value.shape = freed[name].type, freed[name].shape
-                freed[name].name = f"{name}__removed"
-                freed[name].replace_all_uses_with(value, replace_graph_outputs=True)
+                self._supersede(freed[name], value)
             self.values[name] = value
             outputs.append(value)
         inputs = [self._value(name) for name in node.inputs]
@@ -116,12 +130,18 @@ class _Emitter:
     def _value(self, name: str) -> oir.Value | None:
         return self.values[name] if name else None
 
-    def _change(self, target: oir.Node, old: Node, new: Node) -> None:
-        if len(new.inputs) > len(target.inputs):
+    def _change(self, target: oir.Node, old: Node, new: Node, freed: Mapping[str, oir.Value]) -> None:
+        if len(new.inputs) != len(target.inputs):
             target.resize_inputs(len(new.inputs))
         for position, name in enumerate(new.inputs):
             if position >= len(old.inputs) or old.inputs[position] != name:
                 target.replace_input_with(position, self._value(name))
+        for value, name in zip(target.outputs, new.outputs, strict=True):
+            if value.name != name and name in freed:
+                self._supersede(freed[name], value)
+            elif (value.name or "") != name:
+                value.name = name
+                self.values[name] = value
         for name in old.attributes.keys() - new.attributes.keys():
             target.attributes.pop(name)
         for name, value in new.attributes.items():
@@ -154,6 +174,34 @@ class _Emitter:
             self.graph.initializers.pop(name)
             if value in self.graph.inputs:
                 self.graph.inputs.remove(value)
+
+
+    def _advance(self) -> None:
+        """Constant nodes with a new value may have new readers, before the old ones: they move to the front."""
+        first = self.graph[0] if len(self.graph) else None
+        moving = [node for node in self.rewritten if node.graph is self.graph and node is not first]
+        if moving and first is not None:
+            self.graph.remove(moving)
+            self.graph.insert_before(first, moving)
+
+
+def _detach(node: oir.Node) -> None:
+    """A node that goes, and the nodes of its subgraphs, read nothing any more."""
+    for inner in (node, *(n for graph in _subgraphs(node) for n in graph)):
+        if inner is not node:
+            _detach(inner)
+        for k in range(len(inner.inputs)):
+            inner.replace_input_with(k, None)
+
+
+def _subgraphs(node: oir.Node) -> list[oir.Graph]:
+    found: list[oir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type == oir.AttributeType.GRAPH:
+            found.append(attribute.as_graph())
+        elif attribute.type == oir.AttributeType.GRAPHS:
+            found += attribute.as_graphs()
+    return found
 
 
 def _tensor(constant: Constant, dtype: oir.DataType, name: str) -> oir.Tensor:

@@ -1,6 +1,7 @@
 """Axis signatures: one line an operator, from which coupling, slicing, cost and reference models are derived."""
 
-from . import onnx_ops as _onnx_ops  # fills the table
+from . import microsoft_ops as _microsoft_ops  # these two fill the table
+from . import onnx_ops as _onnx_ops
 from .grammar import (
     Composite,
     ElementMap,
@@ -46,4 +47,4 @@ __all__ = [
     "term",
 ]
 
-del _onnx_ops
+del _microsoft_ops, _onnx_ops

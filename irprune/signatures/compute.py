@@ -18,23 +18,23 @@ def letters(count: int, prefix: str = "") -> list[str]:
     return [prefix + name for name in _LETTERS[:count]]
 
 
-def _optional(site: Site, *operands: str) -> str:
-    """The operands of a node without the trailing ones that it leaves out."""
+def operand_list(site: Site, *operands: str) -> str:
+    """The operands of a node: ``_`` for one it leaves out, none for those behind the last it has."""
     present = [text if site.has(k) else "_" for k, text in enumerate(operands)]
     while present and present[-1] == "_":
         present.pop()
     return ", ".join(present)
 
 
-def _window_results(site: Site) -> str:
+def window_results(site: Site) -> str:
     """Names of the window positions of a result: as many as the operand has, even where no size is inferred."""
     return " ".join(f"t{k}" for k in range(site.rank() - 2))
 
 
 def conv(site: Site) -> Signature:
     """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g."""
-    operands = _optional(site, "n (g i) *s", "(g o) i *k", "(g o)")
-    result = _window_results(site)
+    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)")
+    result = window_results(site)
     return signature(
         f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
         sizes={"g": site.node.int("group", 1)},
@@ -45,8 +45,8 @@ def conv(site: Site) -> Signature:
 
 def conv_transpose(site: Site) -> Signature:
     """``n (g i) *s, (g i) o *k, (g o) -> n (g o) *t``."""
-    operands = _optional(site, "n (g i) *s", "(g i) o *k", "(g o)")
-    result = _window_results(site)
+    operands = operand_list(site, "n (g i) *s", "(g i) o *k", "(g o)")
+    result = window_results(site)
     return signature(
         f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k s",
         sizes={"g": site.node.int("group", 1)},
@@ -70,7 +70,13 @@ def gemm(site: Site) -> Signature:
 
 def matmul(site: Site) -> Signature:
     """``*b m k, *b k n -> *b m n``, batch axes broadcast, as numpy.matmul."""
-    left, right = site.shape(0), site.shape(1)
+    left, right, result, macs = matmul_notation(site, 0, 1)
+    return signature(f"{left}, {right} -> {result} ; macs {macs}")
+
+
+def matmul_notation(site: Site, first: int, second: int) -> tuple[str, str, str, str]:
+    """Left and right operand, result and the axes of the cost of a matrix product of two operands."""
+    left, right = site.shape(first), site.shape(second)
     if not left or not right:
         raise NoSignature("an operand is a scalar")
     batch = max(len(left), len(right)) - 2
@@ -80,7 +86,31 @@ def matmul(site: Site) -> Signature:
     result = names + (["m"] if len(left) > 1 else []) + (["n"] if len(right) > 1 else [])
     result = _only_known([a, b], result)
     macs = " ".join([*names, "m" if len(left) > 1 else "", "n" if len(right) > 1 else "", "k"])
-    return signature(f"{' '.join(a)}, {' '.join(b)} -> {' '.join(result)} ; macs {macs}")
+    return " ".join(a), " ".join(b), " ".join(result), macs
+
+
+def fused_matmul(site: Site) -> Signature:
+    """com.microsoft FusedMatMul: MatMul with either factor transposed."""
+    if site.node.int("transBatchA") or site.node.int("transBatchB"):
+        raise NoSignature("batch axes are transposed")
+    left, right, result, macs = matmul_notation(site, 0, 1)
+    if site.node.int("transA"):
+        left = left.removesuffix("m k") + "k m"
+    if site.node.int("transB"):
+        right = right.removesuffix("k n") + "n k"
+    return signature(f"{left}, {right} -> {result} ; macs {macs}")
+
+
+def fused_conv(site: Site) -> Signature:
+    """com.microsoft FusedConv: Conv, then an optional sum with a fourth operand, then an activation."""
+    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)", f"n (g o) {window_results(site)}")
+    result = window_results(site)
+    return signature(
+        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        sizes={"g": site.node.int("group", 1)},
+        attributes={"group": "g"},
+        reason="the window of a convolution slides over it",
+    )
 
 
 def _aligned(shape: Sequence[Size], names: Sequence[str]) -> list[str]:
@@ -95,13 +125,12 @@ def _only_known(operands: Sequence[Sequence[str]], result: Sequence[str]) -> lis
     return [name if name in known else "1" for name in result]
 
 
-def broadcast(site: Site, count: int | None = None) -> tuple[list[str], list[str]]:
-    """Operands and result of a numpy broadcast over the first ``count`` operands."""
-    positions = [k for k in range(len(site.inputs) if count is None else count) if site.has(k)]
-    shapes = {k: site.shape(k) for k in positions}
-    rank = max((len(shape) for shape in shapes.values()), default=0)
-    names = letters(rank)
-    operands = [_aligned(shapes[k], names) if k in shapes else ["_"] for k in range(max(positions, default=-1) + 1)]
+def broadcast(site: Site, positions: Sequence[int] | None = None) -> tuple[list[str], list[str]]:
+    """Operands (all, or those at ``positions``) and result of a numpy broadcast."""
+    chosen = range(len(site.inputs)) if positions is None else positions
+    shapes = {k: site.shape(k) for k in chosen if site.has(k)}
+    names = letters(max((len(shape) for shape in shapes.values()), default=0))
+    operands = [_aligned(shapes[k], names) if k in shapes else ["_"] for k in chosen]
     return [" ".join(operand) for operand in operands], _only_known(operands, names)
 
 
@@ -195,7 +224,7 @@ def mean_variance_normalization(site: Site) -> Signature:
 
 def pool(site: Site) -> Signature:
     """``n c *s -> n c *t``; the window slides over s."""
-    positions = _window_results(site)
+    positions = window_results(site)
     if len(site.node.outputs) > 1 and site.node.outputs[1]:
         raise NoSignature("the indices of the maxima count channels")
     return signature(f"n c *s -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it")

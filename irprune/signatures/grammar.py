@@ -8,7 +8,7 @@ A word is an axis; the same word in two places is the same axis. ``(a b)`` is a 
 concatenation, ``*s`` a run of axes, ``1`` a dimension of size one and ``_`` an operand (or ``?`` a dimension)
 about which nothing is said. After ``;`` come the roles of axes: ``opaque`` (order or identity matters: frozen),
 ``normalised`` (statistics are taken over it), and ``macs`` (the axes whose sizes multiply to the
-multiply-accumulates of the operator).
+multiply-accumulates of the operator; a ``+`` between several such products).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Notation:
     outputs: tuple[Operand, ...]
     opaque: frozenset[str] = frozenset()
     normalised: frozenset[str] = frozenset()
-    macs: tuple[str, ...] = ()
+    macs: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ class Signature:
     ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
     for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned: they
-are stored, but no parameters.
+are stored, but no parameters. ``pins`` are attributes whose default depends on a size (the scale of an attention):
+they are spelled out with the value they had when the node changes.
     """
 
     notation: Notation
@@ -116,6 +117,7 @@ are stored, but no parameters.
     maps: tuple[ElementMap, ...] = ()
     reason: str = ""
     statistics: frozenset[int] = frozenset()
+    pins: Mapping[str, float] = field(default_factory=dict)
 
 
 def signature(
@@ -127,6 +129,7 @@ def signature(
     maps: Sequence[ElementMap] = (),
     reason: str = "",
     statistics: Sequence[int] = (),
+    pins: Mapping[str, float] | None = None,
 ) -> Signature:
     """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
     follow = {
@@ -141,6 +144,7 @@ def signature(
         tuple(maps),
         reason,
         frozenset(statistics),
+        dict(pins or {}),
     )
 
 
@@ -165,8 +169,12 @@ def parse_notation(text: str) -> Notation:
         tuple(_operand(part) for part in right.split(",")) if right.strip() else (),
         frozenset(roles.get("opaque", ())),
         frozenset(roles.get("normalised", ())),
-        roles.get("macs", ()),
+        _products(roles.get("macs", ())),
     )
+
+
+def _products(words: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(part.split()) for part in " ".join(words).split("+")) if words else ()
 
 
 def _operand(text: str) -> Operand:

@@ -1,12 +1,13 @@
 """The ai.onnx table: every operator with a signature, one line each.
 
 The rules it names live beside it: :mod:`.compute` (contractions, normalisations, pooling, element-wise),
-:mod:`.layout` (views and element maps). https://onnx.ai/onnx/operators/ is the source for each.
+:mod:`.layout` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantised` and :mod:`.indexing`. https://onnx.ai/onnx/operators/ is the source for each.
 """
 
 from __future__ import annotations
 
-from . import compute, layout
+from . import attention, compute, indexing, layout, quantised
+from .recurrent import recurrent
 from .registry import register
 
 _ELEMENTWISE = """
@@ -61,7 +62,30 @@ register(
         # quantisation
         "QuantizeLinear": compute.quantize_linear,
         "DequantizeLinear": compute.quantize_linear,
+        "DynamicQuantizeLinear": quantised.dynamic_quantize_linear,
+        "QLinearConv": quantised.qlinear_conv,
+        "QLinearMatMul": quantised.qlinear_matmul,
+        "ConvInteger": quantised.conv_integer,
+        "MatMulInteger": quantised.matmul_integer,
         "Dropout": compute.dropout,
+        # recurrent cells and attention
+        "LSTM": recurrent(4),
+        "GRU": recurrent(3),
+        "RNN": recurrent(1),
+        "Attention": attention.attention,
+        "RotaryEmbedding": attention.rotary_onnx,
+        "SimplifiedLayerNormalization": compute.layer_normalization,
+        # looked up at run time
+        "GatherElements": indexing.gather_elements,
+        "ScatterElements": indexing.scatter_elements,
+        "GatherND": indexing.gather_nd,
+        "ScatterND": indexing.scatter_nd,
+        "OneHot": indexing.one_hot,
+        "Trilu": indexing.trilu,
+        "ReverseSequence": indexing.reverse_sequence,
+        "GridSample": "n c *s, n *t ? -> n c *t ; opaque s t",
+        "RoiAlign": "n c *s, _, _ -> r c ? ? ; opaque n s r",
+        "NonMaxSuppression": "b s _4, b c s, _, _, _ -> ? ? ; opaque b s c _4",
         # layout
         "Concat": layout.concat,
         "Split": layout.split,

@@ -93,7 +93,9 @@ def _learn(size: Size, actual: int, sizes: dict[str, int]) -> None:
         sizes.setdefault(size.symbols[0], actual // size.coefficient)
 
 
-def complete_sizes(analysis: Analysis, wanted: set[str], sizes: Mapping[str, int], probe: Probe) -> dict[str, int]:
+def complete_sizes(
+    analysis: Analysis, wanted: set[str], sizes: Mapping[str, int], probe: Probe
+) -> dict[str, int]:
     """``sizes`` with every wanted symbol: those that the inputs do not tell are read off a run of the original.
 
     Raises :class:`VerificationError` for a size that no value of the graph reveals.
@@ -102,7 +104,11 @@ def complete_sizes(analysis: Analysis, wanted: set[str], sizes: Mapping[str, int
     open_symbols = wanted - known.keys()
     if not open_symbols:
         return known
-    values = [(name, dims) for name, dims in analysis.coupling.dims.items() if name in analysis.graph.producers and dims]
+    values = [
+        (name, dims)
+        for name, dims in analysis.coupling.dims.items()
+        if name in analysis.graph.producers and dims
+    ]
     telling = [name for name, dims in values if any(symbols_of(axis) & open_symbols for axis in dims)]
     shapes = {name: array.shape for name, array in probe(telling).items()}
     progress = True

@@ -39,7 +39,16 @@ PREFIX = "irprune_reference/"
 _SELECTING = {"Slice", "Gather", "Shape", "Size"}
 """What these leave out is not summed into their results."""
 
-_KEEPS_ZERO = {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+_KEEPS_ZERO = {
+    "Cast",
+    "DequantizeLinear",
+    "Identity",
+    "QuantizeLinear",
+    "Reshape",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+}
 """Zero (or the zero point) of their first operand is zero (or the zero point) of their result."""
 
 _ZERO_POINTS: dict[str, dict[int, int]] = {
@@ -131,7 +140,9 @@ class _Builder:
         self.kept = kept
         self.guard = guard
         self.sizes: Mapping[str, int] = {}
-        self.by_output = {tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name}
+        self.by_output = {
+            tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name
+        }
         self.constants: dict[tuple[str, bytes], gs.Constant] = {}
         self.counter = 0
         self.before: dict[int, list[gs.Node]] = {}
@@ -207,7 +218,9 @@ class _Builder:
         rank = len(self.analysis.graph.constants[node.inputs[position]].shape)
         if points.size == 1:
             return points.reshape(())
-        axis = {"DequantizeLinear": node.int("axis", 1) % rank, "QLinearConv": 0, "ConvInteger": 0}.get(node.op, rank - 1)
+        axis = {"DequantizeLinear": node.int("axis", 1) % rank, "QLinearConv": 0, "ConvInteger": 0}.get(
+            node.op, rank - 1
+        )
         return points.reshape([-1 if k == axis else 1 for k in range(rank)])
 
     def _zero_point(self, node: Node, position: int) -> str | None:
@@ -227,7 +240,9 @@ class _Builder:
                     mask = dimension_mask(dim.axis, self.kept, self.sizes)
                     point = self._zero_point(node, position)
                     fill = target.inputs[node.inputs.index(point)] if point else None
-                    self._before(target, position, self._mask(target.inputs[position], name, dim.position, mask, fill))
+                    self._before(
+                        target, position, self._mask(target.inputs[position], name, dim.position, mask, fill)
+                    )
 
     def _zeroed_letters(self, bound: Bound) -> set[str]:
         """Contracted axes along which an operand is zero in the removed places, being a constant or made of one."""
@@ -251,7 +266,9 @@ class _Builder:
     def _gather_normalised(self, bound: Bound, target: gs.Node) -> None:
         for position, name in enumerate(bound.node.inputs):
             for dim, mask in self._lost(bound, self._dimensions(bound, position)) if name else ():
-                gathered = self._node("Gather", [target.inputs[position], self._constant("kept", as_indices(mask))])
+                gathered = self._node(
+                    "Gather", [target.inputs[position], self._constant("kept", as_indices(mask))]
+                )
                 gathered.attrs["axis"] = dim.position
                 self._before(target, position, [gathered])
         for position, name in enumerate(bound.node.outputs):
@@ -277,7 +294,9 @@ class _Builder:
         taken = isinstance(term, (Name, Star)) and term.name in bound.signature.notation.normalised
         return mask if taken else np.ones_like(mask)
 
-    def _scatter(self, target: gs.Node, position: int, name: str, lost: list[tuple[_Dimension, Mask]]) -> None:
+    def _scatter(
+        self, target: gs.Node, position: int, name: str, lost: list[tuple[_Dimension, Mask]]
+    ) -> None:
         """Put the kept part of a result back in place, with zeros elsewhere; the result keeps its name."""
         result = target.outputs[position]
         small = gs.Variable(self._name(name))

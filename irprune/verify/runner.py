@@ -144,7 +144,10 @@ def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
 
 def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
     tensor = info.type.tensor_type
-    if not tensor.HasField("shape") or tensor.elem_type in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
+    if not tensor.HasField("shape") or tensor.elem_type in (
+        onnx.TensorProto.STRING,
+        onnx.TensorProto.UNDEFINED,
+    ):
         raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs FILE.npz")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     dims = tuple(
@@ -284,7 +287,9 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     return Cases(tuple(cases), tuple(rejected))
 
 
-def _random_case(original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Case:
+def _random_case(
+    original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int
+) -> Case:
     feeds = random_feeds(specs, sizes, seed)
     return Case(", ".join(filter(None, (f"seed {seed}", _spell(sizes)))), feeds, original.run(feeds))
 
@@ -309,7 +314,9 @@ def given_cases(original: Executable, inputs: Mapping[str, Array]) -> Cases:
             for k, part in enumerate(_batches(feeds, specs))
         ]
     except RunFailure as error:
-        raise InputError(f"ONNX Runtime cannot run the original model on the given inputs: {error}") from error
+        raise InputError(
+            f"ONNX Runtime cannot run the original model on the given inputs: {error}"
+        ) from error
     return Cases(tuple(items))
 
 
@@ -322,5 +329,7 @@ def _batches(feeds: Feeds, specs: Mapping[str, InputSpec]) -> Iterable[Feeds]:
     static = all(array.ndim and isinstance(specs[name].dims[0], int) for name, array in feeds.items())
     count = counts.pop() if static and len(counts) == 1 else 1
     for k in range(count):
-        yield {name: np.ascontiguousarray(np.array_split(array, count)[k] if count > 1 else array)
-               for name, array in feeds.items()}
+        yield {
+            name: np.ascontiguousarray(np.array_split(array, count)[k] if count > 1 else array)
+            for name, array in feeds.items()
+        }

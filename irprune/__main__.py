@@ -1,0 +1,5 @@
+"""``python -m irprune`` is the command ``irprune``."""
+
+from .cli import main
+
+main()

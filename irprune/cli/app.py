@@ -1,0 +1,80 @@
+"""The application: its commands and the way in."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import demo, dump, inspect, opt, plans, prune
+from .exits import DONE, EPILOG, guarded
+
+app = typer.Typer(
+    name="irprune",
+    help="Make an exported model smaller, and prove that the smaller one is right.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+_debug = False
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"irprune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a bug in irprune.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+for _name, _command in (
+    ("prune", prune.prune),
+    ("inspect", inspect.inspect),
+    ("plan", plans.plan),
+    ("apply", plans.apply),
+    ("verify", plans.verify),
+    ("opt", opt.opt),
+    ("passes", opt.passes),
+    ("dump", dump.dump),
+    ("demo", demo.demo),
+):
+    app.command(_name, epilog=EPILOG)(_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """What ``main`` does, with the exit code as its result."""
+    global _debug
+    _debug = False
+    words = list(arguments) or ["--help"]
+
+    def work() -> int:
+        code = app(args=words, prog_name="irprune", standalone_mode=False)
+        return code if isinstance(code, int) else DONE
+
+    return guarded(work, debug=lambda: _debug)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt  # unwinds like Ctrl-C: temporary files go
+
+
+def main() -> None:
+    """The command ``irprune``."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))

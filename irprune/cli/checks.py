@@ -1,0 +1,93 @@
+"""What the user asks of the verification, and what is checked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..ir.core import Array
+    from ..verify import Report
+
+
+@dataclass(frozen=True)
+class Checks:
+    """How to verify: not at all, on whose inputs, how strictly, and from which fidelity on."""
+
+    verify: bool = True
+    inputs: Mapping[str, Array] | None = None
+    rtol: float | None = None
+    seed: int = 0
+    min_cosine: float | None = None
+    min_snr: float | None = None
+    labels: Any = field(default=None, compare=False)
+
+
+def checks_from(
+    *,
+    no_verify: bool,
+    inputs: Path | None,
+    rtol: float | None,
+    seed: int = 0,
+    min_cosine: float | None = None,
+    min_snr: float | None = None,
+) -> Checks:
+    """The checks that the options ask for. Raises :class:`InputError` for options that contradict each other."""
+    strict = {"--inputs": inputs, "--rtol": rtol, "--min-cosine": min_cosine, "--min-snr": min_snr}
+    asked = [name for name, value in strict.items() if value is not None]
+    if no_verify and asked:
+        raise InputError(f"{asked[0]} asks for a verification, --no-verify for none")
+    if rtol is not None and not 0 < rtol < 1:
+        raise InputError(f"--rtol must lie between 0 and 1 (both excluded), got {rtol}")
+    if min_cosine is not None and not -1 <= min_cosine <= 1:
+        raise InputError(f"--min-cosine must lie between -1 and 1, got {min_cosine}")
+    arrays = None if inputs is None else read_inputs(inputs)
+    return Checks(not no_verify, arrays, rtol, seed, min_cosine, min_snr)
+
+
+def read_inputs(path: Path) -> dict[str, Array]:
+    """The arrays of an ``.npz`` file by name. Raises :class:`InputError` for any other file."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: expected an .npz archive of inputs by name, got a single array")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not an .npz file of numeric arrays: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "BadZipFile":
+            raise
+        raise InputError(f"{path}: not an .npz file, or truncated: {error}") from error
+
+
+def require_runnable(path: Path) -> None:
+    """Raise :class:`InputError` for a model that ONNX Runtime cannot run: nothing could be verified with it."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise InputError(
+            f"{path}: ONNX Runtime cannot run this model, so nothing can be verified "
+            f"(--no-verify prunes it all the same): {error}"
+        ) from error
+
+
+def failures(report: Report, checks: Checks) -> list[str]:
+    """Why a result is refused: the verdicts that failed and the floors that were missed; empty where all is well."""
+    from .verdicts import explain
+
+    return explain(report, checks.min_cosine, checks.min_snr)

@@ -1,0 +1,93 @@
+"""How the command line ends: exit codes, and every error as one line on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+from ..errors import IrpruneError
+
+DONE = 0
+FAILED = 1
+WRONG_INPUT = 2
+BUG = 3
+INTERRUPTED = 130
+
+EPILOG = (
+    "Exit codes: 0 done, and verified; 1 the result is not equivalent, or the target is out of reach; "
+    "2 the input or the request is wrong; 3 a bug in irprune."
+)
+
+PROJECT = "the irprune project"
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    print(f"irprune: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:
+    """The exit code of ``work``; whatever it raises becomes one line on stderr, and a code."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _interrupted()
+    except IrpruneError as error:
+        if error.exit_code == BUG:
+            return _bug(error, debug())
+        complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing is left to say to it
+        return FAILED
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        return WRONG_INPUT
+    except Exception as error:
+        return _foreign(error, debug())
+
+
+def _foreign(error: Exception, debug: bool) -> int:
+    """Errors of the command-line library (they know how to word themselves), and everything unexpected."""
+    if type(error).__name__ == "Abort":
+        return _interrupted()
+    wording = getattr(error, "format_message", None)
+    if wording is None:
+        return _bug(error, debug)
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", "irprune")
+    complain(f"{wording()} (see {command} --help)")
+    return WRONG_INPUT
+
+
+def _interrupted() -> int:
+    print("irprune: interrupted; nothing was written", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _bug(error: Exception, debug: bool) -> int:
+    text = "".join(traceback.format_exception(error))
+    if debug:
+        print(text, file=sys.stderr, end="")
+        where = "the traceback is above"
+    else:
+        where = f"the traceback is in {_keep(text)}"
+    complain(
+        f"{type(error).__name__}: {error}. This is a bug in irprune; please report it to {PROJECT}: {where}"
+    )
+    return BUG
+
+
+def _keep(text: str) -> str:
+    """Write a traceback to a file of its own, and say where."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="irprune-", suffix=".txt", delete=False) as file:
+            file.write(text)
+    except OSError:
+        return "no file, since no temporary one can be written (use irprune --debug)"
+    return file.name

@@ -1,0 +1,89 @@
+"""Files that the command line writes: checked before the work, whole or not at all, gone when it is interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+
+
+def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
+    """Raise :class:`InputError` where a file cannot be written, or is one that the command reads."""
+    for other in inputs:
+        if _same(path, other):
+            raise InputError(f"{path} is an input as well; choose another name for the output")
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder")
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {folder}")
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InputError(f"cannot write {path}: it is read-only")
+
+
+def _same(left: Path, right: Path) -> bool:
+    if left.exists() and right.exists() and os.path.samefile(left, right):
+        return True
+    return left.resolve() == right.resolve()
+
+
+def require_distinct(*paths: Path | None) -> None:
+    """Raise :class:`InputError` where two outputs have one name."""
+    given = [path for path in paths if path is not None]
+    for k, path in enumerate(given):
+        if any(_same(path, other) for other in given[:k]):
+            raise InputError(f"{path} is given for two outputs")
+
+
+@dataclass
+class Stage:
+    """A folder beside the output, in which files are made that :meth:`commit` moves to their place."""
+
+    output: Path
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.output.name
+
+    def commit(self) -> None:
+        """Move everything beside the output; the output itself comes last."""
+        try:
+            for made in sorted(self.folder.iterdir(), key=lambda path: path == self.path):
+                os.replace(made, self.output.parent / made.name)
+        except OSError as error:
+            raise InputError(f"cannot write {self.output}: {error.strerror}") from error
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Stage]:
+    """A stage for one output; without a commit nothing is left of it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {output}: {error.strerror}") from error
+    try:
+        yield Stage(output, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    with staged(path) as stage:
+        try:
+            stage.path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from error
+        stage.commit()

@@ -1,0 +1,88 @@
+"""Rules of operators that look elements up at run time."""
+
+from __future__ import annotations
+
+from .compute import letters
+from .grammar import Signature, signature
+from .registry import NoSignature, Site
+
+_REASON = "it is looked up by index"
+
+
+def gather_elements(site: Site) -> Signature:
+    """Only the axis is indexed; another dimension is carried where data and indices have all of it."""
+    names = letters(site.rank())
+    axis = site.axis()
+    data, indices = site.shape(0), site.shape(1)
+    source, index, opaque = list(names), list(names), [names[axis], "picked"]
+    index[axis] = "picked"
+    for k, name in enumerate(names):
+        if k != axis and data[k] != indices[k]:
+            index[k] = f"part{k}"
+            opaque += [name, f"part{k}"]
+    text = f"{' '.join(source)}, {' '.join(index)} -> {' '.join(index)} ; opaque {' '.join(opaque)}"
+    return signature(text, reason=_REASON)
+
+
+def scatter_elements(site: Site) -> Signature:
+    """As GatherElements, with the data as result."""
+    names = letters(site.rank())
+    axis = site.axis()
+    data, indices = site.shape(0), site.shape(1)
+    index, opaque = list(names), [names[axis], "picked"]
+    index[axis] = "picked"
+    for k, name in enumerate(names):
+        if k != axis and data[k] != indices[k]:
+            index[k] = f"part{k}"
+            opaque += [name, f"part{k}"]
+    whole, part = " ".join(names), " ".join(index)
+    return signature(f"{whole}, {part}, {part} -> {whole} ; opaque {' '.join(opaque)}", reason=_REASON)
+
+
+def gather_nd(site: Site) -> Signature:
+    """``b* i* rest, b* j* k -> b* j* rest``: the first dimensions are indexed, the rest is carried."""
+    batch = site.node.int("batch_dims")
+    depth = site.static(1, site.rank(1) - 1)
+    data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
+    index[:batch] = data[:batch]
+    indexed, rest = data[batch : batch + depth], data[batch + depth :]
+    text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
+    return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON)
+
+
+def scatter_nd(site: Site) -> Signature:
+    """``i* rest, j* k, j* rest -> i* rest``."""
+    depth = site.static(1, site.rank(1) - 1)
+    data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
+    indexed, rest = data[:depth], data[depth:]
+    whole = " ".join(data)
+    text = f"{whole}, {' '.join([*index, 'tuple'])}, {' '.join([*index, *rest])} -> {whole}"
+    return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON)
+
+
+def one_hot(site: Site) -> Signature:
+    """A new axis of classes."""
+    names = letters(site.rank())
+    rank = len(names) + 1
+    axis = site.node.int("axis", -1) % rank
+    result = [*names[:axis], "class", *names[axis:]]
+    return signature(f"{' '.join(names)}, _, _ -> {' '.join(result)} ; opaque class", reason="it counts classes")
+
+
+def trilu(site: Site) -> Signature:
+    """The last two axes are compared by position."""
+    names = letters(site.rank())
+    if len(names) < 2:
+        raise NoSignature("the operand has fewer than two dimensions")
+    operands = " ".join(names) + (", _" if site.has(1) else "")
+    return signature(
+        f"{operands} -> {' '.join(names)} ; opaque {names[-2]} {names[-1]}", reason="a triangle is cut out of it"
+    )
+
+
+def reverse_sequence(site: Site) -> Signature:
+    """Time is reversed, batch indexes the lengths."""
+    names = letters(site.rank())
+    time, batch = site.axis("time_axis", 0), site.axis("batch_axis", 1)
+    text = f"{' '.join(names)}, {names[batch]} -> {' '.join(names)} ; opaque {names[time]} {names[batch]}"
+    return signature(text, reason="its order is reversed")

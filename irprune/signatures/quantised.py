@@ -1,0 +1,199 @@
+"""Rules of operators on quantised tensors. Scales and zero points are one a tensor, or one along an axis."""
+
+from __future__ import annotations
+
+from ..ir.sizes import ONE
+from .compute import broadcast, letters, matmul_notation, operand_list, window_results
+from .grammar import Signature, signature
+from .registry import NoSignature, Site
+
+
+def _scale(site: Site, position: int, axis: str) -> str:
+    """A scale or zero point: per tensor, or one an element of ``axis``."""
+    if not site.has(position):
+        return "_"
+    shape = site.shape(position)
+    if all(size == ONE for size in shape):
+        return " ".join("1" for _ in shape)
+    if len(shape) != 1:
+        raise NoSignature(f"operand {position}: scales of rank {len(shape)}")
+    return axis
+
+
+def qlinear_conv(site: Site) -> Signature:
+    """``n (g i) *s, .., (g o) i *k, .. -> n (g o) *t``; scales of the weight may be one an output channel."""
+    result = window_results(site)
+    operands = operand_list(
+        site,
+        "n (g i) *s",
+        *(_scale(site, k, "(g o)") for k in (1, 2)),
+        "(g o) i *k",
+        *(_scale(site, k, "(g o)") for k in (4, 5, 6, 7)),
+        "(g o)",
+    )
+    return signature(
+        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        sizes={"g": site.node.int("group", 1)},
+        attributes={"group": "g"},
+        reason="the window of a convolution slides over it",
+    )
+
+
+def conv_integer(site: Site) -> Signature:
+    """``n (g i) *s, (g o) i *k -> n (g o) *t``."""
+    result = window_results(site)
+    operands = operand_list(site, "n (g i) *s", "(g o) i *k", _scale(site, 2, "(g i)"), _scale(site, 3, "(g o)"))
+    return signature(
+        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        sizes={"g": site.node.int("group", 1)},
+        attributes={"group": "g"},
+        reason="the window of a convolution slides over it",
+    )
+
+
+def matmul_integer(site: Site) -> Signature:
+    """As MatMul, with zero points per tensor, per row of the left or per column of the right operand."""
+    left, right, result, macs = matmul_notation(site, 0, 1)
+    operands = operand_list(site, left, right, _scale(site, 2, "m"), _scale(site, 3, "n"))
+    return signature(f"{operands} -> {result} ; macs {macs}")
+
+
+def qlinear_matmul(site: Site) -> Signature:
+    """As MatMul over operands 0 and 3, each with scale and zero point."""
+    left, right, result, macs = matmul_notation(site, 0, 3)
+    operands = operand_list(
+        site,
+        left,
+        *(_scale(site, k, "m") for k in (1, 2)),
+        right,
+        *(_scale(site, k, "n") for k in (4, 5)),
+        *(_scale(site, k, "n") for k in (6, 7)),
+    )
+    return signature(f"{operands} -> {result} ; macs {macs}")
+
+
+def qgemm(site: Site) -> Signature:
+    """com.microsoft QGemm: ``m k, .., k n, .., n -> m n``."""
+    left = "k m" if site.node.int("transA") else "m k"
+    right = "n k" if site.node.int("transB") else "k n"
+    operands = operand_list(
+        site,
+        left,
+        *(_scale(site, k, "m") for k in (1, 2)),
+        right,
+        *(_scale(site, k, "n") for k in (4, 5)),
+        _bias(site, 6),
+        *(_scale(site, k, "n") for k in (7, 8)),
+    )
+    return signature(f"{operands} -> m n ; macs m n k")
+
+
+def _bias(site: Site, position: int) -> str:
+    if not site.has(position):
+        return "_"
+    shape = site.shape(position)
+    return " ".join("1" if size == ONE else name for name, size in zip(["m", "n"][2 - len(shape) :], shape, strict=True))
+
+
+def dynamic_quantize_linear(site: Site) -> Signature:
+    """Scale and zero point are statistics over the whole tensor."""
+    names = " ".join(letters(site.rank()))
+    return signature(f"{names} -> {names}, _, _ ; normalised {names}")
+
+
+def dynamic_quantize_matmul(site: Site) -> Signature:
+    """com.microsoft DynamicQuantizeMatMul: the left operand is quantised on the fly, over all of it."""
+    left, right, result, macs = matmul_notation(site, 0, 1)
+    operands = operand_list(site, left, right, _scale(site, 2, "n"), _scale(site, 3, "n"), "n")
+    return signature(f"{operands} -> {result} ; normalised k ; macs {macs}")
+
+
+def matmul_integer_to_float(site: Site) -> Signature:
+    """com.microsoft MatMulIntegerToFloat: both operands quantised, the result is not."""
+    left, right, result, macs = matmul_notation(site, 0, 1)
+    operands = operand_list(
+        site,
+        left,
+        right,
+        _scale(site, 2, "m"),
+        _scale(site, 3, "n"),
+        _scale(site, 4, "m"),
+        _scale(site, 5, "n"),
+        "n",
+    )
+    return signature(f"{operands} -> {result} ; macs {macs}")
+
+
+def matmul_nbits(site: Site) -> Signature:
+    """com.microsoft MatMulNBits: ``*b (blocks block), n blocks blob, (n blocks) -> *b n``; blocks stay whole."""
+    size, bits = site.node.int("block_size"), site.node.int("bits", 4)
+    depth, width = site.node.int("K"), site.node.int("N")
+    blocks = -(-depth // size)
+    if depth % size:
+        raise NoSignature(f"the last block of {size} is not full (K={depth})")
+    scales = "(n blocks)" if site.rank(2) == 1 else "n blocks"
+    points = "_"
+    opaque = "block blob"
+    if site.has(3):
+        packed = bits < 8 and site.shape(3) != site.shape(2)
+        per_row = (blocks * bits + 7) // 8
+        points = ("(n row)" if site.rank(3) == 1 else "n row") if packed else scales
+        opaque += " row blocks" if packed else ""
+        sizes = {"row": per_row} if packed else {}
+    else:
+        sizes = {}
+    operands = operand_list(site, "*b (blocks block)", "n blocks blob", scales, points, "_", "n")
+    return signature(
+        f"{operands} -> *b n ; opaque {opaque} ; macs b n blocks block",
+        sizes={"blocks": blocks, "block": size, "n": width, **sizes},
+        attributes={"K": "(blocks block)", "N": "n"},
+        reason="a block of weights shares a scale",
+    )
+
+
+def qlinear_elementwise(site: Site) -> Signature:
+    """com.microsoft QLinearAdd and QLinearMul: two operands, each with scale and zero point."""
+    operands, result = broadcast(site, positions=(0, 3))
+    spelled = [operands[0], "", "", operands[1], "", "", "", ""]
+    text = operand_list(site, *spelled)
+    return signature(f"{text} -> {' '.join(result)}")
+
+
+def qlinear_unary(site: Site) -> Signature:
+    """com.microsoft QLinearSigmoid, QLinearLeakyRelu: element-wise with scales per tensor."""
+    names = " ".join(letters(site.rank()))
+    return signature(f"{operand_list(site, names, '', '', '', '')} -> {names}")
+
+
+def qlinear_global_pool(site: Site) -> Signature:
+    """com.microsoft QLinearGlobalAveragePool."""
+    last = bool(site.node.int("channels_last"))
+    ones = " ".join("1" for _ in range(site.rank() - 2))
+    source, result = ("n *s c", f"n {ones} c") if last else ("n c *s", f"n c {ones}")
+    return signature(f"{operand_list(site, source, '', '', '', '')} -> {result} ; normalised s")
+
+
+def qlinear_pool(site: Site) -> Signature:
+    """com.microsoft QLinearAveragePool."""
+    if site.node.int("channels_last"):
+        raise NoSignature("channels come last")
+    positions = window_results(site)
+    operands = operand_list(site, "n c *s", "", "", "", "")
+    return signature(
+        f"{operands} -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it"
+    )
+
+
+def qlinear_concat(site: Site) -> Signature:
+    """com.microsoft QLinearConcat: scale and zero point of the result, then triples of operand, scale, zero point."""
+    positions = list(range(2, len(site.inputs), 3))
+    rank = site.rank(positions[0])
+    names = letters(rank)
+    axis = site.axis(rank=rank)
+    parts = ["1" if site.shape(k)[axis] == ONE else f"p{k}" for k in positions]
+    spelled = ["", ""]
+    for part in parts:
+        spelled += [" ".join(part if k == axis else name for k, name in enumerate(names)), "", ""]
+    total = f"({' + '.join(parts)})" if len(parts) > 1 else parts[0]
+    result = " ".join(total if k == axis else name for k, name in enumerate(names))
+    return signature(f"{', '.join(spelled)} -> {result}")

@@ -1,0 +1,85 @@
+"""The three answers, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+import onnx_ir as oir
+
+from ..analysis import analyse
+from ..errors import InputError
+from ..frontends.onnx import import_model, load
+from ..ir.core import Array
+from ..plan import Plan, removed_atoms
+from .equivalence import Comparison
+from .fidelity import measure_fidelity
+from .report import Report
+from .runner import Executable, RunFailure, given_cases, random_cases
+from .structure import check_structure
+
+Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
+
+
+def verify_models(
+    original: Model,
+    pruned: Model,
+    plan: Plan,
+    *,
+    inputs: Mapping[str, Array] | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    runs: int = 3,
+    labels: Array | None = None,
+) -> Report:
+    """Verify ``pruned`` against ``original`` and the plan that says what was removed.
+
+    Models are compared on ``inputs`` (input name to array), or on ``runs`` random ones. ``rtol`` replaces the
+    tolerance of all float types. ``labels`` (with ``inputs``) adds the top-1 accuracy of both models.
+
+    Raises :class:`InputError` where the plan was made for another file, or the original does not run.
+    """
+    if runs < 1:
+        raise InputError(f"runs must be at least 1, got {runs}")
+    if labels is not None and inputs is None:
+        raise InputError("labels need the inputs that they belong to")
+    before, after = _executable(original), _executable(pruned)
+    if isinstance(before.model, Path):
+        _require_same(before.model, plan)
+    structure = check_structure(before, after, plan)
+    analysis = analyse(import_model(_ir_model(before)), tuple(plan.request.get("allow_io", ())))
+    kept = analysis.kept(removed_atoms(plan, analysis))
+    try:
+        cases = random_cases(before, seed=seed, runs=runs) if inputs is None else given_cases(before, inputs)
+    except RunFailure as error:
+        raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
+    equivalence, outputs = Comparison(before, after, analysis, kept, rtol).run(cases)
+    answers = [case.outputs for case in cases.items]
+    complete = labels is not None and len(outputs) == len(answers)
+    fidelity = measure_fidelity(answers, outputs, np.asarray(labels) if complete else None)
+    return Report(structure, equivalence, fidelity)
+
+
+def _executable(model: Model) -> Executable:
+    return Executable(model if isinstance(model, onnx.ModelProto) else Path(model))
+
+
+def _ir_model(model: Executable) -> oir.Model:
+    return load(model.model) if isinstance(model.model, Path) else oir.from_proto(model.model)
+
+
+def _require_same(path: Path, plan: Plan) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    if plan.sha256 and digest.hexdigest() != plan.sha256:
+        raise InputError(
+            f"{path}: the plan was made for another file: expected sha256 {plan.sha256[:12]}..., "
+            f"got {digest.hexdigest()[:12]}..."
+        )

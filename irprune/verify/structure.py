@@ -1,0 +1,192 @@
+"""Is the pruned model well formed, and is every kept weight the original's slice, bit for bit?
+
+Written against the plan and the two files alone: nothing that rewrites models is used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+
+from ..ir.core import Array
+from ..plan import Plan
+from .report import Structure
+from .runner import Executable
+
+Readers: TypeAlias = dict[str, Callable[[], Array]]
+
+_MOST_PROBLEMS = 20
+_INTEGERS = "iub"
+
+
+def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Structure:
+    """The ONNX checker with full shape inference, all tensors against the plan, and the interface of the graph."""
+    problems, notes = _run_checker(original, pruned)
+    before, after = tensors(original), tensors(pruned)
+    found = [
+        *problems,
+        *_compare_interfaces(original.proto.graph, pruned.proto.graph, _allowed(plan)),
+        *_compare_tensors(before, after, plan),
+    ]
+    if len(found) > _MOST_PROBLEMS:
+        found = [*found[:_MOST_PROBLEMS], f"... and {len(found) - _MOST_PROBLEMS} more problems"]
+    return Structure(tuple(found), len(after), tuple(notes))
+
+
+def _allowed(plan: Plan) -> tuple[str, ...]:
+    return tuple(plan.request.get("allow_io", ()))
+
+
+# -- the checker -------------------------------------------------------------------------------------------------------
+
+
+def _run_checker(original: Executable, pruned: Executable) -> tuple[list[str], list[str]]:
+    """Problems, and notes: what the checker says of the original too is no fault of pruning."""
+    message = _checker_message(pruned)
+    if message is None:
+        return [], []
+    if _checker_message(original) is not None:
+        return [], [f"the ONNX checker rejects the original too: {message}"]
+    return [f"the ONNX checker rejects the pruned model: {message}"], []
+
+
+def _checker_message(model: Executable) -> str | None:
+    target: onnx.ModelProto | str = str(model.model) if isinstance(model.model, Path) else model.proto
+    try:
+        onnx.checker.check_model(target, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        return " ".join(str(error).split())[:400]
+    return None
+
+
+# -- tensors -----------------------------------------------------------------------------------------------------------
+
+
+def tensors(model: Executable) -> Readers:
+    """The initializers and the outputs of Constant nodes, read when called."""
+    folder = str(model.data_folder or "")
+    found: Readers = {}
+    for tensor in model.proto.graph.initializer:
+        found[tensor.name] = _reader(tensor, folder)
+    for node in model.proto.graph.node:
+        if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+            for attribute in node.attribute:
+                reader = _attribute_reader(attribute, folder)
+                if reader is not None:
+                    found[node.output[0]] = reader
+    return found
+
+
+def _reader(tensor: onnx.TensorProto, folder: str) -> Callable[[], Array]:
+    return lambda: onnx.numpy_helper.to_array(tensor, folder)
+
+
+def _attribute_reader(attribute: onnx.AttributeProto, folder: str) -> Callable[[], Array] | None:
+    if attribute.name == "value":
+        return _reader(attribute.t, folder)
+    if attribute.name in ("value_int", "value_ints"):
+        return lambda: np.array(onnx.helper.get_attribute_value(attribute), dtype=np.int64)
+    if attribute.name in ("value_float", "value_floats"):
+        return lambda: np.array(onnx.helper.get_attribute_value(attribute), dtype=np.float32)
+    return None
+
+
+def _compare_tensors(before: Readers, after: Readers, plan: Plan) -> Iterator[str]:
+    for name, read in after.items():
+        part = plan.slices.get(name)
+        origin = part.of if part is not None and part.of is not None else name
+        if name in plan.updated:
+            continue
+        if origin not in before:
+            array = read()
+            if part is not None:
+                yield f"tensor '{name}': the plan says it is a slice of '{origin}', which the original does not have"
+            elif array.dtype.kind not in _INTEGERS:
+                yield f"tensor '{name}' ({array.dtype}, shape {list(array.shape)}) is not in the original nor in the plan"
+            continue
+        expected = before[origin]()
+        for axis, (size, kept) in part.axes.items() if part is not None else ():
+            if axis >= expected.ndim or expected.shape[axis] != size or not set(kept) <= set(range(size)):
+                yield f"tensor '{name}': the plan's axis {axis} of size {size} does not fit shape {list(expected.shape)}"
+                break
+            expected = expected.take(kept, axis=axis)
+        else:
+            yield from _compare(name, origin, expected, read())
+    for name in sorted(plan.slices.keys() - after.keys()):
+        yield f"tensor '{name}': the plan lists a slice of it, the pruned model does not have it"
+    copied = {part.of for part in plan.slices.values()}
+    for name in sorted(before.keys() - after.keys() - plan.slices.keys() - copied - set(plan.updated)):
+        if before[name]().dtype.kind not in _INTEGERS:
+            yield f"tensor '{name}' of the original is missing from the pruned model"
+
+
+def _compare(name: str, origin: str, expected: Array, got: Array) -> Iterator[str]:
+    if expected.dtype != got.dtype or expected.shape != got.shape:
+        yield (
+            f"tensor '{name}': expected {expected.dtype}{list(expected.shape)} (the plan's slice of '{origin}'), "
+            f"got {got.dtype}{list(got.shape)}"
+        )
+    elif not _same_bits(expected, got):
+        yield f"tensor '{name}': its values are not the plan's slice of '{origin}', and the plan does not call it updated"
+
+
+def _same_bits(left: Array, right: Array) -> bool:
+    if left.dtype == object or left.dtype.itemsize == 0:
+        return bool((left == right).all())
+    raw = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (left, right)]
+    return bool(np.array_equal(*raw))
+
+
+# -- the interface -----------------------------------------------------------------------------------------------------
+
+
+def _compare_interfaces(
+    before: onnx.GraphProto, after: onnx.GraphProto, allowed: Sequence[str]
+) -> Iterator[str]:
+    for kind, left, right in (
+        ("input", _inputs(before), _inputs(after)),
+        ("output", list(before.output), list(after.output)),
+    ):
+        names = [[info.name for info in side] for side in (left, right)]
+        if names[0] != names[1]:
+            yield f"graph {kind}s: expected {names[0]}, got {names[1]}"
+            continue
+        for old, new in zip(left, right, strict=True):
+            may_change = any(fnmatchcase(old.name, pattern) for pattern in allowed)
+            yield from _compare_types(kind, old, new, may_change)
+
+
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    stored = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in stored]
+
+
+def _compare_types(
+    kind: str, old: onnx.ValueInfoProto, new: onnx.ValueInfoProto, may_change: bool
+) -> Iterator[str]:
+    if not old.type.HasField("tensor_type"):
+        if old.type != new.type:
+            yield f"graph {kind} '{old.name}': its type changed"
+        return
+    left, right = old.type.tensor_type, new.type.tensor_type
+    if left.elem_type != right.elem_type:
+        yield f"graph {kind} '{old.name}': expected element type {left.elem_type}, got {right.elem_type}"
+    if may_change or not left.HasField("shape"):
+        return
+    shapes = [[_dim(dim) for dim in side.shape.dim] for side in (left, right)]
+    if shapes[0] != shapes[1]:
+        yield f"graph {kind} '{old.name}': expected shape {shapes[0]}, got {shapes[1]}"
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str:
+    return int(dim.dim_value) if dim.HasField("dim_value") else str(dim.dim_param)
