@@ -128,9 +128,9 @@ class AxisSystem:
             self._unify_products(left, right, where)
         elif isinstance(left, Sum) and isinstance(right, Sum):
             self._unify_sums(left, right, where)
-        elif isinstance(left, Sum):
+        elif isinstance(left, Sum) and isinstance(right, Product):
             self._unify_sum_with_product(left, right, where)
-        else:
+        elif isinstance(left, Product) and isinstance(right, Sum):
             self._unify_sum_with_product(right, left, where)
 
     def cut(self, axis: Axis, at: Sequence[int], where: str) -> tuple[Axis, ...]:
@@ -284,9 +284,8 @@ class AxisSystem:
         self.relate(_sum([head, rest]), whole, axis, whole, where)
         return head, rest
 
-    def _unify_sum_with_product(self, total: Sum, other: Axis, where: str) -> None:
+    def _unify_sum_with_product(self, total: Sum, other: Product, where: str) -> None:
         """``(a + b) = (g c)``: every part is a multiple of ``c``, so ``a = (g_a c)`` and ``b = (g_b c)``."""
-        assert isinstance(other, Product)
         outer, inner = other.factors[0], _product(other.factors[1:])
         counts = [size_of(part).divided_by(size_of(inner)) for part in total.parts]
         if any(count is None for count in counts):

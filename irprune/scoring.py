@@ -8,7 +8,8 @@ the group (He et al., 2019); ``random`` a seeded permutation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from string import ascii_lowercase
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from .errors import InputError
 from .ir.core import Array
 
 Scores: TypeAlias = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.floating[Any]]
+_SINGLE = 4
 CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
 
 
@@ -43,7 +46,7 @@ def normalised(analysis: Analysis, scores: Scores) -> Scores:
     return result
 
 
-def _weights(analysis: Analysis) -> Iterator[tuple[Parameter, Array]]:
+def _weights(analysis: Analysis) -> Iterator[tuple[Parameter, Floats]]:
     """Parameters that lose something with some atom, with their values as numbers.
 
     Vectors (biases, stored statistics) say little about how much a channel matters, and are left out.
@@ -56,9 +59,11 @@ def _weights(analysis: Analysis) -> Iterator[tuple[Parameter, Array]]:
             yield parameter, as_float(parameter.constant.numpy())
 
 
-def as_float(array: Array) -> Array:
+def as_float(array: Array) -> Floats:
     """The array, or its values as float32 where its type has no arithmetic (int4, float8, bfloat16)."""
-    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize >= _SINGLE:
+        return cast(Floats, array)
+    return array.astype(np.float32)
 
 
 def _norm(power: int) -> Callable[[Analysis, int], Scores]:
@@ -73,12 +78,13 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
     return criterion
 
 
-def _reduce(array: Array, axis: int, power: int) -> Scores:
+def _reduce(array: Floats, axis: int, power: int) -> Scores:
     """Sum of ``|w|^power`` over all axes but one, without a temporary the size of the array for squares."""
     if power == 1:
-        return np.abs(array).sum(axis=tuple(k for k in range(array.ndim) if k != axis), dtype=np.float64)
-    letters = list(range(array.ndim))
-    return np.asarray(np.einsum(array, letters, array, letters, [axis]), dtype=np.float64)
+        others = tuple(k for k in range(array.ndim) if k != axis)
+        return np.asarray(np.abs(array).sum(axis=others, dtype=np.float64), dtype=np.float64)
+    letters = ascii_lowercase[: array.ndim]
+    return np.asarray(np.einsum(f"{letters},{letters}->{letters[axis]}", array, array), dtype=np.float64)
 
 
 def _spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> None:
@@ -136,7 +142,7 @@ def _fpgm(analysis: Analysis, seed: int) -> Scores:
     return totals
 
 
-def _distances(rows: Array) -> Scores:
+def _distances(rows: Floats) -> Scores:
     """Per row, the sum of Euclidean distances to all rows, in blocks that bound the memory."""
     block = max(1, 1 << 22 // max(1, len(rows)).bit_length())
     parts = [cdist(rows[k : k + block], rows).sum(axis=1) for k in range(0, len(rows), block)]

@@ -1,4 +1,4 @@
-"""What every pass is: a frozen dataclass with a name, options as fields, and one ``run`` from state to state."""
+"""What every pass is: a frozen dataclass with a name, options as fields, one ``run`` from state to state."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ..plan import Plan
 class State:
     """What passes hand on.
 
-    ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's slices
-    are slices of the constants of ``base``. ``updated`` names constants of ``graph`` whose values no longer are, or
-    are no slice of, a tensor of the source artifact. ``sha256`` and ``size`` identify that artifact, and ``source``
-    is whatever the layer that started the pipeline wants its own passes to find; passes here do not look inside.
+    ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's
+    slices are slices of the constants of ``base``. ``updated`` names constants of ``graph`` that a pass made,
+    or whose values are no slice of the tensor of that name in the source artifact. ``sha256`` and ``size``
+    identify that artifact, and ``source`` is whatever the layer that started the pipeline wants its own passes
+    to find; passes of this layer do not look inside.
     """
 
     graph: Graph
@@ -41,7 +42,7 @@ class State:
 
 @dataclass(frozen=True)
 class Pass:
-    """One rewriting, or one check, of a state. The docstring says what it does; its first line is the summary."""
+    """One rewriting, or one check, of a state. The first line of its docstring is its summary."""
 
     name: ClassVar[str]
 

@@ -8,8 +8,9 @@
     W' = W * s                         along the output channels of W
     b' = (b - mean) * s + beta
 
-Output channels of W are axis 0 of a convolution, ``group`` times axis 1 of a transposed one (its rows are
-``(group in_channels)``), and the rows (``transB=1``) or columns of the matrix of a Gemm, whose ``beta * C`` is b.
+The output channels of W are axis 0 of a convolution, ``group`` times axis 1 of a transposed one (whose axis 0
+is ``(group in_channels)``), and the rows (``transB=1``) or columns of the matrix of a Gemm; there b is
+``beta * C``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _FLOATS = frozenset({"float16", "float32", "float64"})
 
 
 def fold_batchnorm(draft: Draft, node: Node) -> None:
-    """Fold a BatchNormalization into the operator that feeds it; raises :class:`Refused` with the reason if not."""
+    """Fold a BatchNormalization into the operator before it; raises :class:`Refused` with the reason."""
     if node.qualified_op != "BatchNormalization":
         raise Refused("it is no BatchNormalization")
     producer = _producer(draft, node)
@@ -105,15 +106,17 @@ def _bias(draft: Draft, producer: Node, channels: int) -> _Vector:
     constant = draft.constants.get(name)
     if constant is None or constant.read is None:
         raise Refused(f"bias '{name}' is computed at run time")
-    if constant.dtype not in _FLOATS or constant.size not in (1, channels) or any(d != 1 for d in constant.shape[:-1]):
-        raise Refused(f"bias '{name}' is {constant.dtype}{list(constant.shape)}, expected one number a channel")
+    per_channel = constant.size in (1, channels) and all(dim == 1 for dim in constant.shape[:-1])
+    if constant.dtype not in _FLOATS or not per_channel:
+        found = f"{constant.dtype}{list(constant.shape)}"
+        raise Refused(f"bias '{name}' is {found}, expected one number a channel")
     factor = producer.attributes.get("beta", 1.0) if producer.op == "Gemm" else 1.0
     assert isinstance(factor, (int, float))
     return np.broadcast_to(constant.numpy().astype(np.float64).ravel() * factor, (channels,))
 
 
 def _bias_name(draft: Draft, producer: Node, node: Node) -> str:
-    """The name of the new bias: that of the old one, or of the shift that it takes in, where nothing else reads it."""
+    """The name of the new bias: that of the old one or of the shift, where nothing else reads that."""
     own = producer.inputs[2] if len(producer.inputs) > 2 else ""
     for name in (own, node.inputs[2]):
         if name and draft.uses(name) == 1:

@@ -33,6 +33,7 @@ def without_dead(graph: Graph) -> Graph:
     constants = {name: constant for name, constant in graph.constants.items() if name in live}
     kept = {name for node in nodes for name in node.outputs} | set(graph.inputs) | constants.keys()
     values = {name: value for name, value in graph.values.items() if name in kept}
-    if len(nodes) == len(graph.nodes) and len(constants) == len(graph.constants) and len(values) == len(graph.values):
+    parts = ((nodes, graph.nodes), (constants, graph.constants), (values, graph.values))
+    if all(len(kept_part) == len(part) for kept_part, part in parts):
         return graph
     return replace(graph, nodes=nodes, constants=constants, values=values)

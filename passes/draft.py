@@ -106,8 +106,8 @@ class Draft:
     def bypass(self, node: Node) -> None:
         """Remove a node that hands its first operand through: ``x -> node -> y`` becomes ``x``.
 
-        A graph output keeps its name: there, the producer of ``x`` makes ``y`` instead. Raises :class:`Refused` where
-        it cannot.
+        A graph output keeps its name: there, the producer of ``x`` makes ``y`` instead. Raises
+        :class:`Refused` where it cannot.
         """
         source, result = node.inputs[0], node.outputs[0]
         if result in self.captured:
@@ -124,7 +124,7 @@ class Draft:
         self._redirect(result, source)
 
     def rename_result(self, producer: Node, position: int, node: Node) -> None:
-        """Remove ``node``, whose work ``producer`` now does: its result has the name of the node's first one."""
+        """Remove ``node``, whose work ``producer`` now does and whose result it now makes."""
         old, new = producer.outputs[position], node.outputs[0]
         value = self.values.get(new, Value(new))
         self.remove(node)
@@ -132,7 +132,7 @@ class Draft:
 
     def _require_renamable(self, source: str, result: str) -> None:
         if self.producer(source) is None:
-            raise Refused(f"'{source}' is no node's result, and graph output '{result}' needs a node that makes it")
+            raise Refused(f"graph output '{result}' needs a node that makes it")
         if source in self.outputs:
             raise Refused(f"'{source}' and '{result}' are both graph outputs")
         if source in self.captured:
@@ -156,7 +156,8 @@ class Draft:
         left, right = self.values.get(source, Value(source)), self.values.get(result, Value(result))
         shape = left.shape if right.shape is None else right.shape
         if left.shape is not None and right.shape is not None and len(left.shape) == len(right.shape):
-            shape = tuple(a if isinstance(a, int) or b is None else b for a, b in zip(left.shape, right.shape, strict=True))
+            pairs = zip(left.shape, right.shape, strict=True)
+            shape = tuple(a if isinstance(a, int) or b is None else b for a, b in pairs)
         return Value(source, left.dtype or right.dtype, shape)
 
     def finish(self) -> Graph:

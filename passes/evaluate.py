@@ -14,13 +14,16 @@ from .draft import Refused
 _KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 """Without these a quantised model is quantised no longer."""
 
-_RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
 
 _BOUNDED = frozenset({"NonZero", "Compress", "Unique"})
 """The size of the result depends on data, but is at most a small multiple of that of the operand."""
 
 _TYPES = frozenset(
-    {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
+    {"bool", "float16", "float32", "float64"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 
 _SHAPE_OPERAND = 1024
@@ -33,8 +36,8 @@ def evaluate(
     """The results of a node, one for each of its outputs.
 
     ``allowed`` bounds the bytes of the results, ``largest`` those of results and operands together. Raises
-    :class:`Refused` for an operator that is random, belongs to quantisation, has subgraphs or lies outside the
-    standard domain, for element types that numpy does not have, and for results that are too large.
+    :class:`Refused` for an operator that is random, belongs to quantisation, has subgraphs or lies outside
+    the standard domain, for element types that numpy does not have, and for results that are too large.
     """
     _require_deterministic(node, operands)
     known = [constant for constant in operands if constant is not None]
@@ -46,10 +49,11 @@ def evaluate(
     if size is None and node.op not in _BOUNDED:
         raise Refused("the size of its result depends on data")
     if size is not None and (size > allowed or size + taken > largest):
-        raise Refused(f"its result would add {size} bytes, more than the {min(allowed, largest - taken)} that may be added")
+        raise Refused(f"its result has {size} bytes, more than {min(allowed, largest - taken)}")
     arrays = _run(model, operands)
-    if size is None and sum(array.nbytes for array in arrays) > allowed:
-        raise Refused(f"its result would add more than the {allowed} bytes that may be added")
+    size = sum(array.nbytes for array in arrays)
+    if size > allowed:
+        raise Refused(f"its result has {size} bytes, more than {allowed}")
     results = iter(arrays)
     return [Constant.from_array(next(results) if name else np.zeros(0, np.float32)) for name in node.outputs]
 
@@ -75,7 +79,7 @@ def _bytes(constant: Constant) -> int:
 
 
 def _is_shape(constant: Constant) -> bool:
-    return constant.size <= _SHAPE_OPERAND and constant.dtype not in ("bool",)
+    return constant.size <= _SHAPE_OPERAND
 
 
 def _model(node: Node, operands: Sequence[Constant | None], opsets: Mapping[str, int]) -> onnx.ModelProto:
@@ -143,7 +147,8 @@ def _run(model: onnx.ModelProto, operands: Sequence[Constant | None]) -> list[Ar
     options.log_severity_level = 4
     feeds = {f"i{k}": _array(c) for k, c in enumerate(operands) if c is not None and not _is_shape(c)}
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        data = model.SerializeToString()
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         results: list[Array] = session.run(None, feeds)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise Refused(f"ONNX Runtime cannot evaluate it: {str(error).splitlines()[0]}") from error

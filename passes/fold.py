@@ -24,15 +24,16 @@ class Fold(Pass):
 
     ::
 
-        y = F(c1, c2)                                   ->   y = c          all operands are constants
-        y = Concat(Gather(Shape(x), 1), 8)              ->   y = [64, 8]    x: [batch, 64]
-        y = Identity(x)                                 ->   x              and other nodes that change nothing
-        y = BatchNormalization(Conv(x, W, b), g, B, m, v) -> y = Conv(x, W s, (b - m) s + B)
-                                                             s = g / sqrt(v + epsilon)
+        F(c1, c2)                                      ->   c          all operands are constants
+        Concat(Gather(Shape(x), 1), 8)                 ->   [64, 8]    where x is [batch, 64]
+        Identity(x)                                    ->   x          and other nodes that change nothing
+        BatchNormalization(Conv(x, W, b), g, B, m, v)  ->   Conv(x, W s, (b - m) s + B)
+                                                            s = g / sqrt(v + epsilon)
 
-    Constants are evaluated by ONNX Runtime itself. A result stays computed where it would add more than ``grow``
-    bytes to the model, or more than ``largest`` would be held to compute it. Random operators, quantisation,
-    subgraphs and graph outputs stay as they are. ``batchnorm=false`` leaves normalisations alone.
+    ONNX Runtime itself evaluates constants. A result of more than ``grow`` bytes stays computed unless it
+    takes the place of constants as large; so does one for which more than ``largest`` bytes would be held.
+    Random operators, quantisation, subgraphs and graph outputs stay. ``batchnorm=false`` leaves
+    normalisations alone.
     """
 
     name: ClassVar[str] = "fold"
@@ -61,8 +62,14 @@ class Folded:
 
 
 def fold_graph(graph: Graph, options: Fold | None = None) -> Folded:
-    """Walk the graph once, in order, and apply to every node the first rule that does not refuse."""
-    return _Folding(graph, options or Fold()).run()
+    """Apply to every node, in order, the first rule that does not refuse; again until all rules refuse."""
+    updated: frozenset[str] = frozenset()
+    while True:
+        folded = _Folding(graph, options or Fold()).run()
+        updated = (updated | folded.updated) & folded.graph.constants.keys()
+        if folded.graph is graph:
+            return replace(folded, updated=updated)
+        graph = folded.graph  # what was learned of shapes may let earlier nodes fold
 
 
 class _Folding:
@@ -114,7 +121,7 @@ class _Folding:
         draft.become_constants(node, results)
 
     def _shape(self, draft: Draft, node: Node) -> None:
-        """Integers that follow from static sizes. Floats are left to evaluation proper, which rounds as they do."""
+        """Integers that follow from static sizes. Floats are left to evaluation, which rounds alike."""
         results: list[Constant] = []
         for name in node.outputs:
             if name not in self.exact:
@@ -132,15 +139,15 @@ class _Folding:
         """Integers computed from integers alone: no rounding of floats can have gone into them."""
         sizes = node.qualified_op in ("Shape", "Size")
         if sizes or all(name in self.exact for name in node.inputs if name):
-            types = {name: self.draft.dtype(name) or ("int64" if sizes else "") for name in node.outputs if name}
-            self.exact |= {name for name, dtype in types.items() if _is_integer(dtype)}
+            default = "int64" if sizes else ""
+            self.exact |= {name for name in node.outputs if _is_integer(self.draft.dtype(name) or default)}
 
     def _sizes(self, name: str) -> tuple[Size, ...] | None:
         """Sizes as inferred; an unknown one is a symbol of its own."""
         shape = self.draft.shape(name)
         if shape is None:
             return None
-        return tuple(Size(1, (f"?{name}.{k}",)) if dim is None else Size.of(dim) for k, dim in enumerate(shape))
+        return tuple(Size.of(f"?{name}.{k}" if dim is None else dim) for k, dim in enumerate(shape))
 
 
 def _is_integer(dtype: str) -> bool:

@@ -8,12 +8,13 @@
     value    := item | "[" [ item ("," item)* ] "]"
     item     := "quoted" | 'quoted' | anything without , { } [ ] = quotes and spaces
 
-So ``fold,prune{macs=0.5,criterion=l2,keep=[head.*,stem]},dce``. The types of the fields of a pass type its values.
+So ``fold,prune{macs=0.5,criterion=l2,keep=[head.*,stem]},dce``. Values are of the types of the pass's fields.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import sys
 import time
@@ -35,14 +36,14 @@ _TOKEN = re.compile(
 )
 
 
-# -- reading -------------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------
 
 
 def parse_pipeline(text: str) -> tuple[Pass, ...]:
     """The passes of a pipeline, with their options.
 
-    Raises :class:`InputError` for text that is no pipeline, for a pass or an option that does not exist (naming those
-    that do), and for a value of the wrong type.
+    Raises :class:`InputError` for text that is no pipeline, for a pass or an option that does not exist
+    (naming those that do), and for a value of the wrong type.
     """
     return _Reader(text).pipeline()
 
@@ -78,7 +79,8 @@ class _Reader:
         yield _Token("end", "", len(self.text))
 
     def _error(self, position: int, expected: str, found: str) -> InputError:
-        return InputError(f"pipeline '{self.text}', column {position + 1}: expected {expected}, got {found!r}")
+        where = f"pipeline '{self.text}', column {position + 1}"
+        return InputError(f"{where}: expected {expected}, got {found!r}")
 
     def _take(self, *kinds: str, expected: str) -> _Token:
         token = self.tokens[self.next]
@@ -169,7 +171,8 @@ def _typed(where: str, kind: Any, written: _Token | list[_Token]) -> object:
             raise InputError(f"{where} is true or false, got '{text}'")
         return text == "true"
     try:
-        return plain(text)
+        number: object = plain(text)
+        return number
     except ValueError as error:
         raise InputError(f"{where} takes a value of type {type_name(kind)}, got '{text}'") from error
 
@@ -186,10 +189,10 @@ def type_name(kind: Any) -> str:
     plain = _plain_type(kind)
     if typing.get_origin(plain) is tuple:
         return f"list of {typing.get_args(plain)[0].__name__}"
-    return plain.__name__ + ("" if plain is kind else " or none")
+    return f"{plain.__name__}{'' if plain is kind else ' or none'}"
 
 
-# -- describing ----------------------------------------------------------------------------------------------------
+# -- describing ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -218,18 +221,12 @@ def describe_passes() -> tuple[PassInfo, ...]:
         kinds = option_types(cls)
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         options = tuple(OptionInfo(key, type_name(kind), defaults[key]) for key, kind in kinds.items())
-        text = inspect_doc(cls)
+        text = inspect.cleandoc(cls.__doc__ or "")
         found.append(PassInfo(name, text.split("\n", 1)[0], text, options))
     return tuple(found)
 
 
-def inspect_doc(cls: type[Pass]) -> str:
-    import inspect
-
-    return inspect.cleandoc(cls.__doc__ or "")
-
-
-# -- running -------------------------------------------------------------------------------------------------------
+# -- running -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -254,15 +251,15 @@ def run_pipeline(
 ) -> State:
     """Run passes in order; the structure of the graph is checked before the first and after every one.
 
-    ``print_before`` and ``print_after`` name passes whose IR is written out (``all``: every pass), ``timings`` asks for
-    a line a pass; both go to ``write``, by default standard error. ``observer`` is called after each pass. Raises
-    :class:`IRError` naming the pass that broke the graph.
+    ``print_before`` and ``print_after`` name passes whose IR is written out (``all``: every pass),
+    ``timings`` asks for a line a pass; both go to ``write``, by default standard error. ``observer`` is called
+    after each pass. Raises :class:`IRError` naming the pass that broke the graph.
     """
     passes = parse_pipeline(passes) if isinstance(passes, str) else tuple(passes)
     names = [applied.name for applied in passes]
     for wanted in (*print_before, *print_after):
         if wanted not in (*names, ALL):
-            raise InputError(f"cannot print the IR around pass '{wanted}': the pipeline has {', '.join(names)}")
+            raise InputError(f"cannot print the IR around '{wanted}': the passes are {', '.join(names)}")
     write = write or sys.stderr.write
     _check(state, "the graph is malformed before the first pass")
     for applied in passes:

@@ -28,7 +28,7 @@ class Prune(Request, Pass):
 
     def run(self, state: State) -> State:
         if state.plan is not None:
-            raise InputError("prune: this pipeline has pruned already; a plan describes one removal, so ask for all of it at once")
+            raise InputError("prune: the graph is pruned already; a pipeline has one plan, so prune once")
         analysis = analyse(state.graph, self.allow_io)
         plan = make_plan(analysis, self, sha256=state.sha256, size=state.size)
         graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))

@@ -275,9 +275,7 @@ class _Rewriter:
             offset += width
         return self._add(node, "Concat", pieces, name, {"axis": 0})
 
-    def _rescale(
-        self, node: Node, name: str, found: list[Size | None], goal: list[Size | None], dtype: str
-    ) -> str:
+    def _rescale(self, node: Node, name: str, found: list[Size | None], goal: list[Size | None], dtype: str) -> str:
         old, new = np.ones(len(goal), dtype=dtype), np.ones(len(goal), dtype=dtype)
         for k, (have, want) in enumerate(zip(found, goal, strict=True)):
             if have == want:

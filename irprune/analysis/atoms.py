@@ -1,7 +1,7 @@
 """From axes to atoms: the smallest sets of elements that can only be removed together.
 
-Elements of all root leaves that are not frozen get consecutive numbers. An element of a dimension is the *product* of
-one element of each of its factors: it is kept if and only if all of them are. A relation therefore equates two products;
+Elements of all root leaves that are not frozen get consecutive numbers. An element of a dimension is the *product*
+of one element of each of its factors: it is kept if and only if all of them are. A relation therefore equates two products;
 where each side has one free factor left, the two are tied (an edge); where one side is kept for certain, so is the
 other; where a side still has several free factors, all but the largest are frozen, which leaves one. Atoms are the
 connected components of the edges.
@@ -149,7 +149,9 @@ class _Solver:
             left, right = self._drop(left, right)
             n_left, n_right = (left != _KEPT).sum(axis=1), (right != _KEPT).sum(axis=1)
             tied = (n_left == 1) & (n_right == 1)
-            edges.append(np.column_stack([left[tied].max(axis=1, initial=_KEPT), right[tied].max(axis=1, initial=_KEPT)]))
+            edges.append(
+                np.column_stack([left[tied].max(axis=1, initial=_KEPT), right[tied].max(axis=1, initial=_KEPT)])
+            )
             certain = (n_left == 0) != (n_right == 0)
             stuck = ~tied & ~certain
             lost = np.concatenate(

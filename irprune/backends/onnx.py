@@ -40,7 +40,7 @@ class _Emitter:
         nodes = sorted_nodes(self.graph)
         self.nodes = dict(zip(node_keys(nodes), nodes, strict=True))
         self.values: dict[str, oir.Value] = {str(v.name): v for v in self.graph.inputs}
-        self.values.update({name: v for name, v in self.graph.initializers.items()})
+        self.values.update(self.graph.initializers)
         self.values.update({str(v.name): v for node in nodes for v in node.outputs if v.name})
         self.rewritten: list[oir.Node] = []
         """Constant nodes with a new value."""
@@ -136,12 +136,12 @@ class _Emitter:
         for position, name in enumerate(new.inputs):
             if position >= len(old.inputs) or old.inputs[position] != name:
                 target.replace_input_with(position, self._value(name))
-        for value, name in zip(target.outputs, new.outputs, strict=True):
-            if value.name != name and name in freed:
-                self._supersede(freed[name], value)
-            elif (value.name or "") != name:
-                value.name = name
-                self.values[name] = value
+        for result, name in zip(target.outputs, new.outputs, strict=True):
+            if result.name != name and name in freed:
+                self._supersede(freed[name], result)
+            elif (result.name or "") != name:
+                result.name = name
+                self.values[name] = result
         for name in old.attributes.keys() - new.attributes.keys():
             target.attributes.pop(name)
         for name, value in new.attributes.items():
@@ -158,7 +158,7 @@ class _Emitter:
         known = list(target.shape.dims)
         for k, dim in enumerate(value.shape):
             if previous is None or previous.shape is None or previous.shape[k] != dim:
-                known[k] = oir.SymbolicDim(dim) if isinstance(dim, str) else dim  # type: ignore[call-overload]
+                known[k] = dim if isinstance(dim, int) else oir.SymbolicDim(dim)
         target.shape = oir.Shape(known)
 
     def _drop(self) -> None:
@@ -175,9 +175,8 @@ class _Emitter:
             if value in self.graph.inputs:
                 self.graph.inputs.remove(value)
 
-
     def _advance(self) -> None:
-        """Constant nodes with a new value may have new readers, before the old ones: they move to the front."""
+        """Constant nodes with a new value may have readers before them now: they move to the front."""
         first = self.graph[0] if len(self.graph) else None
         moving = [node for node in self.rewritten if node.graph is self.graph and node is not first]
         if moving and first is not None:
@@ -204,7 +203,7 @@ def _subgraphs(node: oir.Node) -> list[oir.Graph]:
     return found
 
 
-def _tensor(constant: Constant, dtype: oir.DataType, name: str) -> oir.Tensor:
+def _tensor(constant: Constant, dtype: oir.DataType, name: str) -> oir.TensorProtocol:
     return oir.Tensor(constant.numpy(), dtype=dtype, name=name)
 
 

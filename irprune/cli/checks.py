@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..ir.core import Array
-    from ..verify import Report
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,6 @@ class Checks:
     seed: int = 0
     min_cosine: float | None = None
     min_snr: float | None = None
-    labels: Any = field(default=None, compare=False)
 
 
 def checks_from(
@@ -85,9 +83,3 @@ def require_runnable(path: Path) -> None:
             f"(--no-verify prunes it all the same): {error}"
         ) from error
 
-
-def failures(report: Report, checks: Checks) -> list[str]:
-    """Why a result is refused: the verdicts that failed and the floors that were missed; empty where all is well."""
-    from .verdicts import explain
-
-    return explain(report, checks.min_cosine, checks.min_snr)

@@ -15,9 +15,7 @@ from ..errors import InputError
 
 def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     """Raise :class:`InputError` where a file cannot be written, or is one that the command reads."""
-    for other in inputs:
-        if _same(path, other):
-            raise InputError(f"{path} is an input as well; choose another name for the output")
+    require_apart([path], inputs)
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
     folder = path.parent
@@ -30,6 +28,14 @@ def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     if path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"cannot write {path}: it is read-only")
+
+
+def require_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise :class:`InputError` where an output would overwrite an input."""
+    inputs = list(inputs)
+    for path in outputs:
+        if any(_same(path, other) for other in inputs):
+            raise InputError(f"{path} is an input as well; choose another name for the output")
 
 
 def _same(left: Path, right: Path) -> bool:

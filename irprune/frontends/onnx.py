@@ -57,7 +57,9 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = (folder / entries.get("location", "")).resolve()
         if not location.is_relative_to(folder):
-            raise InputError(f"{path}: tensor '{tensor.name}' names external data outside the model's folder: {location}")
+            raise InputError(
+                f"{path}: tensor '{tensor.name}' names external data outside the model's folder: {location}"
+            )
         if not location.is_file():
             raise InputError(f"{path}: tensor '{tensor.name}' names external data that is missing: {location}")
         end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
@@ -73,7 +75,7 @@ def import_model(model: oir.Model) -> Graph:
 
     Raises :class:`InputError` for an opset older than 7, a cycle, or a value that nothing defines.
     """
-    opsets = {domain: version for domain, version in model.graph.opset_imports.items()}
+    opsets = dict(model.graph.opset_imports)
     opset = opsets.get("", OLDEST_OPSET)
     if opset < OLDEST_OPSET:
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
@@ -86,9 +88,7 @@ def import_model(model: oir.Model) -> Graph:
     return graph
 
 
-def _build(
-    model: oir.Model, nodes: list[oir.Node], opsets: Mapping[str, int], inferred: Iterable[Value]
-) -> Graph:
+def _build(model: oir.Model, nodes: list[oir.Node], opsets: Mapping[str, int], inferred: Iterable[Value]) -> Graph:
     values = {value.name: value for value in inferred if value.name}
     constants: dict[str, Constant] = {}
     for name, value in model.graph.initializers.items():
@@ -105,10 +105,8 @@ def _build(
             imported.append(_node(key, node, opsets))
     for name, constant in constants.items():
         values[name] = Value(name, constant.dtype, constant.shape)
-    for node in imported:
-        for name in (*node.inputs, *node.outputs, *node.captures):
-            if name and name not in values:
-                values[name] = Value(name)
+    names = {name for found in imported for name in (*found.inputs, *found.outputs, *found.captures) if name}
+    values.update({name: Value(name) for name in sorted(names - values.keys())})
     inputs = tuple(str(v.name) for v in model.graph.inputs if v.name not in model.graph.initializers)
     outputs = tuple(str(v.name) for v in model.graph.outputs)
     return Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), values, constants, opsets)
@@ -132,8 +130,8 @@ def _topological(nodes: list[oir.Node]) -> list[oir.Node]:
     inside, done = {id(node) for node in nodes}, set[int]()
     result: list[oir.Node] = []
     while waiting:
-        ready = []
-        blocked = []
+        ready: list[oir.Node] = []
+        blocked: list[oir.Node] = []
         for node in waiting:
             producers = [v.producer() for v in (*node.inputs, *_captured(node)) if v is not None]
             open_ones = [p for p in producers if p is not None and id(p) in inside and id(p) not in done]
@@ -325,7 +323,7 @@ def _without_weights(model: oir.Model) -> onnx.ModelProto:
         tensor = value.const_value
         if tensor is None or tensor.nbytes <= _INFERENCE_LIMIT:
             continue
-        value.shape = oir.Shape(tensor.shape)
+        value.shape = oir.Shape(list(tensor.shape.numpy()))
         value.type = oir.TensorType(tensor.dtype)
         value.const_value = None
         copy.graph.initializers.pop(name)

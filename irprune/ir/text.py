@@ -128,10 +128,8 @@ def parse(text: str) -> Graph:
             elif keyword == "const":
                 typed, _, data = rest.partition(" = ")
                 key = _read_typed(typed, values)
-                value = values[key]
-                constants[key] = _constant(
-                    value.dtype or "", tuple(value.shape or ()), json.loads(data) if data else None  # type: ignore[arg-type]
-                )
+                shape = tuple(dim for dim in values[key].shape or () if isinstance(dim, int))
+                constants[key] = _constant(values[key].dtype or "", shape, json.loads(data) if data else None)
             elif keyword == "node":
                 nodes.append(_read_node(rest, values))
             else:
@@ -160,15 +158,13 @@ def _read_dims(text: str) -> tuple[Dim, ...]:
     return tuple(read(item) for item in text.split(", ")) if text else ()
 
 
-_NODE = re.compile(
-    rf"({_STRING}) (\S+?)\(((?:{_STRING}(?:, )?)*)\) -> \((.*?)\) (\{{.*\}})(?: captures (\[.*\]))?$"
-)
+_NODE = re.compile(rf"({_STRING}) (\S+?)\(((?:{_STRING}(?:, )?)*)\) -> \((.*?)\) (\{{.*\}})(?: captures (\[.*\]))?$")
 
 
 def _read_node(text: str, values: dict[str, Value]) -> Node:
     match = _NODE.match(text)
     if match is None:
-        raise ValueError(f"expected: \"name\" Op(inputs) -> (outputs) {{attributes}}, got {text!r}")
+        raise ValueError(f'expected: "name" Op(inputs) -> (outputs) {{attributes}}, got {text!r}')
     domain, _, op = match[2].rpartition("::")
     outputs: list[str] = []
     position = 0

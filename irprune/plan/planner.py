@@ -20,7 +20,16 @@ from .sequence import RemovalOrder, order_groups, removed_mask
 
 SCOPES = ("local", "global")
 _TOLERANCE = 0.01
-_PREFERENCE = {"channels": 0, "heads": 0, "mlp": 0, "hidden": 0, "recurrent": 0, "head_dim": 1, "groups": 2, "multiplier": 2}
+_PREFERENCE = {
+    "channels": 0,
+    "heads": 0,
+    "mlp": 0,
+    "hidden": 0,
+    "recurrent": 0,
+    "head_dim": 1,
+    "groups": 2,
+    "multiplier": 2,
+}
 """Which factor of a dimension is pruned by default, the lowest first."""
 
 
@@ -125,16 +134,21 @@ def candidates(analysis: Analysis, request: Request) -> list[Group]:
         for pattern in getattr(request, option):
             if not any(_matches(group, pattern, owners) for group in analysis.groups):
                 raise InputError(f"--{option} '{pattern}' matches no group, node or initializer")
-    names = [*analysis.graph.inputs, *analysis.graph.outputs]
-    for pattern in request.allow_io:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputError(f"--allow-io '{pattern}' matches no input or output; there are {', '.join(names)}")
+    require_io(analysis, request.allow_io)
     chosen = [group for group in free if not any(_matches(group, p, owners) for p in request.keep)]
     if request.only:
         chosen = [group for group in chosen if any(_matches(group, p, owners) for p in request.only)]
     if request.exact:
         chosen = [group for group in chosen if group.exact]
     return _one_factor(analysis, chosen)
+
+
+def require_io(analysis: Analysis, patterns: Sequence[str]) -> None:
+    """Raise :class:`InputError` for a glob of graph inputs and outputs that matches none."""
+    names = [*analysis.graph.inputs, *analysis.graph.outputs]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"--allow-io '{pattern}' matches no input or output; there are {', '.join(names)}")
 
 
 def _node_names(analysis: Analysis) -> dict[str, list[str]]:

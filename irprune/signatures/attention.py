@@ -189,9 +189,12 @@ def group_query_attention(site: Site) -> Signature:
     results = [f"b s (kv r {pair})", f"b kv tt {pair}", f"b kv tt {pair}"][: len(site.node.outputs)]
     opaque = ["s", "t"] + (["tt"] if len(results) > 1 else []) + (["p"] if site.has(3) else [])
     opaque += ["two"] if rotates else []
+    macs = f"b kv r s t {'half two' if rotates else 'd'}"
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque {' '.join(opaque)} ; macs b kv r s t {'half two' if rotates else 'd'}",
-        sizes={"kv": kv, "r": heads // kv, "two": 2, "half": head_size // 2} if rotates else {"kv": kv, "r": heads // kv},
+        f"{operands} -> {', '.join(results)} ; opaque {' '.join(opaque)} ; macs {macs}",
+        sizes={"kv": kv, "r": heads // kv, "two": 2, "half": head_size // 2}
+        if rotates
+        else {"kv": kv, "r": heads // kv},
         attributes={"num_heads": "(kv r)", "kv_num_heads": "kv"},
         pins=_pins(site, Size(head_size)),
         reason=_REASON,
@@ -213,4 +216,6 @@ def embed_layer_normalization(site: Site) -> Signature:
     """com.microsoft EmbedLayerNormalization: a sum of looked-up rows, normalised over h."""
     operands = operand_list(site, "b s", "_", "v h", "p h", "g h", "h", "h", "_", "_")
     results = ["b s h", "_", "b s h"][: len(site.node.outputs)]
-    return signature(f"{operands} -> {', '.join(results)} ; opaque v p g ; normalised h", reason="it is looked up by index")
+    return signature(
+        f"{operands} -> {', '.join(results)} ; opaque v p g ; normalised h", reason="it is looked up by index"
+    )

@@ -227,7 +227,9 @@ def pool(site: Site) -> Signature:
     positions = window_results(site)
     if len(site.node.outputs) > 1 and site.node.outputs[1]:
         raise NoSignature("the indices of the maxima count channels")
-    return signature(f"n c *s -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it")
+    return signature(
+        f"n c *s -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it"
+    )
 
 
 def global_pool(site: Site) -> Signature:

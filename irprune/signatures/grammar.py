@@ -105,9 +105,9 @@ class Signature:
 
     ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
-    for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned: they
-are stored, but no parameters. ``pins`` are attributes whose default depends on a size (the scale of an attention):
-they are spelled out with the value they had when the node changes.
+    for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned:
+    they are stored, but no parameters. ``pins`` are attributes whose default depends on a size (the scale of an
+    attention): they are spelled out with the value they had when the node changes.
     """
 
     notation: Notation

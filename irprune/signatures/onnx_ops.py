@@ -1,12 +1,13 @@
 """The ai.onnx table: every operator with a signature, one line each.
 
 The rules it names live beside it: :mod:`.compute` (contractions, normalisations, pooling, element-wise),
-:mod:`.layout` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantised` and :mod:`.indexing`. https://onnx.ai/onnx/operators/ is the source for each.
+:mod:`.layout` and :mod:`.elements` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantised`
+and :mod:`.indexing`. https://onnx.ai/onnx/operators/ is the source for each.
 """
 
 from __future__ import annotations
 
-from . import attention, compute, indexing, layout, quantised
+from . import attention, compute, elements, indexing, layout, quantised
 from .recurrent import recurrent
 from .registry import register
 
@@ -15,7 +16,7 @@ Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot Bitw
 Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN
 LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink
 Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
-""".split()
+""".split()  # noqa: SIM905 (a table of names reads better)
 
 register(dict.fromkeys(_ELEMENTWISE, compute.elementwise))
 register(
@@ -87,11 +88,11 @@ register(
         "RoiAlign": "n c *s, _, _ -> r c ? ? ; opaque n s r",
         "NonMaxSuppression": "b s _4, b c s, _, _, _ -> ? ? ; opaque b s c _4",
         # layout
-        "Concat": layout.concat,
-        "Split": layout.split,
-        "Slice": layout.slice_,
-        "Gather": layout.gather,
-        "Pad": layout.pad,
+        "Concat": elements.concat,
+        "Split": elements.split,
+        "Slice": elements.slice_,
+        "Gather": elements.gather,
+        "Pad": elements.pad,
         "Tile": layout.tile,
         "Expand": layout.expand,
         "Transpose": layout.transpose,

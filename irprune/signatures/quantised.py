@@ -92,7 +92,9 @@ def _bias(site: Site, position: int) -> str:
     if not site.has(position):
         return "_"
     shape = site.shape(position)
-    return " ".join("1" if size == ONE else name for name, size in zip(["m", "n"][2 - len(shape) :], shape, strict=True))
+    return " ".join(
+        "1" if size == ONE else name for name, size in zip(["m", "n"][2 - len(shape) :], shape, strict=True)
+    )
 
 
 def dynamic_quantize_linear(site: Site) -> Signature:

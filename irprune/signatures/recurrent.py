@@ -20,9 +20,7 @@ def recurrent(gates: int) -> Callable[[Site], Signature]:
         batch_first = site.node.int("layout") == 1
         steps, state = ("b t i", "b d h") if batch_first else ("t b i", "d b h")
         result = "b t d h" if batch_first else "t d b h"
-        operands = operand_list(
-            site, steps, "d (q h) i", "d (q h) h", "d (u h)", "b", state, state, "d (p h)"
-        )
+        operands = operand_list(site, steps, "d (q h) i", "d (q h) h", "d (u h)", "b", state, state, "d (p h)")
         results = ", ".join((result, state, state)[: len(site.node.outputs)])
         return signature(
             f"{operands} -> {results} ; opaque t d q u p ; macs t b d q h i + t b d q h h",

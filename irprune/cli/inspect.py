@@ -1,0 +1,108 @@
+"""``irprune inspect``: what could be pruned, what is frozen, and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import options as o
+
+if TYPE_CHECKING:
+    from ..analysis import Group
+    from .work import Read
+
+INSPECTION_FORMAT = "irprune.inspection/1"
+
+
+def inspect(
+    model: o.Model,
+    allow_io: o.AllowIO = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every frozen group with all of its reasons.")
+    ] = False,
+    as_json: o.AsJSON = False,
+) -> None:
+    """List the groups that can be pruned, and what is frozen, with the reason in words."""
+    from .work import read
+
+    given = read(model, allow_io or ())
+    _require_matches(given, allow_io or [])
+    if as_json:
+        print(json.dumps(_document(given), indent=1))
+    else:
+        _show(given, everything)
+
+
+def _require_matches(given: Read, allow_io: list[str]) -> None:
+    from ..plan.planner import require_io
+
+    require_io(given.analysis, tuple(allow_io))
+
+
+def unsupported(given: Read) -> Counter[str]:
+    """Operators of the graph without a signature, and how often they occur."""
+    nodes = {node.name: node for node in given.analysis.graph.nodes}
+    refused = given.analysis.coupling.refused
+    return Counter(nodes[name].qualified_op for name, why in refused.items() if why.endswith("has no signature"))
+
+
+def _document(given: Read) -> dict[str, Any]:
+    analysis = given.analysis
+    cost = analysis.cost_model({})
+    return {
+        "format": INSPECTION_FORMAT,
+        "model": {"path": str(given.path), "sha256": given.source.sha256, "bytes": given.source.size},
+        "nodes": len(analysis.graph.nodes),
+        "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes},
+        "groups": [_group(group) for group in analysis.groups if not group.frozen],
+        "frozen": [{**_group(group), "reasons": list(group.reasons)} for group in analysis.groups if group.frozen],
+        "unsupported": dict(unsupported(given)),
+        "refused": list(analysis.coupling.refused.values()),
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "kind": group.kind,
+        "atoms": group.size,
+        "members": [f"{member.tensor}:{member.axis}" for member in group.members],
+        "exact": group.exact,
+    }
+
+
+def _show(given: Read, everything: bool) -> None:
+    from rich.markup import escape
+
+    from . import report
+    from .reasons import summarise
+
+    out = report.console()
+    analysis = given.analysis
+    cost = analysis.cost_model({})
+    free = [group for group in analysis.groups if not group.frozen]
+    frozen = [group for group in analysis.groups if group.frozen]
+    totals = (
+        f"{len(analysis.graph.nodes)} operators, {report.number(cost.params)} parameters "
+        f"({report.size(cost.bytes)}), {report.number(cost.macs)} multiply-accumulates"
+    )
+    out.print(f"{given.path.name}: {totals}", markup=False)
+    rows = [
+        (escape(g.name), g.kind, str(g.size), report.members(g), "yes" if g.exact else "no, normalised")
+        for g in free
+    ]
+    title = f"{report.count(len(free), 'group')} can be pruned"
+    out.print(report.table(title, ("group", "kind", "atoms", "in", "exact"), rows, right=(2,)))
+    if everything:
+        listed = [(escape(g.name), escape("; ".join(g.reasons) or "nothing of it may go")) for g in frozen]
+        title = f"{report.count(len(frozen), 'group')} frozen"
+        out.print(report.table(title, ("group", "because"), listed))
+    elif frozen:
+        out.print(report.frozen(summarise(group.reasons for group in frozen)))
+    missing = unsupported(given)
+    if missing:
+        rows = [(escape(name), str(times)) for name, times in missing.most_common()]
+        out.print(report.table("Operators without a signature", ("operator", "nodes"), rows, right=(1,)))

@@ -1,0 +1,173 @@
+"""``irprune plan``, ``apply`` and ``verify``: the same work as ``prune``, one step at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from . import options as o
+from .checks import Checks, checks_from
+from .exits import FAILED, complain
+from .outputs import require_distinct, require_writable, write_text
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+    from ..verify import Report
+    from .verdicts import Verdict
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)]
+
+
+def plan(
+    model: o.Model,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PLAN", help="The plan file to write.")],
+    ratio: o.Ratio = None,
+    params: o.Params = None,
+    macs: o.Macs = None,
+    criterion: o.Criterion = "l2",
+    scope: o.Scope = "local",
+    align: o.Align = 1,
+    max_ratio: o.MaxRatio = 0.9,
+    min_channels: o.MinChannels = 1,
+    keep: o.Keep = None,
+    only: o.Only = None,
+    exact: o.Exact = False,
+    allow_io: o.AllowIO = None,
+    seed: o.Seed = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as well, and no tables.")] = False,
+) -> None:
+    """Decide what to remove and write the plan; no model is written."""
+    request = o.request_from(
+        ratio=ratio,
+        params=params,
+        macs=macs,
+        criterion=criterion,
+        scope=scope,
+        align=align,
+        max_ratio=max_ratio,
+        min_channels=min_channels,
+        keep=keep,
+        only=only,
+        exact=exact,
+        allow_io=allow_io,
+        seed=seed,
+    )
+    from .work import decide, read
+
+    given = read(model, request.allow_io, others=[output])
+    decided = decide(given, request)
+    write_text(output, decided.dumps())
+    if as_json:
+        print(decided.dumps(), end="")
+        return
+    from . import report
+
+    out = report.console()
+    out.print(report.costs(decided.cost_before, decided.cost_after))
+    removed = {group.name: len(group.removed) for group in decided.groups}
+    out.print(report.pruned_groups(given.analysis, removed))
+    out.print(f"wrote {output}", markup=False)
+
+
+def apply(
+    model: o.Model,
+    plan_file: PlanFile,
+    output: o.Output,
+    inputs: o.Inputs = None,
+    rtol: o.RTol = None,
+    no_verify: o.NoVerify = False,
+    min_cosine: o.MinCosine = None,
+    min_snr: o.MinSNR = None,
+    as_json: o.AsJSON = False,
+) -> None:
+    """Carry out a plan on the model that it was made for, verify the result and write it."""
+    checks = checks_from(no_verify=no_verify, inputs=inputs, rtol=rtol, min_cosine=min_cosine, min_snr=min_snr)
+    decided = read_plan(plan_file)
+    from .prune import finish
+    from .work import carry_out, read
+
+    require_writable(output, inputs=[plan_file])
+    allow_io = tuple(decided.request.get("allow_io", ()))
+    given = read(model, allow_io, output=output, runnable=checks.verify, plan=decided)
+    finish(given, output, carry_out(given, decided, output, checks), as_json=as_json)
+
+
+def verify(
+    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model before.", show_default=False)],
+    pruned: Annotated[Path, typer.Argument(metavar="PRUNED", help="The smaller model.", show_default=False)],
+    plan_file: Annotated[Path, typer.Option("--plan", metavar="PLAN", help="The plan that was carried out.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report there as JSON.")
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the report there as JUnit XML.")
+    ] = None,
+    inputs: o.Inputs = None,
+    rtol: o.RTol = None,
+    min_cosine: o.MinCosine = None,
+    min_snr: o.MinSNR = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="For the random inputs.")] = 0,
+) -> None:
+    """Check a pruned model against the original and the plan; names the first tensor that differs."""
+    checks = checks_from(
+        no_verify=False, inputs=inputs, rtol=rtol, seed=seed, min_cosine=min_cosine, min_snr=min_snr
+    )
+    require_distinct(json_file, junit_file)
+    for made in (json_file, junit_file):
+        if made is not None:
+            require_writable(made, inputs=[original, pruned, plan_file])
+    decided = read_plan(plan_file)
+    report = _examine(original, pruned, decided, checks)
+    from .verdicts import missed_floors, verdicts
+
+    missed = missed_floors(report, checks)
+    _write(report, json_file, junit_file)
+    _show(verdicts(report, missed))
+    if not report.ok or missed:
+        complain(f"{pruned}: {'; '.join([*report.failures(), *missed])}")
+        raise typer.Exit(FAILED)
+
+
+def _examine(original: Path, pruned: Path, decided: Plan, checks: Checks) -> Report:
+    from ..api import open_model, require_same
+    from .checks import require_runnable
+    from .progress import step
+    from .work import examine
+
+    with step("reading the models"):
+        require_same(open_model(original), decided)
+        open_model(pruned)
+        require_runnable(original)
+    return examine(original, pruned, replace(decided, sha256=""), checks)
+
+
+def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> None:
+    from ..verify import junit_xml
+
+    if json_file is not None:
+        write_text(json_file, json.dumps({"ok": report.ok, **report.as_json()}, indent=1) + "\n")
+    if junit_file is not None:
+        write_text(junit_file, junit_xml(report))
+
+
+def _show(found: list[Verdict]) -> None:
+    from . import report as tables
+
+    tables.console().print(tables.judged(found))
+
+
+def read_plan(path: Path) -> Plan:
+    """Raises :class:`InputError` for a file that is missing or no plan."""
+    from ..plan import Plan
+
+    try:
+        return Plan.loads(path.read_text(encoding="utf-8"), where=str(path))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,83 @@
+"""``irprune prune``: plan, rewrite, verify, write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as o
+from .checks import checks_from
+from .exits import DONE, FAILED, complain
+
+if TYPE_CHECKING:
+    from .work import Outcome, Read
+
+
+def prune(
+    model: o.Model,
+    output: o.Output,
+    ratio: o.Ratio = None,
+    params: o.Params = None,
+    macs: o.Macs = None,
+    criterion: o.Criterion = "l2",
+    scope: o.Scope = "local",
+    align: o.Align = 1,
+    max_ratio: o.MaxRatio = 0.9,
+    min_channels: o.MinChannels = 1,
+    keep: o.Keep = None,
+    only: o.Only = None,
+    exact: o.Exact = False,
+    allow_io: o.AllowIO = None,
+    seed: o.Seed = 0,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
+    ] = None,
+    inputs: o.Inputs = None,
+    rtol: o.RTol = None,
+    no_verify: o.NoVerify = False,
+    min_cosine: o.MinCosine = None,
+    min_snr: o.MinSNR = None,
+    as_json: o.AsJSON = False,
+) -> None:
+    """Plan, rewrite, verify and write the smaller model. One that fails is not written."""
+    request = o.request_from(
+        ratio=ratio,
+        params=params,
+        macs=macs,
+        criterion=criterion,
+        scope=scope,
+        align=align,
+        max_ratio=max_ratio,
+        min_channels=min_channels,
+        keep=keep,
+        only=only,
+        exact=exact,
+        allow_io=allow_io,
+        seed=seed,
+    )
+    checks = checks_from(
+        no_verify=no_verify, inputs=inputs, rtol=rtol, seed=seed, min_cosine=min_cosine, min_snr=min_snr
+    )
+    from .work import carry_out, decide, read
+
+    given = read(model, request.allow_io, output=output, others=[plan_file], runnable=checks.verify)
+    plan = decide(given, request)
+    outcome = carry_out(given, plan, output, checks, plan_file)
+    finish(given, output, outcome, as_json=as_json)
+
+
+def finish(given: Read, output: Path, outcome: Outcome, *, as_json: bool) -> None:
+    """Print what was done; exit with 1 where nothing was written."""
+    from .summary import as_document, show
+
+    if as_json:
+        print(json.dumps(as_document(given, output, outcome), indent=1))
+    else:
+        show(given, output, outcome)
+    if not outcome.ok:
+        complain(f"{output} was not written: {outcome.refusal()}")
+        raise typer.Exit(FAILED)
+    raise typer.Exit(DONE)

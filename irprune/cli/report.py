@@ -1,0 +1,115 @@
+"""What a person reads: tables on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .reasons import Frozen
+from .verdicts import Verdict
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis, Cost, Group
+
+_WIDTH = 110
+"""Columns where standard output is no terminal."""
+
+LARGEST = 8
+"""Groups that a report lists."""
+
+
+def console() -> Console:
+    """Standard output, as it is now."""
+    found = Console(highlight=False, soft_wrap=False)
+    return found if found.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> Table:
+    """A plain table; columns whose positions are in ``right`` are aligned to the right."""
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for k, name in enumerate(columns):
+        made.add_column(name, justify="right" if k in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def number(value: float) -> str:
+    """``92,074``, ``3.31 M``, ``1.80 G``."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if value >= size:
+            return f"{value / size:.2f} {unit}"
+    return f"{value:,.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes: ``812 B``, ``359.7 kB``, ``94.4 MB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.1f} {unit}"
+    return f"{value:.0f} B"
+
+
+def costs(before: Cost, after: Cost, files: tuple[int, int] | None = None) -> Table:
+    """Before, after, and the share that stays."""
+    lines = [
+        ("parameters", before.params, after.params, number),
+        ("multiply-accumulates", before.macs, after.macs, number),
+        ("bytes of weights", before.bytes, after.bytes, size),
+    ]
+    if files is not None:
+        lines.append(("bytes of the file", *files, size))
+    rows = [(name, spell(old), spell(new), f"{new / max(old, 1):.1%}") for name, old, new, spell in lines]
+    return table("", ("", "before", "after", "kept"), rows, right=(1, 2, 3))
+
+
+def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:
+    """The groups with most parameters, and what they keep."""
+    pruned = [group for group in analysis.groups if group.name in removed]
+    largest = sorted(pruned, key=lambda group: -weight_of(analysis, group))[:LARGEST]
+    rows = [
+        (escape(group.name), group.kind, f"{group.size - removed[group.name]} of {group.size}", members(group))
+        for group in largest
+    ]
+    title = f"{count(len(pruned), 'group')} pruned" + (", the largest" if len(pruned) > LARGEST else "")
+    return table(title, ("group", "kind", "kept", "in"), rows, right=(2,))
+
+
+def members(group: Group) -> str:
+    tensors = dict.fromkeys(member.tensor for member in group.members)
+    return count(len(tensors), "tensor")
+
+
+def weight_of(analysis: Analysis, group: Group) -> int:
+    """The elements of all tensors that a group reaches into."""
+    tensors = {member.tensor for member in group.members}
+    return sum(analysis.graph.constants[name].size for name in tensors)
+
+
+def frozen(found: Sequence[Frozen], *, limit: int = 8) -> Table:
+    """What stays as it is, and why."""
+    rows = [
+        (str(item.count), escape(item.why + (f" (as at '{item.example}')" if item.example else "")))
+        for item in found[:limit]
+    ]
+    if len(found) > limit:
+        rest = sum(item.count for item in found[limit:])
+        rows.append((str(rest), f"{len(found) - limit} more reasons (irprune inspect --all lists them)"))
+    return table("Left as they are", ("groups", "because"), rows, right=(0,))
+
+
+def judged(found: Sequence[Verdict]) -> Table:
+    """The three verdicts."""
+    words = {True: "[green]ok[/]", False: "[red]failed[/]", None: "-"}
+    rows = [(verdict.name, words[verdict.ok], escape(verdict.words)) for verdict in found]
+    return table("Verification", ("", "", ""), rows)
+
+
+def count(how_many: int, noun: str) -> str:
+    """``1 group``, ``2 groups``."""
+    return f"{how_many} {noun}" + ("" if how_many == 1 else "s")

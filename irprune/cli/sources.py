@@ -1,0 +1,22 @@
+"""The files that make up a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir as oir
+
+
+def data_files(model: oir.Model) -> list[Path]:
+    """The files in which a model that was read keeps weights outside itself."""
+    import onnx_ir as oir
+
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return sorted({Path(tensor.path) for tensor in tensors if isinstance(tensor, oir.ExternalTensor)})
+
+
+def size_on_disk(path: Path, model: oir.Model) -> int:
+    """The bytes of a model file and of the files that hold its weights."""
+    return sum(part.stat().st_size for part in (path, *data_files(model)))

@@ -1,0 +1,64 @@
+"""What ``prune`` and ``apply`` report: for people, and as one JSON document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .reasons import Frozen, summarise
+from .sources import size_on_disk
+
+if TYPE_CHECKING:
+    from .work import Outcome, Read
+
+RESULT_FORMAT = "irprune.result/1"
+
+
+def left_alone(given: Read, outcome: Outcome) -> list[Frozen]:
+    """Groups that stay as they are: the frozen ones by reason, then those that the plan does not touch."""
+    touched = {group.name for group in outcome.plan.groups}
+    idle = [group for group in given.analysis.groups if not group.frozen and group.name not in touched]
+    found = summarise(group.reasons for group in given.analysis.groups if group.frozen)
+    if idle:
+        found.insert(0, Frozen("the request left them whole", len(idle), idle[0].name))
+    return found
+
+
+def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
+    """The result as plain JSON values; slices are in the plan file alone."""
+    plan = outcome.plan
+    body = plan.as_json()
+    return {
+        "format": RESULT_FORMAT,
+        "ok": outcome.ok,
+        "verified": outcome.report is not None,
+        "model": {"path": str(given.path), **body["model"]},
+        "output": {"path": str(output), "bytes": outcome.size} if outcome.written else None,
+        "request": body["request"],
+        "cost": body["cost"],
+        "groups": body["groups"],
+        "frozen": [item.as_json() for item in left_alone(given, outcome)],
+        "verification": body["verification"],
+        "missed": outcome.missed,
+    }
+
+
+def show(given: Read, output: Path, outcome: Outcome) -> None:
+    """The same as tables."""
+    from . import report
+    from .verdicts import verdicts
+
+    out = report.console()
+    plan = outcome.plan
+    files = (size_on_disk(given.path, given.source.model), outcome.size)
+    removed = {group.name: len(group.removed) for group in plan.groups}
+    out.print(report.costs(plan.cost_before, plan.cost_after, files))
+    out.print(report.pruned_groups(given.analysis, removed))
+    idle = left_alone(given, outcome)
+    if idle:
+        out.print(report.frozen(idle))
+    if outcome.report is not None:
+        out.print(report.judged(verdicts(outcome.report, outcome.missed)))
+    if outcome.written:
+        kind = "verified" if outcome.report is not None else "not verified"
+        out.print(f"wrote {output} ({kind})", markup=False)

@@ -1,0 +1,134 @@
+"""What several commands do with a model: read it, analyse it, and write a smaller one that was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .checks import Checks, require_runnable
+from .outputs import require_apart, require_distinct, require_writable, staged, write_text
+from .progress import step
+from .sources import data_files
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
+    from ..api import Source
+    from ..plan import Plan, Request
+    from ..verify import Report
+
+
+@dataclass(frozen=True)
+class Read:
+    """A model file, read and analysed."""
+
+    path: Path
+    source: Source
+    analysis: Analysis
+
+
+def read(
+    path: Path,
+    allow_io: Sequence[str] = (),
+    *,
+    output: Path | None = None,
+    others: Sequence[Path | None] = (),
+    runnable: bool = False,
+    plan: Plan | None = None,
+) -> Read:
+    """Read and analyse a model, once it is certain that ``output`` (a model) and ``others`` can be written.
+
+    With ``runnable`` the model has to run on ONNX Runtime, and ``plan`` has to be made for it; both are looked at
+    before the analysis.
+    """
+    outputs = [made for made in (output, *others) if made is not None]
+    require_distinct(*outputs)
+    for made in outputs:
+        require_writable(made, inputs=[path])
+    with step(f"reading {path.name}"):
+        from ..api import analyse_model, open_model, require_same
+
+        source = open_model(path)
+        if plan is not None:
+            require_same(source, plan)
+        beside = [] if output is None else [output.with_name(f"{output.name}.data")]
+        require_apart([*outputs, *beside], data_files(source.model))
+    if runnable:
+        with step("loading it on ONNX Runtime"):
+            require_runnable(path)
+    with step("finding what is coupled"):
+        analysis = analyse_model(source, tuple(allow_io))
+        _ = analysis.groups
+    return Read(path, source, analysis)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan: the new file's bytes, and what was found. ``report`` is ``None`` where nothing was verified; ``missed`` are fidelity floors."""
+
+    plan: Plan
+    written: bool
+    size: int
+    report: Report | None = None
+    missed: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return self.report is None or (self.report.ok and not self.missed)
+
+    def refusal(self) -> str:
+        """Why nothing was written."""
+        assert self.report is not None
+        lines = [*self.report.failures(), *self.missed]
+        more = f" (and {len(lines) - 3} more findings)" if len(lines) > 3 else ""
+        return "; ".join(lines[:3]) + more
+
+
+def carry_out(given: Read, plan: Plan, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
+    """Rewrite, verify the very file that is to be the output, and put it in its place if it passed."""
+    from ..api import apply_to, has_external_data
+    from ..backends.onnx import save
+
+    with staged(output) as stage:
+        with step("rewriting the graph"):
+            small = apply_to(given.source, plan, given.analysis)
+            save(small, stage.path, external=has_external_data(given.source.model))
+        size = sum(made.stat().st_size for made in stage.folder.iterdir())
+        report, missed = None, list[str]()
+        if checks.verify:
+            report = examine(given.path, stage.path, plan, checks)
+            missed = _missed(report, checks)
+            plan = replace(plan, verification=report.as_json())
+        outcome = Outcome(plan, False, size, report, missed)
+        if not outcome.ok:
+            return outcome
+        if plan_file is not None:
+            write_text(plan_file, plan.dumps())
+        stage.commit()
+    return replace(outcome, written=True)
+
+
+def examine(original: Path, pruned: Path, plan: Plan, checks: Checks) -> Report:
+    """Verify two files against a plan."""
+    with step("verifying on ONNX Runtime"):
+        from ..verify import verify_models
+
+        return verify_models(
+            original, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed
+        )
+
+
+def _missed(report: Report, checks: Checks) -> list[str]:
+    from .verdicts import missed_floors
+
+    return missed_floors(report, checks)
+
+
+
+def decide(given: Read, request: Request) -> Plan:
+    """What to remove."""
+    with step("deciding what to remove"):
+        from ..api import plan_for
+
+        return plan_for(given.source, given.analysis, request)

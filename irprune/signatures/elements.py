@@ -1,0 +1,254 @@
+"""Rules of operators that take, place and join elements: concatenation, splitting, slicing, gathering, padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..ir.sizes import ONE
+from .compute import letters
+from .grammar import Composite, ElementMap, Follower, Name, Renumber, Signature, SizeOf, signature, term
+from .registry import NoSignature, Site
+
+
+def _replace(names: Sequence[str], axis: int, text: str) -> str:
+    return " ".join(text if k == axis else name for k, name in enumerate(names))
+
+
+def concat(site: Site) -> Signature:
+    """``n a s, n b s -> n (a + b) s``."""
+    names = letters(site.rank())
+    axis = site.axis()
+    parts = [("1" if site.shape(k)[axis] == ONE else f"p{k}") for k in range(len(site.inputs))]
+    operands = [_replace(names, axis, part) for part in parts]
+    total = f"({' + '.join(parts)})" if len(parts) > 1 else parts[0]
+    return signature(f"{', '.join(operands)} -> {_replace(names, axis, total)}")
+
+
+def split(site: Site) -> Signature:
+    """``n (a + b) s -> n a s, n b s``; the sizes follow what is removed."""
+    names = letters(site.rank())
+    axis = site.axis()
+    total = site.static(0, axis)
+    count = len(site.node.outputs)
+    sizes = site.ints("split", 1)
+    if sizes is None:
+        chunk = -(-total // count)
+        sizes = tuple(max(0, min(chunk, total - k * chunk)) for k in range(count))
+    if sum(sizes) != total or len(sizes) != count:
+        raise NoSignature(f"the parts {list(sizes)} do not make up {total}")
+    parts = ["1" if size == 1 else f"p{k}" for k, size in enumerate(sizes)]
+    results = [_replace(names, axis, part) for part in parts]
+    whole = f"({' + '.join(parts)})" if count > 1 else parts[0]
+    follow = [SizeOf(term(part)) for part in parts]
+    return signature(
+        f"{_replace(names, axis, whole)} -> {', '.join(results)}",
+        sizes={f"p{k}": size for k, size in enumerate(sizes)},
+        attributes={"split": follow} if site.version < 13 else None,
+        operands={1: follow} if site.version >= 13 else None,
+    )
+
+
+def slice_(site: Site) -> Signature:
+    """``n (before + kept + after) s -> n kept s`` on each sliced axis.
+
+    A stride that divides the axis selects from a factor of it, a full reversal is an element map; an axis that is cut
+    in any other way is opaque.
+    """
+    names = letters(site.rank())
+    starts, ends = _bound_entries(site, "starts", 1), _bound_entries(site, "ends", 2)
+    axes = site.ints("axes", 3) or tuple(range(len(starts)))
+    steps = tuple(int(v) for v in site.constant(4, "steps").ravel()) if site.has(4) else (1,) * len(starts)
+    cutting = _Cutting(site, names)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        cutting.cut(axis % len(names), start, end, step)
+    opaque = f" ; opaque {' '.join(cutting.opaque)}" if cutting.opaque else ""
+    return signature(
+        f"{' '.join(cutting.source)} -> {' '.join(cutting.result)}{opaque}",
+        sizes=cutting.sizes,
+        maps=cutting.maps,
+        attributes={"starts": cutting.starts, "ends": cutting.ends} if site.version < 10 else None,
+        operands={1: cutting.starts, 2: cutting.ends} if site.version >= 10 else None,
+        reason="elements are cut out of it",
+    )
+
+
+def _bound_entries(site: Site, attribute: str, position: int) -> list[int | None]:
+    """Starts or ends, ``None`` for an entry that only run time tells."""
+    values = site.node.ints(attribute)
+    if values is not None:
+        return list(values)
+    entries = site.entries(position)
+    if entries is None:
+        shape = site.shape(position)
+        if len(shape) != 1 or not shape[0].is_static:
+            raise NoSignature(f"its {attribute} are computed at run time")
+        return [None] * shape[0].coefficient
+    return [entry.coefficient if entry is not None and entry.is_static else None for entry in entries]
+
+
+class _Cutting:
+    """Writes down, axis by axis, what a Slice does."""
+
+    def __init__(self, site: Site, names: list[str]) -> None:
+        self.shape = site.shape(0)
+        self.names = names
+        self.source, self.result = list(names), list(names)
+        self.sizes: dict[str, int] = {}
+        self.maps: list[ElementMap] = []
+        self.opaque: list[str] = []
+        self.starts: list[Follower] = []
+        self.ends: list[Follower] = []
+
+    def cut(self, axis: int, start: int | None, end: int | None, step: int) -> None:
+        size = self.shape[axis]
+        new_start: Follower = None
+        new_end: Follower = None
+        if start == 0 and step == 1 and end is not None and end >= np.iinfo(np.int32).max:
+            pass  # takes everything, whatever the size
+        elif start is None or end is None or not size.is_static:
+            self._opaque(axis)
+        else:
+            taken = range(*slice(start, _end(end, step, size.coefficient), step).indices(size.coefficient))
+            if len(taken) == 0:
+                self._opaque(axis)
+            elif step != 1:
+                self._strided(axis, taken, size.coefficient)
+            elif len(taken) < size.coefficient:
+                new_start, new_end = self._contiguous(axis, start, end, taken, size.coefficient)
+        self.starts.append(new_start)
+        self.ends.append(new_end)
+
+    def _opaque(self, axis: int) -> None:
+        self.result[axis] = f"cut{axis}"
+        self.opaque += [self.names[axis], f"cut{axis}"]
+
+    def _contiguous(self, axis: int, start: int, end: int, taken: range, size: int) -> tuple[Follower, Follower]:
+        name = self.names[axis]
+        spans = ((f"{name}_before", taken.start), (f"{name}_kept", len(taken)), (f"{name}_after", size - taken.stop))
+        words = {word: ("1" if width == 1 else word) for word, width in spans if width}
+        self.sizes.update(spans)
+        self.source[axis] = f"({' + '.join(words.values())})"
+        self.result[axis] = words[f"{name}_kept"]
+        return _bounds(start, end, size, [words.get(word) for word, _ in spans])
+
+    def _strided(self, axis: int, taken: range, size: int) -> None:
+        name, step = self.names[axis], taken.step
+        if step == -1 and len(taken) == size:
+            self.result[axis] = f"{name}_flipped"
+            self.sizes[f"{name}_flipped"] = size
+            self.maps.append(ElementMap(name, f"{name}_flipped", tuple(taken)))
+        elif step > 1 and size % step == 0 and len(taken) == size // step:
+            outer, first, last = f"{name}_outer", f"{name}_first", f"{name}_last"
+            widths = ((first, taken.start), ("1", 1), (last, step - 1 - taken.start))
+            words = ["1" if width == 1 else word for word, width in widths if width]
+            self.sizes.update({outer: len(taken), first: taken.start, last: step - 1 - taken.start})
+            self.source[axis] = f"({outer} ({' + '.join(words)}))"
+            self.result[axis] = outer
+            self.opaque += [word for word in words if word != "1"]
+        else:
+            self._opaque(axis)
+
+
+def _end(end: int, step: int, size: int) -> int | None:
+    """ONNX writes "past the front" as a large negative end, Python as none at all."""
+    return None if step < 0 and end < -size else end
+
+
+def _bounds(start: int, end: int, size: int, words: Sequence[str | None]) -> tuple[Follower, Follower]:
+    """Where the kept part begins and ends after a removal, counted from the same side as before."""
+    before, kept, after = words
+
+    def span(*parts: str | None) -> Composite:
+        return Composite(tuple(term(part) for part in parts if part), is_sum=True)
+
+    new_start: Follower = SizeOf(span(before)) if start >= 0 else SizeOf(span(kept, after), -1)
+    if start == 0:
+        new_start = None
+    if end >= size:
+        return new_start, None
+    return new_start, SizeOf(span(before, kept)) if end >= 0 else SizeOf(span(after), -1)
+
+
+def gather(site: Site) -> Signature:
+    """A lookup with indices known at compile time selects elements; with run-time indices the axis is opaque."""
+    names = letters(site.rank())
+    axis = site.axis()
+    indices = site.read(1)
+    outer, inner = names[:axis], names[axis + 1 :]
+    if indices is None or not site.shape(0)[axis].is_static:
+        index_names = letters(len(site.shape(1)), "i")
+        result = " ".join([*outer, *index_names, *inner])
+        text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
+        return signature(text, reason="it is looked up by index")
+    size = site.static(0, axis)
+    plain = np.asarray(indices, dtype=np.int64) % size
+    if plain.size == 1:
+        return _gather_one(site, names, axis, int(plain.ravel()[0]), size, plain.ndim)
+    order = tuple(plain.ravel().tolist())
+    picked = ["1" if width == 1 else f"i{k}" for k, width in enumerate(plain.shape)]
+    inner_words = [word for word in picked if word != "1"]
+    whole = f"({' '.join(inner_words)})" if len(inner_words) > 1 else inner_words[0]
+    return signature(
+        f"{' '.join(names)}, _ -> {' '.join([*outer, *picked, *inner])}",
+        sizes={f"i{k}": width for k, width in enumerate(plain.shape)},
+        maps=[ElementMap(names[axis], whole, order)],
+        operands={1: Renumber(Name(names[axis]), term(whole), order)},
+    )
+
+
+def _gather_one(site: Site, names: list[str], axis: int, index: int, size: int, rank: int) -> Signature:
+    """``n (before + 1 + after) s -> n s``: the element stays, its index follows."""
+    spans = (("before", index), ("one", 1), ("after", size - 1 - index))
+    words = {name: ("1" if width == 1 else name) for name, width in spans if width}
+    result = [*names[:axis], *(["1"] if rank else []), *names[axis + 1 :]]
+    whole = f"({' + '.join(words.values())})" if len(words) > 1 else "1"
+    before = Composite((term(words["before"]),) if index else (), is_sum=True)
+    return signature(
+        f"{_replace(names, axis, whole)}, _ -> {' '.join(result)}",
+        sizes=dict(spans),
+        operands={1: (SizeOf(before),)} if index else None,
+    )
+
+
+def pad(site: Site) -> Signature:
+    """``n c s -> n (low + c + high) s`` for constant padding; other modes only pad what is never pruned."""
+    names = letters(site.rank())
+    rank = len(names)
+    pads = _bound_entries(site, "pads", 1)
+    axes: Sequence[int] = range(rank)
+    if site.has(3):
+        axes = [int(v) % rank for v in site.constant(3, "axes").ravel()]
+    if len(pads) != 2 * len(axes):
+        raise NoSignature(f"{len(pads)} pads for {len(axes)} axes")
+    mode = site.node.str("mode", "constant")
+    source, result = list(names), list(names)
+    sizes: dict[str, int] = {}
+    opaque: list[str] = []
+    follow: list[Follower] = [None] * len(pads)
+    for k, axis in enumerate(axes):
+        low, high = pads[k], pads[k + len(axes)]
+        if low == 0 and high == 0:
+            continue
+        size = site.shape(0)[axis]
+        if low is None or high is None or min(low, high) < 0 or mode != "constant" or not size.is_static:
+            result[axis] = f"padded{axis}"
+            opaque += [names[axis], f"padded{axis}"]
+            continue
+        left, right = f"low{axis}", f"high{axis}"
+        sizes.update({left: low, right: high})
+        middle = "1" if size == ONE else names[axis]
+        source[axis] = middle
+        widths = ((left, low), (middle, size.coefficient), (right, high))
+        words = ["1" if width == 1 else word for word, width in widths if width]
+        result[axis] = f"({' + '.join(words)})"
+        follow[k] = SizeOf(term("1" if low == 1 else left)) if low else None
+        follow[k + len(axes)] = SizeOf(term("1" if high == 1 else right)) if high else None
+    return signature(
+        f"{' '.join(source)} -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else ""),
+        sizes=sizes,
+        attributes={"pads": follow} if site.version < 11 else None,
+        operands={1: follow} if site.version >= 11 else None,
+        reason=f"it is padded ({mode})",
+    )

@@ -1,0 +1,97 @@
+"""Pipelines, validated pass by pass: each pass that changed the graph is checked against the model before it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar
+
+import onnx_ir as oir
+
+from ..analysis import Cost
+from ..backends.onnx import emit, save
+from ..errors import InputError, VerificationError
+from ..ir import Graph
+from ..passes.base import Pass, State, register
+from ..passes.pipeline import Step
+from ..plan import Plan
+from .driver import verify_models
+from .report import Report
+
+
+@dataclass
+class Trail:
+    """The steps of a pipeline over one model file, and what was found in each; a context manager.
+
+    ``imported`` is the graph of ``model``, which was read from ``path``. Hand :meth:`record` to
+    :func:`irprune.passes.run_pipeline` as its observer, and the trail itself to the first state as its ``source``.
+    """
+
+    path: Path
+    model: oir.Model
+    imported: Graph
+    rtol: float | None = None
+    reports: list[tuple[str, Report]] = field(default_factory=list)
+    _waiting: list[Step] = field(default_factory=list)
+    _folder: tempfile.TemporaryDirectory[str] | None = None
+    _last: Path | None = None
+
+    def __enter__(self) -> Trail:
+        self._folder = tempfile.TemporaryDirectory(prefix="irprune-")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def record(self, step: Step) -> None:
+        """Remember a pass that has run, if it changed anything."""
+        if step.after.graph is not step.before.graph:
+            self._waiting.append(step)
+
+    def validate(self) -> None:
+        """Check the passes since the last call; raises :class:`VerificationError` naming the first that is wrong."""
+        assert self._folder is not None
+        while self._waiting:
+            step = self._waiting.pop(0)
+            before = self._last or self.path
+            after = Path(self._folder.name) / f"{len(self.reports)}.onnx"
+            save(emit(self.model, self.imported, step.after.graph), after)
+            report = verify_models(before, after, _plan_of(step), rtol=self.rtol)
+            self.reports.append((str(step.applied), report))
+            if not report.ok:
+                raise VerificationError(f"pass '{step.applied}': {'; '.join(report.failures())}")
+            self._last = after
+
+
+def _plan_of(step: Step) -> Plan:
+    """What a pass says it removed: the plan it made, or nothing, for a pass that only rewrites."""
+    made = step.after.plan
+    if made is not None and step.before.plan is None:
+        return replace(made, sha256="", updated=())
+    nothing = Cost(0, 0, 0)
+    names = tuple({**step.before.graph.constants, **step.after.graph.constants})
+    return Plan("", 0, 0, _allowed(made), (), nothing, nothing, updated=names)
+
+
+def _allowed(made: Plan | None) -> dict[str, object]:
+    """Inputs and outputs that a removal was allowed to change are as they are from then on."""
+    return {} if made is None else {"allow_io": made.request.get("allow_io", ())}
+
+
+@register
+@dataclass(frozen=True)
+class Verify(Pass):
+    """Check everything that the pipeline did so far on ONNX Runtime, one pass after the other."""
+
+    name: ClassVar[str] = "verify"
+
+    def run(self, state: State) -> State:
+        if not isinstance(state.source, Trail):
+            raise InputError("verify: the pipeline was started without a model file to compare with")
+        state.source.validate()
+        return state
