@@ -11,7 +11,7 @@ TORCH      ?= torch==2.13.0
 TORCH_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS  ?=
-PEERS       = torchvision==0.28.0 torch-pruning==1.6.1 onnxsim==0.8.1
+PEERS       = torch-pruning==1.6.1 onnxsim==0.8.1
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -65,15 +65,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The other tools are dependencies of the benchmark alone, never of irprune.
+# The other tools are dependencies of the benchmark alone, never of irprune. onnxsim needs Python 3.11.
 bench:
-	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/.dev $(BENCH)/.peers
+	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/.peers
 	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
-$(BENCH)/.peers: $(BENCH)/.dev Makefile
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH_ARGS) $(PEERS)
+$(BENCH)/.peers: $(BENCH)/.torch $(BENCH)/.base Makefile
+	$(PIP) -c constraints.txt $(PEERS)
 	@touch $@
 
 clean:
 	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find irprune passes models tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find irprune passes models tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,9 +11,8 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-import numpy as np
 import onnx
 import onnx_ir as oir
 
@@ -21,10 +20,10 @@ from .analysis import Analysis, analyse
 from .backends.onnx import emit, save
 from .errors import InputError, VerificationError
 from .frontends.onnx import import_model, load
-from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, make_plan, removed_atoms
+from .scoring import require_numbers
 
 if TYPE_CHECKING:
     from .verify import Report
@@ -83,7 +82,7 @@ def as_proto(model: AnyModel) -> onnx.ModelProto:
     if type(model).__module__.startswith("onnx_graphsurgeon"):
         import onnx_graphsurgeon as gs
 
-        return gs.export_onnx(model)
+        return cast(onnx.ModelProto, gs.export_onnx(model))
     raise InputError(
         f"expected a path, onnx.ModelProto, onnx_ir.Model or onnx_graphsurgeon.Graph, got {type(model).__name__}"
     )
@@ -96,11 +95,11 @@ def _like(given: M, model: oir.Model, output: str | os.PathLike[str] | None) -> 
         if path.exists() and os.path.samefile(path, given):
             raise InputError(f"{path} is the input as well; choose another name for the output")
         save(model, path, external=has_external_data(load(given)))
-        return type(given)(path)  # type: ignore[return-value,arg-type]
+        return cast(M, path if isinstance(given, Path) else str(path))
     if output is not None:
         save(model, output, external=False)
     if isinstance(given, oir.Model):
-        return model
+        return cast(M, model)
     proto = oir.to_proto(model)
     if isinstance(given, onnx.ModelProto):
         return proto
@@ -150,18 +149,6 @@ def plan_for(source: Source, analysis: Analysis, request: Request) -> Plan:
     return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
 
 
-def require_numbers(graph: Graph) -> None:
-    """Raise :class:`InputError` where a weight is NaN: there is nothing to rank, and no result to compare."""
-    for name, constant in graph.constants.items():
-        if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
-            continue
-        values = constant.numpy()
-        bad = np.isnan(values if values.dtype.kind == "f" else values.astype(np.float32))
-        if bad.any():
-            where = [int(k) for k in np.argwhere(bad)[0]]
-            raise InputError(f"tensor '{name}' holds {int(bad.sum())} NaN of {bad.size} values, the first at {where}")
-
-
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
     """The smaller model, of the same kind as ``model``; for a path, the path of the file written (``output``).
 
@@ -184,7 +171,8 @@ def require_same(source: Source, plan: Plan) -> None:
     """Raise :class:`InputError` unless the plan was made for this model."""
     if plan.sha256 and plan.sha256 != source.sha256:
         raise InputError(
-            f"the plan was made for another model: it names sha256 {plan.sha256[:12]}..., this one has {source.sha256[:12]}..."
+            "the plan was made for another model: "
+            f"it names sha256 {plan.sha256[:12]}..., this one has {source.sha256[:12]}..."
         )
 
 

@@ -7,17 +7,18 @@ the group (He et al., 2019); ``random`` a seeded permutation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from string import ascii_lowercase
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from .analysis import Analysis, Parameter
 from .axes import Axis, Leaf, Product, leaves_of, resolve
 from .errors import InputError
+from .ir import Constant, Graph
 from .ir.core import Array
 
 Scores: TypeAlias = NDArray[np.float64]
@@ -46,17 +47,36 @@ def normalised(analysis: Analysis, scores: Scores) -> Scores:
     return result
 
 
-def _weights(analysis: Analysis) -> Iterator[tuple[Parameter, Floats]]:
-    """Parameters that lose something with some atom, with their values as numbers.
+def weights(analysis: Analysis) -> list[Parameter]:
+    """The parameters that speak: those that lose something with some atom.
 
     Vectors (biases, stored statistics) say little about how much a channel matters, and are left out.
     """
-    free = set(analysis.atoms.offset)
-    for parameter in analysis.parameters:
-        if sum(size > 1 for size in parameter.constant.shape) < 2:
-            continue
-        if any(leaf.number in free for axis in parameter.dims for leaf in leaves_of(axis)):
-            yield parameter, as_float(parameter.constant.numpy())
+    return [
+        parameter
+        for parameter in analysis.parameters
+        if sum(size > 1 for size in parameter.constant.shape) > 1
+        and any(_is_free(analysis, dim) for dim in parameter.dims)
+    ]
+
+
+def _is_free(analysis: Analysis, dim: Axis) -> bool:
+    return any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim))
+
+
+def require_numbers(graph: Graph) -> None:
+    """Raise :class:`InputError` where a weight is NaN: there is nothing to rank, and no result to compare."""
+    with ThreadPoolExecutor() as pool:
+        for name, position in zip(graph.constants, pool.map(_first_nan, graph.constants.values()), strict=True):
+            if position is not None:
+                raise InputError(f"tensor '{name}' holds NaN, the first at {position}")
+
+
+def _first_nan(constant: Constant) -> list[int] | None:
+    if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
+        return None
+    bad = np.isnan(as_float(constant.numpy()))
+    return [int(k) for k in np.argwhere(bad)[0]] if bad.any() else None
 
 
 def as_float(array: Array) -> Floats:
@@ -68,11 +88,16 @@ def as_float(array: Array) -> Floats:
 
 def _norm(power: int) -> Callable[[Analysis, int], Scores]:
     def criterion(analysis: Analysis, seed: int) -> Scores:
+        def reduced(parameter: Parameter) -> list[tuple[Axis, Scores]]:
+            array = as_float(parameter.constant.numpy())
+            free = [(k, dim) for k, dim in enumerate(parameter.dims) if _is_free(analysis, dim)]
+            return [(dim, _reduce(array, k, power)) for k, dim in free]
+
         totals = np.zeros(analysis.atoms.count)
-        for parameter, array in _weights(analysis):
-            for axis, dim in enumerate(parameter.dims):
-                if any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim)):
-                    _spread(analysis, dim, _reduce(array, axis, power), totals)
+        with ThreadPoolExecutor() as pool:
+            for found in pool.map(reduced, weights(analysis)):
+                for dim, values in found:
+                    _spread(analysis, dim, values, totals)
         return totals if power == 1 else np.sqrt(totals)
 
     return criterion
@@ -93,7 +118,7 @@ def _spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> No
     if isinstance(dim, Leaf):
         atoms = analysis.atoms.of_leaf(dim)
         free = atoms >= 0
-        totals += np.bincount(atoms[free], weights=values[free], minlength=len(totals))
+        np.add.at(totals, atoms[free], values[free])
         return
     sizes = [int(_length(part)) for part in (dim.factors if isinstance(dim, Product) else dim.parts)]
     if isinstance(dim, Product):
@@ -134,9 +159,10 @@ def _bn_scale(analysis: Analysis, seed: int) -> Scores:
 def _fpgm(analysis: Analysis, seed: int) -> Scores:
     """The sum of distances from a filter to the other filters of its tensor: the closer to all, the more redundant."""
     totals = np.zeros(analysis.atoms.count)
-    for parameter, array in _weights(analysis):
+    for parameter in weights(analysis):
+        array = as_float(parameter.constant.numpy())
         for axis, dim in enumerate(parameter.dims):
-            if any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim)):
+            if _is_free(analysis, dim):
                 rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
                 _spread(analysis, dim, _distances(rows), totals)
     return totals
@@ -144,6 +170,8 @@ def _fpgm(analysis: Analysis, seed: int) -> Scores:
 
 def _distances(rows: Floats) -> Scores:
     """Per row, the sum of Euclidean distances to all rows, in blocks that bound the memory."""
+    from scipy.spatial.distance import cdist  # slow to import, and only this criterion needs it
+
     block = max(1, 1 << 22 // max(1, len(rows)).bit_length())
     parts = [cdist(rows[k : k + block], rows).sum(axis=1) for k in range(0, len(rows), block)]
     return np.concatenate(parts)

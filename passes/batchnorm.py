@@ -75,6 +75,8 @@ def _affine(draft: Draft, node: Node) -> tuple[_Vector, _Vector]:
     assert isinstance(epsilon, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = gamma / np.sqrt(variance + epsilon)
+    if not (np.isfinite(scale).all() and np.isfinite(mean).all() and np.isfinite(beta).all()):
+        raise Refused("its statistics give no finite scale")
     return scale, beta - mean * scale
 
 

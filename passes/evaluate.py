@@ -22,8 +22,7 @@ _BOUNDED = frozenset({"NonZero", "Compress", "Unique"})
 """The size of the result depends on data, but is at most a small multiple of that of the operand."""
 
 _TYPES = frozenset(
-    {"bool", "float16", "float32", "float64"}
-    | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+    {"bool", "float16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 )
 
 _SHAPE_OPERAND = 1024

@@ -243,12 +243,12 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         graph.add_node(("leaf", leaf.number))
         if leaf.number not in atoms.offset:
             continue
-        own = np.unique(atoms.of_leaf(leaf))
+        own = atoms.of_leaf(leaf)
         own = own[own >= 0]
-        for other in np.unique(first_leaf[own]):
-            if other >= 0:
-                graph.add_edge(("leaf", leaf.number), ("leaf", int(other)))
-        first_leaf[own[first_leaf[own] < 0]] = leaf.number
+        seen = first_leaf[own]
+        first_leaf[own[seen < 0]] = leaf.number
+        if seen.max(initial=-1) >= 0:
+            graph.add_edges_from((("leaf", leaf.number), ("leaf", int(other))) for other in np.unique(seen[seen >= 0]))
     roles = _Roles(analysis)
     by_number = {leaf.number: leaf for leaf in atoms.leaves}
     members = _members(analysis)
@@ -257,16 +257,24 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
     for component in nx.connected_components(graph):
         leaves = tuple(by_number[number] for _, number in sorted(component))
         found = tuple(dict.fromkeys(m for leaf in leaves for m in members.get(leaf.number, ())))
-        own = np.unique(np.concatenate([atoms.of_leaf(leaf) for leaf in leaves]))
-        own = own[own >= 0]
         if not found:
             continue
+        own = _distinct([atoms.of_leaf(leaf) for leaf in leaves])
         name = fresh_name(_group_name(found), names)
         names.add(name)
         reasons = tuple(dict.fromkeys(r for leaf in leaves for r in atoms.reasons.get(leaf.number, ())))
         exact = not any(leaf.number in roles.normalised for leaf in leaves)
         groups.append(Group(name, roles.kind(leaves), leaves, own, found, exact, reasons if not len(own) else ()))
     return tuple(sorted(groups, key=lambda g: (g.frozen, g.leaves[0].number)))
+
+
+def _distinct(atoms: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The atoms in increasing order, without those that are frozen (-1)."""
+    own = np.concatenate(atoms)
+    if len(atoms) == 1 and own.min(initial=0) >= 0 and (own[1:] > own[:-1]).all():
+        return own
+    own = np.unique(own)
+    return own[own >= 0]
 
 
 def _group_name(members: Sequence[Member]) -> str:

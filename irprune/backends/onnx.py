@@ -233,7 +233,8 @@ def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = Fal
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     try:
-        oir.save(model, folder / path.name, external_data=f"{path.name}.data" if external else None)
+        data = f"{path.name}.data" if external else None
+        oir.save(model, folder / path.name, external_data=data, max_workers=os.cpu_count() if external else None)
         for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
             os.replace(written, path.parent / written.name)  # the model itself comes last
     except OSError as error:

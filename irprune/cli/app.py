@@ -11,8 +11,13 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import demo, dump, inspect, opt, plans, prune
+from .demo import demo
+from .dump import dump
 from .exits import DONE, EPILOG, guarded
+from .inspect import inspect
+from .opt import opt, passes
+from .plans import apply, plan, verify
+from .prune import prune
 
 app = typer.Typer(
     name="irprune",
@@ -21,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 _debug = False
 
@@ -43,18 +48,8 @@ def _common(
     _debug = debug
 
 
-for _name, _command in (
-    ("prune", prune.prune),
-    ("inspect", inspect.inspect),
-    ("plan", plans.plan),
-    ("apply", plans.apply),
-    ("verify", plans.verify),
-    ("opt", opt.opt),
-    ("passes", opt.passes),
-    ("dump", dump.dump),
-    ("demo", demo.demo),
-):
-    app.command(_name, epilog=EPILOG)(_command)
+for _command in (prune, inspect, plan, apply, verify, opt, passes, dump, demo):
+    app.command(_command.__name__, epilog=EPILOG)(_command)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -82,4 +82,3 @@ def require_runnable(path: Path) -> None:
             f"{path}: ONNX Runtime cannot run this model, so nothing can be verified "
             f"(--no-verify prunes it all the same): {error}"
         ) from error
-

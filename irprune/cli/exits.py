@@ -61,7 +61,7 @@ def _foreign(error: Exception, debug: bool) -> int:
         return _bug(error, debug)
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "irprune")
-    complain(f"{wording()} (see {command} --help)")
+    complain(f"{wording().rstrip('.')} (see {command} --help)")
     return WRONG_INPUT
 
 
@@ -77,9 +77,7 @@ def _bug(error: Exception, debug: bool) -> int:
         where = "the traceback is above"
     else:
         where = f"the traceback is in {_keep(text)}"
-    complain(
-        f"{type(error).__name__}: {error}. This is a bug in irprune; please report it to {PROJECT}: {where}"
-    )
+    complain(f"{type(error).__name__}: {error}. This is a bug in irprune; please report it to {PROJECT}: {where}")
     return BUG
 
 

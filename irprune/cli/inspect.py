@@ -20,9 +20,7 @@ INSPECTION_FORMAT = "irprune.inspection/1"
 def inspect(
     model: o.Model,
     allow_io: o.AllowIO = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="List every frozen group with all of its reasons.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every frozen group with all of its reasons.")] = False,
     as_json: o.AsJSON = False,
 ) -> None:
     """List the groups that can be pruned, and what is frozen, with the reason in words."""
@@ -44,9 +42,9 @@ def _require_matches(given: Read, allow_io: list[str]) -> None:
 
 def unsupported(given: Read) -> Counter[str]:
     """Operators of the graph without a signature, and how often they occur."""
-    nodes = {node.name: node for node in given.analysis.graph.nodes}
+    operators = {node.name: node.qualified_op for node in given.analysis.graph.nodes}
     refused = given.analysis.coupling.refused
-    return Counter(nodes[name].qualified_op for name, why in refused.items() if why.endswith("has no signature"))
+    return Counter(operators[name] for name, why in refused.items() if why.endswith("has no signature"))
 
 
 def _document(given: Read) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def _show(given: Read, everything: bool) -> None:
     from rich.markup import escape
 
     from . import report
-    from .reasons import summarise
+    from .reasons import condensed, summarise
 
     out = report.console()
     analysis = given.analysis
@@ -91,18 +89,17 @@ def _show(given: Read, everything: bool) -> None:
     )
     out.print(f"{given.path.name}: {totals}", markup=False)
     rows = [
-        (escape(g.name), g.kind, str(g.size), report.members(g), "yes" if g.exact else "no, normalised")
-        for g in free
+        (escape(g.name), g.kind, str(g.size), report.members(g), "yes" if g.exact else "no, normalised") for g in free
     ]
     title = f"{report.count(len(free), 'group')} can be pruned"
     out.print(report.table(title, ("group", "kind", "atoms", "in", "exact"), rows, right=(2,)))
     if everything:
-        listed = [(escape(g.name), escape("; ".join(g.reasons) or "nothing of it may go")) for g in frozen]
+        listed = [(escape(g.name), escape(condensed(g.reasons) or "nothing of it may go")) for g in frozen]
         title = f"{report.count(len(frozen), 'group')} frozen"
         out.print(report.table(title, ("group", "because"), listed))
     elif frozen:
         out.print(report.frozen(summarise(group.reasons for group in frozen)))
     missing = unsupported(given)
     if missing:
-        rows = [(escape(name), str(times)) for name, times in missing.most_common()]
-        out.print(report.table("Operators without a signature", ("operator", "nodes"), rows, right=(1,)))
+        operators = [(escape(name), str(times)) for name, times in missing.most_common()]
+        out.print(report.table("Operators without a signature", ("operator", "nodes"), operators, right=(1,)))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +12,11 @@ from . import options as o
 from .checks import checks_from
 from .outputs import staged
 from .progress import step
+
+if TYPE_CHECKING:
+    from ..passes.pipeline import PassInfo
+    from ..verify import Report
+    from ..verify.trail import Trail
 
 
 def opt(
@@ -24,45 +28,98 @@ def opt(
     output: o.Output,
     print_before: Annotated[
         list[str] | None,
-        typer.Option("--print-before", metavar="PASS", help="Print the graph before this pass (all: every pass)."),
+        typer.Option("--print-before", metavar="PASS", help="Print the graph before this pass (all: any)."),
     ] = None,
     print_after: Annotated[
         list[str] | None,
-        typer.Option("--print-after", metavar="PASS", help="Print the graph after this pass (all: every pass)."),
+        typer.Option("--print-after", metavar="PASS", help="Print the graph after this pass (all: any)."),
     ] = None,
     timings: Annotated[bool, typer.Option("--time", help="Print how long each pass takes.")] = False,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
 ) -> None:
-    """Run a pipeline of passes; each pass that changes the graph is verified on its own.
+    """Run a pipeline of passes; each one that changes the graph is verified on its own.
 
-    Graphs are printed on standard output, times on standard error.
+    Graphs and times are printed on standard error.
     """
     checks = checks_from(no_verify=no_verify, inputs=None, rtol=rtol)
     from ..api import has_external_data
     from ..backends.onnx import emit, save
+    from ..frontends.onnx import import_model
     from ..passes import State, parse_pipeline, run_pipeline
     from ..verify.trail import Trail
-    from .report import verified_passes
-    from .work import read_graph
+    from .work import open_checked
 
     passes = parse_pipeline(pipeline)
-    given = read_graph(model, output=output, runnable=checks.verify)
-    with Trail(model, given.source.model, given.graph, rtol) as trail, staged(output) as stage:
-        start = State(given.graph, sha256=given.source.sha256, size=given.source.size, source=trail)
+    source = open_checked(model, [output], runnable=checks.verify)
+    graph = import_model(source.model)
+    with Trail(model, source.model, graph, rtol) as trail, staged(output) as stage:
+        start = State(graph, sha256=source.sha256, size=source.size, source=trail)
         done = run_pipeline(
             passes,
             start,
             print_before=print_before or (),
             print_after=print_after or (),
-            observer=_Observer(trail.record, timings),
-            write=sys.stdout.write,
+            timings=timings,
+            observer=trail.record,
         )
         with step("writing the model"):
-            small = emit(given.source.model, given.graph, done.graph)
-            save(small, stage.path, external=has_external_data(given.source.model))
+            save(emit(source.model, graph, done.graph), stage.path, external=has_external_data(source.model))
         if checks.verify:
-            with step("verifying each pass on ONNX Runtime"):
+            with step("verifying on ONNX Runtime"):
                 trail.validate()
         stage.commit()
-        verified_passes(trail.reports, f"wrote {output}", verified=checks.verify)
+    _show(trail, output, [len(graph.nodes), len(done.graph.nodes)], verified=checks.verify)
+
+
+def _show(trail: Trail, output: Path, nodes: list[int], *, verified: bool) -> None:
+    from rich.markup import escape
+
+    from . import report
+
+    out = report.console()
+    rows = [
+        (escape(name), f"{found.equivalence.error:.1e}", ", ".join(_fidelity(found))) for name, found in trail.reports
+    ]
+    if rows:
+        columns = ("pass", "error", "fidelity to the model before")
+        out.print(report.table("Verified, pass by pass", columns, rows, right=(1,)))
+    kind = "verified" if verified else "not verified"
+    changed = "" if verified and not rows else f", {nodes[0]} -> {nodes[1]} operators"
+    note = "; no pass changed anything" if verified and not rows else ""
+    out.print(f"wrote {output} ({kind}{changed}{note})", markup=False)
+
+
+def _fidelity(found: Report) -> list[str]:
+    return [f"{output.name}: cosine {output.cosine:.4f}" for output in found.fidelity.outputs]
+
+
+def passes(as_json: o.AsJSON = False) -> None:
+    """List the passes and their options."""
+    from ..verify.trail import describe_passes
+
+    found = describe_passes()
+    if as_json:
+        print(json.dumps([_document(info) for info in found], indent=1))
+        return
+    from rich.markup import escape
+
+    from . import report
+
+    out = report.console()
+    for info in found:
+        out.print(f"[bold]{info.name}[/]  {escape(info.summary)}")
+        if info.options:
+            rows = [(option.name, option.type, _spell(option.default)) for option in info.options]
+            out.print(report.table("", ("option", "type", "default"), rows))
+
+
+def _document(info: PassInfo) -> dict[str, object]:
+    options = [{"name": option.name, "type": option.type, "default": option.default} for option in info.options]
+    return {"name": info.name, "summary": info.summary, "details": info.details, "options": options}
+
+
+def _spell(default: object) -> str:
+    if isinstance(default, tuple):
+        return "[" + ",".join(map(str, default)) + "]"
+    return str(default).lower() if isinstance(default, bool) or default is None else str(default)

@@ -17,9 +17,7 @@ Output: TypeAlias = Annotated[Path, typer.Option("--output", "-o", metavar="OUT"
 
 Ratio: TypeAlias = Annotated[
     float | None,
-    typer.Option(
-        "--ratio", metavar="R", help="Remove this share of the channels.", rich_help_panel=_TARGET
-    ),
+    typer.Option("--ratio", metavar="R", help="Remove this share of the channels.", rich_help_panel=_TARGET),
 ]
 Params: TypeAlias = Annotated[
     float | None,
@@ -27,9 +25,7 @@ Params: TypeAlias = Annotated[
 ]
 Macs: TypeAlias = Annotated[
     float | None,
-    typer.Option(
-        "--macs", metavar="R", help="Keep this share of the multiply-accumulates.", rich_help_panel=_TARGET
-    ),
+    typer.Option("--macs", metavar="R", help="Keep this share of the multiply-accumulates.", rich_help_panel=_TARGET),
 ]
 Criterion: TypeAlias = Annotated[
     str,
@@ -55,15 +51,11 @@ Align: TypeAlias = Annotated[
 ]
 MaxRatio: TypeAlias = Annotated[
     float,
-    typer.Option(
-        "--max-ratio", metavar="R", help="The largest share that a group may lose.", rich_help_panel=_CHOICE
-    ),
+    typer.Option("--max-ratio", metavar="R", help="The largest share that a group may lose.", rich_help_panel=_CHOICE),
 ]
 MinChannels: TypeAlias = Annotated[
     int,
-    typer.Option(
-        "--min-channels", metavar="N", help="What every group keeps at least.", rich_help_panel=_CHOICE
-    ),
+    typer.Option("--min-channels", metavar="N", help="What every group keeps at least.", rich_help_panel=_CHOICE),
 ]
 Keep: TypeAlias = Annotated[
     list[str] | None,
@@ -85,9 +77,7 @@ Only: TypeAlias = Annotated[
 ]
 Exact: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--exact", help="Leave out groups over which statistics are taken.", rich_help_panel=_CHOICE
-    ),
+    typer.Option("--exact", help="Leave out groups over which statistics are taken.", rich_help_panel=_CHOICE),
 ]
 AllowIO: TypeAlias = Annotated[
     list[str] | None,
@@ -100,9 +90,7 @@ AllowIO: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[
     int,
-    typer.Option(
-        "--seed", metavar="N", help="For the random criterion and the inputs.", rich_help_panel=_CHOICE
-    ),
+    typer.Option("--seed", metavar="N", help="For the random criterion and the inputs.", rich_help_panel=_CHOICE),
 ]
 
 Inputs: TypeAlias = Annotated[

@@ -59,7 +59,7 @@ def plan(
     )
     from .work import decide, read
 
-    given = read(model, request.allow_io, others=[output])
+    given = read(model, request.allow_io, outputs=[output])
     decided = decide(given, request)
     write_text(output, decided.dumps())
     if as_json:
@@ -93,7 +93,7 @@ def apply(
 
     require_writable(output, inputs=[plan_file])
     allow_io = tuple(decided.request.get("allow_io", ()))
-    given = read(model, allow_io, output=output, runnable=checks.verify, plan=decided)
+    given = read(model, allow_io, outputs=[output], runnable=checks.verify, plan=decided)
     finish(given, output, carry_out(given, decided, output, checks), as_json=as_json)
 
 
@@ -114,9 +114,7 @@ def verify(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="For the random inputs.")] = 0,
 ) -> None:
     """Check a pruned model against the original and the plan; names the first tensor that differs."""
-    checks = checks_from(
-        no_verify=False, inputs=inputs, rtol=rtol, seed=seed, min_cosine=min_cosine, min_snr=min_snr
-    )
+    checks = checks_from(no_verify=False, inputs=inputs, rtol=rtol, seed=seed, min_cosine=min_cosine, min_snr=min_snr)
     require_distinct(json_file, junit_file)
     for made in (json_file, junit_file):
         if made is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 _AT_NODE = re.compile(r"^(?P<op>\S+) '(?P<node>.*)': (?P<why>.*)$", re.DOTALL)
 _OF_GRAPH = re.compile(r"^graph (?P<end>input|output) '(?P<name>.*)'$", re.DOTALL)
-_SPATIAL = ("window of a", "is resampled", "becomes space", "comes from space")
+_SPATIAL = ("window of a", "is resampled", "becomes space", "comes from space", "counts positions")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ def summarise(frozen: Iterable[tuple[str, ...]]) -> list[Frozen]:
         examples.setdefault(why, example)
     ranked = sorted(counts, key=lambda why: (why == _WINDOWS, -counts[why], why))
     return [Frozen(why, counts[why], examples[why]) for why in ranked]
+
+
+def condensed(reasons: Iterable[str]) -> str:
+    """Reasons in one line; what holds of many nodes is said once, with the first of them."""
+    nodes: dict[str, list[str]] = {}
+    for reason in reasons:
+        match = _AT_NODE.match(reason)
+        why = f"{match['op']} %s: {match['why']}" if match else reason
+        nodes.setdefault(why, []).append(match["node"] if match else "")
+    return "; ".join(
+        why.replace("%s", f"'{first}'" + (f" and {len(rest)} more" if rest else ""), 1)
+        for why, (first, *rest) in nodes.items()
+    )
 
 
 _WINDOWS = "positions (kernel windows, image sides, sequence or batch), which are never pruned"

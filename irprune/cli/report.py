@@ -107,7 +107,9 @@ def judged(found: Sequence[Verdict]) -> Table:
     """The three verdicts."""
     words = {True: "[green]ok[/]", False: "[red]failed[/]", None: "-"}
     rows = [(verdict.name, words[verdict.ok], escape(verdict.words)) for verdict in found]
-    return table("Verification", ("", "", ""), rows)
+    made = table("Verification", ("", "", ""), rows)
+    made.show_header = False
+    return made
 
 
 def count(how_many: int, noun: str) -> str:

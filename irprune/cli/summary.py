@@ -9,6 +9,8 @@ from .reasons import Frozen, summarise
 from .sources import size_on_disk
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from .work import Outcome, Read
 
 RESULT_FORMAT = "irprune.result/1"
@@ -46,9 +48,19 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
 def show(given: Read, output: Path, outcome: Outcome) -> None:
     """The same as tables."""
     from . import report
-    from .verdicts import verdicts
 
     out = report.console()
+    tables(out, given, outcome)
+    if outcome.written:
+        kind = "verified" if outcome.report is not None else "not verified"
+        out.print(f"wrote {output} ({kind})", markup=False)
+
+
+def tables(out: Console, given: Read, outcome: Outcome) -> None:
+    """Costs, groups, what stays, and the verdicts."""
+    from . import report
+    from .verdicts import verdicts
+
     plan = outcome.plan
     files = (size_on_disk(given.path, given.source.model), outcome.size)
     removed = {group.name: len(group.removed) for group in plan.groups}
@@ -59,6 +71,3 @@ def show(given: Read, output: Path, outcome: Outcome) -> None:
         out.print(report.frozen(idle))
     if outcome.report is not None:
         out.print(report.judged(verdicts(outcome.report, outcome.missed)))
-    if outcome.written:
-        kind = "verified" if outcome.report is not None else "not verified"
-        out.print(f"wrote {output} ({kind})", markup=False)

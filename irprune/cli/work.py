@@ -28,36 +28,44 @@ class Read:
     analysis: Analysis
 
 
-def read(
-    path: Path,
-    allow_io: Sequence[str] = (),
-    *,
-    output: Path | None = None,
-    others: Sequence[Path | None] = (),
-    runnable: bool = False,
-    plan: Plan | None = None,
-) -> Read:
-    """Read and analyse a model, once it is certain that ``output`` (a model) and ``others`` can be written.
+def open_checked(
+    path: Path, outputs: Sequence[Path | None], *, runnable: bool = False, plan: Plan | None = None
+) -> Source:
+    """Read a model file, once it is certain that the outputs can be written.
 
-    With ``runnable`` the model has to run on ONNX Runtime, and ``plan`` has to be made for it; both are looked at
-    before the analysis.
+    With ``runnable`` the model has to run on ONNX Runtime; ``plan`` has to be made for it.
     """
-    outputs = [made for made in (output, *others) if made is not None]
-    require_distinct(*outputs)
-    for made in outputs:
+    wanted = [made for made in outputs if made is not None]
+    require_distinct(*wanted)
+    for made in wanted:
         require_writable(made, inputs=[path])
     with step(f"reading {path.name}"):
-        from ..api import analyse_model, open_model, require_same
+        from ..api import open_model, require_same
 
         source = open_model(path)
         if plan is not None:
             require_same(source, plan)
-        beside = [] if output is None else [output.with_name(f"{output.name}.data")]
-        require_apart([*outputs, *beside], data_files(source.model))
+        beside = [made.with_name(f"{made.name}.data") for made in wanted]
+        require_apart([*wanted, *beside], data_files(source.model))
     if runnable:
         with step("loading it on ONNX Runtime"):
             require_runnable(path)
+    return source
+
+
+def read(
+    path: Path,
+    allow_io: Sequence[str] = (),
+    *,
+    outputs: Sequence[Path | None] = (),
+    runnable: bool = False,
+    plan: Plan | None = None,
+) -> Read:
+    """:func:`open_checked`, then the analysis."""
+    source = open_checked(path, outputs, runnable=runnable, plan=plan)
     with step("finding what is coupled"):
+        from ..api import analyse_model
+
         analysis = analyse_model(source, tuple(allow_io))
         _ = analysis.groups
     return Read(path, source, analysis)
@@ -65,7 +73,10 @@ def read(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a plan: the new file's bytes, and what was found. ``report`` is ``None`` where nothing was verified; ``missed`` are fidelity floors."""
+    """What became of a plan: whether the model was written, its bytes, and what was found.
+
+    ``report`` is ``None`` where nothing was verified; ``missed`` are fidelity floors that were not reached.
+    """
 
     plan: Plan
     written: bool
@@ -114,16 +125,13 @@ def examine(original: Path, pruned: Path, plan: Plan, checks: Checks) -> Report:
     with step("verifying on ONNX Runtime"):
         from ..verify import verify_models
 
-        return verify_models(
-            original, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed
-        )
+        return verify_models(original, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed)
 
 
 def _missed(report: Report, checks: Checks) -> list[str]:
     from .verdicts import missed_floors
 
     return missed_floors(report, checks)
-
 
 
 def decide(given: Read, request: Request) -> Plan:

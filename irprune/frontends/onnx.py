@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value, fresh_name
+from ..ir.core import Array
 
 OLDEST_OPSET = 7
 
@@ -219,8 +220,24 @@ def _attribute(attribute: oir.Attr) -> Attribute:
 
 def tensor_constant(tensor: oir.TensorProtocol, origin: str | None) -> Constant:
     """A tensor as a constant that reads it on demand."""
-    shape = tuple(int(dim) for dim in tensor.shape)  # type: ignore[arg-type]
-    return Constant(dtype_name(tensor.dtype), shape, tensor.numpy, origin)
+    return Constant(dtype_name(tensor.dtype), _static_shape(tensor), lambda: read_tensor(tensor), origin)
+
+
+def _static_shape(tensor: oir.TensorProtocol) -> tuple[int, ...]:
+    return tuple(int(dim) for dim in tensor.shape)  # type: ignore[arg-type]
+
+
+def read_tensor(tensor: oir.TensorProtocol) -> Array:
+    """The elements of a tensor. External data is mapped for this one array, so that it is gone once it was used."""
+    if isinstance(tensor, oir.ExternalTensor) and tensor.dtype.bitwidth >= _BYTE:
+        shape = _static_shape(tensor)
+        if 0 in shape:
+            return np.zeros(shape, tensor.dtype.numpy())
+        return np.memmap(tensor.path, tensor.dtype.numpy(), "r", tensor.offset or 0, shape)
+    return np.asarray(tensor.numpy())
+
+
+_BYTE = 8
 
 
 def dtype_name(dtype: oir.DataType | None) -> str:

@@ -97,12 +97,10 @@ def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder
 
 def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
     """How many elements of each leaf (rows) each atom of the group (columns) removes."""
-    position = np.full(analysis.atoms.count + 1, -1, dtype=np.intp)
-    position[group.atoms] = np.arange(group.size)
     rows = []
     for leaf in group.leaves:
-        own = position[analysis.atoms.of_leaf(leaf)]
-        rows.append(np.bincount(own[own >= 0], minlength=group.size))
+        own = analysis.atoms.of_leaf(leaf)
+        rows.append(np.bincount(np.searchsorted(group.atoms, own[own >= 0]), minlength=group.size))
     return np.array(rows, dtype=np.intp).reshape(len(group.leaves), group.size)
 
 

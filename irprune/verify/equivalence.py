@@ -12,14 +12,17 @@ from ..ir.core import Array
 from .masks import input_sizes, kept_part
 from .reference import Reference, build
 from .report import Divergence, Equivalence, OutputError
+from .rounding import without_rounding
 from .runner import Case, Cases, Executable, Feeds, Outputs, RunFailure
 
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-3, "bfloat16": 1e-2}
 """Largest error relative to the scale of a tensor (the largest magnitude in the reference), by element type.
 
-Sums of different length are added up in a different order, so results differ by some units of rounding (2e-16, 1e-7,
-1e-3, 8e-3) times the depth of the network. A wrong channel is an error of the order of one. Other types are compared
-exactly.
+Sums of different length are added up in a different order. Measured on five exported models: correct removals differ
+by at most 8e-6 (float32) and 8e-5 (float16); of 52 weight rows with two inputs exchanged, those that show in an output
+at all show as 2e-3 or more. The other tenth meets no active channel on the inputs tried and is caught by the bitwise
+comparison of weights alone. bfloat16 is float16's value times the ratio of their precisions and float64's a choice:
+ONNX Runtime runs too little of either to measure. Types that are no floats are compared exactly.
 """
 
 _FLOOR = 1e-6
@@ -42,7 +45,7 @@ def relative_error(reference: Array, pruned: Array) -> float:
     if reference.size == 0:
         return 0.0
     scale = max(float(np.abs(reference).max()), _FLOOR)
-    error = float(np.abs(reference - pruned).max()) / scale
+    error = float(np.abs(np.asarray(reference, np.float64) - np.asarray(pruned, np.float64)).max()) / scale
     return error if np.isfinite(error) else float("inf")
 
 
@@ -67,53 +70,80 @@ class Comparison:
     kept: Mapping[int, Mask]
     rtol: float | None = None
     _references: dict[tuple[object, ...], Executable] = field(default_factory=dict)
+    _twins: dict[int, tuple[Executable, Executable | None]] = field(default_factory=dict)
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
         """The verdict, and what the pruned model computes in each case (optimisations off)."""
         worst: dict[str, OutputError] = {}
+        rounded: dict[str, OutputError] = {}
         outputs: list[Outputs] = []
         labels = tuple(case.label for case in cases.items)
         for case in cases.items:
             try:
-                results, errors = self._compare(case)
+                results, errors, as_is = self._compare(case)
             except RunFailure as error:
                 problem = f"ONNX Runtime stops in the pruned model ({case.label}): {error}"
                 return Equivalence(tuple(worst.values()), labels, cases.rejected, (problem,)), outputs
             outputs.append(results)
-            for found in errors:
-                if found.name not in worst or not found.error <= worst[found.name].error:
-                    worst[found.name] = found
+            _keep_worst(worst, errors)
+            _keep_worst(rounded, as_is)
             if any(not found.ok for found in errors):
                 first = self.first_divergence(case)
-                return Equivalence(tuple(worst.values()), labels, cases.rejected, (), first), outputs
-        return Equivalence(tuple(worst.values()), labels, cases.rejected), outputs
+                return self._verdict(worst, rounded, cases, first), outputs
+        return self._verdict(worst, rounded, cases, None), outputs
 
-    def _compare(self, case: Case) -> tuple[Outputs, list[OutputError]]:
+    def _verdict(
+        self,
+        worst: Mapping[str, OutputError],
+        rounded: Mapping[str, OutputError],
+        cases: Cases,
+        first: Divergence | None,
+    ) -> Equivalence:
+        labels = tuple(case.label for case in cases.items)
+        outputs, as_is = tuple(worst.values()), tuple(rounded.values())
+        return Equivalence(outputs, labels, cases.rejected, (), first, as_is)
+
+    def _compare(self, case: Case) -> tuple[Outputs, list[OutputError], list[OutputError]]:
+        """What the pruned model computes, the errors that count, and for a quantised model those with rounding."""
+        results, errors = self._errors(case, self.pruned, self.reference(case))
+        pruned, reference = self._twin(self.pruned), self._twin(self.reference(case))
+        if pruned is None or reference is None:
+            return results, errors, []
+        return results, self._errors(case, pruned, reference)[1], errors
+
+    def _errors(self, case: Case, pruned: Executable, reference: Executable) -> tuple[Outputs, list[OutputError]]:
         errors: list[OutputError] = []
         results: Outputs = {}
         sizes = self._sizes(case)
         feeds = self._pruned_feeds(case, sizes)
         for optimise in (False, True):
-            got = self.pruned.run(feeds, optimise=optimise)
-            expected = self._expected(case, got, optimise)
+            got = pruned.run(feeds, optimise=optimise)
+            expected = self._expected(case, reference, got, optimise)
             results = results or got
             where = f"{case.label}, optimisations {'on' if optimise else 'off'}"
             errors += [self._output(name, expected[name], got[name], where, sizes) for name in got]
         return results, errors
 
-    def _output(
-        self, name: str, expected: Array, got: Array, where: str, sizes: Mapping[str, int]
-    ) -> OutputError:
+    def _twin(self, model: Executable) -> Executable | None:
+        """The model without rounding; ``None`` for one that is not quantised."""
+        if id(model) not in self._twins:
+            proto = without_rounding(model.proto, model.data_folder)
+            self._twins[id(model)] = (model, None if proto is None else Executable(proto, model.data_folder))
+        return self._twins[id(model)][1]
+
+    def _output(self, name: str, expected: Array, got: Array, where: str, sizes: Mapping[str, int]) -> OutputError:
         expected = kept_part(expected, self.analysis.coupling.dims.get(name), self.kept, sizes)
         return OutputError(
             name, got.dtype.name, relative_error(expected, got), tolerance_of(expected, self.rtol), where
         )
 
-    def _expected(self, case: Case, got: Outputs, optimise: bool) -> Outputs:
-        """What the reference computes; where it has NaNs and the pruned model none, with all contractions guarded."""
-        expected = self.reference(case).run(case.feeds, optimise=optimise)
+    def _expected(self, case: Case, reference: Executable, got: Outputs, optimise: bool) -> Outputs:
+        """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
+        expected = reference.run(case.feeds, optimise=optimise)
         if any(_has_nan(value) and not _has_nan(got[name]) for name, value in expected.items()):
-            expected = self.reference(case, guard=True).run(case.feeds, optimise=optimise)
+            guarded = self.reference(case, guard=True)
+            twin = None if reference is self.reference(case) else self._twin(guarded)
+            expected = (twin or guarded).run(case.feeds, optimise=optimise)
         return expected
 
     def _sizes(self, case: Case) -> dict[str, int]:
@@ -121,9 +151,7 @@ class Comparison:
 
     def _pruned_feeds(self, case: Case, sizes: Mapping[str, int]) -> Feeds:
         dims = self.analysis.coupling.dims
-        return {
-            name: kept_part(array, dims.get(name), self.kept, sizes) for name, array in case.feeds.items()
-        }
+        return {name: kept_part(array, dims.get(name), self.kept, sizes) for name, array in case.feeds.items()}
 
     def reference(self, case: Case, *, guard: bool = False) -> Executable:
         """The reference for the sizes of a case, built when first asked for."""
@@ -147,9 +175,13 @@ class Comparison:
         makers = dict(self._comparable())
         names = list(makers)
         sizes = self._sizes(case)
+        reference, pruned = self.reference(case), self.pruned
+        twins = self._twin(reference), self._twin(pruned)
+        if twins[0] is not None and twins[1] is not None:
+            reference, pruned = twins[0], twins[1]
         parts = zip(
-            self.reference(case).probe(case.feeds, names),
-            self.pruned.probe(self._pruned_feeds(case, sizes), names),
+            reference.probe(case.feeds, names),
+            pruned.probe(self._pruned_feeds(case, sizes), names),
             strict=True,
         )
         for expected, got in parts:
@@ -184,7 +216,11 @@ class Comparison:
         }
 
 
+def _keep_worst(worst: dict[str, OutputError], errors: list[OutputError]) -> None:
+    for found in errors:
+        if found.name not in worst or not found.error <= worst[found.name].error:
+            worst[found.name] = found
+
+
 def _has_nan(value: Array) -> bool:
-    return (
-        isinstance(value, np.ndarray) and is_float(value) and bool(np.isnan(value.astype(np.float32)).any())
-    )
+    return isinstance(value, np.ndarray) and is_float(value) and bool(np.isnan(value.astype(np.float32)).any())

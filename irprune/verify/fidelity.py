@@ -12,20 +12,14 @@ from .report import Fidelity, OutputFidelity
 from .runner import Outputs
 
 
-def measure_fidelity(
-    original: Sequence[Outputs], pruned: Sequence[Outputs], labels: Array | None = None
-) -> Fidelity:
+def measure_fidelity(original: Sequence[Outputs], pruned: Sequence[Outputs], labels: Array | None = None) -> Fidelity:
     """Cosine and signal-to-noise ratio of every numeric output over all runs; top-1 accuracy where there are labels.
 
     Raises :class:`InputError` where the labels do not fit the first output.
     """
     pairs = list(zip(original, pruned, strict=False))
-    names = [
-        name for name, value in (original[0] if original else {}).items() if isinstance(value, np.ndarray)
-    ]
-    outputs = tuple(
-        _output(name, [(left[name], right[name]) for left, right in pairs]) for name in names if pairs
-    )
+    names = [name for name, value in (original[0] if original else {}).items() if isinstance(value, np.ndarray)]
+    outputs = tuple(_output(name, [(left[name], right[name]) for left, right in pairs]) for name in names if pairs)
     top1 = None if labels is None or not pairs else (_top1(original, labels), _top1(pruned, labels))
     return Fidelity(outputs, top1)
 

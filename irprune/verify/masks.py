@@ -48,9 +48,7 @@ def end_to_end(masks: Iterator[Mask]) -> Mask:
     return np.concatenate([*masks, np.ones(0, dtype=bool)])
 
 
-def kept_part(
-    array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]
-) -> Array:
+def kept_part(array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> Array:
     """What a tensor of the original looks like in the pruned model."""
     for k, axis in enumerate(dims or ()):
         if loses(axis, kept):
@@ -93,9 +91,7 @@ def _learn(size: Size, actual: int, sizes: dict[str, int]) -> None:
         sizes.setdefault(size.symbols[0], actual // size.coefficient)
 
 
-def complete_sizes(
-    analysis: Analysis, wanted: set[str], sizes: Mapping[str, int], probe: Probe
-) -> dict[str, int]:
+def complete_sizes(analysis: Analysis, wanted: set[str], sizes: Mapping[str, int], probe: Probe) -> dict[str, int]:
     """``sizes`` with every wanted symbol: those that the inputs do not tell are read off a run of the original.
 
     Raises :class:`VerificationError` for a size that no value of the graph reveals.
@@ -105,9 +101,7 @@ def complete_sizes(
     if not open_symbols:
         return known
     values = [
-        (name, dims)
-        for name, dims in analysis.coupling.dims.items()
-        if name in analysis.graph.producers and dims
+        (name, dims) for name, dims in analysis.coupling.dims.items() if name in analysis.graph.producers and dims
     ]
     telling = [name for name, dims in values if any(symbols_of(axis) & open_symbols for axis in dims)]
     shapes = {name: array.shape for name, array in probe(telling).items()}

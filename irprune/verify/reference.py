@@ -127,9 +127,7 @@ class _Dimension:
 
 
 class _Builder:
-    def __init__(
-        self, proto: onnx.ModelProto, analysis: Analysis, kept: Mapping[int, Mask], guard: bool
-    ) -> None:
+    def __init__(self, proto: onnx.ModelProto, analysis: Analysis, kept: Mapping[int, Mask], guard: bool) -> None:
         severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.ERROR
         try:
             self.graph = gs.import_onnx(proto)
@@ -140,9 +138,7 @@ class _Builder:
         self.kept = kept
         self.guard = guard
         self.sizes: Mapping[str, int] = {}
-        self.by_output = {
-            tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name
-        }
+        self.by_output = {tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name}
         self.constants: dict[tuple[str, bytes], gs.Constant] = {}
         self.counter = 0
         self.before: dict[int, list[gs.Node]] = {}
@@ -240,9 +236,7 @@ class _Builder:
                     mask = dimension_mask(dim.axis, self.kept, self.sizes)
                     point = self._zero_point(node, position)
                     fill = target.inputs[node.inputs.index(point)] if point else None
-                    self._before(
-                        target, position, self._mask(target.inputs[position], name, dim.position, mask, fill)
-                    )
+                    self._before(target, position, self._mask(target.inputs[position], name, dim.position, mask, fill))
 
     def _zeroed_letters(self, bound: Bound) -> set[str]:
         """Contracted axes along which an operand is zero in the removed places, being a constant or made of one."""
@@ -251,7 +245,7 @@ class _Builder:
             if name and self._vanishes(name):
                 for dim in self._dimensions(bound, position):
                     found |= dim.letters
-        return found & set(bound.signature.notation.macs)
+        return found & {name for contraction in bound.signature.notation.macs for name in contraction}
 
     def _vanishes(self, name: str) -> bool:
         if name in self.analysis.graph.constants:
@@ -266,9 +260,7 @@ class _Builder:
     def _gather_normalised(self, bound: Bound, target: gs.Node) -> None:
         for position, name in enumerate(bound.node.inputs):
             for dim, mask in self._lost(bound, self._dimensions(bound, position)) if name else ():
-                gathered = self._node(
-                    "Gather", [target.inputs[position], self._constant("kept", as_indices(mask))]
-                )
+                gathered = self._node("Gather", [target.inputs[position], self._constant("kept", as_indices(mask))])
                 gathered.attrs["axis"] = dim.position
                 self._before(target, position, [gathered])
         for position, name in enumerate(bound.node.outputs):
@@ -294,9 +286,7 @@ class _Builder:
         taken = isinstance(term, (Name, Star)) and term.name in bound.signature.notation.normalised
         return mask if taken else np.ones_like(mask)
 
-    def _scatter(
-        self, target: gs.Node, position: int, name: str, lost: list[tuple[_Dimension, Mask]]
-    ) -> None:
+    def _scatter(self, target: gs.Node, position: int, name: str, lost: list[tuple[_Dimension, Mask]]) -> None:
         """Put the kept part of a result back in place, with zeros elsewhere; the result keeps its name."""
         result = target.outputs[position]
         small = gs.Variable(self._name(name))
@@ -330,7 +320,7 @@ class _Builder:
 
     def _constant(self, base: str, array: Array) -> gs.Constant:
         name = self._name(base)
-        return gs.Constant(name, LazyValues(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)))
+        return gs.Constant(name, LazyValues(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)))
 
     def _node(self, op: str, inputs: list[gs.Tensor]) -> gs.Node:
         name = self._name(op)
@@ -340,9 +330,7 @@ class _Builder:
         target.inputs[position] = added[-1].outputs[0]
         self.before.setdefault(id(target), []).extend(added)
 
-    def _mask(
-        self, tensor: gs.Tensor, value: str, axis: int, mask: Mask, fill: gs.Tensor | None
-    ) -> list[gs.Node]:
+    def _mask(self, tensor: gs.Tensor, value: str, axis: int, mask: Mask, fill: gs.Tensor | None) -> list[gs.Node]:
         """Zero (or ``fill``) in the removed places of a dimension. Where, unlike Mul, also removes infinities."""
         known = self.analysis.graph.values.get(value)
         dtype = (known.dtype if known is not None else None) or "float32"

@@ -68,13 +68,17 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """``rejected`` are sizes at which the original itself does not run."""
+    """``rejected`` are sizes at which the original itself does not run.
+
+    For a quantised model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
+    """
 
     outputs: tuple[OutputError, ...]
     cases: tuple[str, ...]
     rejected: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     first: Divergence | None = None
+    as_is: tuple[OutputError, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -93,6 +97,7 @@ class Equivalence:
             "cases": list(self.cases),
             "rejected": list(self.rejected),
             "problems": list(self.problems),
+            "as_is": [{"name": found.name, "error": _finite(found.error)} for found in self.as_is],
             "first": None if self.first is None else self.first.as_json(),
         }
 

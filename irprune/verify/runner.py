@@ -25,9 +25,11 @@ Outputs: TypeAlias = dict[str, Array]
 _THREADS = 2
 _LARGEST_PROTO = 1_900_000_000
 _FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
-_ORT_ERRORS = tuple(
+_ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     error for error in vars(ort_state).values() if isinstance(error, type) and issubclass(error, Exception)
 )
+
+_FAILURES: tuple[type[Exception], ...] = (*_ORT_ERRORS, RuntimeError, ValueError)
 
 
 class RunFailure(Exception):
@@ -79,7 +81,7 @@ class Executable:
         names = names or [output.name for output in session.get_outputs()]
         try:
             results = session.run(list(names), dict(feeds))
-        except (*_ORT_ERRORS, RuntimeError, ValueError) as error:
+        except _FAILURES as error:
             raise _failure(error) from error
         return dict(zip(names, results, strict=True))
 
@@ -95,13 +97,13 @@ class Executable:
         source = str(model) if isinstance(model, Path) else self._serialise(model)
         try:
             return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except (*_ORT_ERRORS, RuntimeError, ValueError) as error:
+        except _FAILURES as error:
             raise _failure(error) from error
 
     def _serialise(self, proto: onnx.ModelProto) -> bytes | str:
         """The bytes of a model, or the path of a temporary file where they are too many for one message."""
         if proto.ByteSize() < _LARGEST_PROTO:
-            return proto.SerializeToString()
+            return bytes(proto.SerializeToString())
         copy = onnx.ModelProto()
         copy.CopyFrom(proto)
         if self.data_folder is not None:
@@ -287,9 +289,7 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     return Cases(tuple(cases), tuple(rejected))
 
 
-def _random_case(
-    original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int
-) -> Case:
+def _random_case(original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Case:
     feeds = random_feeds(specs, sizes, seed)
     return Case(", ".join(filter(None, (f"seed {seed}", _spell(sizes)))), feeds, original.run(feeds))
 
@@ -314,9 +314,7 @@ def given_cases(original: Executable, inputs: Mapping[str, Array]) -> Cases:
             for k, part in enumerate(_batches(feeds, specs))
         ]
     except RunFailure as error:
-        raise InputError(
-            f"ONNX Runtime cannot run the original model on the given inputs: {error}"
-        ) from error
+        raise InputError(f"ONNX Runtime cannot run the original model on the given inputs: {error}") from error
     return Cases(tuple(items))
 
 

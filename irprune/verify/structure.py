@@ -110,14 +110,14 @@ def _compare_tensors(before: Readers, after: Readers, plan: Plan) -> Iterator[st
         if origin not in before:
             array = read()
             if part is not None:
-                yield f"tensor '{name}': the plan says it is a slice of '{origin}', which the original does not have"
+                yield f"tensor '{name}': the plan says it is a slice of '{origin}', which the original lacks"
             elif array.dtype.kind not in _INTEGERS:
-                yield f"tensor '{name}' ({array.dtype}, shape {list(array.shape)}) is not in the original nor in the plan"
+                yield f"tensor '{name}' ({array.dtype}, shape {list(array.shape)}) is in neither the original nor the plan"
             continue
         expected = before[origin]()
         for axis, (size, kept) in part.axes.items() if part is not None else ():
             if axis >= expected.ndim or expected.shape[axis] != size or not set(kept) <= set(range(size)):
-                yield f"tensor '{name}': the plan's axis {axis} of size {size} does not fit shape {list(expected.shape)}"
+                yield f"tensor '{name}': axis {axis} of size {size} in the plan does not fit {list(expected.shape)}"
                 break
             expected = expected.take(kept, axis=axis)
         else:
@@ -137,22 +137,20 @@ def _compare(name: str, origin: str, expected: Array, got: Array) -> Iterator[st
             f"got {got.dtype}{list(got.shape)}"
         )
     elif not _same_bits(expected, got):
-        yield f"tensor '{name}': its values are not the plan's slice of '{origin}', and the plan does not call it updated"
+        yield f"tensor '{name}': its values are not the plan's slice of '{origin}', and it is not listed as updated"
 
 
 def _same_bits(left: Array, right: Array) -> bool:
     if left.dtype == object or left.dtype.itemsize == 0:
         return bool((left == right).all())
-    raw = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (left, right)]
-    return bool(np.array_equal(*raw))
+    first, second = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (left, right))
+    return bool(np.array_equal(first, second))
 
 
 # -- the interface -----------------------------------------------------------------------------------------------------
 
 
-def _compare_interfaces(
-    before: onnx.GraphProto, after: onnx.GraphProto, allowed: Sequence[str]
-) -> Iterator[str]:
+def _compare_interfaces(before: onnx.GraphProto, after: onnx.GraphProto, allowed: Sequence[str]) -> Iterator[str]:
     for kind, left, right in (
         ("input", _inputs(before), _inputs(after)),
         ("output", list(before.output), list(after.output)),
@@ -171,9 +169,7 @@ def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     return [info for info in graph.input if info.name not in stored]
 
 
-def _compare_types(
-    kind: str, old: onnx.ValueInfoProto, new: onnx.ValueInfoProto, may_change: bool
-) -> Iterator[str]:
+def _compare_types(kind: str, old: onnx.ValueInfoProto, new: onnx.ValueInfoProto, may_change: bool) -> Iterator[str]:
     if not old.type.HasField("tensor_type"):
         if old.type != new.type:
             yield f"graph {kind} '{old.name}': its type changed"

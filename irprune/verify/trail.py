@@ -15,7 +15,8 @@ from ..backends.onnx import emit, save
 from ..errors import InputError, VerificationError
 from ..ir import Graph
 from ..passes.base import Pass, State, register
-from ..passes.pipeline import Step
+from ..passes.pipeline import PassInfo, Step
+from ..passes.pipeline import describe_passes as describe_known
 from ..plan import Plan
 from .driver import verify_models
 from .report import Report
@@ -95,3 +96,8 @@ class Verify(Pass):
             raise InputError("verify: the pipeline was started without a model file to compare with")
         state.source.validate()
         return state
+
+
+def describe_passes() -> tuple[PassInfo, ...]:
+    """Every pass by name, the one that verifies among them."""
+    return describe_known()

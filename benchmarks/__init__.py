@@ -1,0 +1,1 @@
+"""irprune beside other tools on the same models: ``python -m benchmarks``."""

@@ -1,0 +1,113 @@
+"""Pruning as a pass: what changes in the graph, and what the plan says about it."""
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as oir
+import pytest
+
+from irprune.errors import InputError
+from irprune.frontends.onnx import import_model
+from irprune.ir import render
+from irprune.passes import PASSES, State, run_pipeline
+from irprune.plan import Request
+from tests.golden.passes_support import Numbers, built, emitted, model_of, normal, outputs, statistics
+
+SOURCE = """
+    g (float[2, 3, 8, 8] x) => (float[2, 5, 8, 8] y) {
+        c = Conv<kernel_shape=[1, 1]>(x, w)
+        n = BatchNormalization(c, g, b, m, v)
+        r = Relu(n)
+        y = Conv<kernel_shape=[1, 1]>(r, u)
+    }
+    """
+
+
+def numbers() -> Numbers:
+    """Channels 1 and 3 of the first convolution are small."""
+    weight = normal(4, 3, 1, 1)
+    weight[[1, 3]] *= 1e-3
+    return {"w": weight, "u": normal(5, 4, 1, 1), **statistics(4)}
+
+
+def body(state: State) -> list[str]:
+    return [line for line in render(state.graph).splitlines() if line.startswith(("const", "node"))]
+
+
+def test_channels_go_from_every_tensor() -> None:
+    done = run_pipeline("prune{ratio=0.5,only=[w]}", State(built(SOURCE, numbers())))
+    assert body(done) == [
+        'const "b": float32[2]',
+        'const "g": float32[2]',
+        'const "m": float32[2]',
+        'const "u": float32[5, 2, 1, 1]',
+        'const "v": float32[2]',
+        'const "w": float32[2, 3, 1, 1]',
+        'node "Conv:c" Conv("x", "w") -> ("c": float32[2, 2, 8, 8]) {"kernel_shape": [1, 1]}',
+        'node "BatchNormalization:n" BatchNormalization("c", "g", "b", "m", "v") -> ("n": float32[2, 2, 8, 8]) {}',
+        'node "Relu:r" Relu("n") -> ("r": float32[2, 2, 8, 8]) {}',
+        'node "Conv:y" Conv("r", "u") -> ("y": float32[2, 5, 8, 8]) {"kernel_shape": [1, 1]}',
+    ]
+
+
+def test_folding_first_is_recorded_in_the_plan() -> None:
+    """Slices are those of the folded graph; tensors that folding changed are declared."""
+    values = numbers()
+    graph = built(SOURCE, {**values, "g": np.ones(4, np.float32), "v": np.ones(4, np.float32)})
+    done = run_pipeline("fold,prune{ratio=0.5},dce", State(graph, sha256="abc", size=7))
+    assert body(done) == [
+        'const "b": float32[2]',
+        'const "u": float32[5, 2, 1, 1]',
+        'const "w": float32[2, 3, 1, 1]',
+        'node "Conv:c" Conv("x", "w", "b") -> ("n": float32[2, 2, 8, 8]) {"kernel_shape": [1, 1]}',
+        'node "Relu:r" Relu("n") -> ("r": float32[2, 2, 8, 8]) {}',
+        'node "Conv:y" Conv("r", "u") -> ("y": float32[2, 5, 8, 8]) {"kernel_shape": [1, 1]}',
+    ]
+    assert done.plan is not None and done.base is not None
+    assert (done.plan.sha256, done.plan.bytes) == ("abc", 7)
+    assert done.plan.updated == ("b", "w")
+    assert {name: dict(part.axes) for name, part in done.plan.slices.items()} == {
+        "b": {0: (4, (0, 2))},
+        "u": {1: (4, (0, 2))},
+        "w": {0: (4, (0, 2))},
+    }
+    for name, part in done.plan.slices.items():
+        kept = done.base.constants[name].numpy()
+        for axis, (_, indices) in part.axes.items():
+            kept = kept.take(indices, axis=axis)
+        np.testing.assert_array_equal(done.graph.constants[name].numpy(), kept)
+
+
+def test_folding_afterwards_keeps_the_plan_in_step() -> None:
+    done = run_pipeline("prune{ratio=0.5},fold", State(built(SOURCE, numbers())))
+    assert done.plan is not None
+    assert set(done.plan.slices) == {"b", "u", "w"}
+    assert done.plan.updated == ("b", "w")
+
+
+@pytest.mark.parametrize("pipeline", ["fold,prune{ratio=0.5},dce", "prune{ratio=0.5},fold,dce"])
+def test_small_channels_hardly_matter(pipeline: str) -> None:
+    """The channels that go are a thousandth of the others; what remains of them is their constant."""
+    values = {**numbers(), "b": np.full(4, -1, np.float32), "m": np.zeros(4, np.float32)}
+    proto = model_of(SOURCE, values)
+    expected, found = outputs(proto)[0], outputs(emitted(proto, pipeline))[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_its_options_are_those_of_a_request() -> None:
+    def options(cls: type) -> list[tuple[str, object, object]]:
+        return [(field.name, field.type, field.default) for field in dataclasses.fields(cls)]
+
+    assert options(PASSES["prune"]) == options(Request)
+
+
+def test_a_second_removal_is_refused() -> None:
+    graph = built(SOURCE, numbers())
+    with pytest.raises(InputError, match=r"^prune: the graph is pruned already; a pipeline has one plan"):
+        run_pipeline("prune{ratio=0.5},prune{ratio=0.5}", State(graph))
+
+
+def test_inputs_that_may_change() -> None:
+    proto = oir.from_proto(model_of(SOURCE, numbers()))
+    done = run_pipeline("prune{ratio=0.4,only=[u:0],allow_io=[y]}", State(import_model(proto)))
+    assert done.graph.shape("y") == (2, 3, 8, 8)

@@ -1,0 +1,260 @@
+"""The verifier verified: correct removals pass, and each way of breaking one is caught and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from irprune import api
+from irprune.errors import InputError
+from irprune.plan import Plan
+from irprune.verify import TOLERANCE, junit_xml, verify_models
+from irprune.verify.equivalence import relative_error
+from irprune.verify.rounding import without_rounding
+from irprune.verify.runner import Executable, input_specs, random_cases, trial_sizes
+
+
+def network(batch: int | str = "batch") -> onnx.ModelProto:
+    rng = np.random.default_rng(1)
+    weights = {
+        name: rng.standard_normal(shape).astype(np.float32)
+        for name, shape in {"w1": (3, 8), "b1": (8,), "w2": (8, 6), "w3": (6, 4)}.items()
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w1"], ["m"], "first"),
+            helper.make_node("Add", ["m", "b1"], ["h"], "bias"),
+            helper.make_node("Sigmoid", ["h"], ["s"], "gate"),
+            helper.make_node("MatMul", ["s", "w2"], ["u"], "second"),
+            helper.make_node("Sigmoid", ["u"], ["t"], "gate2"),
+            helper.make_node("MatMul", ["t", "w3"], ["y"], "third"),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 4])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+@pytest.fixture
+def pair() -> tuple[onnx.ModelProto, onnx.ModelProto, Plan]:
+    original = network()
+    plan = api.plan(original, ratio=0.5)
+    return original, api.apply(original, plan), plan
+
+
+def edit(model: onnx.ModelProto, name: str, change: Callable[[np.ndarray], np.ndarray]) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if tensor.name == name:
+            tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor).copy()), name))
+    return copy
+
+
+def test_a_correct_removal_passes(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
+    report = verify_models(*pair)
+    assert report.ok, report.failures()
+    assert report.equivalence.error < 1e-6
+    assert report.structure.tensors == 4
+    assert [case.split(", ", 1)[1] for case in report.equivalence.cases] == ["batch=1", "batch=3", "batch=1"]
+    assert -1 <= report.fidelity.outputs[0].cosine < 1
+    json.dumps(report.as_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("tensor", "made_by"), [("w1", "first"), ("b1", "bias"), ("w2", "second"), ("w3", "third")])
+def test_wrong_channels_are_caught_and_located(
+    pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan], tensor: str, made_by: str
+) -> None:
+    original, pruned, plan = pair
+    report = verify_models(original, edit(pruned, tensor, lambda a: np.roll(a, 1, axis=-1)), plan)
+    assert not report.structure.ok
+    assert report.structure.problems == (
+        f"tensor '{tensor}': its values are not the plan's slice of '{tensor}', and it is not listed as updated",
+    )
+    assert not report.equivalence.ok
+    assert report.equivalence.first is not None
+    assert report.equivalence.first.node == made_by
+
+
+def test_an_updated_tensor_is_the_business_of_equivalence_alone(
+    pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan],
+) -> None:
+    original, pruned, plan = pair
+    report = verify_models(original, edit(pruned, "w2", lambda a: a * 2), replace(plan, updated=("w2",)))
+    assert report.structure.ok
+    assert not report.equivalence.ok
+
+
+def test_one_bit_of_a_weight_is_a_difference(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
+    original, pruned, plan = pair
+    report = verify_models(original, edit(pruned, "w3", lambda a: np.nextafter(a, np.float32(9))), plan)
+    assert report.equivalence.ok
+    assert not report.structure.ok
+
+
+def test_a_wiring_fault_that_leaves_all_weights_alone_is_caught(
+    pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan],
+) -> None:
+    original, pruned, plan = pair
+    pruned.graph.node[2].op_type = "Tanh"
+    report = verify_models(original, pruned, plan)
+    assert report.structure.ok
+    assert report.equivalence.first is not None
+    assert (report.equivalence.first.tensor, report.equivalence.first.node) == ("s", "gate")
+
+
+def test_a_model_that_does_not_run_is_a_failure_not_an_error(
+    pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan],
+) -> None:
+    original, pruned, plan = pair
+    report = verify_models(original, edit(pruned, "w2", lambda a: a[:-1]), plan)
+    assert not report.ok
+    assert any("ONNX Runtime stops in the pruned model" in line for line in report.failures())
+
+
+def test_foreign_and_missing_tensors(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
+    original, pruned, plan = pair
+    pruned.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float32), "extra"))
+    pruned.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.int64), "indices"))
+    problems = verify_models(original, pruned, plan).structure.problems
+    assert problems == ("tensor 'extra' (float32, shape [2]) is in neither the original nor the plan",)
+
+
+def test_the_interface_may_not_change(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
+    original, pruned, plan = pair
+    pruned.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    problems = verify_models(original, pruned, plan).structure.problems
+    assert "graph input 'x': expected shape ['batch', 3], got [1, 3]" in problems
+
+
+def test_allowed_outputs_shrink_and_are_compared_in_their_kept_part() -> None:
+    original = network()
+    plan = api.plan(original, ratio=0.5, allow_io=["y"])
+    pruned = api.apply(original, plan)
+    assert pruned.graph.output[0].type.tensor_type.shape.dim[1].dim_value == 2
+    report = verify_models(original, pruned, plan)
+    assert report.ok, report.failures()
+    assert not verify_models(original, edit(pruned, "w3", lambda a: a[:, ::-1].copy()), plan).equivalence.ok
+
+
+def test_a_plan_for_another_file(tmp_path: Path) -> None:
+    onnx.save(network(), tmp_path / "a.onnx")
+    plan = api.plan(tmp_path / "a.onnx", ratio=0.5)
+    pruned = api.apply(tmp_path / "a.onnx", plan, tmp_path / "p.onnx")
+    assert verify_models(tmp_path / "a.onnx", pruned, plan).ok
+    with pytest.raises(InputError, match="the plan was made for another file"):
+        verify_models(tmp_path / "a.onnx", pruned, replace(plan, sha256="0" * 64))
+
+
+def test_given_inputs_are_fed_in_batches_and_labels_scored() -> None:
+    original = network(batch=2)
+    plan = api.plan(original, ratio=0.5)
+    x = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
+    whole = np.concatenate([Executable(original).run({"x": x[k : k + 2]})["y"] for k in (0, 2, 4)])
+    report = verify_models(original, api.apply(original, plan), plan, inputs={"x": x}, labels=whole.argmax(1))
+    assert report.ok
+    assert len(report.equivalence.cases) == 3
+    assert report.fidelity.top1 is not None
+    assert report.fidelity.top1[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [({}, "input 'x' is missing"), ({"x": np.zeros((2, 3)), "z": np.zeros(1)}, "input 'z' is unknown")],
+)
+def test_wrong_inputs(
+    pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan], inputs: dict[str, np.ndarray], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        verify_models(*pair, inputs=inputs)
+
+
+def test_an_original_that_does_not_run_is_an_input_error() -> None:
+    broken = network()
+    broken.graph.node[0].domain = "com.nobody"
+    broken.opset_import.append(helper.make_opsetid("com.nobody", 1))
+    with pytest.raises(InputError, match="ONNX Runtime cannot run the original model") as caught:
+        random_cases(Executable(broken), seed=0, runs=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_the_original_rejects_are_reported() -> None:
+    proto = network()
+    proto.graph.node.append(helper.make_node("Reshape", ["y", "one"], ["z"]))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 4]), "one"))
+    proto.graph.output[0].name = "z"
+    cases = random_cases(Executable(proto), seed=0, runs=2)
+    assert "batch=3" in cases.rejected
+    assert all(case.feeds["x"].shape[0] == 1 for case in cases.items)
+
+
+def test_sizes_that_depend_on_others_are_computed() -> None:
+    info = helper.make_tensor_value_info("m", TensorProto.INT64, ["batch", "past + 1"])
+    graph = helper.make_graph([helper.make_node("Identity", ["m"], ["y"])], "g", [info], [info])
+    (spec,) = input_specs(helper.make_model(graph))
+    first = trial_sizes([spec])[0]
+    assert spec.shape(first) == (first["batch"], first["past"] + 1)
+
+
+@pytest.mark.parametrize(
+    ("reference", "pruned", "error"),
+    [
+        ([1.0, -4.0], [1.0, -3.0], 0.25),
+        ([np.nan, 1.0], [np.nan, 1.0], 0.0),
+        ([np.nan, 1.0], [0.0, 1.0], np.inf),
+        ([0.0, 1.0], [np.nan, 1.0], np.inf),
+        ([np.inf, 1.0], [-np.inf, 1.0], np.inf),
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+    ],
+)
+def test_relative_error(reference: list[float], pruned: list[float], error: float) -> None:
+    assert relative_error(np.array(reference, np.float32), np.array(pruned, np.float32)) == error
+
+
+def test_integers_are_compared_exactly_and_shapes_matter() -> None:
+    assert relative_error(np.array([1, 2]), np.array([1, 2])) == 0
+    assert relative_error(np.array([1000]), np.array([1001])) == np.inf
+    assert relative_error(np.ones((1, 2)), np.ones((2, 1))) == np.inf
+    assert TOLERANCE["float32"] <= 1e-4
+
+
+def test_junit_has_three_cases(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
+    original, pruned, plan = pair
+    good = ElementTree.fromstring(junit_xml(verify_models(original, pruned, plan)))
+    assert [case.get("name") for case in good] == ["structure", "equivalence", "fidelity"]
+    assert good.get("failures") == "0"
+    bad = ElementTree.fromstring(junit_xml(verify_models(original, edit(pruned, "w1", lambda a: -a), plan)))
+    assert bad.get("failures") == "2"
+
+
+def test_quantised_models_are_compared_without_rounding(shared_models: Path) -> None:
+    """Rounding flips by whole steps on correct removals; without it the float tolerance holds, and faults show."""
+    path = next(shared_models.glob("*int8_qdq.onnx"))
+    proto = onnx.load(path)
+    assert without_rounding(network(), None) is None
+    plan = api.plan(proto, ratio=0.1)
+    pruned = api.apply(proto, plan)
+    report = verify_models(proto, pruned, plan, runs=8)
+    assert report.ok, report.failures()
+    assert report.equivalence.error < 1e-5
+    assert report.equivalence.as_is
+    name = next(t.name for t in pruned.graph.initializer if len(t.dims) == 4 and t.name in plan.slices)
+    report = verify_models(proto, edit(pruned, name, lambda a: a[::-1].copy()), plan)
+    assert not report.equivalence.ok
+
+
+def test_shared_models_pass(shared_models: Path, tmp_path: Path) -> None:
+    for path in sorted(shared_models.glob("*.onnx")):
+        plan = api.plan(path, ratio=0.3)
+        report = verify_models(path, api.apply(path, plan, tmp_path / path.name), plan)
+        assert report.ok, (path.name, report.failures())
