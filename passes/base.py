@@ -76,14 +76,15 @@ def register(cls: type[P]) -> type[P]:
     return cls
 
 
-_RESERVED = frozenset(",{}[]=\"' \t\n")
+_RESERVED = frozenset(",{}[]=\"'")
 
 
 def _spell(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{','.join(map(_spell, value))}]"
     if isinstance(value, str):
-        plain = value and not set(value) & _RESERVED and value not in ("none", "true", "false")
+        marked = set(value) & _RESERVED or any(map(str.isspace, value))
+        plain = value and not marked and value not in ("none", "true", "false")
         return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, bool) or value is None:
         return str(value).lower()

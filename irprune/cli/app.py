@@ -13,7 +13,7 @@ import typer
 from .. import __version__
 from .demo import demo
 from .dump import dump
-from .exits import DONE, EPILOG, guarded
+from .exits import DONE, EPILOG, INTERRUPTED, guarded
 from .inspect import inspect
 from .opt import opt, passes
 from .plans import apply, plan, verify
@@ -60,6 +60,8 @@ def run(arguments: Sequence[str]) -> int:
 
     def work() -> int:
         code = app(args=words, prog_name="irprune", standalone_mode=False)
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
 
     return guarded(work, debug=lambda: _debug)

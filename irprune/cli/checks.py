@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +49,8 @@ def checks_from(
 
 def read_inputs(path: Path) -> dict[str, Array]:
     """The arrays of an ``.npz`` file by name. Raises :class:`InputError` for any other file."""
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):

@@ -66,7 +66,7 @@ def _foreign(error: Exception, debug: bool) -> int:
 
 
 def _interrupted() -> int:
-    print("irprune: interrupted; nothing was written", file=sys.stderr)
+    print("irprune: interrupted", file=sys.stderr)
     return INTERRUPTED
 
 

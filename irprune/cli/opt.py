@@ -45,14 +45,13 @@ def opt(
     checks = checks_from(no_verify=no_verify, inputs=None, rtol=rtol)
     from ..api import has_external_data
     from ..backends.onnx import emit, save
-    from ..frontends.onnx import import_model
     from ..passes import State, parse_pipeline, run_pipeline
     from ..verify.trail import Trail
     from .work import open_checked
 
     passes = parse_pipeline(pipeline)
-    source = open_checked(model, [output], runnable=checks.verify)
-    graph = import_model(source.model)
+    opened = open_checked(model, [output], runnable=checks.verify)
+    source, graph = opened.source, opened.graph
     with Trail(model, source.model, graph, rtol) as trail, staged(output) as stage:
         start = State(graph, sha256=source.sha256, size=source.size, source=trail)
         done = run_pipeline(

@@ -15,22 +15,30 @@ from .sources import data_files
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..api import Source
+    from ..ir import Graph
     from ..plan import Plan, Request
     from ..verify import Report
 
 
 @dataclass(frozen=True)
-class Read:
-    """A model file, read and analysed."""
+class Opened:
+    """A model file that was read, and its graph."""
 
     path: Path
     source: Source
+    graph: Graph
+
+
+@dataclass(frozen=True)
+class Read(Opened):
+    """A model file, read and analysed."""
+
     analysis: Analysis
 
 
 def open_checked(
     path: Path, outputs: Sequence[Path | None], *, runnable: bool = False, plan: Plan | None = None
-) -> Source:
+) -> Opened:
     """Read a model file, once it is certain that the outputs can be written.
 
     With ``runnable`` the model has to run on ONNX Runtime; ``plan`` has to be made for it.
@@ -41,16 +49,18 @@ def open_checked(
         require_writable(made, inputs=[path])
     with step(f"reading {path.name}"):
         from ..api import open_model, require_same
+        from ..frontends.onnx import import_model
 
         source = open_model(path)
         if plan is not None:
             require_same(source, plan)
         beside = [made.with_name(f"{made.name}.data") for made in wanted]
         require_apart([*wanted, *beside], data_files(source.model))
+        graph = import_model(source.model)
     if runnable:
         with step("loading it on ONNX Runtime"):
             require_runnable(path)
-    return source
+    return Opened(path, source, graph)
 
 
 def read(
@@ -62,13 +72,13 @@ def read(
     plan: Plan | None = None,
 ) -> Read:
     """:func:`open_checked`, then the analysis."""
-    source = open_checked(path, outputs, runnable=runnable, plan=plan)
+    opened = open_checked(path, outputs, runnable=runnable, plan=plan)
     with step("finding what is coupled"):
-        from ..api import analyse_model
+        from ..analysis import analyse
 
-        analysis = analyse_model(source, tuple(allow_io))
+        analysis = analyse(opened.graph, tuple(allow_io))
         _ = analysis.groups
-    return Read(path, source, analysis)
+    return Read(path, opened.source, opened.graph, analysis)
 
 
 @dataclass(frozen=True)

@@ -293,8 +293,7 @@ def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
     nodes = {node.output[0]: node for node in proto.graph.node if node.output}
     changed = False
     for node in graph.nodes:
-        shape = graph.shape(node.outputs[0])
-        if node.op not in _SHAPE_OPERANDS or (shape is not None and None not in shape):
+        if node.op not in _SHAPE_OPERANDS or not _is_open(graph.shape(node.outputs[0])):
             continue
         target = nodes[node.outputs[0]]
         for position in _SHAPE_OPERANDS[node.op]:
@@ -309,6 +308,11 @@ def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
                 target.input[position] = known.name
                 changed = True
     return changed
+
+
+def _is_open(shape: tuple[Dim, ...] | None) -> bool:
+    """Whether inference left a size open: onnx names such sizes itself."""
+    return shape is None or any(dim is None or (isinstance(dim, str) and dim.startswith("unk__")) for dim in shape)
 
 
 def _sizes(shape: tuple[Dim, ...] | None) -> tuple[Size, ...] | None:

@@ -142,6 +142,12 @@ def elementwise(site: Site) -> Signature:
     return signature(f"{', '.join(operands)} -> {' '.join(result)}")
 
 
+def cast_like(site: Site) -> Signature:
+    """The first operand, in the type of the second, whose axes do not matter."""
+    names = " ".join(letters(site.rank()))
+    return signature(f"{names}, {' '.join('?' * site.rank(1))} -> {names}")
+
+
 def einsum(site: Site) -> Signature:
     """The node's own equation."""
     equation = site.node.str("equation").replace(" ", "")

@@ -51,7 +51,7 @@ def expand(site: Site) -> Signature:
     for k, name in enumerate(names):
         wanted = target[k - offset] if target is not None and k >= offset else None
         if wanted is None and inferred is not None:
-            wanted = inferred[k]
+            wanted = inferred[k - len(names) + len(inferred)] if k >= len(names) - len(inferred) else None
         if padded[k] != "1" or wanted == ONE:
             result.append(padded[k])
         else:

@@ -12,20 +12,18 @@ from irprune.passes import State, run_pipeline
 
 Numbers = dict[str, np.ndarray]
 
-RANDOM = np.random.default_rng(0)
 
-
-def normal(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
 
 
 def statistics(channels: int) -> Numbers:
     """Parameters of a BatchNormalization named g, b, m and v."""
     return {
-        "g": normal(channels),
-        "b": normal(channels),
-        "m": normal(channels),
-        "v": RANDOM.uniform(0.5, 2.0, channels).astype(np.float32),
+        "g": normal(channels, seed=1),
+        "b": normal(channels, seed=2),
+        "m": normal(channels, seed=3),
+        "v": np.random.default_rng(4).uniform(0.5, 2.0, channels).astype(np.float32),
     }
 
 

@@ -92,7 +92,7 @@ NORMALISED: list[tuple[str, str, Callable[[], Numbers], str]] = [
         "g (float[2, 3, 8] x) => (float[2, 4, 8] y)"
         "{ c = Conv(x, w) n = BatchNormalization(c, g, b, m, v) i = Identity(n)"
         "  y = BatchNormalization(i, h, k, m, v) }",
-        lambda: {"w": normal(4, 3, 1), "h": normal(4), "k": normal(4), **statistics(4)},
+        lambda: {"w": normal(4, 3, 1), "h": normal(4, seed=5), "k": normal(4, seed=6), **statistics(4)},
         """
         const "b": float32[4]
         const "w": float32[4, 3, 1]
