@@ -81,11 +81,11 @@ def import_model(model: oir.Model) -> Graph:
     if opset < OLDEST_OPSET:
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
     nodes = sorted_nodes(model.graph)
+    _require_defined(model.graph, nodes)
     proto = _without_weights(model)
     graph = _build(model, nodes, opsets, _inferred(proto))
     while _help_inference(proto, graph):
         graph = _build(model, nodes, opsets, _inferred(proto))
-    _require_defined(graph)
     return graph
 
 
@@ -147,15 +147,17 @@ def _topological(nodes: list[oir.Node]) -> list[oir.Node]:
     return result
 
 
-def _require_defined(graph: Graph) -> None:
-    defined = set(graph.inputs) | set(graph.constants) | set(graph.producers)
-    for node in graph.nodes:
-        for name in node.inputs:
-            if name and name not in defined:
-                raise InputError(f"node '{node.name}': input '{name}' is defined nowhere")
-    for name in graph.outputs:
-        if name not in defined:
-            raise InputError(f"graph output '{name}' is produced by no node")
+def _require_defined(graph: oir.Graph, nodes: Iterable[oir.Node]) -> None:
+    def is_defined(value: oir.Value) -> bool:
+        return value.producer() is not None or value.is_graph_input() or value.is_initializer()
+
+    for node in nodes:
+        for value in node.inputs:
+            if value is not None and not is_defined(value):
+                raise InputError(f"node '{node.name or node.op_type}': input '{value.name}' is defined nowhere")
+    for value in graph.outputs:
+        if not is_defined(value):
+            raise InputError(f"graph output '{value.name}' is produced by no node")
 
 
 def node_keys(nodes: Iterable[oir.Node]) -> list[str]:

@@ -57,9 +57,12 @@ _ZERO_POINTS: dict[str, dict[int, int]] = {
     "QLinearConv": {0: 2, 3: 5},
     "QLinearMatMul": {0: 2, 3: 5},
     "QGemm": {0: 2, 3: 5},
+    "MatMulIntegerToFloat": {0: 4, 1: 5},
     "DequantizeLinear": {0: 2},
 }
 """Per quantised operand the operand that says which number stands for zero."""
+
+_UNDEFINED_AT_ZERO = {"Div", "Log", "Mod", "Pow", "Reciprocal"}
 
 _WHERE_OPSET = 9
 _SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64"}
@@ -136,13 +139,23 @@ class _Builder:
         self.proto = proto
         self.analysis = analysis
         self.kept = kept
-        self.guard = guard
+        self.guard = guard or self._may_leave_the_numbers()
         self.sizes: Mapping[str, int] = {}
         self.by_output = {tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name}
         self.constants: dict[tuple[str, bytes], gs.Constant] = {}
         self.counter = 0
         self.before: dict[int, list[gs.Node]] = {}
         self.after: dict[int, list[gs.Node]] = {}
+
+    def _may_leave_the_numbers(self) -> bool:
+        """Whether a zero in a removed place may become an infinity, which a zero weight does not stop (0 * inf)."""
+        return any(
+            loses(axis, self.kept)
+            for node in self.analysis.graph.nodes
+            if node.op in _UNDEFINED_AT_ZERO
+            for position, name in enumerate(node.inputs)
+            for axis in (self.analysis.coupling.operand(node, position) or () if name else ())
+        )
 
     def run(self) -> onnx.ModelProto:
         for node in self.analysis.graph.nodes:

@@ -112,12 +112,13 @@ def _compare_tensors(before: Readers, after: Readers, plan: Plan) -> Iterator[st
             if part is not None:
                 yield f"tensor '{name}': the plan says it is a slice of '{origin}', which the original lacks"
             elif array.dtype.kind not in _INTEGERS:
-                yield f"tensor '{name}' ({array.dtype}, shape {list(array.shape)}) is in neither the original nor the plan"
+                kind = f"{array.dtype}, shape {list(array.shape)}"
+                yield f"tensor '{name}' ({kind}) is in neither the original nor the plan"
             continue
         expected = before[origin]()
         for axis, (size, kept) in part.axes.items() if part is not None else ():
             if axis >= expected.ndim or expected.shape[axis] != size or not set(kept) <= set(range(size)):
-                yield f"tensor '{name}': axis {axis} of size {size} in the plan does not fit {list(expected.shape)}"
+                yield f"tensor '{name}': the plan's axis {axis} ({size}) does not fit {list(expected.shape)}"
                 break
             expected = expected.take(kept, axis=axis)
         else:
