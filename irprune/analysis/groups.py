@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..ir import Constant, Graph, fresh_name
-from ..signatures import names_of
+from ..signatures import SizeOf, names_of
 from .atoms import Atoms, Mask, find_atoms
 from .coupling import Bound, Coupling, couple
 
@@ -47,7 +47,7 @@ class Group:
     """Leaves whose elements can only be removed together, atom by atom.
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
-    ``multiplier``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it; ``reasons`` says why
+    ``multiplier``, ``recurrent``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it; ``reasons`` says why
     nothing of it can be removed.
     """
 
@@ -302,6 +302,7 @@ class _Roles:
         self.grouped: set[int] = set()
         self.multiplied: set[int] = set()
         self.windowed: set[int] = set()
+        self.recurrent: set[int] = set()
         self._constants = _constant_values(analysis.graph)
         for bound in analysis.coupling.bound.values():
             self._read(bound)
@@ -312,6 +313,8 @@ class _Roles:
             return "groups"
         if numbers & self.multiplied:
             return "multiplier"
+        if numbers & self.recurrent:
+            return "recurrent"
         if numbers & self.batched and not numbers & self.contracted:
             return "heads"
         if numbers & self.contracted:
@@ -322,20 +325,34 @@ class _Roles:
 
     def _read(self, bound: Bound) -> None:
         notation = bound.signature.notation
-        for name in notation.normalised:
-            self.normalised |= _numbers(bound.axes.get(name, ()))
+        self._read_attributes(bound)
+        if notation.normalised and len(notation.normalised) < len(bound.axes):
+            for name in notation.normalised:
+                self.normalised |= _numbers(bound.axes.get(name, ()))
         if not notation.macs:
             return
-        if bound.node.op.startswith("Conv"):
+        if bound.axes.keys() >= {"g", "i", "o"}:
             self._read_convolution(bound)
-        elif not any(name in self._constants for name in bound.node.inputs[:2]):
-            inputs = [{n for item in operand or () for n in names_of(item)} for operand in notation.inputs[:2]]
-            outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
-            shared = inputs[0] & inputs[1]
-            for name in shared & outputs:
-                self.batched |= _numbers(bound.axes.get(name, ()))
-            for name in (inputs[0] | inputs[1]) - (shared & outputs):
-                self.contracted |= _numbers(bound.axes.get(name, ()))
+            return
+        factors = [k for k, operand in enumerate(notation.inputs) if operand is not None and len(operand) > 1][:2]
+        if len(factors) < 2 or any(bound.node.inputs[k] in self._constants for k in factors):
+            return
+        left, right = ({n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors)
+        outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
+        for name in left & right & outputs:
+            self.batched |= _numbers(bound.axes.get(name, ()))
+        for name in (left | right) - (left & right & outputs):
+            self.contracted |= _numbers(bound.axes.get(name, ()))
+
+    def _read_attributes(self, bound: Bound) -> None:
+        """Fused operators say in their attributes which axis is which."""
+        for attribute, follower in bound.signature.attributes.items():
+            if not isinstance(follower, SizeOf):
+                continue
+            if attribute.endswith("num_heads"):
+                self.batched |= _numbers([bound.dim(follower.term)])
+            elif attribute == "hidden_size":
+                self.recurrent |= _numbers([bound.dim(follower.term)])
 
     def _read_convolution(self, bound: Bound) -> None:
         group, inner, outer = (_numbers(bound.axes.get(name, ())) for name in "gio")

@@ -310,12 +310,14 @@ def quantize_linear(site: Site) -> Signature:
     if site.node.int("block_size"):
         raise NoSignature("blocks of elements share a scale")
     names = letters(site.rank())
-    scale = site.shape(1)
-    side = ""
-    if len(scale) == 1 and names:
-        side = "1" if scale[0] == ONE else names[site.axis(default=1)]
-    operands = f"{' '.join(names)}, {side}" + (f", {side}" if site.has(2) else "")
-    return signature(f"{operands} -> {' '.join(names)}")
+
+    def side(position: int) -> str:
+        shape = site.shape(position) if site.has(position) else ()
+        if len(shape) == 0 or not names:
+            return " ".join("1" for _ in shape)
+        return "1" if shape[0] == ONE else names[site.axis(default=1)]
+
+    return signature(f"{operand_list(site, ' '.join(names), side(1), side(2))} -> {' '.join(names)}")
 
 
 def dropout(site: Site) -> Signature:
