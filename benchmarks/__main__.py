@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from .report import document, environment, installed, table
-from .run import Row, compare
+from .report import document, environment, footnote, installed, table
+from .run import compare
 from .tools import TOOLS
 
 MODELS = ("resnet50", "densenet121", "mobilenet_v3_large", "efficientnet_b0", "vgg16_bn")
@@ -33,15 +33,14 @@ def main() -> int:
     if missing := [name for name in options.peers if installed(name) is None]:
         parser.error(f"not installed: {', '.join(missing)}; `make bench` installs them, --peers chooses others")
 
-    rows: list[Row] = []
-    for row in compare(options.models, ["irprune", *options.peers], options.runs, say):
-        rows.append(row)
-    print(table(rows))
     described = environment()
-    versions = ", ".join(f"{name} {found}" for name, found in described["versions"].items() if found)
-    print(f"\nMedian of {options.runs} runs on {described['cpus']} CPUs ({described['processor']}), {versions}.")
+    if described["load"] > 0.5:
+        say(f"the machine is busy (load {described['load']:.1f}): the seconds will be too long and may not compare")
+    rows = list(compare(options.models, ["irprune", *options.peers], options.runs, say))
+    print(f"{table(rows)}\n\n{footnote(described, options.runs)}")
     if options.json:
-        options.json.write_text(json.dumps(document(rows, options.runs), indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(document(rows, options.runs, described), indent=1)
+        options.json.write_text(f"{text}\n", encoding="utf-8")
     return 0
 
 

@@ -42,7 +42,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cpus": os.cpu_count(),
-        "load": list(os.getloadavg()),
+        "load": os.getloadavg()[0],
         "threads": THREADS,
         "versions": {name: installed(name) for name in LIBRARIES},
     }
@@ -83,10 +83,17 @@ def _share(row: Row) -> str:
     return "–" if row.after is None else f"{row.after / 1e6:.2f} M ({row.after / row.before:.0%})"
 
 
-def document(rows: Sequence[Row], runs: int) -> dict[str, Any]:
+def footnote(described: dict[str, Any], runs: int) -> str:
+    """A line on where the figures come from."""
+    versions = ", ".join(f"{name} {found}" for name, found in described["versions"].items() if found)
+    machine = f"{described['cpus']} CPUs ({described['processor']}), load {described['load']:.1f} at the start"
+    return f"Median of {runs} runs, {THREADS} threads. {machine}. Python {described['python']}, {versions}."
+
+
+def document(rows: Sequence[Row], runs: int, described: dict[str, Any]) -> dict[str, Any]:
     """Everything that was measured, each run included."""
     return {
-        "environment": environment(),
+        "environment": described,
         "request": {"ratio": RATIO, "seed": SEED, "runs": runs},
         "rows": [{**asdict(row), "median": row.median()} for row in rows],
     }

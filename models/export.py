@@ -3,14 +3,14 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
@@ -42,9 +42,7 @@ def randomise(module: nn.Module, seed: int) -> None:
                 parameter.normal_(0, 0.1, generator=generator)
             elif isinstance(layer, nn.PReLU):
                 parameter.uniform_(0.1, 0.4, generator=generator)
-            elif isinstance(layer, _ConvNd | nn.Linear) or parameter.numel() > max(
-                parameter.shape, default=1
-            ):
+            elif isinstance(layer, _ConvNd | nn.Linear) or parameter.numel() > max(parameter.shape, default=1):
                 parameter.normal_(0, math.sqrt(2 / _fan_in(layer, parameter)), generator=generator)
             else:
                 parameter.uniform_(0.75, 1.25, generator=generator)
@@ -53,9 +51,7 @@ def randomise(module: nn.Module, seed: int) -> None:
             layer.running_var.uniform_(0.5, 1.5, generator=generator)
 
 
-def example_inputs(
-    shape: Shape | tuple[Shape, ...], batch: int | None = None, seed: int = 0
-) -> tuple[Tensor, ...]:
+def example_inputs(shape: Shape | tuple[Shape, ...], batch: int | None = None, seed: int = 0) -> tuple[Tensor, ...]:
     """Standard normal inputs of the shapes given, or of these with another batch size."""
     generator = torch.Generator().manual_seed(seed)
     shapes = shape if isinstance(shape[0], tuple) else (shape,)
@@ -93,44 +89,86 @@ def export(
     # torch.export takes a dimension of 1 for a constant, so a dynamic batch is traced at another size.
     inputs = example_inputs(shape, 2 if dynamic_batch else None)
     names = ["input"] if len(inputs) == 1 else [f"input_{index}" for index in range(len(inputs))]
+    dynamic = tuple({0: "batch"} for _ in names) if dynamic_batch else None
+    write_onnx(module, inputs, path, exporter=exporter, names=names, dynamic=dynamic, fold_bn=fold_bn, opset=opset)
+
+
+def write_onnx(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: Path,
+    *,
+    exporter: Exporter,
+    names: Sequence[str],
+    outputs: Sequence[str] | None = None,
+    dynamic: Sequence[Mapping[int, str]] | None = None,
+    fold_bn: bool = True,
+    opset: int | None = None,
+) -> None:
+    """Write the module as it acts in evaluation on these inputs, all weights within the one file.
+
+    ``names`` and ``outputs`` name the graph's inputs and outputs; ``dynamic`` names, for each input in turn and
+    for each output after them where it goes that far, the dimensions that vary.
+    """
     training = module.training
     module.eval()
     try:
         with _silence(), torch.no_grad():
             if exporter == "dynamo":
-                _export_dynamo(module, inputs, names, path, dynamic_batch, fold_bn, opset)
+                _export_dynamo(module, inputs, path, names, outputs, dynamic, fold_bn, opset)
             else:
-                mode = torch.onnx.TrainingMode.EVAL if fold_bn else torch.onnx.TrainingMode.PRESERVE
-                torch.onnx.export(
-                    module,
-                    inputs,
-                    path,
-                    dynamo=False,
-                    input_names=names,
-                    dynamic_axes={name: {0: "batch"} for name in names} if dynamic_batch else None,
-                    training=mode,
-                    opset_version=opset,
-                )
+                _export_torchscript(module, inputs, path, names, outputs, dynamic, fold_bn, opset)
     finally:
         module.train(training)
+
+
+def _export_torchscript(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: Path,
+    names: Sequence[str],
+    outputs: Sequence[str] | None,
+    dynamic: Sequence[Mapping[int, str]] | None,
+    fold_bn: bool,
+    opset: int | None,
+) -> None:
+    axes = zip((*names, *(outputs or ())), dynamic or (), strict=False)
+    torch.onnx.export(
+        module,
+        inputs,
+        path,
+        dynamo=False,
+        input_names=names,
+        output_names=outputs,
+        dynamic_axes={name: dict(dims) for name, dims in axes} if dynamic else None,
+        training=torch.onnx.TrainingMode.EVAL if fold_bn else torch.onnx.TrainingMode.PRESERVE,
+        opset_version=opset,
+    )
 
 
 def _export_dynamo(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
-    names: list[str],
     path: Path,
-    dynamic_batch: bool,
+    names: Sequence[str],
+    outputs: Sequence[str] | None,
+    dynamic: Sequence[Mapping[int, str]] | None,
     fold_bn: bool,
     opset: int | None,
 ) -> None:
-    batch = Dim("batch")
+    shapes: tuple[Any, ...] | None = None
+    if dynamic is not None:
+        shapes = tuple(dict(dims) for dims in dynamic[: len(inputs)])
+        kinds = [parameter.kind for parameter in signature(module.forward).parameters.values()]
+        if Parameter.VAR_POSITIONAL in kinds:
+            shapes = (shapes,)
     program = torch.onnx.export(
         module,
         inputs,
         dynamo=True,
         input_names=names,
-        dynamic_shapes=tuple({0: batch} for _ in names) if dynamic_batch else None,
+        output_names=outputs,
+        dynamic_shapes=shapes,
         optimize=fold_bn,
         opset_version=opset,
         verbose=False,

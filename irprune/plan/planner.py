@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import InputError, TargetError
 from ..scoring import CRITERIA, normalised, score
 from .document import Plan, PlannedGroup
-from .sequence import RemovalOrder, order_groups, removed_mask
+from .sequence import Counts, RemovalOrder, order_groups, removed_mask
 
 SCOPES = ("local", "global")
 _TOLERANCE = 0.01
@@ -200,34 +200,58 @@ def _rivals(axis: Axis) -> Iterator[tuple[set[int], set[int]]]:
 # -- targets -------------------------------------------------------------------------------------------------------
 
 
-def _meet(analysis: Analysis, request: Request, order: RemovalOrder) -> NDArray[np.intp]:
-    def aligned(counts: NDArray[np.intp]) -> NDArray[np.intp]:
-        pairs = zip(order.groups, counts, strict=True)
-        return np.array([group.aligned(int(count), request.align) for group, count in pairs], dtype=np.intp)
-
+def _meet(analysis: Analysis, request: Request, order: RemovalOrder) -> Counts:
     if request.ratio is not None:
-        return aligned(_by_ratio(request.ratio, request.scope, order))
+        return order.aligned(_by_ratio(request.ratio, request.scope, order), request.align)
     if not len(order.events):
         return np.zeros(len(order.groups), dtype=np.intp)
-    share = request.params if request.params is not None else request.macs
     name = "params" if request.params is not None else "macs"
-    assert share is not None
+    share = getattr(request, name)
+    before = int(getattr(analysis.cost_model({}), name))
 
-    def cost(prefix: int) -> int:
-        counts = aligned(order.counts(prefix))
+    def cost(counts: Counts) -> int:
         return int(getattr(cost_of(analysis, removed_mask(analysis, order, counts)), name))
 
-    before = int(getattr(analysis.cost_model({}), name))
-    prefix = _bisect(cost, len(order.events), share * before)
-    reached = cost(prefix)
+    def after(prefix: int) -> Counts:
+        return order.aligned(order.counts(prefix), request.align)
+
+    prefix = _bisect(lambda k: cost(after(k)), len(order.events), share * before)
+    counts = after(prefix)
+    reached = cost(counts)
     if reached > share * before * (1 + _TOLERANCE):
         raise TargetError(
             f"{name} cannot go below {reached / before:.1%} of the original ({share:.1%} was asked for): "
             f"{len(order.groups)} groups may be pruned, each by at most {request.max_ratio:.0%}"
         )
-    if prefix and abs(cost(prefix - 1) - share * before) < abs(reached - share * before):
-        prefix -= 1
-    return aligned(order.counts(prefix))
+    starts = [counts, after(prefix - 1)] if prefix else [counts]
+    return _closest(starts, cost, share * before, order, request.align)
+
+
+def _closest(
+    starts: list[Counts], cost: Callable[[Counts], int], target: float, order: RemovalOrder, align: int
+) -> Counts:
+    """Where no start is within the tolerance of the target, try one to three atoms more or fewer of each group.
+
+    The result costs at most the target, or exceeds it by no more than the tolerance.
+    """
+    limits = order.counts(len(order.events))
+
+    def distance(counts: Counts) -> float:
+        error = cost(counts) / target - 1
+        return abs(error) if error <= _TOLERANCE else np.inf
+
+    best = min(starts, key=distance)
+    gap = distance(best)
+    for start in starts:
+        for group, step in product(range(len(order.groups)), (-3, -2, -1, 1, 2, 3)):
+            if gap <= _TOLERANCE:
+                return best
+            counts = start.copy()
+            counts[group] = np.clip(counts[group] + step * align, 0, limits[group])
+            counts = order.aligned(counts, align)
+            if (other := distance(counts)) < gap:
+                best, gap = counts, other
+    return best
 
 
 def _bisect(cost: Callable[[int], int], limit: int, target: float) -> int:
@@ -242,7 +266,7 @@ def _bisect(cost: Callable[[int], int], limit: int, target: float) -> int:
     return low
 
 
-def _by_ratio(ratio: float, scope: str, order: RemovalOrder) -> NDArray[np.intp]:
+def _by_ratio(ratio: float, scope: str, order: RemovalOrder) -> Counts:
     if scope == "global":
         total = sum(group.group.size for group in order.groups)
         return order.counts(min(round(ratio * total), len(order.events)))

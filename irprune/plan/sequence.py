@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from ..analysis import Analysis, Group, Mask
 from ..scoring import Scores
 
-Order = NDArray[np.intp]
+Order: TypeAlias = NDArray[np.intp]
+Counts: TypeAlias = NDArray[np.intp]
+"""How many atoms of each candidate group go."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,14 @@ class RemovalOrder:
     groups: tuple[GroupOrder, ...]
     events: Order
 
-    def counts(self, prefix: int) -> NDArray[np.intp]:
+    def counts(self, prefix: int) -> Counts:
         """Removals per group when the first ``prefix`` events have happened."""
         return np.bincount(self.events[:prefix], minlength=len(self.groups)).astype(np.intp)
+
+    def aligned(self, counts: Counts, multiple: int) -> Counts:
+        """Removals per group that leave multiples, as :meth:`GroupOrder.aligned`."""
+        pairs = zip(self.groups, counts, strict=True)
+        return np.array([group.aligned(int(count), multiple) for group, count in pairs], dtype=np.intp)
 
 
 def order_groups(
@@ -124,7 +132,7 @@ def _balanced(use: NDArray[np.intp], own: Scores) -> Order:
     return np.array(order, dtype=np.intp)
 
 
-def removed_mask(analysis: Analysis, order: RemovalOrder, counts: NDArray[np.intp]) -> Mask:
+def removed_mask(analysis: Analysis, order: RemovalOrder, counts: Counts) -> Mask:
     """The atoms that go when each group loses that many."""
     mask = np.zeros(analysis.atoms.count, dtype=bool)
     for group, count in zip(order.groups, counts, strict=True):

@@ -15,15 +15,15 @@ from .report import Divergence, Equivalence, OutputError
 from .rounding import without_rounding
 from .runner import Case, Cases, Executable, Feeds, Outputs, RunFailure
 
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-3, "bfloat16": 1e-2}
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3.2e-2}
 """Largest error relative to the scale of a tensor (the largest magnitude in the reference), by element type.
 
-Sums of different length are added up in a different order. Measured on small exported CNNs and one FSMN: correct
-removals differ by at most 1e-5 (float32, five models) and 8e-5 (float16, four). Of 92 planted faults (two models in
-both types, one in float32; the inputs of one weight row rotated), 85 show in an output as 2.5e-3 or more; 7 do not show
-beyond 3e-5, and what catches those is the bitwise comparison of weights, not this one. Deeper float16 models are not
-measured. bfloat16 is float16's value scaled by precision and float64's a choice: ONNX Runtime's CPU kernels run too
-little of either to measure. Types that are no floats are compared exactly.
+Sums of different length are added up in a different order. Measured on exported CNNs and one FSMN: correct removals
+differ by at most 1e-5 in float32 and 8e-5 in float16; a float16 Llama of two layers differs by 1.0e-3, which is one
+unit in the last place of its largest output. The half precisions are given four such units (2**-10 and 2**-7 each).
+Of 92 planted faults (the inputs of one weight row rotated), 85 show in an output as 2.5e-3 or more; 7 do not show
+beyond 3e-5, and what catches those is the bitwise comparison of weights, not this one. float64 is a choice: ONNX
+Runtime's CPU kernels run too little of it to measure. Types that are no floats are compared exactly.
 """
 
 _FLOOR = 1e-6

@@ -24,6 +24,9 @@ Outputs: TypeAlias = dict[str, Array]
 
 _THREADS = 2
 _LARGEST_PROTO = 1_900_000_000
+_SINGLE_PRECISION = ("session.qdq_matmulnbits_accuracy_level", "1")
+"""MatMul by a dequantised weight is fused into a kernel that by default rounds the activations to eight bits."""
+
 _FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     error for error in vars(ort_state).values() if isinstance(error, type) and issubclass(error, Exception)
@@ -92,6 +95,7 @@ class Executable:
         options.intra_op_num_threads = min(_THREADS, os.cpu_count() or 1)
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        options.add_session_config_entry(*_SINGLE_PRECISION)
         if not isinstance(model, Path) and self.data_folder is not None:
             options.add_session_config_entry(_FOLDER_OPTION, str(self.data_folder.resolve()))
         source = str(model) if isinstance(model, Path) else self._serialise(model)

@@ -32,7 +32,11 @@ def stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            found.update({node.output[0]: attribute.t for attribute in node.attribute if attribute.name == "value"})
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = attribute.t
+                elif attribute.name == "value_floats":
+                    found[node.output[0]] = numpy_helper.from_array(np.array(attribute.floats, dtype=np.float32))
     return found
 
 

@@ -1,0 +1,145 @@
+"""Removing atoms from a model, and running what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as oir
+import onnxruntime as ort
+
+from irprune.analysis import Analysis, Mask, analyse
+from irprune.backends.onnx import emit
+from irprune.frontends.onnx import import_model
+from irprune.ir import Graph, check
+from irprune.passes.slicing import remove_atoms
+from irprune.plan import Plan, Slice
+from irprune.plan.document import PlannedGroup
+from irprune.plan.planner import cost_of
+
+from .models import Array
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A model, what was removed from it, and what came out."""
+
+    original: onnx.ModelProto
+    pruned: onnx.ModelProto
+    analysis: Analysis
+    graph: Graph
+    plan: Plan
+
+    @property
+    def kept(self) -> dict[str, dict[int, tuple[int, ...]]]:
+        """Per tensor of the pruned model and axis, the kept indices."""
+        slices: Mapping[str, Slice] = self.plan.slices
+        return {name: {axis: kept for axis, (_, kept) in part.axes.items()} for name, part in slices.items()}
+
+
+def remove(proto: onnx.ModelProto, analysis: Analysis, model: oir.Model, removed: Mask) -> Removal:
+    """The pruned model, checked: the IR's structure, then the ONNX checker with full shape inference."""
+    graph, slices = remove_atoms(analysis, removed)
+    check(graph)
+    pruned = oir.to_proto(emit(model, analysis.graph, graph))
+    onnx.checker.check_model(pruned, full_check=True)
+    return Removal(proto, pruned, analysis, graph, plan_of(analysis, removed).with_slices(slices))
+
+
+def remove_positions(
+    proto: onnx.ModelProto, positions: Mapping[str, Sequence[int]], allow_io: tuple[str, ...] = ()
+) -> Removal:
+    """Remove atoms by the name of their group and their position in it."""
+    model = oir.from_proto(proto)
+    analysis = analyse(import_model(model), allow_io)
+    groups = {group.name: group for group in analysis.groups}
+    removed = np.zeros(analysis.atoms.count, dtype=bool)
+    for name, chosen in positions.items():
+        removed[groups[name].atoms[list(chosen)]] = True
+    return remove(proto, analysis, model, removed)
+
+
+def remove_random(proto: onnx.ModelProto, seed: int, allow_io: tuple[str, ...] = (), share: float = 0.5) -> Removal:
+    """Remove a random legal set of atoms: any that leaves something of every axis."""
+    model = oir.from_proto(proto)
+    analysis = analyse(import_model(model), allow_io)
+    return remove(proto, analysis, model, random_atoms(analysis, np.random.default_rng(seed), share))
+
+
+def random_atoms(analysis: Analysis, random: np.random.Generator, share: float = 0.5) -> Mask:
+    """Atoms of groups in random order, each taken with a probability, unless an axis would be left empty."""
+    removed = np.zeros(analysis.atoms.count, dtype=bool)
+    left = {number: np.bincount(own[own >= 0], minlength=analysis.atoms.count) for number, own in _free(analysis)}
+    kept = {number: len(own) for number, own in _free(analysis)}
+    atoms = np.unique(np.concatenate([np.zeros(0, np.intp), *(group.atoms for group in analysis.groups)]))
+    for atom in random.permutation(atoms):
+        after = {number: size - int(left[number][atom]) for number, size in kept.items()}
+        if random.random() < share and min(after.values()) > 0:
+            removed[atom], kept = True, after
+    return removed
+
+
+def _free(analysis: Analysis) -> list[tuple[int, Array]]:
+    return list(analysis.incidence.items())
+
+
+def plan_of(analysis: Analysis, removed: Mask, allow_io: tuple[str, ...] = ("*",)) -> Plan:
+    """The plan that removes exactly these atoms."""
+    groups = [
+        PlannedGroup(
+            group.name,
+            group.kind,
+            group.size,
+            tuple(np.flatnonzero(removed[group.atoms]).tolist()),
+            tuple(f"{member.tensor}:{member.axis}" for member in group.members),
+            group.exact,
+        )
+        for group in analysis.groups
+        if removed[group.atoms].any()
+    ]
+    frozen_io = any(reason.startswith("graph ") for reasons in analysis.atoms.reasons.values() for reason in reasons)
+    return Plan(
+        sha256="",
+        bytes=0,
+        opset=analysis.graph.opsets.get("", 0),
+        request={} if frozen_io else {"allow_io": list(allow_io)},
+        groups=tuple(groups),
+        cost_before=analysis.cost_model({}),
+        cost_after=cost_of(analysis, removed),
+    )
+
+
+def feeds_for(proto: onnx.ModelProto, seed: int = 0, batch: int = 2) -> dict[str, Array]:
+    """Standard normal values for every input; a symbolic dimension is ``batch``."""
+    random = np.random.default_rng(seed)
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    return {
+        info.name: random.standard_normal(
+            [dim.dim_value if dim.HasField("dim_value") else batch for dim in info.type.tensor_type.shape.dim]
+        ).astype(np.float32)
+        for info in proto.graph.input
+        if info.name not in weights
+    }
+
+
+def run(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
+    """What ONNX Runtime computes, its own optimisations off."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    outputs: list[Array] = session.run(None, dict(feeds))
+    return outputs
+
+
+def relative_error(expected: Sequence[Array], got: Sequence[Array]) -> float:
+    """The largest difference of any output, relative to that output's largest magnitude."""
+    assert [array.shape for array in expected] == [array.shape for array in got]
+    errors = [0.0]
+    for left, right in zip(expected, got, strict=True):
+        scale = max(float(np.abs(left).max(initial=0.0)), 1e-6)
+        errors.append(float(np.abs(left.astype(np.float64) - right.astype(np.float64)).max(initial=0.0)) / scale)
+    return max(errors)
