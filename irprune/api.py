@@ -19,7 +19,7 @@ import onnx_ir as oir
 from .analysis import Analysis, analyse
 from .backends.onnx import emit, save
 from .errors import InputError, VerificationError
-from .frontends.onnx import import_model, load
+from .frontends.onnx import import_model, load, without_functions
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, make_plan, removed_atoms
@@ -55,7 +55,7 @@ def open_model(model: AnyModel) -> Source:
         return Source(model, loaded, _sha_of_file(model), os.path.getsize(model))
     proto = as_proto(model)
     data = proto.SerializeToString(deterministic=True)
-    converted = model if isinstance(model, oir.Model) else oir.from_proto(proto)
+    converted = without_functions(model if isinstance(model, oir.Model) else oir.from_proto(proto))
     return Source(model, converted, _sha(data), len(data))
 
 

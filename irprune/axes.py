@@ -147,6 +147,8 @@ class AxisSystem:
 
     def _mismatch(self, left: Axis, right: Axis, where: str) -> None:
         if isinstance(left, Leaf) and isinstance(right, Leaf) and left.size.symbols and right.size.symbols:
+            if _is_anonymous(right.size) and not _is_anonymous(left.size):
+                left, right = right, left
             left.bound = right  # two names for one run-time size
             return
         reason = f"{where}: sizes {size_of(left)} and {size_of(right)} do not agree"
@@ -295,6 +297,11 @@ class AxisSystem:
         self.unify(_sum(heads), outer, where)
         for part, head in zip(total.parts, heads, strict=True):
             self.unify(part, _product([head, inner]), where)
+
+
+def _is_anonymous(size: Size) -> bool:
+    """Whether shape inference, and not the model, gave a size its name."""
+    return any(symbol.startswith(("unk__", "?")) for symbol in size.symbols)
 
 
 def _product(factors: Iterable[Axis]) -> Axis:

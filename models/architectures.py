@@ -9,7 +9,7 @@ from . import recurrent
 from .export import Exporter
 from .interface import Architecture, Input, export_architecture, instantiate
 
-__all__ = ["ARCHITECTURES", "UNSUPPORTED", "export_architecture", "instantiate"]
+__all__ = ["ARCHITECTURES", "export_architecture", "instantiate"]
 
 _VOCABULARY = 99
 _TOKENS = {0: "batch", 1: "sequence"}
@@ -46,9 +46,10 @@ class Cached(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         from transformers import DynamicCache
 
+        input_ids, *past = tensors
         cache = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
         result = self.model(input_ids=input_ids, past_key_values=cache, use_cache=True, return_dict=True)
         layers = result["past_key_values"].layers
@@ -96,8 +97,16 @@ def _causal(name: str, kind: str, **options: Any) -> Architecture:
     return _entry(name, kind, {**_DECODER, **options}, (_IDS, _MASK), {"logits": _TOKENS})
 
 
-def _image(name: str, kind: str, options: Mapping[str, Any]) -> Architecture:
-    return _entry(name, kind, {"num_labels": 5, **options}, (_PIXELS,), {"logits": _ROWS})
+def _image(name: str, kind: str, options: Mapping[str, Any], **implementations: str) -> Architecture:
+    return _entry(
+        name,
+        kind,
+        {"num_labels": 5, **options},
+        (_PIXELS,),
+        {"logits": _ROWS},
+        {"batch": 2},
+        **implementations,
+    )
 
 
 _GPT2: dict[str, Any] = {
@@ -166,13 +175,8 @@ _RESNET: dict[str, Any] = {
 def _detr() -> nn.Module:
     from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
-    config = DetrConfig(
-        **{**_SEQ2SEQ, "num_queries": 6, "num_labels": 5, "dropout": 0.0},
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        backbone=None,
-        backbone_config=ResNetConfig(**_RESNET),
-    )
+    options = {**_SEQ2SEQ, "num_queries": 6, "num_labels": 5}
+    config = DetrConfig(**options, backbone_config=ResNetConfig(**_RESNET))
     return Positional(DetrForObjectDetection(config), ("pixel_values",), ("logits", "pred_boxes"))
 
 
@@ -219,6 +223,7 @@ _TRANSFORMERS = (
         attn_implementation="eager",
     ),
     _image("vit", "ViTForImageClassification", _VISION),
+    _image("vit_eager", "ViTForImageClassification", _VISION, attn_implementation="eager"),
     _entry(
         "t5",
         "T5ForConditionalGeneration",
@@ -248,6 +253,7 @@ _TRANSFORMERS = (
     _entry(
         "mixtral",
         "MixtralForCausalLM",
+        # One gathered matrix for each token and expert; the other ways use operators that ONNX has not.
         {**_DECODER, "num_local_experts": 4, "num_experts_per_tok": 2},
         (_IDS, _MASK),
         {"logits": _TOKENS},
@@ -336,7 +342,9 @@ _TRANSFORMERS = (
         (_IDS, _MASK),
         {"text_embeds": _ROWS, "last_hidden_state": _TOKENS},
     ),
-    _entry("clip_vision", "CLIPVisionModelWithProjection", _CLIP_VISION, (_PIXELS,), {"image_embeds": _ROWS}),
+    _entry(
+        "clip_vision", "CLIPVisionModelWithProjection", _CLIP_VISION, (_PIXELS,), {"image_embeds": _ROWS}, {"batch": 2}
+    ),
     _entry(
         "clip",
         "CLIPModel",
@@ -351,6 +359,7 @@ _TRANSFORMERS = (
         {**_VISION, "image_size": [32, 32], "num_detection_tokens": 6},
         (_PIXELS,),
         {"logits": _ROWS, "pred_boxes": _ROWS},
+        {"batch": 2},
     ),
     _cached("llama_kv", "LlamaForCausalLM", _DECODER, heads=2),
     _cached("gpt2_kv", "GPT2LMHeadModel", _GPT2, heads=4),
@@ -358,6 +367,3 @@ _TRANSFORMERS = (
 
 ARCHITECTURES: dict[str, Architecture] = {entry.name: entry for entry in (*_TRANSFORMERS, *recurrent.ENTRIES)}
 """Every architecture by its name."""
-
-UNSUPPORTED: dict[tuple[str, Exporter, bool], str] = {}
-"""Why an exporter cannot manage a model, by the model's name, the exporter and whether sizes are dynamic."""

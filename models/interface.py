@@ -71,8 +71,10 @@ def instantiate(entry: Architecture, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def export_architecture(entry: Architecture, path: Path, exporter: Exporter, dynamic: bool) -> nn.Module:
-    """Write the model and return it; with ``dynamic``, every named dimension of its inputs varies."""
+def export_architecture(
+    entry: Architecture, path: Path, exporter: Exporter, dynamic: bool, opset: int | None = None
+) -> nn.Module:
+    """Write the model and return it; with ``dynamic``, every dimension that can vary does."""
     module = instantiate(entry)
     fixed = entry.fixed.get(exporter, ())
     axes = [
@@ -90,5 +92,6 @@ def export_architecture(entry: Architecture, path: Path, exporter: Exporter, dyn
         names=[each.name for each in entry.inputs],
         outputs=list(entry.outputs),
         dynamic=axes if dynamic else None,
+        opset=opset,
     )
     return module

@@ -21,7 +21,7 @@ class Draft:
         self.nodes = {node.name: node for node in graph.nodes}
         self.values = dict(graph.values)
         self.constants = dict(graph.constants)
-        self.outputs = frozenset(graph.outputs)
+        self.outputs = frozenset(graph.outputs) | graph.yielded
         self.captured = frozenset(name for node in graph.nodes for name in node.captures)
         self.updated: set[str] = set()
         self._producers = {name: node.name for node in graph.nodes for name in node.outputs if name}

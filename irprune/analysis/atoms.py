@@ -1,7 +1,7 @@
 """From axes to atoms: the smallest sets of elements that can only be removed together.
 
 Elements of all root leaves that are not frozen get consecutive numbers. An element of a dimension is the *product*
-of one element of each of its factors: it is kept if and only if all of them are. A relation therefore equates two products;
+of one element of each of its factors: it is kept if and only if all of them are. A relation equates two products;
 where each side has one free factor left, the two are tied (an edge); where one side is kept for certain, so is the
 other; where a side still has several free factors, all but the largest are frozen, which leaves one. Atoms are the
 connected components of the edges.

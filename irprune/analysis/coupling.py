@@ -79,10 +79,10 @@ class _Walk:
     def run(self) -> Coupling:
         for name in self.graph.inputs:
             self._enter(name)
-        for node in self.graph.nodes:
+        for node in self.graph.canonical:
             if all(name in self.from_constants for name in node.inputs if name) and not node.captures:
                 self.from_constants.update(node.outputs)
-        for node in self.graph.nodes:
+        for node in self.graph.canonical:
             if node.name not in self.skipped:
                 self._visit(node)
         self._settle_regions()
@@ -142,6 +142,8 @@ class _Walk:
             self._match(node, site, signature_of(site))
         except NoSignature as refusal:
             self._refuse(node, str(refusal))
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            self._refuse(node, f"its attributes or operands make no sense ({type(error).__name__}: {error})")
 
     def _refuse(self, node: Node, reason: str) -> None:
         text = f"{node.qualified_op} '{node.name}': {reason}"
@@ -266,7 +268,7 @@ class _Walk:
     def _expand(self, region: Region) -> None:
         """Walk the nodes of the chain one by one after all, and tie its results to the axes they were given."""
         given = {name: self.result.dims[name] for name in region.results}
-        for node in self.graph.nodes:
+        for node in self.graph.canonical:
             if node.name in region.nodes:
                 self._bind_node(node)
         for name, dims in given.items():
@@ -382,6 +384,7 @@ class _Matcher:
                 inferred = shape[len(dims)] if shape is not None and len(dims) < len(shape) else None
                 if isinstance(item, Unknown):
                     dims.append(self.system.leaf(size(inferred), f"{name}.{len(dims)}"))
+                    self.system.freeze(dims[-1], f"{self.where}: nothing is known about dimension {len(dims) - 1}")
                     continue
                 self._solve_sizes(item, size(inferred))
             else:

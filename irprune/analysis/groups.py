@@ -47,8 +47,8 @@ class Group:
     """Leaves whose elements can only be removed together, atom by atom.
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
-    ``multiplier``, ``recurrent``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it; ``reasons`` says why
-    nothing of it can be removed.
+    ``multiplier``, ``recurrent``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it;
+    ``reasons`` says why nothing of it can be removed.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Analysis:
         per_use: dict[str, list[tuple[tuple[str, int], tuple[Axis, ...]]]] = {}
         for use, dims in coupling.uses.items():
             per_use.setdefault(self._operand_name(use), []).append((use, dims))
-        for name, constant in self.graph.constants.items():
+        for name, constant in sorted(self.graph.constants.items()):
             if constant.dtype in _NOT_WEIGHTS or name not in self.graph.consumers:
                 continue
             uses = per_use.get(name, [])

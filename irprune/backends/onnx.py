@@ -15,7 +15,7 @@ from pathlib import Path
 import onnx_ir as oir
 
 from ..errors import InputError
-from ..frontends.onnx import node_keys, sorted_nodes
+from ..frontends.scopes import ENTER, Scopes, subgraphs
 from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
 
 _PROTO_LIMIT = 2_000_000_000
@@ -37,11 +37,15 @@ class _Emitter:
         self.graph = model.graph
         self.before = before
         self.after = after
-        nodes = sorted_nodes(self.graph)
-        self.nodes = dict(zip(node_keys(nodes), nodes, strict=True))
-        self.values: dict[str, oir.Value] = {str(v.name): v for v in self.graph.inputs}
-        self.values.update(self.graph.initializers)
-        self.values.update({str(v.name): v for node in nodes for v in node.outputs if v.name})
+        scopes = Scopes.of(self.graph)
+        self.nodes = dict(scopes.nodes)
+        self.bodies = scopes.bodies
+        self.graphs = [graph for _, graph in scopes.graphs]
+        self.values: dict[str, oir.Value] = {}
+        for _, graph in scopes.graphs:
+            for value in (*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)):
+                if value.name:
+                    self.values[scopes.name(value)] = value
         self.rewritten: list[oir.Node] = []
         """Constant nodes with a new value."""
 
@@ -62,7 +66,8 @@ class _Emitter:
         dtype = _dtype(constant.dtype)
         if known is not None and known.const_value is not None:
             dtype = known.const_value.dtype
-        tensor = oir.LazyTensor(lambda: _tensor(constant, dtype, name), dtype, oir.Shape(constant.shape), name=name)
+        raw = str(known.name) if known is not None else name
+        tensor = oir.LazyTensor(lambda: _tensor(constant, dtype, raw), dtype, oir.Shape(constant.shape), name=raw)
         producer = known.producer() if known is not None else None
         if producer is not None and name in self.before.constants:
             producer.attributes.clear()
@@ -76,7 +81,7 @@ class _Emitter:
             self.values[name] = known
         known.const_value = tensor
         known.shape, known.type = oir.Shape(constant.shape), oir.TensorType(dtype)
-        if name not in self.graph.initializers:
+        if not any(graph.initializers.get(str(known.name)) is known for graph in self.graphs):
             self.graph.register_initializer(known)
             if (self.model.ir_version or 0) < _INITIALIZERS_ALONE:
                 self.graph.inputs.append(known)
@@ -96,23 +101,26 @@ class _Emitter:
         """Change, add and remove nodes; a new one stands before the next old one."""
         old = {node.name: node for node in self.before.nodes}
         stays = {node.name for node in self.after.nodes}
-        gone = [self.nodes[name] for name in old if name not in stays]
+        gone = [self.nodes[name] for name in old if name not in stays and name in self.nodes]
         freed = {str(value.name): value for node in gone for value in node.outputs}
         waiting: list[Node] = []
         for node in self.after.nodes:
             if node.name not in old:
                 waiting.append(node)
                 continue
+            anchor = self.nodes[node.name.removesuffix(ENTER)]
             for new in waiting:
-                self.graph.insert_before(self.nodes[node.name], self._create(new, freed))
+                _graph_of(anchor).insert_before(anchor, self._create(new, freed))
             waiting = []
-            if old[node.name] != node:
-                self._change(self.nodes[node.name], old[node.name], node, freed)
+            if old[node.name] != node and node.name in self.nodes:
+                self._change(anchor, old[node.name], node, freed)
         for new in waiting:
             self.graph.append(self._create(new, freed))
         for removed in gone:
             _detach(removed)
-        self.graph.remove(gone)
+        for removed in gone:
+            if removed.graph is not None:
+                removed.graph.remove(removed)
 
     def _create(self, node: Node, freed: Mapping[str, oir.Value]) -> oir.Node:
         """A new node; where it takes over a result from a removed one, all uses move to it."""
@@ -131,9 +139,12 @@ class _Emitter:
         return self.values[name] if name else None
 
     def _change(self, target: oir.Node, old: Node, new: Node, freed: Mapping[str, oir.Value]) -> None:
-        if len(new.inputs) != len(target.inputs):
-            target.resize_inputs(len(new.inputs))
-        for position, name in enumerate(new.inputs):
+        own = len(new.inputs) - new.yields
+        if own != len(target.inputs):
+            target.resize_inputs(own)
+        for position, name in enumerate(new.inputs[own:]):
+            self._yield(new.name, position, name)
+        for position, name in enumerate(new.inputs[:own]):
             if position >= len(old.inputs) or old.inputs[position] != name:
                 target.replace_input_with(position, self._value(name))
         for result, name in zip(target.outputs, new.outputs, strict=True):
@@ -147,6 +158,14 @@ class _Emitter:
         for name, value in new.attributes.items():
             if old.attributes.get(name) != value:
                 target.attributes[name] = _attribute(name, value)
+
+    def _yield(self, control: str, position: int, name: str) -> None:
+        """Let a body hand out another value."""
+        for _, body in self.bodies[control]:
+            if position < len(body.outputs):
+                body.outputs[position] = self.values[name]
+                return
+            position -= len(body.outputs)
 
     def _declare(self, target: oir.Value, value: Value) -> None:
         if value.shape is None or target.shape is None:
@@ -169,11 +188,12 @@ class _Emitter:
                 continue
             producer = value.producer()
             if producer is not None:
-                self.graph.remove(producer)
+                _graph_of(producer).remove(producer)
                 continue
-            self.graph.initializers.pop(name)
-            if value in self.graph.inputs:
-                self.graph.inputs.remove(value)
+            owner = next(graph for graph in self.graphs if graph.initializers.get(str(value.name)) is value)
+            owner.initializers.pop(str(value.name))
+            if value in owner.inputs:
+                owner.inputs.remove(value)
 
     def _advance(self) -> None:
         """Constant nodes with a new value may have readers before them now: they move to the front."""
@@ -186,21 +206,16 @@ class _Emitter:
 
 def _detach(node: oir.Node) -> None:
     """A node that goes, and the nodes of its subgraphs, read nothing any more."""
-    for inner in (node, *(n for graph in _subgraphs(node) for n in graph)):
+    for inner in (node, *(n for _, graph in subgraphs(node) for n in graph)):
         if inner is not node:
             _detach(inner)
         for k in range(len(inner.inputs)):
             inner.replace_input_with(k, None)
 
 
-def _subgraphs(node: oir.Node) -> list[oir.Graph]:
-    found: list[oir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.type == oir.AttributeType.GRAPH:
-            found.append(attribute.as_graph())
-        elif attribute.type == oir.AttributeType.GRAPHS:
-            found += attribute.as_graphs()
-    return found
+def _graph_of(node: oir.Node) -> oir.Graph:
+    assert isinstance(node.graph, oir.Graph)
+    return node.graph
 
 
 def _tensor(constant: Constant, dtype: oir.DataType, name: str) -> oir.TensorProtocol:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as oir
 from google.protobuf.message import DecodeError
+from onnx_ir.passes.common import InlinePass
 
 from ..errors import InputError
-from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value, fresh_name
+from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
+from .scopes import ENTER, Scopes, captured, proto_scopes, qualified
 
 OLDEST_OPSET = 7
 
@@ -47,7 +50,19 @@ def load(path: str | os.PathLike[str]) -> oir.Model:
     oir.external_data.set_base_dir(model.graph, path.parent)
     if proto.graph.sparse_initializer:
         raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
-    return model
+    return without_functions(model)
+
+
+def without_functions(model: oir.Model) -> oir.Model:
+    """The model with calls of its own functions replaced by their bodies, in which axes can be followed.
+
+    A model without functions is returned as it is.
+    """
+    if not model.functions:
+        return model
+    copy = model.clone()
+    InlinePass()(copy)
+    return copy
 
 
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
@@ -80,30 +95,32 @@ def import_model(model: oir.Model) -> Graph:
     opset = opsets.get("", OLDEST_OPSET)
     if opset < OLDEST_OPSET:
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
-    nodes = sorted_nodes(model.graph)
-    _require_defined(model.graph, nodes)
+    scopes = Scopes.of(model.graph)
+    _require_defined(scopes)
     proto = _without_weights(model)
-    graph = _build(model, nodes, opsets, _inferred(proto))
+    graph = _build(model, scopes, opsets, _inferred(proto))
     while _help_inference(proto, graph):
-        graph = _build(model, nodes, opsets, _inferred(proto))
+        graph = _build(model, scopes, opsets, _inferred(proto))
     return graph
 
 
-def _build(model: oir.Model, nodes: list[oir.Node], opsets: Mapping[str, int], inferred: Iterable[Value]) -> Graph:
+def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int], inferred: Iterable[Value]) -> Graph:
     values = {value.name: value for value in inferred if value.name}
     constants: dict[str, Constant] = {}
-    for name, value in model.graph.initializers.items():
-        if value.const_value is None:
-            raise InputError(f"initializer '{name}' has no data")
-        constants[name] = tensor_constant(value.const_value, name)
-    keys = node_keys(nodes)
+    for scope, graph in scopes.graphs:
+        for name, value in graph.initializers.items():
+            if value.const_value is None:
+                raise InputError(f"initializer '{qualified(scope, name)}' has no data")
+            constants[qualified(scope, name)] = tensor_constant(value.const_value, qualified(scope, name))
     imported: list[Node] = []
-    for key, node in zip(keys, nodes, strict=True):
-        constant = _constant_node(node)
+    for key, node in scopes.nodes:
+        constant = _constant_node(node, scopes.name(node.outputs[0]) if node.outputs else "")
         if constant is not None:
-            constants[str(node.outputs[0].name)] = constant
+            constants[scopes.name(node.outputs[0])] = constant
         else:
-            imported.append(_node(key, node, opsets))
+            imported.append(_node(key, node, scopes))
+    for key, node in scopes.nodes:
+        imported = _with_entry(imported, key, node, scopes)
     for name, constant in constants.items():
         values[name] = Value(name, constant.dtype, constant.shape)
     names = {name for found in imported for name in (*found.inputs, *found.outputs, *found.captures) if name}
@@ -113,98 +130,59 @@ def _build(model: oir.Model, nodes: list[oir.Node], opsets: Mapping[str, int], i
     return Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), values, constants, opsets)
 
 
-def sorted_nodes(graph: oir.Graph) -> list[oir.Node]:
-    """The nodes of a graph in topological order; as they stand where that is one."""
-    nodes = list(graph)
-    position = {id(node): k for k, node in enumerate(nodes)}
-    for k, node in enumerate(nodes):
-        for value in (*node.inputs, *_captured(node)):
-            producer = value.producer() if value is not None else None
-            if producer is not None and position.get(id(producer), -1) >= k:
-                return _topological(nodes)
-    return nodes
-
-
-def _topological(nodes: list[oir.Node]) -> list[oir.Node]:
-    """Files out of order are common enough to sort; a cycle is an error."""
-    waiting = list(nodes)
-    inside, done = {id(node) for node in nodes}, set[int]()
-    result: list[oir.Node] = []
-    while waiting:
-        ready: list[oir.Node] = []
-        blocked: list[oir.Node] = []
-        for node in waiting:
-            producers = [v.producer() for v in (*node.inputs, *_captured(node)) if v is not None]
-            open_ones = [p for p in producers if p is not None and id(p) in inside and id(p) not in done]
-            (blocked if open_ones else ready).append(node)
-            if not open_ones:
-                done.add(id(node))
-        if not ready:
-            names = ", ".join(f"'{node.name or node.op_type}'" for node in blocked[:4])
-            raise InputError(f"the graph has a cycle through {names}")
-        result += ready
-        waiting = blocked
-    return result
-
-
-def _require_defined(graph: oir.Graph, nodes: Iterable[oir.Node]) -> None:
+def _require_defined(scopes: Scopes) -> None:
     def is_defined(value: oir.Value) -> bool:
         return value.producer() is not None or value.is_graph_input() or value.is_initializer()
 
-    for node in nodes:
+    for key, node in scopes.nodes:
         for value in node.inputs:
             if value is not None and not is_defined(value):
-                raise InputError(f"node '{node.name or node.op_type}': input '{value.name}' is defined nowhere")
-    for value in graph.outputs:
-        if not is_defined(value):
-            raise InputError(f"graph output '{value.name}' is produced by no node")
+                raise InputError(f"node '{key}': input '{value.name}' is defined nowhere")
+    for scope, graph in scopes.graphs:
+        for value in graph.outputs:
+            if not is_defined(value):
+                where = f" of '{scope}'" if scope else ""
+                raise InputError(f"graph output '{value.name}'{where} is produced by no node")
 
 
-def node_keys(nodes: Iterable[oir.Node]) -> list[str]:
-    """A name for every node that no other has: its own where unique, else with its first output's name."""
-    nodes = list(nodes)
-    counts: dict[str, int] = {}
-    for node in nodes:
-        counts[node.name or ""] = counts.get(node.name or "", 0) + 1
-    keys: list[str] = []
-    taken: set[str] = set()
-    for node in nodes:
-        key = node.name or ""
-        if not key or counts[key] > 1:
-            first = next((str(v.name) for v in node.outputs if v.name), "")
-            key = fresh_name(f"{node.op_type}:{first}", taken)
-        keys.append(key)
-        taken.add(key)
-    return keys
-
-
-def _captured(node: oir.Node) -> Iterator[oir.Value]:
-    """Values of the outer scope that the subgraphs of a node read."""
-    for attribute in node.attributes.values():
-        graphs = []
-        if attribute.type == oir.AttributeType.GRAPH:
-            graphs = [attribute.as_graph()]
-        elif attribute.type == oir.AttributeType.GRAPHS:
-            graphs = list(attribute.as_graphs())
-        for graph in graphs:
-            inner = {id(v) for v in graph.inputs} | {id(v) for v in graph.initializers.values()}
-            inner |= {id(v) for n in graph for v in n.outputs}
-            reads = [v for n in graph for v in (*n.inputs, *_captured(n)) if v is not None]
-            yield from (v for v in (*reads, *graph.outputs) if id(v) not in inner)
-
-
-def _node(key: str, node: oir.Node, opsets: Mapping[str, int]) -> Node:
+def _node(key: str, node: oir.Node, scopes: Scopes) -> Node:
     domain = "" if node.domain == "ai.onnx" else node.domain
-    captures = tuple(dict.fromkeys(str(value.name) for value in _captured(node)))
+    yielded = [scopes.name(value) for _, body in scopes.bodies.get(key, ()) for value in body.outputs]
+    captures = () if key in scopes.bodies else tuple(dict.fromkeys(scopes.name(value) for value in captured(node)))
     return Node(
         key,
         node.op_type,
-        tuple("" if value is None else str(value.name) for value in node.inputs),
-        tuple(str(value.name or "") for value in node.outputs),
+        (*map(scopes.name, node.inputs), *yielded),
+        tuple(map(scopes.name, node.outputs)),
         domain,
         {name: _attribute(attribute) for name, attribute in node.attributes.items()},
         captures,
+        len(yielded),
     )
+
+
+def _with_entry(nodes: list[Node], key: str, node: oir.Node, scopes: Scopes) -> list[Node]:
+    """Put, before a body that has inputs, the node that hands them in."""
+    bodies = [(scope, body) for scope, body in scopes.bodies.get(key, ()) if len(body.inputs)]
+    if not bodies:
+        return nodes
+    scope, body = bodies[0]
+    entry = Node(
+        f"{key}{ENTER}",
+        f"enter_{node.op_type}",
+        tuple(map(scopes.name, node.inputs)),
+        tuple(map(scopes.name, body.inputs)),
+        "irprune",
+        dict(_scalars(node)),
+    )
+    first = next((k for k, other in enumerate(nodes) if other.name.startswith(f"{scope}/") or other.name == key))
+    return [*nodes[:first], entry, *nodes[first:]]
+
+
+def _scalars(node: oir.Node) -> Iterator[tuple[str, Attribute]]:
+    for name, attribute in node.attributes.items():
+        if attribute.type != oir.AttributeType.GRAPH:
+            yield name, _attribute(attribute)
 
 
 def _attribute(attribute: oir.Attr) -> Attribute:
@@ -250,11 +228,10 @@ def dtype_name(dtype: oir.DataType | None) -> str:
 _NUMPY_NAMES = {oir.DataType.FLOAT: "float32", oir.DataType.DOUBLE: "float64"}
 
 
-def _constant_node(node: oir.Node) -> Constant | None:
+def _constant_node(node: oir.Node, origin: str) -> Constant | None:
     """The tensor of a Constant node, whichever attribute holds it; ``None`` for other nodes and sparse ones."""
     if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
         return None
-    origin = str(node.outputs[0].name)
     for name, attribute in node.attributes.items():
         if name == "value":
             return tensor_constant(attribute.as_tensor(), origin)
@@ -273,8 +250,10 @@ def _inferred(proto: onnx.ModelProto) -> Iterator[Value]:
     """Every value with its type and shape, as onnx's shape inference with data propagation finds them."""
     with contextlib.suppress(onnx.shape_inference.InferenceError):  # else what the file declares is used as it is
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    for info in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
-        yield _value(info)
+    for scope, graph in proto_scopes(proto.graph):
+        for info in (*graph.input, *graph.value_info, *graph.output):
+            value = _value(info)
+            yield replace(value, name=qualified(scope, value.name))
 
 
 _SHAPE_OPERANDS = {
@@ -295,7 +274,7 @@ def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
     nodes = {node.output[0]: node for node in proto.graph.node if node.output}
     changed = False
     for node in graph.nodes:
-        if node.op not in _SHAPE_OPERANDS or not _is_open(graph.shape(node.outputs[0])):
+        if node.op not in _SHAPE_OPERANDS or node.outputs[0] not in nodes or not _is_open(graph.shape(node.outputs[0])):
             continue
         target = nodes[node.outputs[0]]
         for position in _SHAPE_OPERANDS[node.op]:

@@ -87,7 +87,9 @@ class Node:
     """One operator application.
 
     ``name`` is unique in the graph and stable over passes: the emitter finds the node of the source artifact by
-    it. Absent optional inputs are ``""``. ``captures`` lists outer values that subgraph attributes read.
+    it. Absent optional inputs are ``""``. The nodes of the bodies of control flow stand in the same list as all others,
+    before the control node, whose last ``yields`` inputs are what its bodies yield. ``captures`` lists outer values
+    that other subgraph attributes read, into which irprune does not look.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Node:
     domain: str = ""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     captures: tuple[str, ...] = ()
+    yields: int = 0
 
     @property
     def qualified_op(self) -> str:
@@ -149,6 +152,11 @@ class Graph:
         return {name: tuple(found) for name, found in uses.items()}
 
     @cached_property
+    def yielded(self) -> frozenset[str]:
+        """Values that a body of control flow hands out: they have to be produced in that body."""
+        return frozenset(name for node in self.nodes if node.yields for name in node.inputs[-node.yields :])
+
+    @cached_property
     def digraph(self) -> nx.DiGraph[str]:
         """The coarse graph: one vertex a node, one edge a producer-consumer pair."""
         graph: nx.DiGraph[str] = nx.DiGraph()
@@ -158,6 +166,12 @@ class Graph:
                 if name in self.producers:
                     graph.add_edge(self.producers[name].name, node.name, value=name)
         return graph
+
+    @cached_property
+    def canonical(self) -> tuple[Node, ...]:
+        """The nodes in the one topological order that their names decide, however the file lists them."""
+        by_name = {node.name: node for node in self.nodes}
+        return tuple(by_name[name] for name in nx.lexicographical_topological_sort(self.digraph))
 
     def shape(self, name: str) -> tuple[Dim, ...] | None:
         return self.values[name].shape if name in self.values else None

@@ -75,7 +75,8 @@ def _render_node(graph: Graph, node: Node) -> str:
     attributes = json.dumps({k: _encode(v) for k, v in sorted(node.attributes.items())})
     captures = f" captures {json.dumps(list(node.captures))}" if node.captures else ""
     inputs = ", ".join(map(_quote, node.inputs))
-    return f"node {_quote(node.name)} {node.qualified_op}({inputs}) -> ({outputs}) {attributes}{captures}"
+    yields = f" yields {node.yields}" if node.yields else ""
+    return f"node {_quote(node.name)} {node.qualified_op}({inputs}) -> ({outputs}) {attributes}{captures}{yields}"
 
 
 def _encode(value: Attribute) -> object:
@@ -158,7 +159,9 @@ def _read_dims(text: str) -> tuple[Dim, ...]:
     return tuple(read(item) for item in text.split(", ")) if text else ()
 
 
-_NODE = re.compile(rf"({_STRING}) (\S+?)\(((?:{_STRING}(?:, )?)*)\) -> \((.*?)\) (\{{.*\}})(?: captures (\[.*\]))?$")
+_NODE = re.compile(
+    rf"({_STRING}) (\S+?)\(((?:{_STRING}(?:, )?)*)\) -> \((.*?)\) (\{{.*\}})(?: captures (\[.*\]))?(?: yields (\d+))?$"
+)
 
 
 def _read_node(text: str, values: dict[str, Value]) -> Node:
@@ -177,4 +180,4 @@ def _read_node(text: str, values: dict[str, Value]) -> Node:
     attributes: Mapping[str, Attribute] = {k: _decode(v) for k, v in json.loads(match[5]).items()}
     captures = tuple(json.loads(match[6])) if match[6] else ()
     inputs = tuple(json.loads(f"[{match[3]}]"))
-    return Node(json.loads(match[1]), op, inputs, tuple(outputs), domain, attributes, captures)
+    return Node(json.loads(match[1]), op, inputs, tuple(outputs), domain, attributes, captures, int(match[7] or 0))

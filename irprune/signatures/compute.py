@@ -181,10 +181,10 @@ def einsum(site: Site) -> Signature:
 
 
 def batch_normalization(site: Site) -> Signature:
-    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c."""
+    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c. A vector has one channel."""
     if site.node.int("training_mode") or len([o for o in site.node.outputs if o]) > 1:
         raise NoSignature("training mode")
-    names = "n c *s" if site.rank() > 1 else "c"
+    names = "n c *s" if site.rank() > 1 else "n"
     return signature(f"{names}, c, c, c, c -> {names}", statistics=(3, 4))
 
 

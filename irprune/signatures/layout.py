@@ -9,7 +9,7 @@ import numpy as np
 from ..ir import Size
 from ..ir.sizes import ONE, product
 from .compute import letters
-from .grammar import Follower, Name, Signature, SizeOf, signature, term
+from .grammar import Follower, Name, Signature, SizeOf, names_of, signature, term
 from .refine import refine
 from .registry import NoSignature, Site
 
@@ -37,7 +37,10 @@ def tile(site: Site) -> Signature:
 
 
 def expand(site: Site) -> Signature:
-    """Dimensions of size one stretch to new axes; the shape operand follows."""
+    """Dimensions of size one stretch to new axes; the shape operand follows.
+
+    A size that run time may spell out cannot: such a dimension is opaque.
+    """
     names = letters(max(site.rank(), _result_rank(site)))
     shape = site.shape(0)
     target = site.entries(1)
@@ -48,6 +51,7 @@ def expand(site: Site) -> Signature:
     follow: list[Follower] = []
     padded = ["1"] * (len(names) - len(shape)) + source
     offset = len(names) - len(target) if target is not None else 0
+    opaque: list[str] = []
     for k, name in enumerate(names):
         wanted = target[k - offset] if target is not None and k >= offset else None
         if wanted is None and inferred is not None:
@@ -58,12 +62,14 @@ def expand(site: Site) -> Signature:
             result.append(name)
             if wanted is not None:
                 sizes[name] = wanted
+        entry = target[k - offset] if target is not None and k >= offset else None
+        if entry is None and (target is None or k >= offset) and result[-1] != "1":
+            opaque.append(result[-1])
         if target is not None and k >= offset:
-            entry = target[k - offset]
-            explicit = entry is not None and entry.is_static and entry != ONE
-            follow.append(SizeOf(term(result[-1])) if explicit else None)
+            follow.append(SizeOf(term(result[-1])) if entry is not None and entry != ONE else None)
+    text = f"{' '.join(source)}, _ -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
     operands = {1: follow} if target is not None else None
-    return signature(f"{' '.join(source)}, _ -> {' '.join(result)}", sizes=sizes, operands=operands)
+    return signature(text, sizes=sizes, operands=operands, reason="its size is computed at run time")
 
 
 def _result_rank(site: Site) -> int:
@@ -108,16 +114,26 @@ def _spell_view(source: Sequence[Size], target: Sequence[Size]) -> tuple[str, di
 
 
 def reshape(site: Site) -> Signature:
-    """A view; explicit sizes in the shape operand (or attribute, before opset 5) follow, 0 and -1 stay."""
+    """A view; explicit sizes in the shape operand follow, 0 and -1 stay.
+
+    Static factors of a size that run time spells out are opaque: it would spell out the old one.
+    """
     target = _reshape_target(site)
     text, sizes, right = _spell_view(site.shape(0), target)
-    entries = site.entries(1)
+    entries = site.entries(1) or (None,) * len(target)
     follow: list[Follower] = [None] * len(target)
-    for k, word in enumerate(right):
-        if entries is not None and entries[k] is not None and entries[k].coefficient > 0:  # type: ignore[union-attr]
+    blind: list[str] = []
+    for k, (word, entry) in enumerate(zip(right, entries, strict=True)):
+        if entry is None:
+            blind += [name for name in names_of(term(word)) if sizes[name].is_static]
+        elif entry.coefficient > 0:
             follow[k] = SizeOf(term(word))
+    reason = "the shapes have no common factors"
+    if blind:
+        text += " ".join(["" if ";" in text else " ; opaque", *blind])
+        reason = "its shape is computed at run time"
     text = text.replace(" ->", ", _ ->", 1) if site.has(1) else text
-    return signature(text, sizes=sizes, operands={1: follow}, reason="the shapes have no common factors")
+    return signature(text, sizes=sizes, operands={1: follow}, reason=reason)
 
 
 def _reshape_target(site: Site) -> list[Size]:
@@ -188,23 +204,41 @@ def unsqueeze(site: Site) -> Signature:
 def resize(site: Site) -> Signature:
     """Dimensions that change size are opaque; the others are carried, and spelled-out sizes follow."""
     names = letters(site.rank())
-    source, inferred = site.shape(0), site.outputs[0]
-    scales = _resize_scales(site, len(names))
+    wanted = _resize_sizes(site)
     result, opaque = list(names), []
-    for k, name in enumerate(names):
-        same = scales[k] == 1 if scales is not None else inferred is not None and inferred[k] == source[k]
-        if not same:
+    for k, (name, size) in enumerate(zip(names, site.shape(0), strict=True)):
+        if wanted[k] != size:
             result[k] = f"resized{k}"
             opaque += [name, result[k]]
     operands: dict[int, Sequence[Follower]] = {}
-    if site.version >= 11 and site.has(3) and not site.node.ints("axes"):
-        entries = site.entries(3) or (None,) * len(names)
-        operands[3] = [
-            SizeOf(Name(name)) if entry is not None and entry.is_static and name == result[k] else None
-            for k, (name, entry) in enumerate(zip(names, entries, strict=True))
-        ]
+    if _has_sizes(site):
+        axes = site.node.ints("axes", range(len(names))) or ()
+        operands[3] = [SizeOf(Name(names[axis])) if result[axis] == names[axis] else None for axis in axes]
     text = f"{' '.join(names)} -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
     return signature(text, operands=operands, reason="it is resampled")
+
+
+def _has_sizes(site: Site) -> bool:
+    return site.version >= 11 and site.has(3)
+
+
+def _resize_sizes(site: Site) -> list[Size | None]:
+    """The size of every dimension of the result where it is that of the operand, or is spelled out."""
+    source, inferred = site.shape(0), site.outputs[0]
+    axes = site.node.ints("axes", range(len(source))) or ()
+    wanted: list[Size | None] = list(source)
+    if _has_sizes(site):
+        entries = site.entries(3) or (None,) * len(axes)
+        for axis, entry in zip(axes, entries, strict=True):
+            wanted[axis] = entry if site.node.str("keep_aspect_ratio_policy", "stretch") == "stretch" else None
+        return wanted
+    scales = _resize_scales(site, len(source))
+    for axis, size in enumerate(source):
+        if scales is not None:
+            wanted[axis] = size if scales[axis] == 1 else None
+        else:
+            wanted[axis] = inferred[axis] if inferred is not None else None
+    return wanted
 
 
 def _resize_scales(site: Site, rank: int) -> list[float] | None:
@@ -253,14 +287,13 @@ def range_(site: Site) -> Signature:
 
 
 def constant_of_shape(site: Site) -> Signature:
-    """A new tensor of equal elements; its shape operand follows."""
+    """A new tensor of equal elements; its shape operand follows, a size that run time computes is opaque."""
     entries = site.entries(0)
     if entries is None:
         raise NoSignature("its shape is computed at run time")
     names = ["1" if entry == ONE else name for entry, name in zip(entries, letters(len(entries)), strict=True)]
     sizes = {name: entry for name, entry in zip(names, entries, strict=True) if entry is not None and name != "1"}
-    follow: list[Follower] = [
-        SizeOf(Name(name)) if entry is not None and entry.is_static and name != "1" else None
-        for name, entry in zip(names, entries, strict=True)
-    ]
-    return signature(f"_ -> {' '.join(names)}", sizes=sizes, operands={0: follow})
+    follow: list[Follower] = [SizeOf(Name(name)) if name in sizes else None for name in names]
+    blind = [name for name in names if name != "1" and name not in sizes]
+    text = f"_ -> {' '.join(names)}" + (f" ; opaque {' '.join(blind)}" if blind else "")
+    return signature(text, sizes=sizes, operands={0: follow}, reason="its size is computed at run time")

@@ -1,13 +1,13 @@
 """The ai.onnx table: every operator with a signature, one line each.
 
 The rules it names live beside it: :mod:`.compute` (contractions, normalisations, pooling, element-wise),
-:mod:`.layout` and :mod:`.elements` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantised`
-and :mod:`.indexing`. https://onnx.ai/onnx/operators/ is the source for each.
+:mod:`.layout` and :mod:`.elements` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantised`,
+:mod:`.indexing` and :mod:`.control`. https://onnx.ai/onnx/operators/ is the source for each.
 """
 
 from __future__ import annotations
 
-from . import attention, compute, elements, indexing, layout, quantised
+from . import attention, compute, control, elements, indexing, layout, quantised
 from .recurrent import recurrent
 from .registry import register
 
@@ -85,9 +85,9 @@ register(
         "OneHot": indexing.one_hot,
         "Trilu": indexing.trilu,
         "ReverseSequence": indexing.reverse_sequence,
-        "GridSample": "n c *s, n *t ? -> n c *t ; opaque s t",
-        "RoiAlign": "n c *s, _, _ -> r c ? ? ; opaque n s r",
-        "NonMaxSuppression": "b s _4, b c s, _, _, _ -> ? ? ; opaque b s c _4",
+        "GridSample": "n c *s, n *t xy -> n c *t ; opaque s t xy",
+        "RoiAlign": "n c *s, _, _ -> r c u v ; opaque n s r u v",
+        "NonMaxSuppression": "b s _4, b c s, _, _, _ -> _ ; opaque b s c _4",
         # layout
         "Concat": elements.concat,
         "Split": elements.split,
@@ -105,6 +105,12 @@ register(
         "Upsample": layout.resize,
         "DepthToSpace": layout.depth_to_space,
         "SpaceToDepth": layout.space_to_depth,
+        # control flow, and the nodes that frontends put before its bodies
+        "If": control.if_,
+        "Loop": control.loop,
+        "Scan": control.scan,
+        "irprune::enter_Loop": control.enter_loop,
+        "irprune::enter_Scan": control.enter_scan,
         # shape arithmetic: no axis flows through, its results are evaluated instead
         "Shape": layout.shape_only,
         "Size": layout.shape_only,

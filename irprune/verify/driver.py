@@ -14,7 +14,7 @@ import onnx_ir as oir
 
 from ..analysis import analyse
 from ..errors import InputError
-from ..frontends.onnx import import_model, load
+from ..frontends.onnx import import_model, load, without_functions
 from ..ir.core import Array
 from ..plan import Plan, removed_atoms
 from .equivalence import Comparison
@@ -51,6 +51,8 @@ def verify_models(
     before, after = _executable(original), _executable(pruned)
     if isinstance(before.model, Path):
         _require_same(before.model, plan)
+    if before.proto.functions:
+        before = Executable(oir.to_proto(_ir_model(before)), before.data_folder)
     structure = check_structure(before, after, plan)
     analysis = analyse(import_model(_ir_model(before)), tuple(plan.request.get("allow_io", ())))
     kept = analysis.kept(removed_atoms(plan, analysis))
@@ -70,7 +72,7 @@ def _executable(model: Model) -> Executable:
 
 
 def _ir_model(model: Executable) -> oir.Model:
-    return load(model.model) if isinstance(model.model, Path) else oir.from_proto(model.model)
+    return load(model.model) if isinstance(model.model, Path) else without_functions(oir.from_proto(model.model))
 
 
 def _require_same(path: Path, plan: Plan) -> None:

@@ -29,6 +29,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 
 from ..analysis import Analysis, Bound, Mask
 from ..axes import Axis
+from ..frontends.scopes import is_control, qualified, unique_names
 from ..ir.core import Array, Node
 from ..signatures import Composite, Name, Star, Term, Unit, names_of
 from .masks import Probe, as_indices, complete_sizes, dimension_mask, end_to_end, loses, outer, symbols_of
@@ -129,6 +130,17 @@ class _Dimension:
         return set(names_of(self.term))
 
 
+def _scopes(graph: gs.Graph, scope: str = "") -> Iterator[tuple[str, gs.Graph]]:
+    """The graph and the bodies of its control flow, named as in the analysis."""
+    yield scope, graph
+    nodes = [(node.name or "", node.op, next((t.name for t in node.outputs if t.name), "")) for node in graph.nodes]
+    for key, node in zip(unique_names(nodes), graph.nodes, strict=True):
+        if is_control(node.domain or "", node.op):
+            for attribute, body in node.attrs.items():
+                if isinstance(body, gs.Graph):
+                    yield from _scopes(body, f"{qualified(scope, key)}.{attribute}")
+
+
 class _Builder:
     def __init__(self, proto: onnx.ModelProto, analysis: Analysis, kept: Mapping[int, Mask], guard: bool) -> None:
         severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.ERROR
@@ -141,7 +153,14 @@ class _Builder:
         self.kept = kept
         self.guard = guard or self._may_leave_the_numbers()
         self.sizes: Mapping[str, int] = {}
-        self.by_output = {tensor.name: node for node in self.graph.nodes for tensor in node.outputs if tensor.name}
+        self.graphs = list(_scopes(self.graph))
+        self.by_output = {
+            qualified(scope, tensor.name): node
+            for scope, graph in self.graphs
+            for node in graph.nodes
+            for tensor in node.outputs
+            if tensor.name
+        }
         self.constants: dict[tuple[str, bytes], gs.Constant] = {}
         self.counter = 0
         self.before: dict[int, list[gs.Node]] = {}
@@ -167,11 +186,12 @@ class _Builder:
             if bound is not None:
                 self._mask_contractions(bound, target)
                 self._gather_normalised(bound, target)
-        self.graph.nodes[:] = [
-            new
-            for node in list(self.graph.nodes)
-            for new in (*self.before.get(id(node), ()), node, *self.after.get(id(node), ()))
-        ]
+        for _, graph in self.graphs:
+            graph.nodes[:] = [
+                new
+                for node in list(graph.nodes)
+                for new in (*self.before.get(id(node), ()), node, *self.after.get(id(node), ()))
+            ]
         severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.ERROR
         try:
             exported: onnx.ModelProto = gs.export_onnx(self.graph, do_type_check=False)
@@ -199,7 +219,7 @@ class _Builder:
 
     def _zero_constants(self, node: Node, target: gs.Node) -> None:
         for position, name in enumerate(node.inputs):
-            if name in self.analysis.graph.constants:
+            if name in self.analysis.graph.constants and position < len(target.inputs):
                 dims = self.analysis.coupling.operand(node, position) or ()
                 if any(loses(axis, self.kept) for axis in dims):
                     target.inputs[position] = self._zeroed(node, position, dims)

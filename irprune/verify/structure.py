@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx
 
+from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
 from ..plan import Plan
 from .report import Structure
@@ -76,14 +77,13 @@ def tensors(model: Executable) -> Readers:
     """The initializers and the outputs of Constant nodes, read when called."""
     folder = str(model.data_folder or "")
     found: Readers = {}
-    for tensor in model.proto.graph.initializer:
-        found[tensor.name] = _reader(tensor, folder)
-    for node in model.proto.graph.node:
-        if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-            for attribute in node.attribute:
-                reader = _attribute_reader(attribute, folder)
-                if reader is not None:
-                    found[node.output[0]] = reader
+    for scope, graph in proto_scopes(model.proto.graph):
+        for tensor in graph.initializer:
+            found[qualified(scope, tensor.name)] = _reader(tensor, folder)
+        for node in graph.node:
+            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+                readers = [_attribute_reader(attribute, folder) for attribute in node.attribute]
+                found.update({qualified(scope, node.output[0]): reader for reader in readers if reader is not None})
     return found
 
 

@@ -40,7 +40,9 @@ def stored(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     return found
 
 
-def masked(original: onnx.ModelProto, pruned: onnx.ModelProto, slices: Mapping[str, Mapping[str, Any]]) -> onnx.ModelProto:
+def masked(
+    original: onnx.ModelProto, pruned: onnx.ModelProto, slices: Mapping[str, Mapping[str, Any]]
+) -> onnx.ModelProto:
     """The original with zeros wherever the plan removes something; private copies are wired as the pruned model's."""
     model = onnx.ModelProto()
     model.CopyFrom(original)

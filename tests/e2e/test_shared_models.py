@@ -21,6 +21,9 @@ REAL = (
     "microsoft__onnxruntime-inference-examples__mnist-8.onnx",
 )
 
+QUICK = (REAL[1], REAL[-1])
+"""The quantised one and the smallest: each command takes a second or two."""
+
 COARSE = {"microsoft__onnxruntime-inference-examples__mnist-8.onnx": 0.45}
 """Two layers with 6 and 12 channels are left: one channel more is a sixth of the cost, and no choice is within 1 %."""
 
@@ -49,7 +52,7 @@ def test_the_list_names_every_file(shared_models: Path) -> None:
     assert {path.name for path in shared_models.glob("*.onnx")} == set(REAL)
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in REAL])
 def test_half_goes_and_then_half_of_the_rest(name: str, shared_models: Path, tmp_path: Path) -> None:
     small, smaller = tmp_path / "small.onnx", tmp_path / "smaller.onnx"
     plans = [tmp_path / "first.json", tmp_path / "second.json"]

@@ -4,13 +4,14 @@
 
     match Conv: one group
     (float[N, 4, 8, 8] x) => (float[] y) <float[6, 4, 3, 3] w> { y = Conv(x, w) }
-    x[a=N b=4 c=8! d=8!] w[e=6 b f=3! g=3!] -> y[a e h=6! i=6!]
+    x[a=N b=4 c=8! d=8!] w[e=6 b f=3! g=3!]
+    -> y[a e h=6! i=6!]
     group ...
     frozen ...
 
 The head says whether the operator lets something be removed (``match``) or says why not (``refuse``), then
-``[opset 11]`` where it is not 20 and ``[not run: reason]`` where ONNX Runtime has no kernel. The second line is the
-model, and what follows is :func:`tests.golden.helpers.describe.describe` of its analysis, inputs and outputs
+``[opset 11]`` where it is not 20 and ``[not run: reason]`` where ONNX Runtime has no kernel. Then comes the model, up
+to its closing brace, and what follows is :func:`tests.golden.helpers.describe.describe` of its analysis, inputs and outputs
 being free to change. Blocks are separated by empty lines.
 """
 
@@ -54,7 +55,9 @@ def parse_cases(text: str) -> list[Case]:
     """The blocks of a text, in order. Raises ``ValueError`` for a block that is none."""
     cases = []
     for block in re.split(r"\n\s*\n", text.strip()):
-        head, model, *expected = (line.strip() for line in block.strip().splitlines())
+        head, *lines = block.strip().splitlines()
+        end = next((k for k, line in enumerate(lines) if line.endswith("}")), len(lines) - 1) + 1
+        model, expected = " ".join(lines[:end]), lines[end:]
         found = _HEAD.fullmatch(head)
         if found is None:
             raise ValueError(f"cannot read the head of a golden case: {head!r}")
@@ -69,13 +72,15 @@ def parse_cases(text: str) -> list[Case]:
 def check_case(case: Case) -> None:
     """The analysis is as expected, and the operator is matched, or says why it refuses."""
     analysis = case.analysis()
-    assert describe(analysis) == case.expected
+    found = describe(analysis)
+    assert found == case.expected, f"\n--- expected\n{case.expected}\n--- found\n{found}"
     nodes = [node for node in analysis.graph.nodes if node.qualified_op == case.op]
     assert nodes, f"the model of the case has no {case.op}"
     if case.kind == "match":
         assert all(node.name in analysis.coupling.bound for node in nodes)
         assert len(analysis.atoms.offset) > 0, "nothing can be removed"
     else:
-        said = {reason for reasons in analysis.atoms.reasons.values() for reason in reasons}
+        said = set(analysis.coupling.refused.values())
+        said |= {reason for reasons in analysis.atoms.reasons.values() for reason in reasons}
         mine = tuple(f"{node.qualified_op} '{node.name}'" for node in nodes)
         assert any(reason.startswith(mine) for reason in said), "no reason names the operator"

@@ -2,22 +2,26 @@
 
 ::
 
-    x[a=N b=4 c=8! d=8!] w[e=6 b f=3! g=3!] -> y[a e h=6! i=6!]
+    x[a=N b=4 c=8! d=8!] w[e=6 b f=3! g=3!]
+    -> y[a e h=6! i=6!]
     group w:0 channels 6: w:0
     group w:1 channels 4: w:1
     frozen c d f g h i: Conv 'Conv:y': the window of a convolution slides over it
 
 One letter is one axis; its size stands where it first appears, ``!`` behind an axis that is frozen. Axes that are tied
-element by element show their atoms: ``b=4{0 1 2 3} -> c=4{3 2 1 0}``, ``-`` for an element that stays.
+element by element show their atoms: ``b=4{0 1 2 3} -> c=4{3 2 1 0}``, ``-`` for an element that stays. A refusal
+that freezes nothing, for want of a known axis, is a line of its own.
 """
 
 from __future__ import annotations
 
 from string import ascii_lowercase
+from textwrap import wrap
 
 from irprune.analysis import Analysis, Group
 from irprune.axes import Axis, Leaf, Product, leaves_of, resolve
 
+_WIDTH = 108
 _LETTERS = [*ascii_lowercase, *(a + b for a in ascii_lowercase for b in ascii_lowercase)]
 
 
@@ -40,7 +44,7 @@ class _Describer:
         self.tied = {leaf.number for r in relations for side in (r.left, r.right) for leaf in leaves_of(side)}
 
     def text(self) -> str:
-        lines = [self._values()]
+        lines = self._values()
         lines += [describe_group(group) for group in self.analysis.groups if not group.frozen]
         reasons: dict[str, list[str]] = {}
         for number, letter in self.letters.items():
@@ -48,9 +52,11 @@ class _Describer:
                 if not reason.endswith("known only at run time"):
                     reasons.setdefault(reason, []).append(letter)
         lines += [f"frozen {' '.join(letters)}: {reason}" for reason, letters in reasons.items()]
-        return "\n".join(lines)
+        refused = self.analysis.coupling.refused.values()
+        lines += [f"refused {reason}" for reason in refused if reason not in reasons]
+        return "\n".join(part for line in lines for part in wrap(line, _WIDTH, subsequent_indent="    "))
 
-    def _values(self) -> str:
+    def _values(self) -> list[str]:
         graph, coupling = self.analysis.graph, self.analysis.coupling
         left = [self._value(name, coupling.dims.get(name)) for name in graph.inputs]
         for name in graph.constants:
@@ -61,7 +67,7 @@ class _Describer:
                     shown.append(self._value(name, dims))
             left += dict.fromkeys(shown)
         right = [self._value(name, coupling.dims.get(name)) for node in graph.nodes for name in node.outputs if name]
-        return f"{' '.join(left)} -> {' '.join(right)}"
+        return [" ".join(left), f"-> {' '.join(right)}"]
 
     def _value(self, name: str, dims: tuple[Axis, ...] | None) -> str:
         if dims is None:

@@ -1,0 +1,166 @@
+"""Axes flow through the bodies of If, Loop and Scan, and through model-local functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+import irprune
+
+_node = helper.make_node
+
+
+def _weight(name: str, *shape: int) -> onnx.TensorProto:
+    generator = np.random.default_rng(len(name) + shape[0])
+    return numpy_helper.from_array((generator.standard_normal(shape) * 0.4).astype(np.float32), name)
+
+
+def _value(name: str, *shape: int | str | None, kind: int = onnx.TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def _model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    weights: Sequence[onnx.TensorProto],
+    functions: Sequence[onnx.FunctionProto] = (),
+) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, "g", inputs, outputs, weights)
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid("local", 1) for _ in functions[:1])]
+    model = helper.make_model(graph, functions=list(functions), opset_imports=opsets, ir_version=8)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _branch(name: str, activation: str) -> onnx.GraphProto:
+    """Both branches call their inner values the same, as exporters do."""
+    nodes = [_node("Conv", ["h", "w"], ["t"]), _node(activation, ["t"], [f"{name}_out"])]
+    return helper.make_graph(nodes, name, [], [_value(f"{name}_out", "N", 12, 8, 8)], [_weight("w", 12, 10, 1, 1)])
+
+
+def conditional() -> onnx.ModelProto:
+    branches = {"then_branch": _branch("then", "Relu"), "else_branch": _branch("else", "Sigmoid")}
+    nodes = [
+        _node("Conv", ["x", "w1"], ["a"]),
+        _node("Relu", ["a"], ["h"]),
+        _node("If", ["c"], ["y"], name="choose", **branches),
+        _node("Conv", ["y", "w2"], ["z"]),
+    ]
+    inputs = [_value("x", "N", 3, 8, 8), _value("c", kind=onnx.TensorProto.BOOL)]
+    return _model(nodes, inputs, [_value("z", "N", 4, 8, 8)], [_weight("w1", 10, 3, 1, 1), _weight("w2", 4, 12, 1, 1)])
+
+
+def loop() -> onnx.ModelProto:
+    body = helper.make_graph(
+        [
+            _node("Identity", ["go"], ["going"]),
+            _node("MatMul", ["state", "R"], ["m"]),
+            _node("Add", ["m", "u"], ["s"]),
+            _node("Tanh", ["s"], ["next"]),
+            _node("MatMul", ["next", "S"], ["seen"]),
+        ],
+        "body",
+        [
+            _value("step", kind=onnx.TensorProto.INT64),
+            _value("go", kind=onnx.TensorProto.BOOL),
+            _value("state", "N", 16),
+        ],
+        [_value("going", kind=onnx.TensorProto.BOOL), _value("next", "N", 16), _value("seen", "N", 5)],
+        [_weight("S", 16, 5)],
+    )
+    nodes = [
+        _node("MatMul", ["x", "W"], ["u"]),
+        _node("Relu", ["u"], ["first"]),
+        _node("Loop", ["trips", "true", "first"], ["last", "all"], name="cell", body=body),
+        _node("MatMul", ["last", "O"], ["y"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(3, np.int64), "trips"),
+        numpy_helper.from_array(np.array(True), "true"),
+    ]
+    weights = [_weight("W", 6, 16), _weight("R", 16, 16), _weight("O", 16, 4), *constants]
+    return _model(nodes, [_value("x", "N", 6)], [_value("y", "N", 4), _value("all", None, "N", 5)], weights)
+
+
+def scan() -> onnx.ModelProto:
+    body = helper.make_graph(
+        [
+            _node("MatMul", ["state", "R"], ["m"]),
+            _node("MatMul", ["element", "W"], ["u"]),
+            _node("Add", ["m", "u"], ["s"]),
+            _node("Tanh", ["s"], ["next"]),
+            _node("Identity", ["next"], ["seen"]),
+        ],
+        "body",
+        [_value("state", "N", 16), _value("element", "N", 6)],
+        [_value("next", "N", 16), _value("seen", "N", 16)],
+        [],
+    )
+    nodes = [
+        _node("Shape", ["x"], ["batch"], start=1, end=2),
+        _node("Concat", ["batch", "hidden"], ["shape"], axis=0),
+        _node("ConstantOfShape", ["shape"], ["first"]),
+        _node("Scan", ["first", "x"], ["last", "all"], name="cell", body=body, num_scan_inputs=1),
+        _node("MatMul", ["all", "O"], ["y"]),
+    ]
+    hidden = numpy_helper.from_array(np.array([16], np.int64), "hidden")
+    weights = [_weight("W", 6, 16), _weight("R", 16, 16), _weight("O", 16, 4), hidden]
+
+    return _model(nodes, [_value("x", "T", "N", 6)], [_value("y", "T", "N", 4)], weights)
+
+
+def functions() -> onnx.ModelProto:
+    block = helper.make_function(
+        "local",
+        "Block",
+        ["X", "W"],
+        ["Y"],
+        [_node("Conv", ["X", "W"], ["c"]), _node("Relu", ["c"], ["Y"])],
+        [helper.make_opsetid("", 17)],
+    )
+    nodes = [
+        _node("Block", ["x", "a"], ["h"], domain="local"),
+        _node("Block", ["h", "b"], ["k"], domain="local"),
+        _node("Conv", ["k", "c"], ["y"]),
+    ]
+    weights = [_weight("a", 8, 3, 1, 1), _weight("b", 12, 8, 1, 1), _weight("c", 4, 12, 1, 1)]
+    return _model(nodes, [_value("x", "N", 3, 8, 8)], [_value("y", "N", 4, 8, 8)], weights, [block])
+
+
+@pytest.mark.parametrize("build", [conditional, loop, scan, functions])
+def test_half_of_the_hidden_axes_goes(build: object) -> None:
+    assert callable(build)
+    model = build()
+    plan = irprune.plan(model, ratio=0.5)
+    small = irprune.apply(model, plan)
+    report = irprune.verify(model, small, plan)
+    assert report.ok, report.as_json()
+    assert plan.cost_after.params < 0.4 * plan.cost_before.params
+
+
+def test_both_branches_lose_the_same_channels() -> None:
+    plan = irprune.plan(conditional(), ratio=0.5)
+    kept = {name: part.axes[0][1] for name, part in plan.slices.items() if name.endswith("_branch/w")}
+    assert set(kept) == {"choose.then_branch/w", "choose.else_branch/w"}
+    assert len(set(kept.values())) == 1
+
+
+def test_the_state_of_a_loop_is_one_group_with_its_initial_value() -> None:
+    plan = irprune.plan(loop(), ratio=0.5)
+    (group,) = plan.groups
+    assert set(group.members) == {"W:1", "R:0", "R:1", "O:0", "cell.body/S:0"}
+
+
+def test_a_state_that_changes_its_size_is_frozen() -> None:
+    model = loop()
+    body = next(attribute.g for attribute in model.graph.node[2].attribute if attribute.name == "body")
+    body.node[3].CopyFrom(_node("Concat", ["s", "s"], ["next"], axis=1))
+    del body.node[4], body.output[2], body.initializer[:]
+    del model.graph.node[2].output[1], model.graph.output[1]
+    with pytest.raises(irprune.errors.TargetError, match="everything is frozen"):
+        irprune.plan(model, ratio=0.5)

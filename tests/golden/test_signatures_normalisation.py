@@ -1,0 +1,179 @@
+"""Golden cases of normalisations: which statistics are taken over which axis."""
+
+import pytest
+
+from tests.golden.helpers.cases import Case, check_case, parse_cases
+
+CASES = parse_cases(
+    """
+match BatchNormalization: channels
+(float[N, 4, 8] x) => (float[] y) <float[4] g, float[4] b, float[4] m, float[4] var>
+{ y = BatchNormalization(x, g, b, m, var) }
+x[a=N b=4 c=8] g[b] b[b] m[b] var[b]
+-> y[a b c]
+group g:0 mlp 4: g:0 b:0 m:0 var:0
+
+match BatchNormalization: rank two
+(float[N, 4] x) => (float[] y) <float[4] g, float[4] b, float[4] m, float[4] var>
+{ y = BatchNormalization(x, g, b, m, var) }
+x[a=N b=4] g[b] b[b] m[b] var[b]
+-> y[a b]
+group g:0 mlp 4: g:0 b:0 m:0 var:0
+
+match BatchNormalization: a vector has one channel [not run: no kernel]
+(float[4] x) => (float[] y) <float[1] g, float[1] b, float[1] m, float[1] var>
+{ y = BatchNormalization(x, g, b, m, var) }
+x[a=4] g[1] b[1] m[1] var[1]
+-> y[a]
+
+match BatchNormalization: before training mode was an attribute [opset 9]
+(float[N, 4, 8] x) => (float[] y) <float[4] g, float[4] b, float[4] m, float[4] var>
+{ y = BatchNormalization(x, g, b, m, var) }
+x[a=N b=4 c=8] g[b] b[b] m[b] var[b]
+-> y[a b c]
+group g:0 mlp 4: g:0 b:0 m:0 var:0
+
+refuse BatchNormalization: training mode
+(float[N, 4, 8] x) => (float[] y, float[] mean, float[] variance) <float[4] g, float[4] b, float[4] m, float[4] var>
+{ y, mean, variance = BatchNormalization<training_mode = 1>(x, g, b, m, var) }
+x[a=N b=4! c=8!] g[d=4!] b[e=4!] m[f=4!] var[g=4!]
+-> y[h=N i=4! j=8!] mean[k=4!] variance[l=4!]
+frozen a b c d e f g h i j k l: BatchNormalization 'BatchNormalization:y': training mode
+
+match InstanceNormalization: space is free to go
+(float[N, 4, 8] x) => (float[] y) <float[4] g, float[4] b> { y = InstanceNormalization(x, g, b) }
+x[a=N b=4 c=8] g[b] b[b]
+-> y[a b c]
+group g:0 mlp 4: g:0 b:0
+
+refuse InstanceNormalization: rank unknown
+(float[] x) => (float[] y) <float[4] g, float[4] b> { y = InstanceNormalization(x, g, b) }
+x[?] g[a=4!] b[b=4!]
+-> y[?]
+frozen a b: InstanceNormalization 'InstanceNormalization:y': the rank of 'x' is unknown
+
+match LayerNormalization: last axis
+(float[N, S, 4] x) => (float[] y) <float[4] g, float[4] b> { y = LayerNormalization(x, g, b) }
+x[a=N b=S c=4] g[c] b[c]
+-> y[a b c]
+group g:0 hidden 4: g:0 b:0 (inexact)
+
+match LayerNormalization: two axes without bias
+(float[N, 3, 4] x) => (float[] y) <float[3, 4] g> { y = LayerNormalization<axis = 1>(x, g) }
+x[a=N b=3 c=4] g[b c]
+-> y[a b c]
+group g:0 hidden 3: g:0 (inexact)
+group g:1 hidden 4: g:1 (inexact)
+
+match LayerNormalization: statistics are results
+(float[N, 3, 4] x) => (float[] y, float[] mean, float[] deviation) <float[4] g>
+{ y, mean, deviation = LayerNormalization<axis = -1>(x, g) }
+x[a=N b=3 c=4] g[c]
+-> y[a b c] mean[a b 1] deviation[a b 1]
+group g:0 hidden 4: g:0 (inexact)
+
+match LayerNormalization: scale broadcasts
+(float[N, 3, 4] x) => (float[] y) <float[1] g> { y = LayerNormalization<axis = 1>(x, g) }
+x[a=N b=3 c=4] g[1]
+-> y[a b c]
+
+refuse LayerNormalization: axis outside the rank [not run: malformed]
+(float[N, 4] x) => (float[] y) <float[4] g> { y = LayerNormalization<axis = 2>(x, g) }
+x[a=N b=4!] g[c=4!]
+-> y[d=N e=4!]
+frozen a b c d e: LayerNormalization 'LayerNormalization:y': axis=2 is outside rank 2
+
+match RMSNormalization: last axis [opset 23]
+(float[N, S, 4] x) => (float[] y) <float[4] g> { y = RMSNormalization(x, g) }
+x[a=N b=S c=4] g[c]
+-> y[a b c]
+group g:0 hidden 4: g:0 (inexact)
+
+refuse RMSNormalization: rank unknown [opset 23]
+(float[] x) => (float[] y) <float[4] g> { y = RMSNormalization(x, g) }
+x[?] g[a=4!]
+-> y[?]
+frozen a: RMSNormalization 'RMSNormalization:y': the shape of operand 0 is unknown
+
+match SimplifiedLayerNormalization: last axis [opset 13] [not run: the checker does not know it]
+(float[N, S, 4] x) => (float[N, S, 4] y) <float[4] g> { y = SimplifiedLayerNormalization(x, g) }
+x[a=N b=S c=4] g[c]
+-> y[a b c]
+group g:0 hidden 4: g:0 (inexact)
+
+refuse SimplifiedLayerNormalization: rank unknown [opset 13]
+(float[] x) => (float[N, S, 4] y) <float[4] g> { y = SimplifiedLayerNormalization(x, g) }
+x[?] g[a=4!]
+-> y[b=N c=S d=4!]
+frozen a b c d: SimplifiedLayerNormalization 'SimplifiedLayerNormalization:y': the shape of operand 0 is
+    unknown
+
+match GroupNormalization: scale for every channel [opset 21]
+(float[N, 6, 8] x) => (float[] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
+x[a=N (b=2 c=3) d=8] g[(b c)] b[(b c)]
+-> y[a (b c) d]
+group g:0 mlp 2: g:0 b:0
+group g:0_1 hidden 3: g:0 b:0 (inexact)
+
+match GroupNormalization: scale for every group [opset 18]
+(float[N, 6, 8] x) => (float[] y) <float[2] g, float[2] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
+x[a=N (b=2 c=3) d=8] g[b] b[b]
+-> y[a (b c) d]
+group g:0 mlp 2: g:0 b:0
+
+match GroupNormalization: one group for all [opset 21]
+(float[N, 6, 8] x) => (float[] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 1>(x, g, b) }
+x[a=N b=6 c=8] g[b] b[b]
+-> y[a b c]
+group g:0 hidden 6: g:0 b:0 (inexact)
+
+refuse GroupNormalization: channels are no multiple [opset 21] [not run: malformed]
+(float[N, 5, 8] x) => (float[] y) <float[5] g, float[5] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
+x[a=N b=5! c=8!] g[d=5!] b[e=5!]
+-> y[?]
+frozen a b c d e: GroupNormalization 'GroupNormalization:y': size 5 is no multiple of 2
+
+match LpNormalization: over channels
+(float[N, 4, 8] x) => (float[] y) { y = LpNormalization<axis = 1>(x) }
+x[a=N b=4 c=8]
+-> y[a b c]
+
+refuse LpNormalization: rank unknown
+(float[] x) => (float[] y) { y = LpNormalization<axis = 1>(x) }
+x[?]
+-> y[?]
+refused LpNormalization 'LpNormalization:y': the shape of operand 0 is unknown
+
+match MeanVarianceNormalization: over all but the channels
+(float[N, 4, 8, 8] x) => (float[] y) { y = MeanVarianceNormalization(x) }
+x[a=N b=4 c=8 d=8]
+-> y[a b c d]
+
+match MeanVarianceNormalization: over channels
+(float[N, 4, 8, 8] x) => (float[] y) { y = MeanVarianceNormalization<axes = [1]>(x) }
+x[a=N b=4 c=8 d=8]
+-> y[a b c d]
+
+refuse MeanVarianceNormalization: rank unknown
+(float[] x) => (float[] y) { y = MeanVarianceNormalization(x) }
+x[?]
+-> y[?]
+refused MeanVarianceNormalization 'MeanVarianceNormalization:y': the shape of operand 0 is unknown
+
+match LRN: neighbouring channels
+(float[N, 4, 8, 8] x) => (float[] y) { y = LRN<size = 3>(x) }
+x[a=N b=4 c=8 d=8]
+-> y[a b c d]
+
+refuse LRN: rank unknown
+(float[] x) => (float[] y) { y = LRN<size = 3>(x) }
+x[?]
+-> y[?]
+refused LRN 'LRN:y': the rank of 'x' is unknown
+"""
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_axes(case: Case) -> None:
+    check_case(case)
