@@ -144,7 +144,7 @@ def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan_for(source: Source, analysis: Analysis, request: Request) -> Plan:
     """The plan for a model that was analysed before."""
-    require_numbers(analysis.graph)
+    require_numbers(analysis, request.criterion)
     decided = make_plan(analysis, request, sha256=source.sha256, size=source.size)
     return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
 

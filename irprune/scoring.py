@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .analysis import Analysis, Parameter
 from .axes import Axis, Leaf, Product, leaves_of, resolve
 from .errors import InputError
-from .ir import Constant, Graph
+from .ir import Constant
 from .ir.core import Array
 
 Scores: TypeAlias = NDArray[np.float64]
@@ -64,12 +64,21 @@ def _is_free(analysis: Analysis, dim: Axis) -> bool:
     return any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim))
 
 
-def require_numbers(graph: Graph) -> None:
-    """Raise :class:`InputError` where a weight is NaN: there is nothing to rank, and no result to compare."""
+def require_numbers(analysis: Analysis, criterion: str) -> None:
+    """Raise :class:`InputError` where a weight is NaN: there is nothing to rank, and no result to compare.
+
+    Weights that the criterion reads anyway are checked when it does.
+    """
+    read_later = {parameter.tensor for parameter in weights(analysis)} if criterion in ("l1", "l2") else set()
+    constants = {name: c for name, c in analysis.graph.constants.items() if name not in read_later}
     with ThreadPoolExecutor() as pool:
-        for name, position in zip(graph.constants, pool.map(_first_nan, graph.constants.values()), strict=True):
+        for name, position in zip(constants, pool.map(_first_nan, constants.values()), strict=True):
             if position is not None:
-                raise InputError(f"tensor '{name}' holds NaN, the first at {position}")
+                raise _holds_nan(name, position)
+
+
+def _holds_nan(name: str, position: list[int]) -> InputError:
+    return InputError(f"tensor '{name}' holds NaN, the first at {position}")
 
 
 def _first_nan(constant: Constant) -> list[int] | None:
@@ -91,7 +100,10 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
         def reduced(parameter: Parameter) -> list[tuple[Axis, Scores]]:
             array = as_float(parameter.constant.numpy())
             free = [(k, dim) for k, dim in enumerate(parameter.dims) if _is_free(analysis, dim)]
-            return [(dim, _reduce(array, k, power)) for k, dim in free]
+            found = [(dim, _reduce(array, k, power)) for k, dim in free]
+            if any(np.isnan(values).any() for _, values in found):
+                raise _holds_nan(parameter.tensor, _first_nan(parameter.constant) or [])
+            return found
 
         totals = np.zeros(analysis.atoms.count)
         with ThreadPoolExecutor() as pool:

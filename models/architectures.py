@@ -17,15 +17,22 @@ _ROWS = {0: "batch"}
 _IDS = Input("input_ids", ("batch", "sequence"), "ids", _VOCABULARY)
 _MASK = Input("attention_mask", ("batch", "sequence"), "mask")
 _PIXELS = Input("pixel_values", ("batch", 3, 32, 32))
-_HEADS = {"num_attention_heads": 4}
-_SIZE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, **_HEADS}
+_DEFAULT: dict[str, str] = {}
+_EAGER = {"attn_implementation": "eager"}
+_SIZE: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 _TEXT: dict[str, Any] = {**_SIZE, "intermediate_size": 64, "vocab_size": _VOCABULARY}
-_VISION: dict[str, Any] = {**_SIZE, "intermediate_size": 64, "image_size": 32, "patch_size": 8, "num_labels": 5}
+_VISION: dict[str, Any] = {
+    **_SIZE,
+    "intermediate_size": 64,
+    "image_size": 32,
+    "patch_size": 8,
+    "num_labels": 5,
+}
 _DECODER: dict[str, Any] = {**_TEXT, "num_key_value_heads": 2, "use_cache": False, "pad_token_id": 0}
 
 
 class Positional(nn.Module):
-    """A model of ``transformers`` that takes tensors in the order of their names and returns those asked for."""
+    """A model of ``transformers`` that takes tensors in a given order and returns the outputs asked for."""
 
     def __init__(self, model: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         super().__init__()
@@ -56,7 +63,7 @@ class Cached(nn.Module):
         return result["logits"], *(state for layer in layers for state in (layer.keys, layer.values))
 
 
-def _model(kind: str, options: Mapping[str, Any], **implementations: str) -> nn.Module:
+def _model(kind: str, options: Mapping[str, Any], implementations: Mapping[str, str]) -> nn.Module:
     import transformers
 
     kind_of_model = getattr(transformers, kind)
@@ -72,10 +79,12 @@ def _entry(
     outputs: Mapping[str, Mapping[int, str]],
     sizes: Mapping[str, int] | None = None,
     fixed: Mapping[Exporter, tuple[str, ...]] | None = None,
-    **implementations: str,
+    implementations: Mapping[str, str] = _DEFAULT,
 ) -> Architecture:
     def build() -> nn.Module:
-        return Positional(_model(kind, options, **implementations), tuple(each.name for each in inputs), tuple(outputs))
+        return Positional(
+            _model(kind, options, implementations), tuple(each.name for each in inputs), tuple(outputs)
+        )
 
     return Architecture(name, build, inputs, outputs, sizes or {"batch": 2, "sequence": 7}, fixed or {})
 
@@ -86,7 +95,7 @@ def _cached(name: str, kind: str, options: Mapping[str, Any], heads: int, layers
     present = {f"present.{state}": {0: "batch", 2: "total"} for state in states}
     return Architecture(
         name,
-        lambda: Cached(_model(kind, {**options, "use_cache": True})),
+        lambda: Cached(_model(kind, {**options, "use_cache": True}, _DEFAULT)),
         (_IDS, *past),
         {"logits": _TOKENS, **present},
         {"batch": 2, "sequence": 3, "past": 5},
@@ -97,7 +106,9 @@ def _causal(name: str, kind: str, **options: Any) -> Architecture:
     return _entry(name, kind, {**_DECODER, **options}, (_IDS, _MASK), {"logits": _TOKENS})
 
 
-def _image(name: str, kind: str, options: Mapping[str, Any], **implementations: str) -> Architecture:
+def _image(
+    name: str, kind: str, options: Mapping[str, Any], implementations: Mapping[str, str] = _DEFAULT
+) -> Architecture:
     return _entry(
         name,
         kind,
@@ -105,7 +116,7 @@ def _image(name: str, kind: str, options: Mapping[str, Any], **implementations: 
         (_PIXELS,),
         {"logits": _ROWS},
         {"batch": 2},
-        **implementations,
+        implementations=implementations,
     )
 
 
@@ -153,7 +164,12 @@ _DECODER_IDS = Input("decoder_input_ids", ("batch", "target"), "ids", _VOCABULAR
 _TARGETS = {0: "batch", 1: "target"}
 _PAIR = {"batch": 2, "sequence": 7, "target": 5}
 _FEATURES = Input("input_features", ("batch", 16, 40))
-_CLIP_TEXT: dict[str, Any] = {**_TEXT, "max_position_embeddings": 40, "eos_token_id": 98, "projection_dim": 24}
+_CLIP_TEXT: dict[str, Any] = {
+    **_TEXT,
+    "max_position_embeddings": 40,
+    "eos_token_id": 98,
+    "projection_dim": 24,
+}
 _CLIP_VISION: dict[str, Any] = {**_VISION, "projection_dim": 24}
 _SWIN: dict[str, Any] = {
     "image_size": 32,
@@ -194,7 +210,7 @@ _TRANSFORMERS = (
         {**_TEXT, "num_labels": 5},
         (_IDS, _MASK),
         {"logits": _ROWS},
-        attn_implementation="eager",
+        implementations=_EAGER,
     ),
     _entry(
         "distilbert",
@@ -212,7 +228,9 @@ _TRANSFORMERS = (
     ),
     _entry("roberta", "RobertaForMaskedLM", _TEXT, (_IDS, _MASK), {"logits": _TOKENS}),
     _entry("gpt2", "GPT2LMHeadModel", _GPT2, (_IDS, _MASK), {"logits": _TOKENS}),
-    _entry("gpt2_eager", "GPT2LMHeadModel", _GPT2, (_IDS, _MASK), {"logits": _TOKENS}, attn_implementation="eager"),
+    _entry(
+        "gpt2_eager", "GPT2LMHeadModel", _GPT2, (_IDS, _MASK), {"logits": _TOKENS}, implementations=_EAGER
+    ),
     _causal("llama", "LlamaForCausalLM"),
     _entry(
         "llama_eager",
@@ -220,10 +238,10 @@ _TRANSFORMERS = (
         _DECODER,
         (_IDS, _MASK),
         {"logits": _TOKENS},
-        attn_implementation="eager",
+        implementations=_EAGER,
     ),
     _image("vit", "ViTForImageClassification", _VISION),
-    _image("vit_eager", "ViTForImageClassification", _VISION, attn_implementation="eager"),
+    _image("vit_eager", "ViTForImageClassification", _VISION, _EAGER),
     _entry(
         "t5",
         "T5ForConditionalGeneration",
@@ -257,7 +275,7 @@ _TRANSFORMERS = (
         {**_DECODER, "num_local_experts": 4, "num_experts_per_tok": 2},
         (_IDS, _MASK),
         {"logits": _TOKENS},
-        experts_implementation="batched_mm",
+        implementations={"experts_implementation": "batched_mm"},
     ),
     _entry(
         "mamba",
@@ -343,7 +361,12 @@ _TRANSFORMERS = (
         {"text_embeds": _ROWS, "last_hidden_state": _TOKENS},
     ),
     _entry(
-        "clip_vision", "CLIPVisionModelWithProjection", _CLIP_VISION, (_PIXELS,), {"image_embeds": _ROWS}, {"batch": 2}
+        "clip_vision",
+        "CLIPVisionModelWithProjection",
+        _CLIP_VISION,
+        (_PIXELS,),
+        {"image_embeds": _ROWS},
+        {"batch": 2},
     ),
     _entry(
         "clip",

@@ -28,10 +28,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A small model whose ``forward`` takes the tensors of ``inputs`` in order and returns those of ``outputs``.
+    """A small model whose ``forward`` takes the tensors of ``inputs`` and returns those of ``outputs``.
 
     ``outputs`` maps each name to the output's named dimensions. ``sizes`` gives the size at which each named
-    dimension is exported. ``fixed`` names those over which an exporter unrolls a loop, so that they cannot vary.
+    dimension is exported. ``fixed`` names those over which an exporter unrolls a loop: they cannot vary.
     """
 
     name: str

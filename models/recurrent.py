@@ -1,4 +1,4 @@
-"""Small recurrent networks: taggers, a text recogniser and a model that carries its state from call to call."""
+"""Small recurrent networks: taggers, a text recogniser, a model that carries its state between calls."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from .export import Exporter
 from .interface import Architecture, Input
 
 _TOKENS = {0: "batch", 1: "sequence"}
-# torch.export decomposes a recurrent cell step by step before it recognises the whole.
+# torch.export follows a recurrent cell step by step, which ties the graph to the length it was traced at.
 _FIXED: dict[Exporter, tuple[str, ...]] = {"dynamo": ("sequence",)}
 
 
@@ -28,8 +28,9 @@ class Tagger(nn.Module):
 
 
 class CRNN(nn.Module):
-    """Convolutions whose columns are read by a bidirectional LSTM, with a head for connectionist temporal
-    classification (Shi et al., An End-to-End Trainable Neural Network for Image-based Sequence Recognition, 2015).
+    """Convolutions whose columns a bidirectional LSTM reads, for connectionist temporal classification.
+
+    Shi et al., An End-to-End Trainable Neural Network for Image-based Sequence Recognition, 2015.
     """
 
     def __init__(self, hidden: int = 24, characters: int = 11) -> None:

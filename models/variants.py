@@ -26,11 +26,13 @@ def _quiet() -> Iterator[None]:
 
 
 def fuse(source: Path, target: Path, kind: str, heads: int, hidden: int) -> None:
-    """Write the model with the fused operators of ONNX Runtime's transformer optimiser for this kind of model."""
+    """Write the model with the fused operators of ONNX Runtime's transformer optimiser for its kind."""
     from onnxruntime.transformers.optimizer import optimize_model
 
     with _quiet():
-        optimised = optimize_model(str(source), kind, num_heads=heads, hidden_size=hidden, opt_level=0, use_gpu=False)
+        optimised = optimize_model(
+            str(source), kind, num_heads=heads, hidden_size=hidden, opt_level=0, use_gpu=False
+        )
     onnx.save(optimised.model, target)
 
 
@@ -106,7 +108,9 @@ class _Nodes:
         self.nodes.append(helper.make_node(kind, inputs, [f"{name}:0"], name=name, **attributes))
         return f"{name}:0"
 
-    def convolution(self, name: str, x: str, cin: int, cout: int, kernel: int, stride: int = 1, group: int = 1) -> str:
+    def convolution(
+        self, name: str, x: str, cin: int, cout: int, kernel: int, stride: int = 1, group: int = 1
+    ) -> str:
         x = self.add("Transpose", f"{name}/to_nchw", [x], perm=[0, 3, 1, 2])
         fan_in = cin // group * kernel**2
         kernels = self.normal(f"{name}/kernel", (cout, cin // group, kernel, kernel), (2 / fan_in) ** 0.5)
@@ -136,12 +140,14 @@ class _Nodes:
         return self.add("Clip", name, [x, "zero", "six"])
 
     def dense(self, name: str, x: str, cin: int, cout: int) -> str:
-        x = self.add("MatMul", f"{name}/MatMul", [x, self.normal(f"{name}/kernel", (cin, cout), (2 / cin) ** 0.5)])
+        x = self.add(
+            "MatMul", f"{name}/MatMul", [x, self.normal(f"{name}/kernel", (cin, cout), (2 / cin) ** 0.5)]
+        )
         return self.add("Add", f"{name}/BiasAdd", [x, self.normal(f"{name}/bias", (cout,), 0.1)])
 
 
 def channels_last(seed: int = 0) -> onnx.ModelProto:
-    """A convolutional network as Keras exports it: transposes around every convolution, channels last between.
+    """A convolutional network as Keras exports it: channels last, with transposes around every convolution.
 
     An inverted residual block with a depthwise convolution, a concatenation of two branches, and two dense
     layers, the first over the flattened map.

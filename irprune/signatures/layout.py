@@ -230,6 +230,8 @@ def _resize_sizes(site: Site) -> list[Size | None]:
     if _has_sizes(site):
         entries = site.entries(3) or (None,) * len(axes)
         for axis, entry in zip(axes, entries, strict=True):
+            if entry is None and not source[axis].is_static and inferred is not None:
+                entry = inferred[axis]
             wanted[axis] = entry if site.node.str("keep_aspect_ratio_policy", "stretch") == "stretch" else None
         return wanted
     scales = _resize_scales(site, len(source))

@@ -12,7 +12,7 @@ match LSTM: one direction with bias
 x[a=T b=N c=4] w[1 (d=4! e=5) c] r[1 (d e) e] b[1 (f=8! e)]
 -> y[a 1 b e] h[1 b e] c[1 b e]
 group w:2 mlp 4: w:2
-group w:1_1 recurrent 5: w:1 r:1 r:2 b:1
+group r:1_1 recurrent 5: r:1 r:2 w:1 b:1
 frozen a d f: LSTM 'LSTM:y': it counts steps, directions or gates of a recurrent cell
 
 match LSTM: both directions with states and peepholes
@@ -21,7 +21,7 @@ match LSTM: both directions with states and peepholes
 { y = LSTM<hidden_size = 5, direction = "bidirectional">(x, w, r, b, "", h0, c0, p) }
 x[a=T b=N c=4] h0[d=2! b e=5] c0[d b e] w[d (f=4! e) c] r[d (f e) e] b[d (g=8! e)] p[d (h=3! e)]
 -> y[a d b e]
-group w:1 recurrent 5: w:1 r:1 r:2 b:1 p:1
+group r:1 recurrent 5: r:1 r:2 w:1 b:1 p:1
 group w:2 mlp 4: w:2
 frozen a d f g h: LSTM 'LSTM:y': it counts steps, directions or gates of a recurrent cell
 
@@ -31,7 +31,7 @@ match LSTM: batch first [not run: no kernel]
 x[a=N b=T c=4] w[1 (d=4! e=5) c] r[1 (d e) e]
 -> y[a b 1 e] h[a 1 e]
 group w:2 mlp 4: w:2
-group w:1_1 recurrent 5: w:1 r:1 r:2
+group r:1_1 recurrent 5: r:1 r:2 w:1
 frozen b d: LSTM 'LSTM:y': it counts steps, directions or gates of a recurrent cell
 
 refuse LSTM: a hidden size that the weights do not have [not run: malformed]
@@ -46,7 +46,7 @@ match GRU: one direction with bias
 x[a=T b=N c=4] w[1 (d=3! e=5) c] r[1 (d e) e] b[1 (f=6! e)]
 -> y[a 1 b e] h[1 b e]
 group w:2 mlp 4: w:2
-group w:1_1 recurrent 5: w:1 r:1 r:2 b:1
+group r:1_1 recurrent 5: r:1 r:2 w:1 b:1
 frozen a d f: GRU 'GRU:y': it counts steps, directions or gates of a recurrent cell
 
 refuse GRU: a hidden size that the weights do not have [not run: malformed]
@@ -61,7 +61,7 @@ match RNN: lengths of the sequences
 x[a=T b=N c=4] lengths[b] w[1 d=5 c] r[1 d d] b[1 (e=2! d)]
 -> y[a 1 b d]
 group w:2 mlp 4: w:2
-group w:1 recurrent 5: w:1 r:1 r:2 b:1
+group r:1 recurrent 5: r:1 r:2 w:1 b:1
 frozen a e: RNN 'RNN:y': it counts steps, directions or gates of a recurrent cell
 
 refuse RNN: rank unknown

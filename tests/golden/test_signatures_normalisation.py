@@ -11,14 +11,14 @@ match BatchNormalization: channels
 { y = BatchNormalization(x, g, b, m, var) }
 x[a=N b=4 c=8] g[b] b[b] m[b] var[b]
 -> y[a b c]
-group g:0 mlp 4: g:0 b:0 m:0 var:0
+group b:0 mlp 4: b:0 g:0 m:0 var:0
 
 match BatchNormalization: rank two
 (float[N, 4] x) => (float[] y) <float[4] g, float[4] b, float[4] m, float[4] var>
 { y = BatchNormalization(x, g, b, m, var) }
 x[a=N b=4] g[b] b[b] m[b] var[b]
 -> y[a b]
-group g:0 mlp 4: g:0 b:0 m:0 var:0
+group b:0 mlp 4: b:0 g:0 m:0 var:0
 
 match BatchNormalization: a vector has one channel [not run: no kernel]
 (float[4] x) => (float[] y) <float[1] g, float[1] b, float[1] m, float[1] var>
@@ -31,7 +31,7 @@ match BatchNormalization: before training mode was an attribute [opset 9]
 { y = BatchNormalization(x, g, b, m, var) }
 x[a=N b=4 c=8] g[b] b[b] m[b] var[b]
 -> y[a b c]
-group g:0 mlp 4: g:0 b:0 m:0 var:0
+group b:0 mlp 4: b:0 g:0 m:0 var:0
 
 refuse BatchNormalization: training mode
 (float[N, 4, 8] x) => (float[] y, float[] mean, float[] variance) <float[4] g, float[4] b, float[4] m, float[4] var>
@@ -44,7 +44,7 @@ match InstanceNormalization: space is free to go
 (float[N, 4, 8] x) => (float[] y) <float[4] g, float[4] b> { y = InstanceNormalization(x, g, b) }
 x[a=N b=4 c=8] g[b] b[b]
 -> y[a b c]
-group g:0 mlp 4: g:0 b:0
+group b:0 mlp 4: b:0 g:0
 
 refuse InstanceNormalization: rank unknown
 (float[] x) => (float[] y) <float[4] g, float[4] b> { y = InstanceNormalization(x, g, b) }
@@ -56,7 +56,7 @@ match LayerNormalization: last axis
 (float[N, S, 4] x) => (float[] y) <float[4] g, float[4] b> { y = LayerNormalization(x, g, b) }
 x[a=N b=S c=4] g[c] b[c]
 -> y[a b c]
-group g:0 hidden 4: g:0 b:0 (inexact)
+group b:0 hidden 4: b:0 g:0 (inexact)
 
 match LayerNormalization: two axes without bias
 (float[N, 3, 4] x) => (float[] y) <float[3, 4] g> { y = LayerNormalization<axis = 1>(x, g) }
@@ -112,20 +112,20 @@ match GroupNormalization: scale for every channel [opset 21]
 (float[N, 6, 8] x) => (float[] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
 x[a=N (b=2 c=3) d=8] g[(b c)] b[(b c)]
 -> y[a (b c) d]
-group g:0 mlp 2: g:0 b:0
-group g:0_1 hidden 3: g:0 b:0 (inexact)
+group b:0 mlp 2: b:0 g:0
+group b:0_1 hidden 3: b:0 g:0 (inexact)
 
 match GroupNormalization: scale for every group [opset 18]
 (float[N, 6, 8] x) => (float[] y) <float[2] g, float[2] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
 x[a=N (b=2 c=3) d=8] g[b] b[b]
 -> y[a (b c) d]
-group g:0 mlp 2: g:0 b:0
+group b:0 mlp 2: b:0 g:0
 
 match GroupNormalization: one group for all [opset 21]
 (float[N, 6, 8] x) => (float[] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 1>(x, g, b) }
 x[a=N b=6 c=8] g[b] b[b]
 -> y[a b c]
-group g:0 hidden 6: g:0 b:0 (inexact)
+group b:0 hidden 6: b:0 g:0 (inexact)
 
 refuse GroupNormalization: channels are no multiple [opset 21] [not run: malformed]
 (float[N, 5, 8] x) => (float[] y) <float[5] g, float[5] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }

@@ -61,7 +61,7 @@ match QLinearConv: a scale for every output channel
 x[a=N b=4 c=8!] w[d=6 b e=3!] wscale[d] wz[d] b[d]
 -> y[a d f=6!]
 group w:1 channels 4: w:1
-group w:0 channels 6: w:0 wscale:0 wz:0 b:0
+group w:0 channels 6: w:0 b:0 wscale:0 wz:0
 frozen c e f: QLinearConv 'QLinearConv:y': the window of a convolution slides over it
 
 match QLinearConv: grouped with one scale
