@@ -9,6 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -51,8 +52,10 @@ class Source:
 def open_model(model: AnyModel) -> Source:
     """Read a model of any kind. Raises :class:`InputError` for what is none."""
     if isinstance(model, (str, os.PathLike)):
-        loaded = load(model)
-        return Source(model, loaded, _sha_of_file(model), os.path.getsize(model))
+        with ThreadPoolExecutor(1) as pool:
+            digest = pool.submit(_sha_of_file, model) if os.path.isfile(model) else None
+            loaded = load(model)
+        return Source(model, loaded, digest.result() if digest else "", os.path.getsize(model))
     proto = as_proto(model)
     data = proto.SerializeToString(deterministic=True)
     converted = without_functions(model if isinstance(model, oir.Model) else oir.from_proto(proto))
@@ -88,13 +91,13 @@ def as_proto(model: AnyModel) -> onnx.ModelProto:
     )
 
 
-def _like(given: M, model: oir.Model, output: str | os.PathLike[str] | None) -> M:
+def _like(source: Source, given: M, model: oir.Model, output: str | os.PathLike[str] | None) -> M:
     """The model in the kind of the one that was given; a path is answered with the path of a new file."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(output) if output is not None else Path(given).with_name(f"{Path(given).stem}-pruned.onnx")
         if path.exists() and os.path.samefile(path, given):
             raise InputError(f"{path} is the input as well; choose another name for the output")
-        save(model, path, external=has_external_data(load(given)))
+        save(model, path, external=has_external_data(source.model))
         return cast(M, path if isinstance(given, Path) else str(path))
     if output is not None:
         save(model, output, external=False)
@@ -155,7 +158,7 @@ def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) ->
     Raises :class:`InputError` for a plan that was made for another model.
     """
     source = open_model(model)
-    return _like(model, apply_to(source, plan), output)
+    return _like(source, model, apply_to(source, plan), output)
 
 
 def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
@@ -279,7 +282,7 @@ def prune(
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
         decided = replace(decided, verification=report.as_json())
-    like = small if source.is_path and output is None else _like(model, small, output)
+    like = small if source.is_path and output is None else _like(source, model, small, output)
     return Result(like, decided, report, small, has_external_data(source.model))
 
 

@@ -45,6 +45,7 @@ class Product:
     """A row-major product: the last factor varies fastest. The empty product is a dimension of size one."""
 
     factors: tuple[Axis, ...]
+    settled: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         return f"({' '.join(map(repr, self.factors))})" if self.factors else "1"
@@ -55,6 +56,7 @@ class Sum:
     """Parts laid end to end."""
 
     parts: tuple[Axis, ...]
+    settled: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         return f"({' + '.join(map(repr, self.parts))})"
@@ -335,9 +337,21 @@ def resolve(axis: Axis) -> Axis:
             return axis
         axis.bound = resolve(axis.bound)  # path compression
         return axis.bound
+    if axis.settled:
+        return axis
     if isinstance(axis, Product):
         return _product([resolve(factor) for factor in axis.factors])
     return _sum([resolve(part) for part in axis.parts])
+
+
+def settle(axis: Axis) -> Axis:
+    """The resolved expression, marked as final: once all unification is done there is nothing left to resolve."""
+    axis = resolve(axis)
+    if isinstance(axis, Leaf) or axis.settled:
+        return axis
+    if isinstance(axis, Product):
+        return Product(tuple(map(settle, axis.factors)), settled=True)
+    return Sum(tuple(map(settle, axis.parts)), settled=True)
 
 
 def leaves_of(axis: Axis) -> list[Leaf]:

@@ -82,9 +82,8 @@ def _entry(
     implementations: Mapping[str, str] = _DEFAULT,
 ) -> Architecture:
     def build() -> nn.Module:
-        return Positional(
-            _model(kind, options, implementations), tuple(each.name for each in inputs), tuple(outputs)
-        )
+        model = _model(kind, options, implementations)
+        return Positional(model, tuple(each.name for each in inputs), tuple(outputs))
 
     return Architecture(name, build, inputs, outputs, sizes or {"batch": 2, "sequence": 7}, fixed or {})
 
@@ -229,7 +228,12 @@ _TRANSFORMERS = (
     _entry("roberta", "RobertaForMaskedLM", _TEXT, (_IDS, _MASK), {"logits": _TOKENS}),
     _entry("gpt2", "GPT2LMHeadModel", _GPT2, (_IDS, _MASK), {"logits": _TOKENS}),
     _entry(
-        "gpt2_eager", "GPT2LMHeadModel", _GPT2, (_IDS, _MASK), {"logits": _TOKENS}, implementations=_EAGER
+        "gpt2_eager",
+        "GPT2LMHeadModel",
+        _GPT2,
+        (_IDS, _MASK),
+        {"logits": _TOKENS},
+        implementations=_EAGER,
     ),
     _causal("llama", "LlamaForCausalLM"),
     _entry(

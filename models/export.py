@@ -42,9 +42,7 @@ def randomise(module: nn.Module, seed: int) -> None:
                 parameter.normal_(0, 0.1, generator=generator)
             elif isinstance(layer, nn.PReLU):
                 parameter.uniform_(0.1, 0.4, generator=generator)
-            elif isinstance(layer, _ConvNd | nn.Linear) or parameter.numel() > max(
-                parameter.shape, default=1
-            ):
+            elif isinstance(layer, _ConvNd | nn.Linear) or parameter.numel() > max(parameter.shape, default=1):
                 parameter.normal_(0, math.sqrt(2 / _fan_in(layer, parameter)), generator=generator)
             else:
                 parameter.uniform_(0.75, 1.25, generator=generator)
@@ -53,9 +51,7 @@ def randomise(module: nn.Module, seed: int) -> None:
             layer.running_var.uniform_(0.5, 1.5, generator=generator)
 
 
-def example_inputs(
-    shape: Shape | tuple[Shape, ...], batch: int | None = None, seed: int = 0
-) -> tuple[Tensor, ...]:
+def example_inputs(shape: Shape | tuple[Shape, ...], batch: int | None = None, seed: int = 0) -> tuple[Tensor, ...]:
     """Standard normal inputs of the shapes given, or of these with another batch size."""
     generator = torch.Generator().manual_seed(seed)
     shapes = shape if isinstance(shape[0], tuple) else (shape,)
@@ -95,7 +91,14 @@ def export(
     names = ["input"] if len(inputs) == 1 else [f"input_{index}" for index in range(len(inputs))]
     dynamic = tuple({0: "batch"} for _ in names) if dynamic_batch else None
     write_onnx(
-        module, inputs, path, exporter=exporter, names=names, dynamic=dynamic, fold_bn=fold_bn, opset=opset
+        module,
+        inputs,
+        path,
+        exporter=exporter,
+        names=names,
+        dynamic=dynamic,
+        fold_bn=fold_bn,
+        opset=opset,
     )
 
 

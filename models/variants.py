@@ -30,9 +30,7 @@ def fuse(source: Path, target: Path, kind: str, heads: int, hidden: int) -> None
     from onnxruntime.transformers.optimizer import optimize_model
 
     with _quiet():
-        optimised = optimize_model(
-            str(source), kind, num_heads=heads, hidden_size=hidden, opt_level=0, use_gpu=False
-        )
+        optimised = optimize_model(str(source), kind, num_heads=heads, hidden_size=hidden, opt_level=0)
     onnx.save(optimised.model, target)
 
 
@@ -109,7 +107,14 @@ class _Nodes:
         return f"{name}:0"
 
     def convolution(
-        self, name: str, x: str, cin: int, cout: int, kernel: int, stride: int = 1, group: int = 1
+        self,
+        name: str,
+        x: str,
+        cin: int,
+        cout: int,
+        kernel: int,
+        stride: int = 1,
+        group: int = 1,
     ) -> str:
         x = self.add("Transpose", f"{name}/to_nchw", [x], perm=[0, 3, 1, 2])
         fan_in = cin // group * kernel**2
@@ -140,9 +145,8 @@ class _Nodes:
         return self.add("Clip", name, [x, "zero", "six"])
 
     def dense(self, name: str, x: str, cin: int, cout: int) -> str:
-        x = self.add(
-            "MatMul", f"{name}/MatMul", [x, self.normal(f"{name}/kernel", (cin, cout), (2 / cin) ** 0.5)]
-        )
+        kernel = self.normal(f"{name}/kernel", (cin, cout), (2 / cin) ** 0.5)
+        x = self.add("MatMul", f"{name}/MatMul", [x, kernel])
         return self.add("Add", f"{name}/BiasAdd", [x, self.normal(f"{name}/bias", (cout,), 0.1)])
 
 

@@ -7,7 +7,7 @@ expression; every constant is taken at the kept indices of its dimensions, every
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ from ..analysis import Analysis, Bound, Mask, Region, kept_indices, kept_mask
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import IRError
 from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
+from ..ir.integers import Entries
 from ..ir.sizes import product
 from ..plan import Slice
 from ..signatures import Follower, Renumber, SizeOf
@@ -48,11 +49,14 @@ class _Rewriter:
         self.inputs: dict[str, list[str]] = {node.name: list(node.inputs) for node in graph.nodes}
         self.taken = set(self.values) | {node.name for node in graph.nodes}
         self.added: dict[str, list[Node]] = {}
+        self.changed: dict[int, tuple[Axis, bool]] = {}
+        self.indices: dict[int, tuple[Axis, tuple[int, ...]]] = {}
 
     def run(self) -> tuple[Graph, dict[str, Slice]]:
         graph = self.analysis.graph
         self._slice_constants()
         self._reshape_values()
+        self.before = Integers(graph, self._old_shape)
         self.integers = Integers(graph, self._new_shape)
         replaced = self._replace_regions()
         nodes: list[Node] = []
@@ -65,7 +69,11 @@ class _Rewriter:
     # -- sizes ---------------------------------------------------------------------------------------------------
 
     def _changes(self, axis: Axis) -> bool:
-        return any(leaf.number in self.kept for leaf in leaves_of(axis))
+        """Whether a dimension loses anything. Values share axis expressions: each is looked at once."""
+        known = self.changed.get(id(axis))
+        if known is None:  # the entry keeps the expression alive, so that its id stays its own
+            known = self.changed[id(axis)] = (axis, any(leaf.number in self.kept for leaf in leaves_of(axis)))
+        return known[1]
 
     def _size(self, axis: Axis) -> Size:
         """The size of a dimension after the removal."""
@@ -77,6 +85,10 @@ class _Rewriter:
             return product(self._size(factor) for factor in axis.factors)
         return Size(sum(self._size(part).coefficient for part in axis.parts))
 
+    def _old_shape(self, name: str) -> tuple[Size, ...] | None:
+        constant = self.analysis.graph.constants.get(name)
+        return tuple(map(Size.of, constant.shape)) if constant is not None else self.analysis.coupling.sizes(name)
+
     def _new_shape(self, name: str) -> tuple[Size, ...] | None:
         if name in self.analysis.graph.constants and name not in self.analysis.coupling.dims:
             return tuple(map(Size.of, self.analysis.graph.constants[name].shape))
@@ -87,6 +99,8 @@ class _Rewriter:
         for name, dims in self.analysis.coupling.dims.items():
             value = self.values.get(name)
             if dims is None or value is None or value.shape is None or name in self.constants:
+                continue
+            if len(value.shape) != len(dims):  # inference and the signature disagree: the model declares nonsense
                 continue
             pairs = zip(value.shape, dims, strict=True)
             shape = tuple(self._size(axis).as_dim() if self._changes(axis) else dim for dim, axis in pairs)
@@ -106,9 +120,13 @@ class _Rewriter:
             self._slice_constant(name, variants)
 
     def _kept_axes(self, dims: Iterable[Axis]) -> _Kept:
-        return tuple(
-            (k, tuple(kept_indices(axis, self.kept).tolist())) for k, axis in enumerate(dims) if self._changes(axis)
-        )
+        return tuple((k, self._indices(axis)) for k, axis in enumerate(dims) if self._changes(axis))
+
+    def _indices(self, axis: Axis) -> tuple[int, ...]:
+        known = self.indices.get(id(axis))
+        if known is None:
+            known = self.indices[id(axis)] = (axis, tuple(kept_indices(axis, self.kept).tolist()))
+        return known[1]
 
     def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
         """The variant with the most uses keeps the name, the others become private copies."""
@@ -171,14 +189,48 @@ class _Rewriter:
     def _rewrite(self, node: Node) -> Node:
         bound = self.analysis.coupling.bound.get(node.name)
         attributes = dict(node.attributes)
+        self._hold_numbers(node, bound.signature.operands.keys() if bound is not None else ())
         if bound is not None:
             for name, follower in bound.signature.attributes.items():
                 self._follow_attribute(bound, name, follower, attributes)
             for position, entries in bound.signature.operands.items():
                 self._follow_operand(bound, position, entries, attributes)
             if bound.signature.pins and any(self._changes(axis) for dims in bound.axes.values() for axis in dims):
-                attributes.update({k: v for k, v in bound.signature.pins.items() if k not in attributes})
+                self._pin(bound, attributes)
         return replace(node, inputs=tuple(self.inputs[node.name]), attributes=attributes)
+
+    def _pin(self, bound: Bound, attributes: dict[str, Attribute]) -> None:
+        """Spell defaults out: attributes by name, operands by position."""
+        for key, value in bound.signature.pins.items():
+            if isinstance(key, str):
+                attributes.setdefault(key, value)
+            else:
+                self._append_operand(bound.node, key, np.array(value, dtype=np.int64))
+
+    def _append_operand(self, node: Node, position: int, array: NDArray[np.generic]) -> None:
+        """A new constant for an operand that the node leaves out."""
+        self.inputs[node.name] += [""] * (position + 1 - len(self.inputs[node.name]))
+        self.inputs[node.name][position] = self._new_constant(f"{node.outputs[0]}_sizes", array)
+
+    def _hold_numbers(self, node: Node, followed: Collection[int]) -> None:
+        """What is computed from a size and is no shape (the scale of an attention, say) stays what it was.
+
+        ``1 / Sqrt(Cast(Shape(q)[-1]))   ->   1 / Sqrt(Cast(64))``, however many channels of a head are kept.
+        """
+        if any(self._is_integer(output) and self.before.entries(output) is not None for output in node.outputs):
+            return  # shape arithmetic: what becomes of it is decided further on
+        for position, name in enumerate(node.inputs[: len(node.inputs) - node.yields]):
+            if position in followed or name in self.analysis.graph.constants or not self._is_integer(name):
+                continue
+            old = self.before.entries(name)
+            if old is None or _agree(old, self.integers.entries(name)):
+                continue
+            if not any(map(self._changes, self.analysis.coupling.operand(node, position) or ())):
+                wanted = [entry if isinstance(entry, Size) and entry.is_static else None for entry in old.ravel()]
+                self.inputs[node.name][position] = self._fix(node, name, wanted)
+
+    def _is_integer(self, name: str) -> bool:
+        return bool(name) and (self.analysis.graph.values[name].dtype or "").startswith(("int", "uint"))
 
     def _entry(self, bound: Bound, follower: Follower) -> Size | None:
         """What an entry has to become; ``None`` where it stays what it is."""
@@ -216,16 +268,27 @@ class _Rewriter:
         if isinstance(entries, Renumber):
             self._follow_indices(bound, position, entries)
             return
-        if not any(self._entry_changes(bound, entry) for entry in entries):
+        changes = [self._entry_changes(bound, entry) for entry in entries]
+        if not any(changes) and (not name or name in self.analysis.graph.constants):
             return
         wanted = [self._entry(bound, entry) for entry in entries]
-        if not name:
+        if not any(changes):
+            wanted = self._still_wanted(name, wanted)
+        elif not name:
             vector = np.array([size.coefficient for size in wanted if size is not None], dtype=np.int64)
-            self.inputs[node.name] += [""] * (position + 1 - len(self.inputs[node.name]))
-            self.inputs[node.name][position] = self._new_constant(f"{node.outputs[0]}_sizes", vector)
+            self._append_operand(node, position, vector)
             attributes.pop(_IMPLIED_BY.get((node.op, position), ""), None)
             return
         self.inputs[node.name][position] = self._fix(node, name, wanted)
+
+    def _still_wanted(self, name: str, wanted: list[Size | None]) -> list[Size | None]:
+        """Of sizes that stay, those that are computed from other sizes that do not."""
+        found = self.integers.entries(name)
+        if found is None:
+            return [None] * len(wanted)
+        pairs = zip(found.ravel(), wanted, strict=True)
+        known = [isinstance(entry, Size) and entry.is_static and w is not None and w.is_static for entry, w in pairs]
+        return [w if both else None for w, both in zip(wanted, known, strict=True)]
 
     def _follow_indices(self, bound: Bound, position: int, follower: Renumber) -> None:
         source, result = bound.dim(follower.source), bound.dim(follower.result)
@@ -294,6 +357,10 @@ class _Rewriter:
             Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), attributes=attributes)
         )
         return name
+
+
+def _agree(old: Entries, new: Entries | None) -> bool:
+    return new is not None and old.shape == new.shape and all(a == b for a, b in zip(old.flat, new.flat, strict=True))
 
 
 def without_orphans(before: Graph, after: Graph) -> Graph:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 import numpy as np
 
-from ..axes import UNIT, Axis, AxisSystem, leaves_of, product_of, resolve, size_of, sum_of
+from ..axes import UNIT, Axis, AxisSystem, leaves_of, product_of, resolve, settle, size_of, sum_of
 from ..ir import Graph, Integers, Node, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
@@ -89,7 +89,26 @@ class _Walk:
         for name in self.graph.outputs:
             if not self._may_change(name):
                 self._freeze(self.result.dims.get(name), f"graph output '{name}'")
+        self._settle()
         return self.result
+
+    def _settle(self) -> None:
+        """Replace every expression by its final form; values that shared one still do."""
+        final: dict[int, tuple[Axis, Axis]] = {}
+
+        def settled(dims: Dims) -> Dims:
+            for axis in dims:
+                if id(axis) not in final:
+                    final[id(axis)] = (axis, settle(axis))  # the entry keeps the expression, and so its id
+            return tuple(final[id(axis)][1] for axis in dims)
+
+        result = self.result
+        result.dims = {name: None if dims is None else settled(dims) for name, dims in result.dims.items()}
+        result.uses = {use: settled(dims) for use, dims in result.uses.items()}
+        result.bound = {
+            name: replace(bound, axes={letter: settled(dims) for letter, dims in bound.axes.items()})
+            for name, bound in result.bound.items()
+        }
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -217,7 +236,7 @@ class _Walk:
                 operand = notation.outputs[position] if position < len(notation.outputs) else None
                 shape = site.outputs[position]
                 if operand is None:
-                    self.result.dims[name] = self._fresh(name, shape)
+                    self.result.dims[name] = self._fresh(name, self._evaluated(name) if shape is None else shape)
                     self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
                 else:
                     self.result.dims[name] = matcher.result(operand, shape, self._size, name)
@@ -227,6 +246,11 @@ class _Walk:
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
         self.result.bound[node.name] = Bound(node, found, matcher.axes)
+
+    def _evaluated(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a value of shape arithmetic, where evaluation says more than inference."""
+        entries = self.integers.entries(name)
+        return None if entries is None else entries.shape
 
     # -- view chains -------------------------------------------------------------------------------------------
 

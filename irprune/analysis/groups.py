@@ -108,7 +108,8 @@ class Analysis:
         return {node.name: node.inputs for node in self.graph.nodes}
 
     def _is_statistic(self, use: tuple[str, int]) -> bool:
-        return use[1] in self.coupling.bound[use[0]].signature.statistics
+        bound = self.coupling.bound.get(use[0])
+        return bound is not None and use[1] in bound.signature.statistics
 
     def _operand_name(self, use: tuple[str, int]) -> str:
         return self._nodes[use[0]][use[1]]
@@ -153,19 +154,26 @@ class CostModel:
     """Parameters and multiply-accumulates as a function of the kept size of every leaf."""
 
     def __init__(self, analysis: Analysis) -> None:
+        formulas: dict[int, _Formula] = {}
+
+        def formula(axis: Axis) -> _Formula:  # dimensions share settled expressions, which live as long as the analysis
+            if id(axis) not in formulas:
+                formulas[id(axis)] = _formula(axis)
+            return formulas[id(axis)]
+
         tensors: dict[str, list[Parameter]] = {}
         for parameter in analysis.parameters:
             tensors.setdefault(parameter.tensor, []).append(parameter)
         self._tensors = [
             (
-                {tuple(_formula(axis) for axis in parameter.dims) for parameter in uses},
+                {tuple(map(formula, parameter.dims)) for parameter in uses},
                 _item_bytes(uses[0].constant),
                 any(parameter.learned for parameter in uses),
             )
             for uses in tensors.values()
         ]
         self._macs = [
-            tuple(_formula(axis) for name in factors for axis in bound.axes.get(name, ()))
+            tuple(formula(axis) for name in factors for axis in bound.axes.get(name, ()))
             for bound in analysis.coupling.bound.values()
             for factors in bound.signature.notation.macs
         ]

@@ -43,6 +43,8 @@ def load(path: str | os.PathLike[str]) -> oir.Model:
     if not proto.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
     _check_external_data(proto, path)
+    for tensor in _tensors(proto.graph):
+        _check_tensor(tensor, path)
     try:
         model = oir.serde.deserialize_model(proto)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
@@ -63,6 +65,42 @@ def without_functions(model: oir.Model) -> oir.Model:
     copy = model.clone()
     InlinePass()(copy)
     return copy
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The tensors stored in a graph, in the attributes of its nodes and in their subgraphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(inner)
+
+
+_COMPLEX = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
+
+
+def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
+    """Raise :class:`InputError` for a tensor of unknown type, with a negative size, or with too much or little data."""
+    where = f"{path}: tensor '{tensor.name}'"
+    try:
+        dtype = oir.DataType(tensor.data_type)
+    except ValueError as error:
+        raise InputError(f"{where} has the unknown element type {tensor.data_type}") from error
+    if dtype == oir.DataType.UNDEFINED or any(dim < 0 for dim in tensor.dims):
+        raise InputError(f"{where} has type {dtype.name.lower()} and dimensions {list(tensor.dims)}")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or dtype == oir.DataType.STRING:
+        return
+    count = int(np.prod(tensor.dims, dtype=np.int64))
+    if tensor.HasField("raw_data"):
+        expected, found, unit = -(-count * dtype.bitwidth // 8), len(tensor.raw_data), "bytes"
+    else:
+        stored = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
+        found, unit = max(map(len, stored)), "elements"
+        expected = 2 * count if tensor.data_type in _COMPLEX else -(-count * min(dtype.bitwidth, 8) // 8)
+    if found != expected:
+        raise InputError(f"{where} of dimensions {list(tensor.dims)} holds {found} {unit}, expected {expected}")
 
 
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:

@@ -79,9 +79,12 @@ class Integers:
 
     def shape(self, name: str) -> tuple[Size, ...]:
         shape = self._shape_of(name)
-        if shape is None:
+        if shape is not None:
+            return shape
+        entries = self.entries(name)
+        if entries is None:
             raise _Unknown
-        return shape
+        return tuple(map(Size, entries.shape))
 
 
 class _Unknown(Exception):

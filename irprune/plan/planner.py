@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations, product
@@ -173,16 +173,21 @@ def _one_factor(analysis: Analysis, groups: list[Group]) -> list[Group]:
     owner = {leaf.number: group for group in groups for leaf in group.leaves}
     rank = {group.name: (_PREFERENCE.get(group.kind, 0), k) for k, group in enumerate(groups)}
     conflicts: set[tuple[str, str]] = set()
-    for dims in (*analysis.coupling.dims.values(), *analysis.coupling.uses.values()):
-        for axis in dims or ():
-            for left, right in _rivals(axis):
-                pairs = {(owner[a].name, owner[b].name) for a in left & owner.keys() for b in right & owner.keys()}
-                conflicts |= {tuple(sorted(pair, key=rank.__getitem__)) for pair in pairs if pair[0] != pair[1]}  # type: ignore[misc]
+    every = (*analysis.coupling.dims.values(), *analysis.coupling.uses.values())
+    for axis in {id(axis): axis for dims in every for axis in dims or ()}.values():  # values share axis expressions
+        for left, right in _rivals(axis):
+            pairs = {(owner[a].name, owner[b].name) for a in left & owner.keys() for b in right & owner.keys()}
+            conflicts |= {_sorted_pair(pair, rank) for pair in pairs if pair[0] != pair[1]}
     dropped: set[str] = set()
     for winner, loser in sorted(conflicts, key=lambda pair: (rank[pair[0]], rank[pair[1]])):
         if winner not in dropped:
             dropped.add(loser)
     return [group for group in groups if group.name not in dropped]
+
+
+def _sorted_pair(pair: tuple[str, str], rank: Mapping[str, tuple[int, int]]) -> tuple[str, str]:
+    first, second = sorted(pair, key=rank.__getitem__)
+    return first, second
 
 
 def _rivals(axis: Axis) -> Iterator[tuple[set[int], set[int]]]:

@@ -106,8 +106,8 @@ class Signature:
     ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
     for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned:
-    they are stored, but no parameters. ``pins`` are attributes whose default depends on a size (the scale of an
-    attention): they are spelled out with the value they had when the node changes.
+    they are stored, but no parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
+    of an attention): they are spelled out with the value they had when the node changes.
     """
 
     notation: Notation
@@ -117,7 +117,7 @@ class Signature:
     maps: tuple[ElementMap, ...] = ()
     reason: str = ""
     statistics: frozenset[int] = frozenset()
-    pins: Mapping[str, float] = field(default_factory=dict)
+    pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
 
 
 def signature(
@@ -129,9 +129,11 @@ def signature(
     maps: Sequence[ElementMap] = (),
     reason: str = "",
     statistics: Sequence[int] = (),
-    pins: Mapping[str, float] | None = None,
+    pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
 ) -> Signature:
     """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
+    spelled: dict[int | str, float | tuple[int, ...]] = {}
+    spelled.update(pins or {})
     follow = {
         name: SizeOf(term(value)) if isinstance(value, str) else tuple(value)
         for name, value in (attributes or {}).items()
@@ -144,7 +146,7 @@ def signature(
         tuple(maps),
         reason,
         frozenset(statistics),
-        dict(pins or {}),
+        spelled,
     )
 
 

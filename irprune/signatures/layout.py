@@ -180,13 +180,15 @@ def flatten(site: Site) -> Signature:
 
 
 def squeeze(site: Site) -> Signature:
-    """Dimensions of size one go."""
+    """Dimensions of size one go; which they are is spelled out before another one becomes that small."""
     shape = site.shape(0)
     names = letters(len(shape))
     axes = site.ints("axes", 1)
     gone = [axis % len(shape) for axis in axes] if axes is not None else [k for k, s in enumerate(shape) if s == ONE]
     source = ["1" if k in gone else name for k, name in enumerate(names)]
-    return signature(f"{' '.join(source)} -> {' '.join(name for k, name in enumerate(names) if k not in gone)}")
+    text = f"{' '.join(source)} -> {' '.join(name for k, name in enumerate(names) if k not in gone)}"
+    pins: dict[int | str, tuple[int, ...]] = {"axes" if site.version < 13 else 1: tuple(gone)}
+    return signature(text, pins=pins if axes is None else None)
 
 
 def unsqueeze(site: Site) -> Signature:
@@ -197,6 +199,8 @@ def unsqueeze(site: Site) -> Signature:
         raise NoSignature("it has no axes")
     rank = len(names) + len(axes)
     new = {axis % rank for axis in axes}
+    if len(new) != len(axes):
+        raise NoSignature(f"its axes {list(axes)} name one position twice")
     rest = iter(names)
     return signature(f"{' '.join(names)} -> {' '.join('1' if k in new else next(rest) for k in range(rank))}")
 

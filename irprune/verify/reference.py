@@ -247,10 +247,17 @@ class _Builder:
         rank = len(self.analysis.graph.constants[node.inputs[position]].shape)
         if points.size == 1:
             return points.reshape(())
-        axis = {"DequantizeLinear": node.int("axis", 1) % rank, "QLinearConv": 0, "ConvInteger": 0}.get(
-            node.op, rank - 1
-        )
+        axis = self._axis_of_zero_point(node, position, rank)
         return points.reshape([-1 if k == axis else 1 for k in range(rank)])
+
+    def _axis_of_zero_point(self, node: Node, position: int, rank: int) -> int:
+        """The dimension of a constant that the signature writes as it writes the zero point."""
+        bound = self.analysis.coupling.bound.get(node.name)
+        if bound is None:
+            return rank - 1
+        operands = bound.signature.notation.inputs
+        weight, points = operands[position] or (), operands[_ZERO_POINTS[node.op][position]] or ()
+        return next((k for k, term in enumerate(weight) if points and term == points[0]), rank - 1)
 
     def _zero_point(self, node: Node, position: int) -> str | None:
         at = _ZERO_POINTS.get(node.op, {}).get(position, -1)

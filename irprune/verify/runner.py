@@ -6,7 +6,7 @@ import ast
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from ..errors import InputError
 from ..ir.core import Array
+from .ranges import index_bounds, masks
 
 Feeds: TypeAlias = dict[str, Array]
 Outputs: TypeAlias = dict[str, Array]
@@ -132,11 +133,16 @@ def with_outputs(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProt
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A graph input: its element type and its dimensions; an unnamed one is called ``<input>:<position>``."""
+    """A graph input: its element type and its dimensions; an unnamed one is called ``<input>:<position>``.
+
+    ``bound`` is the size of the table that it indexes, ``is_mask`` says that it chooses what counts.
+    """
 
     name: str
     dtype: np.dtype[Any]
     dims: tuple[int | str, ...]
+    bound: int | None = None
+    is_mask: bool = False
 
     def shape(self, symbols: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(dim if isinstance(dim, int) else _evaluate(dim, symbols) for dim in self.dims)
@@ -145,7 +151,12 @@ class InputSpec:
 def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
     """The inputs that have to be fed. Raises :class:`InputError` for one that is no numeric tensor."""
     stored = {tensor.name for tensor in proto.graph.initializer}
-    return [_input_spec(info) for info in proto.graph.input if info.name not in stored]
+    bounds, chosen = index_bounds(proto.graph), masks(proto.graph)
+    return [
+        replace(_input_spec(info), bound=bounds.get(info.name), is_mask=info.name in chosen)
+        for info in proto.graph.input
+        if info.name not in stored
+    ]
 
 
 def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
@@ -229,19 +240,19 @@ def trial_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
 
 
 _INTEGER_BOUND = 8
-"""Random integers are smaller than this: valid as tokens, positions and classes almost everywhere."""
+"""Random integers of which the graph says nothing are smaller than this."""
 
 
 def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Feeds:
-    """Normal floats, small non-negative integers, random booleans; whatever is called a mask is all ones."""
+    """Normal floats, integers that index what they look up, random booleans; masks are all ones."""
     rng = np.random.default_rng(seed)
     feeds: Feeds = {}
     for spec in specs:
         shape = spec.shape(sizes)
-        if "mask" in spec.name.lower() and spec.dtype.kind in "iub":
+        if spec.dtype.kind in "iub" and spec.bound is None and (spec.is_mask or "mask" in spec.name.lower()):
             feeds[spec.name] = np.ones(shape, dtype=spec.dtype)
         elif spec.dtype.kind in "iub":
-            bound = 2 if spec.dtype.kind == "b" else _INTEGER_BOUND
+            bound = 2 if spec.dtype.kind == "b" else spec.bound or _INTEGER_BOUND
             feeds[spec.name] = rng.integers(0, bound, shape).astype(spec.dtype)
         else:
             feeds[spec.name] = rng.standard_normal(shape).astype(spec.dtype)

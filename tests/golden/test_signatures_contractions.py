@@ -206,8 +206,9 @@ x[a=N b=S c=3 d=4] z[a e=T c d]
 -> y[a c b e]
 
 match Einsum: ellipsis broadcasts
-(float[N, 1, 3, 4] x, float[5, 4, 6] z) => (float[] y) { y = Einsum<equation = "...ij,...jk->...ik">(x, z) }
-x[a=N 1 b=3 c=4] z[d=5 c e=6]
+(float[N, 1, 3, 4] x, float[1, 5, 4, 6] z) => (float[N, 5, 3, 6] y)
+{ y = Einsum<equation = "...ij,...jk->...ik">(x, z) }
+x[a=N 1 b=3 c=4] z[1 d=5 c e=6]
 -> y[a d b e]
 
 match Einsum: implicit result

@@ -29,13 +29,13 @@ refused Sigmoid 'If:y.then_branch/Sigmoid:a': the shape of operand 0 is unknown
 refused If 'If:y': the shape of operand 1 is unknown
 
 match Loop: state keeps its axes
-(float[N, 4] x, int64 trips, bool c) => (float[] y, float[] z) <float[4, 4] w>
+(float[N, 4] x, int64 trips, bool c) => (float[N, 4] y, float[L, N, 4] z) <float[4, 4] w>
 { y, z = Loop (trips, c, x) <body = step (int64 i, bool go, float[N, 4] s) => (bool on, float[N, 4] t, float[N, 4] u)
 { on = Identity(go) u = MatMul(s, w) t = Tanh(u) }>
 }
 x[a=N b=4] trips[] c[] w[b b]
 -> Loop:y.body/i[] Loop:y.body/go[] Loop:y.body/s[a b] Loop:y.body/on[] Loop:y.body/u[a b] Loop:y.body/t[a
-    b] y[a b] z[c=unk__0 a b]
+    b] y[a b] z[c=L a b]
 group w:0 mlp 4: w:0 w:1
 frozen c: Loop 'Loop:y': it counts iterations
 
@@ -50,7 +50,7 @@ x[a=4] trips[] c[]
 frozen b: Loop 'Loop:y': it counts iterations
 
 match irprune::enter_Loop: state goes in
-(float[N, 4] x, int64 trips, bool c) => (float[] y)
+(float[N, 4] x, int64 trips, bool c) => (float[N, 4] y)
 { y = Loop (trips, c, x) <body = step (int64 i, bool go, float[N, 4] s) => (bool on, float[N, 4] t)
 { on = Identity(go) t = Tanh(s) }>
 }

@@ -276,7 +276,7 @@ x[a=3! b=4!] i[c=2! d=2!] u[c]
 -> y[a b]
 frozen a b c d: ScatterND 'ScatterND:y': it is looked up by index
 
-match OneHot: classes are new
+match OneHot: classes are new [not run: no parameter]
 (int64[2, 3] x) => (float[] y) <int64 depth = {4}, float[2] values> { y = OneHot(x, depth, values) }
 x[a=2 b=3] values[c=2!]
 -> y[a b d=4!]

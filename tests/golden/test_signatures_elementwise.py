@@ -8,18 +8,20 @@ _FLOATS = "(float[N, 4, 8] x)"
 _BOOLS = "(bool[N, 4, 8] x)"
 _INTEGERS = "(int32[N, 4, 8] x)"
 
+_UNARY = """
+Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor HardSigmoid HardSwish Identity LeakyRelu Log
+Mish Neg Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Tan Tanh ThresholdedRelu
+""".split()  # noqa: SIM905 (a table of names reads better)
+_BINARY = ("Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum")
+_COMPARING = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+
 CALLS = {
-    **{
-        op: (_FLOATS, f"{op}(x)", "float")
-        for op in """Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor HardSigmoid HardSwish
-        Identity LeakyRelu Log Mish Neg Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt
-        Tan Tanh ThresholdedRelu""".split()
-    },
-    **{op: (_FLOATS, f"{op}(x, w)", "float") for op in "Add Div Max Mean Min Mul PRelu Pow Sub Sum".split()},
-    **{op: (_FLOATS, f"{op}(x, w)", "bool") for op in "Equal Greater GreaterOrEqual Less LessOrEqual".split()},
+    **{op: (_FLOATS, f"{op}(x)", "float") for op in _UNARY},
+    **{op: (_FLOATS, f"{op}(x, w)", "float") for op in _BINARY},
+    **{op: (_FLOATS, f"{op}(x, w)", "bool") for op in _COMPARING},
     **{op: (_FLOATS, f"{op}(x)", "bool") for op in ("IsInf", "IsNaN")},
     **{op: (_BOOLS, f"{op}(x, v)", "bool") for op in ("And", "Or", "Xor")},
-    **{op: (_INTEGERS, f"{op}(x, i)", "int32") for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mod")},
+    **{op: (_INTEGERS, f"{op}(x, i)", "int32") for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
     "Not": (_BOOLS, "Not(x)", "bool"),
     "BitwiseNot": (_INTEGERS, "BitwiseNot(x)", "int32"),
     "BitShift": ("(uint32[N, 4, 8] x)", 'BitShift<direction = "LEFT">(x, u)', "uint32"),
@@ -28,6 +30,7 @@ CALLS = {
     "Clip": (_FLOATS, "Clip(x, low, high)", "float"),
     "Gelu": (_FLOATS, "Gelu(x)", "float"),
     "Swish": (_FLOATS, "Swish(x)", "float"),
+    "Mod": (_FLOATS, "Mod<fmod = 1>(x, w)", "float"),
     "Where": (_FLOATS, "Where(v, x, w)", "float"),
 }
 """Operator to inputs, call and element type of the result; opset 20 knows all of them but Swish (24)."""

@@ -145,7 +145,7 @@ match Expand: a shape shorter than the operand
 x[a=N b=4 1]
 -> y[a b c=5]
 
-match Expand: shape computed at run time
+refuse Expand: shape computed at run time
 (float[N, 4, 1] x, int64[3] s) => (float[N, 4, L] y) { y = Expand(x, s) }
 x[a=N b=4! 1] s[c=3!]
 -> y[a b d=L]
@@ -183,10 +183,10 @@ frozen c d f g: Resize 'Resize:y': it is resampled
 frozen e: Resize 'Resize:y': operand 2 counts positions, it holds no channels
 
 match Resize: sizes
-(float[N, 4, 8, 8] x) => (float[] y) <int64[4] s = {1, 4, 8, 12}> { y = Resize<mode = "linear">(x, "", "", s) }
-x[a=N b=4 c=8 d=8!]
--> y[1 b c e=12!]
-frozen a d e: Resize 'Resize:y': it is resampled
+(float[2, 4, 8, 8] x) => (float[] y) <int64[4] s = {2, 4, 8, 12}> { y = Resize<mode = "linear">(x, "", "", s) }
+x[a=2 b=4 c=8 d=8!]
+-> y[a b c e=12!]
+frozen d e: Resize 'Resize:y': it is resampled
 
 match Resize: sizes of two axes [opset 18]
 (float[N, 4, 8, 8] x) => (float[] y) <int64[2] s = {12, 12}>
@@ -259,7 +259,7 @@ x[a=N b=3! c=5! d=6!]
 -> y[e=N f=12! g=2! h=3!]
 frozen a b c d e f g h: SpaceToDepth 'SpaceToDepth:y': size 5 is no multiple of 2
 
-match Shape: only sizes are read
+match Shape: only sizes are read [not run: sizes change]
 (float[N, 4] x) => (int64[] y) { y = Shape(x) }
 x[a=N b=4]
 -> y[c=2!]
@@ -271,7 +271,7 @@ x[?]
 -> y[a=unk__0]
 frozen a: Shape 'Shape:y': the shape of operand 0 is unknown
 
-match Size: only sizes are read
+match Size: only sizes are read [not run: sizes change]
 (float[N, 4] x) => (int64[] y) { y = Size(x) }
 x[a=N b=4]
 -> y[]

@@ -109,20 +109,20 @@ frozen a b c d: SimplifiedLayerNormalization 'SimplifiedLayerNormalization:y': t
     unknown
 
 match GroupNormalization: scale for every channel [opset 21]
-(float[N, 6, 8] x) => (float[] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
+(float[N, 6, 8] x) => (float[N, 6, 8] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
 x[a=N (b=2 c=3) d=8] g[(b c)] b[(b c)]
 -> y[a (b c) d]
 group b:0 mlp 2: b:0 g:0
 group b:0_1 hidden 3: b:0 g:0 (inexact)
 
-match GroupNormalization: scale for every group [opset 18]
-(float[N, 6, 8] x) => (float[] y) <float[2] g, float[2] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
+match GroupNormalization: scale for every group [opset 18] [not run: deprecated]
+(float[N, 6, 8] x) => (float[N, 6, 8] y) <float[2] g, float[2] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
 x[a=N (b=2 c=3) d=8] g[b] b[b]
 -> y[a (b c) d]
 group b:0 mlp 2: b:0 g:0
 
 match GroupNormalization: one group for all [opset 21]
-(float[N, 6, 8] x) => (float[] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 1>(x, g, b) }
+(float[N, 6, 8] x) => (float[N, 6, 8] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 1>(x, g, b) }
 x[a=N b=6 c=8] g[b] b[b]
 -> y[a b c]
 group b:0 hidden 6: b:0 g:0 (inexact)
@@ -144,13 +144,13 @@ x[?]
 -> y[?]
 refused LpNormalization 'LpNormalization:y': the shape of operand 0 is unknown
 
-match MeanVarianceNormalization: over all but the channels
-(float[N, 4, 8, 8] x) => (float[] y) { y = MeanVarianceNormalization(x) }
+match MeanVarianceNormalization: over all but the channels [not run: no shape inference]
+(float[N, 4, 8, 8] x) => (float[N, 4, 8, 8] y) { y = MeanVarianceNormalization(x) }
 x[a=N b=4 c=8 d=8]
 -> y[a b c d]
 
 match MeanVarianceNormalization: over channels
-(float[N, 4, 8, 8] x) => (float[] y) { y = MeanVarianceNormalization<axes = [1]>(x) }
+(float[N, 4, 8, 8] x) => (float[N, 4, 8, 8] y) { y = MeanVarianceNormalization<axes = [1]>(x) }
 x[a=N b=4 c=8 d=8]
 -> y[a b c d]
 

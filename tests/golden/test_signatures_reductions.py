@@ -301,7 +301,7 @@ x[a=N b=4]
 -> y[a b] mask[a b]
 
 match Dropout: ratio as operand
-(float[N, 4] x) => (float[] y) <float ratio_scale> { y = Dropout(x, ratio_scale) }
+(float[N, 4] x) => (float[] y) <float ratio = {0.25}> { y = Dropout(x, ratio) }
 x[a=N b=4]
 -> y[a b]
 

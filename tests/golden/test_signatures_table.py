@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import numpy as np
 import onnx
 import pytest
 
@@ -21,7 +20,7 @@ from tests.golden import (
 )
 from tests.golden.helpers.cases import Case
 from tests.golden.helpers.models import model_of, with_factors
-from tests.golden.helpers.removal import remove_random
+from tests.golden.helpers.removal import feeds_for, remove_random
 
 ALL: list[Case] = [
     *test_signatures_attention.CASES,
@@ -54,6 +53,5 @@ def test_removals_are_equivalent_to_their_reference(case: Case) -> None:
     onnx.checker.check_model(proto, full_check=True)
     removal = remove_random(proto, seed=len(case.model), allow_io=("*",))
     assert removal.plan.groups, "nothing was removed"
-    report = verify_models(proto, removal.pruned, removal.plan, runs=2)
+    report = verify_models(proto, removal.pruned, removal.plan, inputs=feeds_for(proto))
     assert report.ok, report.failures()
-    assert np.prod([group.size - len(group.removed) for group in removal.plan.groups]) > 0

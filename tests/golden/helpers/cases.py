@@ -11,8 +11,8 @@
 
 The head says whether the operator lets something be removed (``match``) or says why not (``refuse``), then
 ``[opset 11]`` where it is not 20 and ``[not run: reason]`` where ONNX Runtime has no kernel. Then comes the model, up
-to its closing brace, and what follows is :func:`tests.golden.helpers.describe.describe` of its analysis, inputs and outputs
-being free to change. Blocks are separated by empty lines.
+to its closing brace, and what follows is :func:`tests.golden.helpers.describe.describe` of its analysis, inputs and
+outputs being free to change. Blocks are separated by empty lines.
 """
 
 from __future__ import annotations
@@ -61,11 +61,8 @@ def parse_cases(text: str) -> list[Case]:
         found = _HEAD.fullmatch(head)
         if found is None:
             raise ValueError(f"cannot read the head of a golden case: {head!r}")
-        fields = found.groupdict()
-        opset = int(fields["opset"] or OPSET)
-        cases.append(
-            Case(fields["kind"], fields["op"], fields["title"], opset, fields["excuse"] or "", model, "\n".join(expected))
-        )
+        kind, op, title, opset, excuse = found.group("kind", "op", "title", "opset", "excuse")
+        cases.append(Case(kind, op, title, int(opset or OPSET), excuse or "", model, "\n".join(expected)))
     return cases
 
 

@@ -16,8 +16,6 @@ from irprune.ir import Graph
 
 Array = NDArray[np.generic]
 
-FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
-
 
 def model_of(text: str, opset: int = 20, numbers: Mapping[str, Array] | None = None, seed: int = 0) -> onnx.ModelProto:
     """A model from ``(inputs) => (outputs) <declared> { nodes }``.
@@ -60,24 +58,37 @@ def analysis_of(text: str, opset: int = 20, allow_io: tuple[str, ...] = ()) -> A
     return analyse(graph_of(text, opset), allow_io)
 
 
+_JOIN = {
+    TensorProto.BOOL: "Greater",
+    TensorProto.FLOAT: "Mul",
+    TensorProto.FLOAT16: "Mul",
+    TensorProto.INT32: "Add",
+    TensorProto.UINT32: "Add",
+    TensorProto.UINT8: "Max",
+}
+"""How an input of each type is joined with a weight; others are left alone, they are indices."""
+
+
 def with_factors(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with every float input multiplied by a weight of its shape: each of its axes gets a parameter."""
+    """The same model with every input joined with a weight of its shape: each of its axes gets a parameter."""
     changed = onnx.ModelProto()
     changed.CopyFrom(proto)
     random = np.random.default_rng(1)
-    factors = []
+    nodes = []
     for info in changed.graph.input:
         tensor = info.type.tensor_type
-        if tensor.elem_type not in FLOATS or not tensor.HasField("shape"):
+        if tensor.elem_type not in _JOIN or not tensor.HasField("shape") or not tensor.shape.dim:
             continue
-        name = info.name
+        name, operator = info.name, _JOIN[tensor.elem_type]
         shape = [dim.dim_value if dim.HasField("dim_value") else 1 for dim in tensor.shape.dim]
+        if operator == "Greater":
+            tensor.elem_type = TensorProto.FLOAT
         dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         array = random.uniform(0.5, 1.5, shape).astype(dtype)
         changed.graph.initializer.append(numpy_helper.from_array(array, f"{name}_factor"))
         info.name = f"{name}_given"
-        factors.append(helper.make_node("Mul", [info.name, f"{name}_factor"], [name], f"Mul:{name}"))
-    nodes = [*factors, *changed.graph.node]
+        nodes.append(helper.make_node(operator, [info.name, f"{name}_factor"], [name], f"{operator}:{name}"))
+    nodes += list(changed.graph.node)
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
     return changed

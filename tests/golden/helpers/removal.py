@@ -69,14 +69,14 @@ def remove_random(proto: onnx.ModelProto, seed: int, allow_io: tuple[str, ...] =
 
 
 def random_atoms(analysis: Analysis, random: np.random.Generator, share: float = 0.5) -> Mask:
-    """Atoms of groups in random order, each taken with a probability, unless an axis would be left empty."""
+    """Atoms of groups in random order, the first and each other with a probability, that leave no axis empty."""
     removed = np.zeros(analysis.atoms.count, dtype=bool)
     left = {number: np.bincount(own[own >= 0], minlength=analysis.atoms.count) for number, own in _free(analysis)}
     kept = {number: len(own) for number, own in _free(analysis)}
     atoms = np.unique(np.concatenate([np.zeros(0, np.intp), *(group.atoms for group in analysis.groups)]))
     for atom in random.permutation(atoms):
         after = {number: size - int(left[number][atom]) for number, size in kept.items()}
-        if random.random() < share and min(after.values()) > 0:
+        if (random.random() < share or not removed.any()) and min(after.values()) > 0:
             removed[atom], kept = True, after
     return removed
 
@@ -111,17 +111,29 @@ def plan_of(analysis: Analysis, removed: Mask, allow_io: tuple[str, ...] = ("*",
     )
 
 
-def feeds_for(proto: onnx.ModelProto, seed: int = 0, batch: int = 2) -> dict[str, Array]:
-    """Standard normal values for every input; a symbolic dimension is ``batch``."""
+SIZES = {"N": 2, "S": 3, "T": 3, "L": 5, "M": 6, "R": 2, "C": 3}
+"""What the symbols of golden models stand for."""
+
+
+def feeds_for(proto: onnx.ModelProto, seed: int = 0, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
+    """Values for every input: normal floats, integers that are valid positions anywhere, true."""
     random = np.random.default_rng(seed)
     weights = {tensor.name for tensor in proto.graph.initializer}
-    return {
-        info.name: random.standard_normal(
-            [dim.dim_value if dim.HasField("dim_value") else batch for dim in info.type.tensor_type.shape.dim]
-        ).astype(np.float32)
-        for info in proto.graph.input
-        if info.name not in weights
-    }
+    known = SIZES if sizes is None else sizes
+    feeds: dict[str, Array] = {}
+    for info in proto.graph.input:
+        if info.name in weights:
+            continue
+        tensor = info.type.tensor_type
+        shape = [dim.dim_value if dim.HasField("dim_value") else known[dim.dim_param] for dim in tensor.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        if dtype.kind == "f":
+            feeds[info.name] = random.standard_normal(shape).astype(dtype)
+        elif dtype == np.bool_:
+            feeds[info.name] = np.ones(shape, dtype)
+        else:
+            feeds[info.name] = random.integers(1, 100 if dtype.itemsize == 1 else 2, shape).astype(dtype)
+    return feeds
 
 
 def run(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array]:

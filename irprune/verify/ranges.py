@@ -1,0 +1,75 @@
+"""What integer inputs may hold, read off the graph: an index is below the size of the table that it looks up."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import onnx
+
+_SAME_SIZES = {"Cast", "DequantizeLinear", "Identity"}
+"""Operators whose result has the dimensions of their first operand."""
+
+_CARRY = {"Cast", "Concat", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
+_CARRY |= {"Unsqueeze"}
+"""Operators whose result holds what their operands hold."""
+
+_TABLES = {"Gather": {1: (0,)}, "GatherElements": {1: (0,)}, "EmbedLayerNormalization": {0: (2,), 1: (4,)}}
+"""Per operator, which operand looks up rows of which other."""
+
+_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+
+
+def index_bounds(graph: onnx.GraphProto) -> dict[str, int]:
+    """Per input that looks something up, the size of the smallest table."""
+    sizes = _constant_sizes(graph)
+    readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            readers.setdefault(name, []).append((node, position))
+    return {info.name: bound for info in graph.input if (bound := min(_bounds(info.name, readers, sizes), default=0))}
+
+
+def masks(graph: onnx.GraphProto) -> set[str]:
+    """Integer inputs that are compared, or turned into booleans or floats, and look nothing up."""
+    bounded = index_bounds(graph)
+    found: set[str] = set()
+    for node in graph.node:
+        to = next((attribute.i for attribute in node.attribute if attribute.name == "to"), 0)
+        if node.op_type in ("Equal", "Not", "And") or (
+            node.op_type == "Cast" and to in {*_FLOATS, onnx.TensorProto.BOOL}
+        ):
+            found |= set(node.input)
+    return {info.name for info in graph.input} & found - bounded.keys()
+
+
+def _constant_sizes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    sizes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            sizes.update({node.output[0]: tuple(a.t.dims) for a in node.attribute if a.HasField("t")})
+        elif node.op_type in _SAME_SIZES and node.input and node.input[0] in sizes:
+            sizes[node.output[0]] = sizes[node.input[0]]
+        elif node.op_type == "Transpose" and node.input[0] in sizes:
+            before = sizes[node.input[0]]
+            order = next((list(a.ints) for a in node.attribute if a.name == "perm"), list(range(len(before)))[::-1])
+            if sorted(order) == list(range(len(before))):
+                sizes[node.output[0]] = tuple(before[k] for k in order)
+    return sizes
+
+
+def _bounds(
+    name: str, readers: dict[str, list[tuple[onnx.NodeProto, int]]], sizes: dict[str, tuple[int, ...]]
+) -> Iterator[int]:
+    waiting, seen = deque([name]), {name}
+    while waiting:
+        for node, position in readers.get(waiting.popleft(), ()):
+            for table in _TABLES.get(node.op_type, {}).get(position, ()):
+                dims = sizes.get(node.input[table], ()) if table < len(node.input) else ()
+                axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+                if -len(dims) <= axis < len(dims):
+                    yield dims[axis]
+            if node.op_type in _CARRY:
+                fresh = [output for output in node.output if output not in seen]
+                seen.update(fresh)
+                waiting.extend(fresh)

@@ -1,0 +1,349 @@
+"""What the rewriter makes of a removal: attributes, shape operands, indices and private copies that follow."""
+
+import pytest
+
+from irprune.verify import verify_models
+from tests.golden.helpers.models import model_of
+from tests.golden.helpers.removal import feeds_for
+from tests.golden.helpers.rewriting import Rewriting, changes, parse_rewritings
+
+CASES = parse_rewritings(
+    """
+Conv: grouped convolution loses a group
+(float[N, 3, 8] x) => (float[] y) <float[4, 3, 1] w, float[6, 2, 1] u, float[5, 6, 1] v>
+{ h = Conv(x, w) g = Conv<group = 2>(h, u) y = Conv(g, v) }
+remove u:0 1
+u float32[3, 2, 1]
+v float32[5, 3, 1]
+w float32[2, 3, 1]
+h[N 2 8] = Conv(x, w)
+g[N 3 8] = Conv(h, u) {"group": 1}
+
+Conv: grouped convolution loses inner channels
+(float[N, 3, 8] x) => (float[] y) <float[4, 3, 1] w, float[6, 2, 1] u, float[5, 6, 1] v>
+{ h = Conv(x, w) g = Conv<group = 2>(h, u) y = Conv(g, v) }
+remove u:1 0
+remove u:0_1 0 2
+!!!! KeyError: 'u:1'
+
+Conv: depthwise convolution loses channels
+(float[N, 3, 8] x) => (float[] y) <float[4, 3, 1] w, float[4, 1, 3] u, float[5, 4, 1] v>
+{ h = Conv(x, w) g = Conv<group = 4>(h, u) y = Conv(g, v) }
+remove w:0 0 3
+!!!! KeyError: 'w:0'
+
+Split: sizes as attribute [opset 11]
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 6] w, float[2, 5] u, float[4, 5] v>
+{ h = MatMul(x, w) a, b = Split<axis = 1, split = [2, 4]>(h) y = MatMul(a, u) z = MatMul(b, v) }
+remove u:0 0
+remove v:0 1 2
+u float32[1, 5]
+v float32[2, 5]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+a[N 1], b[N 2] = Split(h) {"axis": 1, "split": [1, 2]}
+
+Split: sizes as operand [opset 13]
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 6] w, int64[2] s = {2, 4}, float[2, 5] u, float[4, 5] v>
+{ h = MatMul(x, w) a, b = Split<axis = 1>(h, s) y = MatMul(a, u) z = MatMul(b, v) }
+remove v:0 0
+s_1 = [2, 3]
+v float32[3, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 2], b[N 3] = Split(h, s_1) {"axis": 1}
+
+Split: number of outputs becomes sizes [opset 18]
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 7] w, float[4, 5] u, float[3, 5] v>
+{ h = MatMul(x, w) a, b = Split<axis = 1, num_outputs = 2>(h) y = MatMul(a, u) z = MatMul(b, v) }
+remove u:0 1 3
+a_sizes = [2, 3]
+u float32[2, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 2], b[N 3] = Split(h, a_sizes) {"axis": 1}
+
+Split: equal parts by default become sizes [opset 13]
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 6] w, float[3, 5] u, float[3, 5] v>
+{ h = MatMul(x, w) a, b = Split<axis = 1>(h) y = MatMul(a, u) z = MatMul(b, v) }
+remove v:0 2
+a_sizes = [3, 2]
+v float32[2, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 3], b[N 2] = Split(h, a_sizes) {"axis": 1}
+
+Slice: bounds as attributes [opset 9]
+(float[N, 3] x) => (float[] y) <float[3, 6] w, float[3, 5] u>
+{ h = MatMul(x, w) a = Slice<axes = [1], starts = [1], ends = [4]>(h) y = MatMul(a, u) }
+remove u:0 0
+u float32[2, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 2] = Slice(h) {"axes": [1], "ends": [3], "starts": [1]}
+
+Slice: bounds as operands move with what stands before
+(float[N, 3] x) => (float[] y)
+<float[3, 6] w, float[2, 5] u, int64[1] starts = {3}, int64[1] ends = {5}, int64[1] axes = {1}>
+{ h = MatMul(x, w) a = Slice(h, starts, ends, axes) y = MatMul(a, u) }
+remove w:1 0 2
+ends_1 = [3]
+starts_1 = [1]
+w float32[3, 4]
+h[N 4] = MatMul(x, w)
+a[N 2] = Slice(h, starts_1, ends_1, axes)
+
+Slice: negative bounds are counted from the end
+(float[N, 3] x) => (float[] y)
+<float[3, 6] w, float[2, 5] u, int64[1] starts = {-3}, int64[1] ends = {-1}, int64[1] axes = {1}>
+{ h = MatMul(x, w) a = Slice(h, starts, ends, axes) y = MatMul(a, u) }
+remove u:0 1
+remove w:1 0
+starts_1 = [-2]
+u float32[1, 5]
+w float32[3, 4]
+h[N 4] = MatMul(x, w)
+a[N 1] = Slice(h, starts_1, ends, axes)
+
+Slice: open end stays open
+(float[N, 3] x) => (float[] y)
+<float[3, 6] w, float[2, 5] u, int64[1] starts = {4}, int64[1] ends = {9223372036854775807}, int64[1] axes = {1}>
+{ h = MatMul(x, w) a = Slice(h, starts, ends, axes) y = MatMul(a, u) }
+remove u:0 1
+remove w:1 0
+starts_1 = [3]
+u float32[1, 5]
+w float32[3, 4]
+h[N 4] = MatMul(x, w)
+a[N 1] = Slice(h, starts_1, ends, axes)
+
+Gather: indices are renumbered
+(float[N, 3] x) => (float[] y) <float[3, 4] w, int64[5] i = {3, 0, 0, 2, -1}, float[5, 6] u>
+{ h = MatMul(x, w) g = Gather<axis = 1>(h, i) y = MatMul(g, u) }
+remove w:1 0
+!!!! KeyError: 'w:1'
+
+Gather: one index moves
+(float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64 i = {2}> { h = Conv(x, w) y = Gather<axis = 1>(h, i) }
+remove w:0 0
+i_1 = 1
+w float32[3, 3, 1]
+h[N 3 2] = Conv(x, w)
+y[N 2] = Gather(h, i_1) {"axis": 1}
+
+Gather: one negative index becomes a position
+(float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64[1] i = {-1}>
+{ h = Conv(x, w) y = Gather<axis = 1>(h, i) }
+remove w:0 0 2
+i_1 = [1]
+w float32[2, 3, 1]
+h[N 2 2] = Conv(x, w)
+y[N 1 2] = Gather(h, i_1) {"axis": 1}
+
+Pad: pads shrink with their consumers [opset 13]
+(float[N, 3] x) => (float[] y) <float[3, 4] w, int64[4] pads = {0, 2, 0, 1}, float[7, 5] u>
+{ h = MatMul(x, w) p = Pad(h, pads) y = MatMul(p, u) }
+remove u:0 0
+remove w:1 1
+!!!! KeyError: 'w:1'
+
+Reshape: sizes follow and minus one stays
+(float[N, 3] x) => (float[] y) <float[3, 12] w, int64[3] s = {0, 3, 4}, int64[2] t = {0, -1}, float[12, 5] u>
+{ h = MatMul(x, w) r = Reshape(h, s) e = Relu(r) f = Reshape(e, t) y = MatMul(f, u) }
+remove w:1 1
+!!!! KeyError: 'w:1'
+
+Reshape: sizes follow for the inner factor
+(float[N, 3] x) => (float[] y) <float[3, 12] w, int64[3] s = {0, 3, 4}, int64[2] t = {0, 12}, float[12, 5] u>
+{ h = MatMul(x, w) r = Reshape(h, s) e = Relu(r) f = Reshape(e, t) y = MatMul(f, u) }
+remove w:1_1 0 2
+!!!! KeyError: 'w:1_1'
+
+Reshape: a shape with a run-time batch keeps being computed
+(float[N, 3, 2, 2] x) => (float[] y)
+<float[4, 3, 1, 1] w, int64 zero = {0}, int64[1] at = {0}, int64[1] rest = {16}, float[16, 5] u>
+{ h = Conv(x, w) s = Shape(h) n = Gather(s, zero) m = Unsqueeze(n, at) t = Concat<axis = 0>(m, rest)
+f = Reshape(h, t) y = MatMul(f, u) }
+remove w:0 1 2
+!!!! KeyError: 'w:0'
+
+Reshape: a run-time multiple of the channels is rescaled
+(float[N, 3, 2, 2] x) => (float[] y)
+<float[4, 3, 1, 1] w, int64 zero = {0}, int64 four = {4}, int64[1] at = {0}, int64[1] rest = {4}, float[1, 4] u>
+{ h = Conv(x, w) s = Shape(h) n = Gather(s, zero) k = Mul(n, four) m = Unsqueeze(k, at)
+t = Concat<axis = 0>(m, rest) f = Reshape(h, t) y = Mul(f, u) }
+remove w:0 1 2
+!!!! IndexError: index 1 is out of bounds for axis 0 with size 0
+
+Reshape: a size read at run time that is none of its own
+(float[N, 3] x, float[N, 4] z) => (float[] y, float[N, 2, 2] v)
+<float[3, 4] w, float[4, 5] u, int64[1] one = {1}, int64[1] first = {0}, int64[1] half = {2}, int64[1] two = {2}>
+{ h = MatMul(x, w) y = MatMul(h, u) s = Shape(h) n = Gather(s, first) c = Gather(s, one) d = Div(c, half)
+t = Concat<axis = 0>(n, d, two) v = Reshape(z, t) }
+remove u:0 0
+d_1 = [2]
+u float32[3, 5]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+t_1[3] = Concat(n, d_1, two) {"axis": 0}
+v[N 2 2] = Reshape(z, t_1)
+
+Cast: a size that is used as a number stays what it was
+(float[N, 3] x) => (float[] y) <float[3, 4] w, float[4, 5] u, int64 one = {1}>
+{ h = MatMul(x, w) s = Shape(h) d = Gather(s, one) f = Cast<to = 1>(d) r = Sqrt(f) g = Div(h, r) y = MatMul(g, u) }
+remove u:0 0
+d_1 = 4
+u float32[3, 5]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+f[] = Cast(d_1) {"to": 1}
+g[N 3] = Div(h, r)
+
+Squeeze: axes are spelled out before one more could go
+(float[2, 3, 4, 1] x) => (float[] y) <float[5, 3, 1, 1] w> { h = Conv(x, w) y = Squeeze(h) }
+remove w:0 0 1 2 3
+!!!! IndexError: index 0 is out of bounds for axis 0 with size 0
+
+Squeeze: axes are spelled out as attribute [opset 11]
+(float[2, 3, 4, 1] x) => (float[] y) <float[5, 3, 1, 1] w> { h = Conv(x, w) y = Squeeze(h) }
+remove w:0 0 1 2 3
+!!!! IndexError: index 0 is out of bounds for axis 0 with size 0
+
+Expand: the shape follows
+(float[N, 3] x) => (float[] y) <float[3, 4] w, float[4] b, int64[2] s = {1, 4}, float[4, 5] u>
+{ h = MatMul(x, w) r = Relu(b) e = Expand(r, s) a = Add(h, e) y = MatMul(a, u) }
+remove u:0 2
+b float32[3]
+s_1 = [1, 3]
+u float32[3, 5]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+r[3] = Relu(b)
+e[1 3] = Expand(r, s_1)
+a[N 3] = Add(h, e)
+
+Tile: repeats are a factor
+(float[N, 3] x) => (float[] y) <float[3, 2] w, int64[2] r = {1, 3}, float[6, 5] u>
+{ h = MatMul(x, w) t = Tile(h, r) y = MatMul(t, u) }
+remove u:0 1
+remove u:0_1 0
+r_1 = [1, 2]
+u float32[2, 5]
+w float32[3, 1]
+h[N 1] = MatMul(x, w)
+t[unk__1 2] = Tile(h, r_1)
+
+ConstantOfShape: the shape follows
+(float[N, 3] x) => (float[] y) <float[3, 4] w, int64[2] s = {1, 4}, float[4, 5] u>
+{ h = MatMul(x, w) c = ConstantOfShape<value = float[1] {1.0}>(s) a = Add(h, c) y = MatMul(a, u) }
+remove u:0 0 1
+s_1 = [1, 2]
+u float32[2, 5]
+w float32[3, 2]
+h[N 2] = MatMul(x, w)
+c[1 2] = ConstantOfShape(s_1) {"value": [1.0]}
+a[N 2] = Add(h, c)
+
+Resize: spelled out sizes follow
+(float[2, 3, 4, 4] x) => (float[] y) <float[4, 3, 1, 1] w, int64[4] s = {2, 4, 8, 8}, float[5, 4, 1, 1] u>
+{ h = Conv(x, w) r = Resize<mode = "nearest">(h, "", "", s) y = Conv(r, u) }
+remove w:0 1
+s_1 = [2, 3, 8, 8]
+u float32[5, 3, 1, 1]
+w float32[3, 3, 1, 1]
+h[2 3 4 4] = Conv(x, w)
+r[2 3 8 8] = Resize(h, "", "", s_1) {"mode": "nearest"}
+
+GroupNormalization: groups follow [opset 21]
+(float[N, 3, 4] x) => (float[N, 5, 4] y) <float[6, 3, 1] w, float[6] g, float[6] b, float[5, 6, 1] u>
+{ h = Conv(x, w) n = GroupNormalization<num_groups = 3>(h, g, b) y = Conv(n, u) }
+remove w:0 1
+remove w:0_1 0
+b float32[2]
+g float32[2]
+u float32[5, 2, 1]
+w float32[2, 3, 1]
+h[N 2 4] = Conv(x, w)
+n[] = GroupNormalization(h, g, b) {"num_groups": 2}
+
+DepthToSpace: whole channels go
+(float[N, 3, 4, 4] x) => (float[] y) <float[12, 3, 1, 1] w, float[5, 3, 1, 1] u>
+{ h = Conv(x, w) d = DepthToSpace<blocksize = 2, mode = "CRD">(h) y = Conv(d, u) }
+remove u:1 1
+!!!! KeyError: 'u:1'
+
+LSTM: the hidden size follows
+(float[T, N, 3] x) => (float[] y) <float[1, 16, 3] w, float[1, 16, 4] r, float[1, 32] b, float[4, 5] u>
+{ h = LSTM<hidden_size = 4>(x, w, r, b) y = MatMul(h, u) }
+remove r:1_1 2
+!!!! KeyError: 'r:1_1'
+
+Attention: heads and scale follow [opset 23]
+(float[N, S, 3] x) => (float[] y) <float[3, 16] q, float[3, 8] k, float[3, 8] v, float[16, 5] o>
+{ a = MatMul(x, q) b = MatMul(x, k) c = MatMul(x, v) d = Attention<q_num_heads = 4, kv_num_heads = 2>(a, b, c)
+y = MatMul(d, o) }
+remove k:1 1
+remove k:1_1 0
+!!!! KeyError: 'k:1_1'
+
+Add: a shared vector becomes two
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] k, float[4] b, float[4, 5] u, float[4, 5] v>
+{ g = MatMul(x, w) h = MatMul(x, k) m = Add(g, b) n = Add(h, b) y = MatMul(m, u) z = MatMul(n, v) }
+remove u:0 0
+b_1 float32[3]
+u float32[3, 5]
+w float32[3, 3]
+g[N 3] = MatMul(x, w)
+m[N 3] = Add(g, b_1)
+
+Add: a shared vector stays one where its uses agree
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] k, float[4] b, float[4, 5] u, float[4, 5] v>
+{ g = MatMul(x, w) h = MatMul(x, k) m = Add(g, b) n = Add(h, b) y = MatMul(m, u) z = MatMul(n, v) }
+remove u:0 0
+remove v:0 0
+b float32[3]
+k float32[3, 3]
+u float32[3, 5]
+v float32[3, 5]
+w float32[3, 3]
+g[N 3] = MatMul(x, w)
+h[N 3] = MatMul(x, k)
+m[N 3] = Add(g, b)
+n[N 3] = Add(h, b)
+
+MatMul: a weight used twice stays tied
+(float[N, 3] x, float[M, 3] z) => (float[] y, float[] v) <float[3, 4] w, float[4, 5] u>
+{ g = MatMul(x, w) h = MatMul(z, w) y = MatMul(g, u) v = MatMul(h, u) }
+remove u:0 3
+u float32[3, 5]
+w float32[3, 3]
+g[N 3] = MatMul(x, w)
+h[M 3] = MatMul(z, w)
+
+Reshape: a channel shuffle becomes one gather
+(float[N, 3, 2, 2] x) => (float[] y)
+<float[4, 3, 1, 1] w, int64[5] s = {0, 2, 2, 2, 2}, int64[4] t = {0, -1, 2, 2}, float[5, 4, 1, 1] u>
+{ h = Conv(x, w) r = Reshape(h, s) p = Transpose<perm = [0, 2, 1, 3, 4]>(r) f = Reshape(p, t) y = Conv(f, u) }
+remove w:0 1
+f_indices = [0, 1, 2]
+u float32[5, 3, 1, 1]
+w float32[3, 3, 1, 1]
+h[N 3 2 2] = Conv(x, w)
+f[N 3 2 2] = Gather(h, f_indices) {"axis": 1}
+"""
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_smaller_graph(case: Rewriting) -> None:
+    removal = case.removal()
+    found = changes(removal.analysis.graph, removal.graph)
+    assert found == case.expected, f"\n--- expected\n{case.expected}\n--- found\n{found}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_smaller_model_computes_what_removing_means(case: Rewriting) -> None:
+    removal = case.removal()
+    proto = model_of(case.model, case.opset)
+    report = verify_models(proto, removal.pruned, removal.plan, inputs=feeds_for(proto))
+    assert report.ok, report.failures()
