@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -69,7 +70,7 @@ class _Llama:
         self.bytes += length
         return name
 
-    def node(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=f"{output}_node", **attributes))
         return output
 
@@ -150,11 +151,12 @@ def plain(path: Path, output: Path) -> None:
 def pruned(path: Path, output: Path) -> None:
     """irprune's plan and apply."""
     from irprune import api
+    from irprune.backends.onnx import save
 
     source = api.open_model(path)
     analysis = api.analyse_model(source)
     plan = api.plan_for(source, analysis, api.request_of(ratio=0.5))
-    api.save(api.apply_to(source, plan, analysis), output, external=True)
+    save(api.apply_to(source, plan, analysis), output, external=True)
 
 
 def analysed(path: Path, output: Path) -> None:

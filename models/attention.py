@@ -17,9 +17,7 @@ class LinearSqueezeExcite(nn.Module):
     def __init__(self, channels: int, reduction: int = 4) -> None:
         super().__init__()
         hidden = channels // reduction
-        self.gate = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
-        )
+        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels = x.shape[:2]
@@ -66,9 +64,7 @@ Attention = Callable[[int], nn.Module]
 
 def attention_block(cin: int, cout: int, stride: int, attention: Attention) -> Residual:
     """Two 3x3 convolutions and an attention module, around a shortcut projected where the shape changes."""
-    body = nn.Sequential(
-        ConvBNAct(cin, cout, stride=stride), ConvBNAct(cout, cout, act=None), attention(cout)
-    )
+    body = nn.Sequential(ConvBNAct(cin, cout, stride=stride), ConvBNAct(cout, cout, act=None), attention(cout))
     same = cin == cout and stride == 1
     return Residual(body, None if same else ConvBNAct(cin, cout, 1, stride, act=None), nn.ReLU)
 

@@ -18,9 +18,7 @@ def _up(cin: int, cout: int, groups: int) -> nn.Sequential:
 class Autoencoder(nn.Sequential):
     """Strided convolutions down to a flat code, then (grouped) transposed convolutions back to the image."""
 
-    def __init__(
-        self, widths: Sequence[int], code: int, size: int, *, in_channels: int = 1, groups: int = 1
-    ) -> None:
+    def __init__(self, widths: Sequence[int], code: int, size: int, *, in_channels: int = 1, groups: int = 1) -> None:
         small = size >> len(widths)
         flat = widths[-1] * small * small
         super().__init__(

@@ -44,9 +44,7 @@ class ConvBNAct(nn.Sequential):
 class Residual(nn.Module):
     """``act(body(x) + shortcut(x))``, where both the shortcut's layers and the activation are optional."""
 
-    def __init__(
-        self, body: nn.Module, shortcut: nn.Module | None = None, act: Activation | None = None
-    ) -> None:
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None, act: Activation | None = None) -> None:
         super().__init__()
         self.body = body
         self.shortcut = nn.Identity() if shortcut is None else shortcut
@@ -71,9 +69,7 @@ class Branches(nn.Module):
 class SqueezeExcite(nn.Module):
     """Channel attention from global context (Hu et al., Squeeze-and-Excitation Networks, 2018)."""
 
-    def __init__(
-        self, channels: int, squeezed: int, act: Activation = nn.ReLU, gate: Activation = nn.Sigmoid
-    ) -> None:
+    def __init__(self, channels: int, squeezed: int, act: Activation = nn.ReLU, gate: Activation = nn.Sigmoid) -> None:
         super().__init__()
         self.scale = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -121,9 +117,7 @@ class SpatialMean(nn.Module):
 
 def pooled_classifier(channels: int, num_classes: int, dropout: float = 0.0) -> nn.Sequential:
     """Global average pooling and one linear layer."""
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)
-    )
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes))
 
 
 def inverted_residual(

@@ -24,9 +24,7 @@ def mlp(features: int, hidden: Sequence[int], num_classes: int, *, batch_norm: b
 
 def residual_block(width: int, hidden: int) -> Residual:
     """A pre-normalised two-layer perceptron around the identity."""
-    return Residual(
-        nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-    )
+    return Residual(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)))
 
 
 def residual_mlp(features: int, width: int, hidden: int, depth: int, num_classes: int) -> nn.Sequential:
@@ -34,9 +32,7 @@ def residual_mlp(features: int, width: int, hidden: int, depth: int, num_classes
     Data, 2021), here with layer norm.
     """
     blocks = (residual_block(width, hidden) for _ in range(depth))
-    return nn.Sequential(
-        nn.Linear(features, width), *blocks, nn.LayerNorm(width), nn.Linear(width, num_classes)
-    )
+    return nn.Sequential(nn.Linear(features, width), *blocks, nn.LayerNorm(width), nn.Linear(width, num_classes))
 
 
 ENTRIES = (

@@ -39,9 +39,7 @@ def mnasnet(
             hidden = channels * expansion
             model.append(inverted_residual(channels, hidden, out_channels, kernel=kernel, stride=stride))
             channels = out_channels
-    return model.extend(
-        (ConvBNAct(channels, last, 1), SpatialMean(), nn.Dropout(0.2), nn.Linear(last, num_classes))
-    )
+    return model.extend((ConvBNAct(channels, last, 1), SpatialMean(), nn.Dropout(0.2), nn.Linear(last, num_classes)))
 
 
 ENTRIES = (

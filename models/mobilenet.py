@@ -106,9 +106,7 @@ V3_SMALL = (
 )
 
 
-def mobilenet_v3(
-    rows: Sequence[V3Row], last: int, *, width: float = 1.0, num_classes: int = 1000
-) -> nn.Sequential:
+def mobilenet_v3(rows: Sequence[V3Row], last: int, *, width: float = 1.0, num_classes: int = 1000) -> nn.Sequential:
     """Searched blocks with attention and hard activations (Howard et al., MobileNetV3, 2019)."""
     eps = 1e-3
     channels = make_divisible(16 * width)

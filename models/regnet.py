@@ -10,9 +10,7 @@ from .blocks import ConvBNAct, Residual, SqueezeExcite, make_divisible, pooled_c
 from .entry import Entry
 
 
-def stage_sizes(
-    depth: int, initial: int, slope: float, step: float, group_width: int
-) -> list[tuple[int, int]]:
+def stage_sizes(depth: int, initial: int, slope: float, step: float, group_width: int) -> list[tuple[int, int]]:
     """Width and depth of every stage, from the line of block widths quantised to powers of ``step``."""
     widths = []
     for block in range(depth):

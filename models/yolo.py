@@ -113,9 +113,7 @@ class Detect(nn.Module):
         box, cls = torch.split(torch.cat(scales, dim=2), [self.outputs - self.classes, self.classes], dim=1)
         near, far = self.dfl(box).chunk(2, dim=1)
         low, high = self.anchors - near, self.anchors + far
-        return torch.cat(
-            (torch.cat(((low + high) / 2, high - low), dim=1) * self.strides, cls.sigmoid()), dim=1
-        )
+        return torch.cat((torch.cat(((low + high) / 2, high - low), dim=1) * self.strides, cls.sigmoid()), dim=1)
 
 
 class YOLO(nn.Module):

@@ -342,14 +342,15 @@ class _Roles:
         if bound.axes.keys() >= {"g", "i", "o"}:
             self._read_convolution(bound)
             return
-        factors = [k for k, operand in enumerate(notation.inputs) if operand is not None and len(operand) > 1][:2]
-        if len(factors) < 2 or any(bound.node.inputs[k] in self._constants for k in factors):
+        factors = [k for k, operand in enumerate(notation.inputs) if operand is not None and len(operand) > 1]
+        if len(factors) < 2 or any(bound.node.inputs[k] in self._constants for k in factors[:2]):
             return
-        left, right = ({n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors)
+        operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]
         outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
-        for name in left & right & outputs:
+        shared = operands[0] & operands[1] & outputs
+        for name in shared:
             self.batched |= _numbers(bound.axes.get(name, ()))
-        for name in (left | right) - (left & right & outputs):
+        for name in set().union(*operands) - shared:
             self.contracted |= _numbers(bound.axes.get(name, ()))
 
     def _read_attributes(self, bound: Bound) -> None:

@@ -17,7 +17,14 @@ _CARRY |= {"Unsqueeze"}
 _TABLES = {"Gather": {1: (0,)}, "GatherElements": {1: (0,)}, "EmbedLayerNormalization": {0: (2,), 1: (4,)}}
 """Per operator, which operand looks up rows of which other."""
 
-_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+_CHOOSING = {
+    onnx.TensorProto.BOOL,
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.BFLOAT16,
+}
+"""What a mask is cast to."""
 
 
 def index_bounds(graph: onnx.GraphProto) -> dict[str, int]:
@@ -36,9 +43,7 @@ def masks(graph: onnx.GraphProto) -> set[str]:
     found: set[str] = set()
     for node in graph.node:
         to = next((attribute.i for attribute in node.attribute if attribute.name == "to"), 0)
-        if node.op_type in ("Equal", "Not", "And") or (
-            node.op_type == "Cast" and to in {*_FLOATS, onnx.TensorProto.BOOL}
-        ):
+        if node.op_type in ("Equal", "Not", "And") or (node.op_type == "Cast" and to in _CHOOSING):
             found |= set(node.input)
     return {info.name for info in graph.input} & found - bounded.keys()
 
@@ -47,7 +52,9 @@ def _constant_sizes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
     sizes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            sizes.update({node.output[0]: tuple(a.t.dims) for a in node.attribute if a.HasField("t")})
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    sizes[node.output[0]] = tuple(attribute.t.dims)
         elif node.op_type in _SAME_SIZES and node.input and node.input[0] in sizes:
             sizes[node.output[0]] = sizes[node.input[0]]
         elif node.op_type == "Transpose" and node.input[0] in sizes:

@@ -12,7 +12,13 @@ CASES = parse_rewritings(
 Conv: grouped convolution loses a group
 (float[N, 3, 8] x) => (float[] y) <float[4, 3, 1] w, float[6, 2, 1] u, float[5, 6, 1] v>
 { h = Conv(x, w) g = Conv<group = 2>(h, u) y = Conv(g, v) }
-remove u:0 1
+remove u:0/0 1
+u float32[3, 2, 1]
+v float32[5, 3, 1]
+w float32[2, 3, 1]
+h[N 2 8] = Conv(x, w)
+g[N 3 8] = Conv(h, u) {"group": 1}
+remove u:0/0 1
 u float32[3, 2, 1]
 v float32[5, 3, 1]
 w float32[2, 3, 1]
@@ -23,18 +29,33 @@ Conv: grouped convolution loses inner channels
 (float[N, 3, 8] x) => (float[] y) <float[4, 3, 1] w, float[6, 2, 1] u, float[5, 6, 1] v>
 { h = Conv(x, w) g = Conv<group = 2>(h, u) y = Conv(g, v) }
 remove u:1 0
-remove u:0_1 0 2
-!!!! KeyError: 'u:1'
+remove u:0/1 0 2
+u float32[2, 1, 1]
+v float32[5, 2, 1]
+w float32[2, 3, 1]
+h[N 2 8] = Conv(x, w)
+g[N 2 8] = Conv(h, u) {"group": 2}
 
 Conv: depthwise convolution loses channels
 (float[N, 3, 8] x) => (float[] y) <float[4, 3, 1] w, float[4, 1, 3] u, float[5, 4, 1] v>
 { h = Conv(x, w) g = Conv<group = 4>(h, u) y = Conv(g, v) }
 remove w:0 0 3
-!!!! KeyError: 'w:0'
+u float32[2, 1, 3]
+v float32[5, 2, 1]
+w float32[2, 3, 1]
+h[N 2 8] = Conv(x, w)
+g[N 2 6] = Conv(h, u) {"group": 2}
 
 Split: sizes as attribute [opset 11]
 (float[N, 3] x) => (float[] y, float[] z) <float[3, 6] w, float[2, 5] u, float[4, 5] v>
 { h = MatMul(x, w) a, b = Split<axis = 1, split = [2, 4]>(h) y = MatMul(a, u) z = MatMul(b, v) }
+remove u:0 0
+remove v:0 1 2
+u float32[1, 5]
+v float32[2, 5]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+a[N 1], b[N 2] = Split(h) {"axis": 1, "split": [1, 2]}
 remove u:0 0
 remove v:0 1 2
 u float32[1, 5]
@@ -52,10 +73,22 @@ v float32[3, 5]
 w float32[3, 5]
 h[N 5] = MatMul(x, w)
 a[N 2], b[N 3] = Split(h, s_1) {"axis": 1}
+remove v:0 0
+s_1 = [2, 3]
+v float32[3, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 2], b[N 3] = Split(h, s_1) {"axis": 1}
 
 Split: number of outputs becomes sizes [opset 18]
 (float[N, 3] x) => (float[] y, float[] z) <float[3, 7] w, float[4, 5] u, float[3, 5] v>
 { h = MatMul(x, w) a, b = Split<axis = 1, num_outputs = 2>(h) y = MatMul(a, u) z = MatMul(b, v) }
+remove u:0 1 3
+a_sizes = [2, 3]
+u float32[2, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 2], b[N 3] = Split(h, a_sizes) {"axis": 1}
 remove u:0 1 3
 a_sizes = [2, 3]
 u float32[2, 5]
@@ -72,10 +105,21 @@ v float32[2, 5]
 w float32[3, 5]
 h[N 5] = MatMul(x, w)
 a[N 3], b[N 2] = Split(h, a_sizes) {"axis": 1}
+remove v:0 2
+a_sizes = [3, 2]
+v float32[2, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 3], b[N 2] = Split(h, a_sizes) {"axis": 1}
 
 Slice: bounds as attributes [opset 9]
 (float[N, 3] x) => (float[] y) <float[3, 6] w, float[3, 5] u>
 { h = MatMul(x, w) a = Slice<axes = [1], starts = [1], ends = [4]>(h) y = MatMul(a, u) }
+remove u:0 0
+u float32[2, 5]
+w float32[3, 5]
+h[N 5] = MatMul(x, w)
+a[N 2] = Slice(h) {"axes": [1], "ends": [3], "starts": [1]}
 remove u:0 0
 u float32[2, 5]
 w float32[3, 5]
@@ -86,7 +130,7 @@ Slice: bounds as operands move with what stands before
 (float[N, 3] x) => (float[] y)
 <float[3, 6] w, float[2, 5] u, int64[1] starts = {3}, int64[1] ends = {5}, int64[1] axes = {1}>
 { h = MatMul(x, w) a = Slice(h, starts, ends, axes) y = MatMul(a, u) }
-remove w:1 0 2
+remove w:1/0 0 2
 ends_1 = [3]
 starts_1 = [1]
 w float32[3, 4]
@@ -98,7 +142,7 @@ Slice: negative bounds are counted from the end
 <float[3, 6] w, float[2, 5] u, int64[1] starts = {-3}, int64[1] ends = {-1}, int64[1] axes = {1}>
 { h = MatMul(x, w) a = Slice(h, starts, ends, axes) y = MatMul(a, u) }
 remove u:0 1
-remove w:1 0
+remove w:1/0 0
 starts_1 = [-2]
 u float32[1, 5]
 w float32[3, 4]
@@ -110,7 +154,7 @@ Slice: open end stays open
 <float[3, 6] w, float[2, 5] u, int64[1] starts = {4}, int64[1] ends = {9223372036854775807}, int64[1] axes = {1}>
 { h = MatMul(x, w) a = Slice(h, starts, ends, axes) y = MatMul(a, u) }
 remove u:0 1
-remove w:1 0
+remove w:1/0 0
 starts_1 = [3]
 u float32[1, 5]
 w float32[3, 4]
@@ -121,11 +165,20 @@ Gather: indices are renumbered
 (float[N, 3] x) => (float[] y) <float[3, 4] w, int64[5] i = {3, 0, 0, 2, -1}, float[5, 6] u>
 { h = MatMul(x, w) g = Gather<axis = 1>(h, i) y = MatMul(g, u) }
 remove w:1 0
-!!!! KeyError: 'w:1'
+i_1 = [2, 1, 2]
+u float32[3, 6]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+g[N 3] = Gather(h, i_1) {"axis": 1}
 
 Gather: one index moves
 (float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64 i = {2}> { h = Conv(x, w) y = Gather<axis = 1>(h, i) }
-remove w:0 0
+remove w:0/0 0
+i_1 = 1
+w float32[3, 3, 1]
+h[N 3 2] = Conv(x, w)
+y[N 2] = Gather(h, i_1) {"axis": 1}
+remove w:0/0 0
 i_1 = 1
 w float32[3, 3, 1]
 h[N 3 2] = Conv(x, w)
@@ -134,7 +187,12 @@ y[N 2] = Gather(h, i_1) {"axis": 1}
 Gather: one negative index becomes a position
 (float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64[1] i = {-1}>
 { h = Conv(x, w) y = Gather<axis = 1>(h, i) }
-remove w:0 0 2
+remove w:0/0 0 2
+i_1 = [1]
+w float32[2, 3, 1]
+h[N 2 2] = Conv(x, w)
+y[N 1 2] = Gather(h, i_1) {"axis": 1}
+remove w:0/0 0 2
 i_1 = [1]
 w float32[2, 3, 1]
 h[N 2 2] = Conv(x, w)
@@ -143,21 +201,38 @@ y[N 1 2] = Gather(h, i_1) {"axis": 1}
 Pad: pads shrink with their consumers [opset 13]
 (float[N, 3] x) => (float[] y) <float[3, 4] w, int64[4] pads = {0, 2, 0, 1}, float[7, 5] u>
 { h = MatMul(x, w) p = Pad(h, pads) y = MatMul(p, u) }
-remove u:0 0
+remove u:0/0 0
 remove w:1 1
-!!!! KeyError: 'w:1'
+pads_1 = [0, 1, 0, 1]
+u float32[5, 5]
+w float32[3, 3]
+h[N 3] = MatMul(x, w)
+p[N 5] = Pad(h, pads_1)
 
 Reshape: sizes follow and minus one stays
 (float[N, 3] x) => (float[] y) <float[3, 12] w, int64[3] s = {0, 3, 4}, int64[2] t = {0, -1}, float[12, 5] u>
 { h = MatMul(x, w) r = Reshape(h, s) e = Relu(r) f = Reshape(e, t) y = MatMul(f, u) }
-remove w:1 1
-!!!! KeyError: 'w:1'
+remove w:1/0 1
+s_1 = [0, 2, 4]
+u float32[8, 5]
+w float32[3, 8]
+h[N 8] = MatMul(x, w)
+r[N 2 4] = Reshape(h, s_1)
+e[N 2 4] = Relu(r)
+f[N 8] = Reshape(e, t)
 
 Reshape: sizes follow for the inner factor
 (float[N, 3] x) => (float[] y) <float[3, 12] w, int64[3] s = {0, 3, 4}, int64[2] t = {0, 12}, float[12, 5] u>
 { h = MatMul(x, w) r = Reshape(h, s) e = Relu(r) f = Reshape(e, t) y = MatMul(f, u) }
-remove w:1_1 0 2
-!!!! KeyError: 'w:1_1'
+remove w:1/1 0 2
+s_1 = [0, 3, 2]
+t_1 = [0, 6]
+u float32[6, 5]
+w float32[3, 6]
+h[N 6] = MatMul(x, w)
+r[N 3 2] = Reshape(h, s_1)
+e[N 3 2] = Relu(r)
+f[N 6] = Reshape(e, t_1)
 
 Reshape: a shape with a run-time batch keeps being computed
 (float[N, 3, 2, 2] x) => (float[] y)
@@ -165,15 +240,28 @@ Reshape: a shape with a run-time batch keeps being computed
 { h = Conv(x, w) s = Shape(h) n = Gather(s, zero) m = Unsqueeze(n, at) t = Concat<axis = 0>(m, rest)
 f = Reshape(h, t) y = MatMul(f, u) }
 remove w:0 1 2
-!!!! KeyError: 'w:0'
+rest_1 = [8]
+u float32[8, 5]
+w float32[2, 3, 1, 1]
+h[N 2 2 2] = Conv(x, w)
+t_1[2] = Concat(m, rest_1) {"axis": 0}
+f[N 8] = Reshape(h, t_1)
 
-Reshape: a run-time multiple of the channels is rescaled
+Reshape: a run-time multiple of the channels is rescaled [io]
 (float[N, 3, 2, 2] x) => (float[] y)
 <float[4, 3, 1, 1] w, int64 zero = {0}, int64 four = {4}, int64[1] at = {0}, int64[1] rest = {4}, float[1, 4] u>
 { h = Conv(x, w) s = Shape(h) n = Gather(s, zero) k = Mul(n, four) m = Unsqueeze(k, at)
 t = Concat<axis = 0>(m, rest) f = Reshape(h, t) y = Mul(f, u) }
 remove w:0 1 2
-!!!! IndexError: index 1 is out of bounds for axis 0 with size 0
+m_new = [2]
+m_old = [4]
+w float32[2, 3, 1, 1]
+h[N 2 2 2] = Conv(x, w)
+m_1[1] = Div(m, m_old)
+m_2[1] = Mul(m_1, m_new)
+t_1[2] = Concat(m_2, rest) {"axis": 0}
+f[2*N 4] = Reshape(h, t_1)
+y[2*N 4] = Mul(f, u)
 
 Reshape: a size read at run time that is none of its own
 (float[N, 3] x, float[N, 4] z) => (float[] y, float[N, 2, 2] v)
@@ -199,15 +287,20 @@ h[N 3] = MatMul(x, w)
 f[] = Cast(d_1) {"to": 1}
 g[N 3] = Div(h, r)
 
-Squeeze: axes are spelled out before one more could go
+Squeeze: axes are spelled out before one more could go [io]
 (float[2, 3, 4, 1] x) => (float[] y) <float[5, 3, 1, 1] w> { h = Conv(x, w) y = Squeeze(h) }
 remove w:0 0 1 2 3
-!!!! IndexError: index 0 is out of bounds for axis 0 with size 0
+w float32[1, 3, 1, 1]
+y_sizes = [3]
+h[2 1 4 1] = Conv(x, w)
+y[2 1 4] = Squeeze(h, y_sizes)
 
-Squeeze: axes are spelled out as attribute [opset 11]
+Squeeze: axes are spelled out as attribute [opset 11] [io]
 (float[2, 3, 4, 1] x) => (float[] y) <float[5, 3, 1, 1] w> { h = Conv(x, w) y = Squeeze(h) }
 remove w:0 0 1 2 3
-!!!! IndexError: index 0 is out of bounds for axis 0 with size 0
+w float32[1, 3, 1, 1]
+h[2 1 4 1] = Conv(x, w)
+y[2 1 4] = Squeeze(h) {"axes": [3]}
 
 Expand: the shape follows
 (float[N, 3] x) => (float[] y) <float[3, 4] w, float[4] b, int64[2] s = {1, 4}, float[4, 5] u>
@@ -225,8 +318,8 @@ a[N 3] = Add(h, e)
 Tile: repeats are a factor
 (float[N, 3] x) => (float[] y) <float[3, 2] w, int64[2] r = {1, 3}, float[6, 5] u>
 { h = MatMul(x, w) t = Tile(h, r) y = MatMul(t, u) }
-remove u:0 1
-remove u:0_1 0
+remove u:0/0 1
+remove u:0/1 0
 r_1 = [1, 2]
 u float32[2, 5]
 w float32[3, 1]
@@ -253,12 +346,26 @@ u float32[5, 3, 1, 1]
 w float32[3, 3, 1, 1]
 h[2 3 4 4] = Conv(x, w)
 r[2 3 8 8] = Resize(h, "", "", s_1) {"mode": "nearest"}
+remove w:0 1
+s_1 = [2, 3, 8, 8]
+u float32[5, 3, 1, 1]
+w float32[3, 3, 1, 1]
+h[2 3 4 4] = Conv(x, w)
+r[2 3 8 8] = Resize(h, "", "", s_1) {"mode": "nearest"}
 
 GroupNormalization: groups follow [opset 21]
 (float[N, 3, 4] x) => (float[N, 5, 4] y) <float[6, 3, 1] w, float[6] g, float[6] b, float[5, 6, 1] u>
 { h = Conv(x, w) n = GroupNormalization<num_groups = 3>(h, g, b) y = Conv(n, u) }
-remove w:0 1
-remove w:0_1 0
+remove w:0/0 1
+remove w:0/1 0
+b float32[2]
+g float32[2]
+u float32[5, 2, 1]
+w float32[2, 3, 1]
+h[N 2 4] = Conv(x, w)
+n[] = GroupNormalization(h, g, b) {"num_groups": 2}
+remove w:0/0 1
+remove w:0/1 0
 b float32[2]
 g float32[2]
 u float32[5, 2, 1]
@@ -270,21 +377,35 @@ DepthToSpace: whole channels go
 (float[N, 3, 4, 4] x) => (float[] y) <float[12, 3, 1, 1] w, float[5, 3, 1, 1] u>
 { h = Conv(x, w) d = DepthToSpace<blocksize = 2, mode = "CRD">(h) y = Conv(d, u) }
 remove u:1 1
-!!!! KeyError: 'u:1'
+u float32[5, 2, 1, 1]
+w float32[8, 3, 1, 1]
+h[N 8 4 4] = Conv(x, w)
+d[N 2 8 8] = DepthToSpace(h) {"blocksize": 2, "mode": "CRD"}
 
 LSTM: the hidden size follows
 (float[T, N, 3] x) => (float[] y) <float[1, 16, 3] w, float[1, 16, 4] r, float[1, 32] b, float[4, 5] u>
 { h = LSTM<hidden_size = 4>(x, w, r, b) y = MatMul(h, u) }
-remove r:1_1 2
-!!!! KeyError: 'r:1_1'
+remove r:2 2
+b float32[1, 24]
+r float32[1, 12, 3]
+u float32[3, 5]
+w float32[1, 12, 3]
+h[T 1 N 3] = LSTM(x, w, r, b) {"hidden_size": 3}
 
 Attention: heads and scale follow [opset 23]
 (float[N, S, 3] x) => (float[] y) <float[3, 16] q, float[3, 8] k, float[3, 8] v, float[16, 5] o>
 { a = MatMul(x, q) b = MatMul(x, k) c = MatMul(x, v) d = Attention<q_num_heads = 4, kv_num_heads = 2>(a, b, c)
 y = MatMul(d, o) }
-remove k:1 1
-remove k:1_1 0
-!!!! KeyError: 'k:1_1'
+remove k:1/0 1
+remove k:1/1 0
+k float32[3, 3]
+o float32[8, 5]
+q float32[3, 6]
+v float32[3, 4]
+a[N S 6] = MatMul(x, q)
+b[N S 3] = MatMul(x, k)
+c[N S 4] = MatMul(x, v)
+d[N S 8] = Attention(a, b, c) {"kv_num_heads": 1, "q_num_heads": 2, "scale": 0.5}
 
 Add: a shared vector becomes two
 (float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] k, float[4] b, float[4, 5] u, float[4, 5] v>
@@ -324,6 +445,12 @@ Reshape: a channel shuffle becomes one gather
 (float[N, 3, 2, 2] x) => (float[] y)
 <float[4, 3, 1, 1] w, int64[5] s = {0, 2, 2, 2, 2}, int64[4] t = {0, -1, 2, 2}, float[5, 4, 1, 1] u>
 { h = Conv(x, w) r = Reshape(h, s) p = Transpose<perm = [0, 2, 1, 3, 4]>(r) f = Reshape(p, t) y = Conv(f, u) }
+remove w:0 1
+f_indices = [0, 1, 2]
+u float32[5, 3, 1, 1]
+w float32[3, 3, 1, 1]
+h[N 3 2 2] = Conv(x, w)
+f[N 3 2 2] = Gather(h, f_indices) {"axis": 1}
 remove w:0 1
 f_indices = [0, 1, 2]
 u float32[5, 3, 1, 1]

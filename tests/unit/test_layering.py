@@ -63,8 +63,7 @@ def imported(module: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
             # `from irprune import x` is the module x where there is one, else something of the facade.
             is_layer = [base == "irprune" and alias.name in LAYERS for alias in node.names]
             names = [
-                f"{base}.{alias.name}" if known else base
-                for alias, known in zip(node.names, is_layer, strict=True)
+                f"{base}.{alias.name}" if known else base for alias, known in zip(node.names, is_layer, strict=True)
             ]
         else:
             continue

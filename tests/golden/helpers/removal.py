@@ -11,6 +11,7 @@ import onnx_ir as oir
 import onnxruntime as ort
 
 from irprune.analysis import Analysis, Mask, analyse
+from irprune.axes import Leaf, leaves_of
 from irprune.backends.onnx import emit
 from irprune.frontends.onnx import import_model
 from irprune.ir import Graph, check
@@ -48,17 +49,31 @@ def remove(proto: onnx.ModelProto, analysis: Analysis, model: oir.Model, removed
     return Removal(proto, pruned, analysis, graph, plan_of(analysis, removed).with_slices(slices))
 
 
-def remove_positions(
-    proto: onnx.ModelProto, positions: Mapping[str, Sequence[int]], allow_io: tuple[str, ...] = ()
+def remove_elements(
+    proto: onnx.ModelProto, elements: Mapping[str, Sequence[int]], allow_io: tuple[str, ...] = ()
 ) -> Removal:
-    """Remove atoms by the name of their group and their position in it."""
+    """Remove elements of dimensions, and what can only go with them.
+
+    ``w:0`` is dimension 0 of tensor ``w``, ``w:0/1`` the second of its factors or parts.
+    """
     model = oir.from_proto(proto)
     analysis = analyse(import_model(model), allow_io)
-    groups = {group.name: group for group in analysis.groups}
     removed = np.zeros(analysis.atoms.count, dtype=bool)
-    for name, chosen in positions.items():
-        removed[groups[name].atoms[list(chosen)]] = True
+    for place, chosen in elements.items():
+        atoms = analysis.atoms.of_leaf(find_leaf(analysis, place))[list(chosen)]
+        assert (atoms >= 0).all(), f"{place}: an element is frozen"
+        removed[atoms] = True
     return remove(proto, analysis, model, removed)
+
+
+def find_leaf(analysis: Analysis, place: str) -> Leaf:
+    """The axis that ``tensor:dimension`` or ``tensor:dimension/factor`` names."""
+    tensor, _, rest = place.rpartition(":")
+    dimension, _, factor = rest.partition("/")
+    dims = next(p.dims for p in analysis.parameters if p.tensor == tensor)
+    leaves = leaves_of(dims[int(dimension)])
+    assert factor or len(leaves) == 1, f"{place} has {len(leaves)} factors"
+    return leaves[int(factor or 0)]
 
 
 def remove_random(proto: onnx.ModelProto, seed: int, allow_io: tuple[str, ...] = (), share: float = 0.5) -> Removal:
@@ -71,18 +86,15 @@ def remove_random(proto: onnx.ModelProto, seed: int, allow_io: tuple[str, ...] =
 def random_atoms(analysis: Analysis, random: np.random.Generator, share: float = 0.5) -> Mask:
     """Atoms of groups in random order, the first and each other with a probability, that leave no axis empty."""
     removed = np.zeros(analysis.atoms.count, dtype=bool)
-    left = {number: np.bincount(own[own >= 0], minlength=analysis.atoms.count) for number, own in _free(analysis)}
-    kept = {number: len(own) for number, own in _free(analysis)}
+    count = analysis.atoms.count
+    left = {number: np.bincount(own[own >= 0], minlength=count) for number, own in analysis.incidence.items()}
+    kept = {number: len(own) for number, own in analysis.incidence.items()}
     atoms = np.unique(np.concatenate([np.zeros(0, np.intp), *(group.atoms for group in analysis.groups)]))
     for atom in random.permutation(atoms):
         after = {number: size - int(left[number][atom]) for number, size in kept.items()}
         if (random.random() < share or not removed.any()) and min(after.values()) > 0:
             removed[atom], kept = True, after
     return removed
-
-
-def _free(analysis: Analysis) -> list[tuple[int, Array]]:
-    return list(analysis.incidence.items())
 
 
 def plan_of(analysis: Analysis, removed: Mask, allow_io: tuple[str, ...] = ("*",)) -> Plan:

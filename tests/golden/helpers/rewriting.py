@@ -4,13 +4,13 @@
 
     Split: sizes as operand [opset 13]
     (float[N, 3] x) => ... { ... }
-    remove w:1 0 3
+    remove w:1/0 1
     s = [1, 2]
     w float32[3, 4]
     a[N 1], b[N 2] = Split(h, s) {"axis": 1}
 
-A head, the model up to its closing brace, one line for each group with the positions of the atoms that go, and then
-every constant and every node of the smaller graph that is not as it was. Inputs and outputs stay, unless the head says
+A head, the model up to its closing brace, what goes (elements of a dimension of a weight, or of one of its factors,
+see :func:`tests.golden.helpers.removal.remove_elements`), and then every constant and every node of the smaller graph that is not as it was. Inputs and outputs stay, unless the head says
 ``[io]``.
 """
 
@@ -24,7 +24,7 @@ from textwrap import wrap
 from irprune.ir import Constant, Graph, Node
 
 from .models import model_of
-from .removal import Removal, remove_positions
+from .removal import Removal, remove_elements
 
 _HEAD = re.compile(r"(?P<op>[\w.:]+): (?P<title>[^\[]+?)(?: \[opset (?P<opset>\d+)\])?(?P<io> \[io\])?")
 _WIDTH = 108
@@ -39,7 +39,7 @@ class Rewriting:
     opset: int
     io: bool
     model: str
-    positions: dict[str, list[int]]
+    elements: dict[str, list[int]]
     expected: str
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Rewriting:
 
     def removal(self) -> Removal:
         allow_io = ("*",) if self.io else ()
-        return remove_positions(model_of(self.model, self.opset), self.positions, allow_io)
+        return remove_elements(model_of(self.model, self.opset), self.elements, allow_io)
 
 
 def parse_rewritings(text: str) -> list[Rewriting]:
@@ -60,10 +60,10 @@ def parse_rewritings(text: str) -> list[Rewriting]:
             raise ValueError(f"cannot read the head of a golden case: {head!r}")
         end = next(k for k, line in enumerate(lines) if line.endswith("}")) + 1
         removes = [line.split()[1:] for line in lines[end:] if line.startswith("remove ")]
-        positions = {name: [int(k) for k in rest] for name, *rest in removes}
+        elements = {name: [int(k) for k in rest] for name, *rest in removes}
         expected = "\n".join(line for line in lines[end:] if not line.startswith("remove "))
         op, title, opset, io = match.group("op", "title", "opset", "io")
-        found.append(Rewriting(op, title, int(opset or 20), bool(io), " ".join(lines[:end]), positions, expected))
+        found.append(Rewriting(op, title, int(opset or 20), bool(io), " ".join(lines[:end]), elements, expected))
     return found
 
 
