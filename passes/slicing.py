@@ -312,6 +312,7 @@ class _Rewriter:
         rescaled: that it is a multiple of the old size is known from its symbolic value.
         """
         found = self.integers.entries(name)
+        found = self.before.entries(name) if found is None else found  # what no longer evaluates is spelled out
         if found is None:
             raise IRError(f"node '{node.name}': shape operand '{name}' cannot be evaluated")
         flat = [entry if isinstance(entry, Size) else None for entry in found.ravel()]

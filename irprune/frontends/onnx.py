@@ -63,7 +63,10 @@ def without_functions(model: oir.Model) -> oir.Model:
     if not model.functions:
         return model
     copy = model.clone()
-    InlinePass()(copy)
+    try:
+        InlinePass()(copy)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"the model's functions cannot be inlined: {_root_cause(error)}") from error
     return copy
 
 
@@ -135,11 +138,20 @@ def import_model(model: oir.Model) -> Graph:
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
     scopes = Scopes.of(model.graph)
     _require_defined(scopes)
-    proto = _without_weights(model)
+    try:
+        proto = _without_weights(model)
+    except (RuntimeError, ValueError, oir.serde.SerdeError) as error:
+        raise InputError(f"the model is malformed: {_root_cause(error)}") from error
     graph = _build(model, scopes, opsets, _inferred(proto))
     while _help_inference(proto, graph):
         graph = _build(model, scopes, opsets, _inferred(proto))
     return graph
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:300]
 
 
 def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int], inferred: Iterable[Value]) -> Graph:

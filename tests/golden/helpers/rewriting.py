@@ -9,9 +9,9 @@
     w float32[3, 4]
     a[N 1], b[N 2] = Split(h, s) {"axis": 1}
 
-A head, the model up to its closing brace, what goes (elements of a dimension of a weight, or of one of its factors,
-see :func:`tests.golden.helpers.removal.remove_elements`), and then every constant and every node of the smaller graph that is not as it was. Inputs and outputs stay, unless the head says
-``[io]``.
+A head, the model up to its closing brace, what goes (elements of a dimension of a weight, or of one of its factors: see
+:func:`tests.golden.helpers.removal.remove_elements`), and then every constant and every node of the smaller graph that
+is not as it was. Inputs and outputs stay, unless the head says ``[io]``.
 """
 
 from __future__ import annotations
