@@ -313,6 +313,8 @@ class _Rewriter:
         """
         found = self.integers.entries(name)
         found = self.before.entries(name) if found is None else found  # what no longer evaluates is spelled out
+        if found is None and not any(wanted):
+            return name
         if found is None:
             raise IRError(f"node '{node.name}': shape operand '{name}' cannot be evaluated")
         flat = [entry if isinstance(entry, Size) else None for entry in found.ravel()]
@@ -367,8 +369,8 @@ def _agree(old: Entries, new: Entries | None) -> bool:
 def without_orphans(before: Graph, after: Graph) -> Graph:
     """Drop nodes and constants of ``after`` that nothing reads, unless nothing read them in ``before`` either."""
     spared = set(before.values) - live_values(before)
-    live = live_values(after)
-    nodes = tuple(n for n in after.nodes if any(o in live or o in spared for o in n.outputs))
+    live = live_values(after, spared)
+    nodes = tuple(n for n in after.nodes if any(o in live for o in n.outputs))
     read = {name for node in nodes for name in (*node.inputs, *node.captures)} | set(after.outputs)
     constants = {name: c for name, c in after.constants.items() if name in read or name in spared}
     kept = {name for node in nodes for name in node.outputs} | set(after.inputs) | set(constants)
@@ -376,9 +378,9 @@ def without_orphans(before: Graph, after: Graph) -> Graph:
     return replace(after, nodes=nodes, constants=constants, values=values)
 
 
-def live_values(graph: Graph) -> set[str]:
-    """Values that a graph output depends on."""
-    live = set(graph.outputs)
+def live_values(graph: Graph, spared: Collection[str] = ()) -> set[str]:
+    """Values that a graph output, or a spared value, depends on."""
+    live = {*graph.outputs, *spared}
     for node in reversed(graph.nodes):
         if any(output in live for output in node.outputs):
             live.update(name for name in (*node.inputs, *node.captures) if name)

@@ -62,8 +62,8 @@ def without_functions(model: oir.Model) -> oir.Model:
     """
     if not model.functions:
         return model
-    copy = model.clone()
     try:
+        copy = model.clone()
         InlinePass()(copy)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"the model's functions cannot be inlined: {_root_cause(error)}") from error
@@ -99,8 +99,7 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
     if tensor.HasField("raw_data"):
         expected, found, unit = -(-count * dtype.bitwidth // 8), len(tensor.raw_data), "bytes"
     else:
-        stored = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
-        found, unit = max(map(len, stored)), "elements"
+        found, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "elements"
         expected = 2 * count if tensor.data_type in _COMPLEX else -(-count * min(dtype.bitwidth, 8) // 8)
     if found != expected:
         raise InputError(f"{where} of dimensions {list(tensor.dims)} holds {found} {unit}, expected {expected}")
@@ -298,7 +297,8 @@ def _literal(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], origin: s
 
 def _inferred(proto: onnx.ModelProto) -> Iterator[Value]:
     """Every value with its type and shape, as onnx's shape inference with data propagation finds them."""
-    with contextlib.suppress(onnx.shape_inference.InferenceError):  # else what the file declares is used as it is
+    # where inference fails, what the file declares is used as it is
+    with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     for scope, graph in proto_scopes(proto.graph):
         for info in (*graph.input, *graph.value_info, *graph.output):

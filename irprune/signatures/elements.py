@@ -185,7 +185,7 @@ def gather(site: Site) -> Signature:
     size = site.static(0, axis)
     plain = np.asarray(indices, dtype=np.int64) % size
     if plain.size == 1:
-        return _gather_one(site, names, axis, int(plain.ravel()[0]), size, plain.ndim)
+        return _gather_one(names, axis, int(indices.ravel()[0]), size, plain.ndim)
     order = tuple(plain.ravel().tolist())
     picked = ["1" if width == 1 else f"i{k}" for k, width in enumerate(plain.shape)]
     inner_words = [word for word in picked if word != "1"]
@@ -198,17 +198,16 @@ def gather(site: Site) -> Signature:
     )
 
 
-def _gather_one(site: Site, names: list[str], axis: int, index: int, size: int, rank: int) -> Signature:
-    """``n (before + 1 + after) s -> n s``: the element stays, its index follows."""
-    spans = (("before", index), ("one", 1), ("after", size - 1 - index))
+def _gather_one(names: list[str], axis: int, index: int, size: int, rank: int) -> Signature:
+    """``n (before + 1 + after) s -> n s``: the element stays, its index follows, counted from the same side."""
+    spans = (("before", index % size), ("one", 1), ("after", size - 1 - index % size))
     words = {name: ("1" if width == 1 else name) for name, width in spans if width}
-    result = [*names[:axis], *(["1"] if rank else []), *names[axis + 1 :]]
+    result = [*names[:axis], *["1"] * rank, *names[axis + 1 :]]
     whole = f"({' + '.join(words.values())})" if len(words) > 1 else "1"
-    before = Composite((term(words["before"]),) if index else (), is_sum=True)
+    counted = [words[name] for name in (("before",) if index >= 0 else ("one", "after")) if name in words]
+    follow = SizeOf(Composite(tuple(map(term, counted)), is_sum=True), 1 if index >= 0 else -1)
     return signature(
-        f"{_replace(names, axis, whole)}, _ -> {' '.join(result)}",
-        sizes=dict(spans),
-        operands={1: (SizeOf(before),)} if index else None,
+        f"{_replace(names, axis, whole)}, _ -> {' '.join(result)}", sizes=dict(spans), operands={1: (follow,)}
     )
 
 

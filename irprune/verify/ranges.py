@@ -51,13 +51,15 @@ def masks(graph: onnx.GraphProto) -> set[str]:
 def _constant_sizes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
     sizes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
+        if not node.output:
+            continue
         if node.op_type == "Constant":
             for attribute in node.attribute:
                 if attribute.HasField("t"):
                     sizes[node.output[0]] = tuple(attribute.t.dims)
         elif node.op_type in _SAME_SIZES and node.input and node.input[0] in sizes:
             sizes[node.output[0]] = sizes[node.input[0]]
-        elif node.op_type == "Transpose" and node.input[0] in sizes:
+        elif node.op_type == "Transpose" and node.input and node.input[0] in sizes:
             before = sizes[node.input[0]]
             order = next((list(a.ints) for a in node.attribute if a.name == "perm"), list(range(len(before)))[::-1])
             if sorted(order) == list(range(len(before))):

@@ -12,6 +12,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "models" / "digits.onnx"
 
+
+def _listen() -> None:
+    """A job that a shell runs in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 _WAITING = """
 import sys, tempfile, time
 import irprune.verify
@@ -46,6 +52,7 @@ def test_interrupted_while_verifying(tmp_path: Path, command: str, number: signa
         text=True,
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(scratch)},
+        preexec_fn=_listen,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "verifying\n"

@@ -143,13 +143,13 @@ w float32[3, 3, 1]
 h[N 3 2] = Conv(x, w)
 y[N 2] = Gather(h, i_1) {"axis": 1}
 
-Gather: one negative index becomes a position
-(float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64[1] i = {-1}>
+Gather: one negative index is counted from the end
+(float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64[1] i = {-3}>
 { h = Conv(x, w) y = Gather<axis = 1>(h, i) }
-remove w:0/0 0 2
-i_1 = [1]
-w float32[2, 3, 1]
-h[N 2 2] = Conv(x, w)
+remove w:0/0 1
+i_1 = [-2]
+w float32[3, 3, 1]
+h[N 3 2] = Conv(x, w)
 y[N 1 2] = Gather(h, i_1) {"axis": 1}
 
 Pad: pads shrink with their consumers [opset 13]
