@@ -47,6 +47,7 @@ HEADER = (
     "with `--only`",
     "frozen",
 )
+CHANNELS = ("hidden", "channels", "recurrent")
 WORDS = (
     ("looked up by index", "looked up by index"),
     ("softmax", "softmax"),
@@ -170,12 +171,12 @@ def only(path: Path, kind: str, ratio: float, scope: str) -> str:
 
 
 def describe_frozen(groups: Iterable[Group]) -> str:
-    """Frozen groups by kind and reason; positions, and tables that are looked up by index, are not worth telling."""
+    """Frozen groups by kind and reason; positions, and the rows of tables, are told where they freeze channels."""
     found: Counter[tuple[str, str]] = Counter()
     for group in groups:
         if group.frozen:
             reason = telling(group.reasons)
-            if not is_spatial(reason) and "looked up by index" not in reason:
+            if group.kind in CHANNELS or not (is_spatial(reason) or "looked up by index" in reason):
                 found[group.kind, _words(reason)] += 1
     return "; ".join(f"{kind}{f' ({count})' if count > 1 else ''}: {why}" for (kind, why), count in found.items())
 
@@ -224,8 +225,8 @@ def page(rows: Sequence[Row], ratio: float, scope: str) -> str:
         "- **runs at**: sizes at which the smaller model ran, with finite outputs in the shapes of the original.",
         "- **with `--only`**: kinds left alone by default, since a dimension loses one of its factors, and the share",
         "  of parameters that stays with `--only kind:NAME`; those results are verified too.",
-        "- **frozen**: by kind, what may not be pruned and why. Positions and the rows of tables that are looked up by",
-        "  index are frozen everywhere and left out. An axis of no particular kind counts as `mlp`.",
+        "- **frozen**: by kind, what may not be pruned and why. Positions, and rows of tables that are looked up by",
+        "  index, are frozen everywhere and left out. An axis of no particular kind counts as `mlp`.",
         "",
         "## Transformers and convolutional networks",
         "",

@@ -132,7 +132,10 @@ def plan(model: AnyModel, **request: Any) -> Plan:
 
 
 def request_of(**options: Any) -> Request:
-    """A validated request; a list counts as a tuple. Raises :class:`InputError` for options there are not."""
+    """A validated request; a list counts as a tuple, and a name alone as a tuple of one.
+
+    Raises :class:`InputError` for options there are not.
+    """
     try:
         wanted = Request(**_hashable(options))
     except TypeError as error:
@@ -142,7 +145,9 @@ def request_of(**options: Any) -> Request:
 
 
 def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    several = ("keep", "only", "allow_io")
+    one = {name: (options[name],) for name in several if isinstance(options.get(name), str)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()} | one
 
 
 def plan_for(source: Source, analysis: Analysis, request: Request) -> Plan:

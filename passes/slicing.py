@@ -21,7 +21,7 @@ from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_
 from ..ir.integers import Entries
 from ..ir.sizes import product
 from ..plan import Slice
-from ..signatures import Follower, Renumber, SizeOf
+from ..signatures import Composite, Follower, Renumber, SizeOf
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
 """Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
@@ -296,9 +296,8 @@ class _Rewriter:
             return
         indices = self._renumbered(source, result, follower.indices)
         old = self.analysis.graph.values[bound.node.inputs[position]]
-        resolved = resolve(result)
-        factors = resolved.factors if isinstance(resolved, Product) else (resolved,)
-        sizes = iter(self._size(factor).coefficient for factor in factors)
+        terms = follower.result.terms if isinstance(follower.result, Composite) else (follower.result,)
+        sizes = iter(self._size(bound.dim(inner)).coefficient for inner in terms)
         shape = [1 if dim == 1 else next(sizes) for dim in old.shape or (len(indices),)]
         array = indices.reshape(shape).astype(old.dtype or "int64")
         self.inputs[bound.node.name][position] = self._new_constant(bound.node.inputs[position], array)

@@ -377,9 +377,11 @@ def _numbers(dims: Iterable[Axis]) -> set[int]:
 
 
 def _constant_values(graph: Graph) -> set[str]:
-    """Constants, and what is computed from nothing else."""
+    """Constants, what is computed from nothing else, and matrices that are picked from a stack of them."""
     found = set(graph.constants)
+    stacks = {name for name, constant in graph.constants.items() if len(constant.shape) > 2}
     for node in graph.nodes:
-        if all(name in found for name in node.inputs if name) and not node.captures:
+        picked = node.op in ("Gather", "GatherND") and node.inputs[0] in stacks
+        if picked or (all(name in found for name in node.inputs if name) and not node.captures):
             found.update(node.outputs)
     return found

@@ -33,6 +33,12 @@ def test_the_example_in_the_readme(
     onnx.checker.check_model("smaller.onnx", full_check=True)
 
 
+def test_one_selector_needs_no_list() -> None:
+    assert irprune.plan(DIGITS, ratio=0.5, only="kind:channels") == irprune.plan(
+        DIGITS, ratio=0.5, only=["kind:channels"]
+    )
+
+
 def test_a_path_gives_nothing_on_disk_until_saved(tmp_path: Path) -> None:
     given = tmp_path / "model.onnx"
     given.write_bytes(DIGITS.read_bytes())

@@ -7,7 +7,7 @@ fixed exports as well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 from irprune import api
 from irprune.models.architectures import ARCHITECTURES
 from irprune.models.export import Exporter
-from irprune.models.library import MODELS, VARIANTS, Feeds, Library, Variant, feeds, run, size_sets
+from irprune.models.library import VARIANTS, Feeds, Library, Variant, feeds, run, size_sets
 from tests.e2e import scatter
 from tests.e2e.zoo_support import one_torch_thread
 
@@ -67,8 +67,8 @@ def test_half_goes(name: str, exporter: Exporter, library: Library, tmp_path: Pa
 
     assert result.report is not None
     assert result.report.equivalence.error < TOLERANCE
-    assert plan.cost_after.macs < 0.75 * plan.cost_before.macs
-    assert plan.cost_after.params < 0.75 * plan.cost_before.params
+    assert plan.cost_after.macs < 0.85 * plan.cost_before.macs
+    assert plan.cost_after.params < 0.85 * plan.cost_before.params
     assert all(2 * len(group.removed) <= group.size for group in plan.groups)
     check_that_it_runs(name, ARCHITECTURES[name].dynamic(exporter), source, small)
 
@@ -77,8 +77,13 @@ def test_half_goes(name: str, exporter: Exporter, library: Library, tmp_path: Pa
     assert scatter.differing_tensors(original, pruned, scatter.slices_of(plan.dumps())) == []
 
 
+ARITHMETIC = {"Cast", "Concat", "Constant", "Div", "Gather", "Identity", "Mul", "Shape", "Unsqueeze"}
+"""What computes shapes as the model runs: a factor may come in, and what is constant now goes."""
+
+
 def operators(model: onnx.ModelProto) -> Counter[tuple[str, str]]:
-    return Counter((node.domain, node.op_type) for node in model.graph.node)
+    """How often each operator occurs, arithmetic aside."""
+    return Counter((node.domain, node.op_type) for node in model.graph.node if node.op_type not in ARITHMETIC)
 
 
 SELECTED = (
@@ -90,6 +95,7 @@ SELECTED = (
     ("llama", "head_dim", [(8, 4), (4, 2), (8, 4)]),  # values, the rotated pairs of every layer at once, values
     ("llama", "mlp", [(64, 32)] * 2),
     ("llama", "hidden", [(32, 16)]),
+    ("mixtral", "mlp", [(64, 32)] * 2),  # of all experts of a layer, whose matrices are picked from one stack
     ("lstm_tagger", "recurrent", [(24, 12)]),
 )
 """Per selector the sizes of the groups before and after; the head of bert_eager has an ``mlp`` of its own."""
@@ -100,7 +106,7 @@ def test_a_selector_prunes_its_kind_alone(
     name: str, kind: str, sizes: list[tuple[int, int]], library: Library, tmp_path: Path
 ) -> None:
     source, small = library.architecture(name, "torchscript", True), tmp_path / "small.onnx"
-    groups = prune(source, small, only=f"kind:{kind}").plan.groups
+    groups = prune(source, small, only=[f"kind:{kind}"]).plan.groups
     assert {group.kind for group in groups} == {kind}
     assert [(group.size, group.size - len(group.removed)) for group in groups] == sizes
     check_that_it_runs(name, ARCHITECTURES[name].dynamic("torchscript"), source, small)
@@ -161,7 +167,7 @@ def check_that_tokens_continue(small: Path, heads: int) -> None:
 @pytest.mark.parametrize("exporter", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_the_state_of_a_recurrent_network_shrinks(exporter: Exporter, library: Library, tmp_path: Path) -> None:
     source, small = library.architecture("streaming_lstm", exporter, True), tmp_path / "small.onnx"
-    groups = prune(source, small, allow_io=["hidden*", "cell*"], only="kind:recurrent").plan.groups
+    groups = prune(source, small, allow_io=["hidden*", "cell*"], only=["kind:recurrent"]).plan.groups
     assert [(group.kind, group.size, len(group.removed)) for group in groups] == [("recurrent", 24, 12)]
     before, after = shapes(source), shapes(small)
     for state in ("hidden", "cell", "hidden_out", "cell_out"):
@@ -177,13 +183,8 @@ def test_the_state_of_a_recurrent_network_shrinks(exporter: Exporter, library: L
 # -- variants --------------------------------------------------------------------------------------------------------
 
 
-def attributes(path: Path, names: Sequence[str]) -> Mapping[str, set[int]]:
-    found: dict[str, set[int]] = {}
-    for node in onnx.load(path).graph.node:
-        for attribute in node.attribute:
-            if attribute.name in names:
-                found.setdefault(attribute.name, set()).add(attribute.i)
-    return found
+def attributes(path: Path, name: str) -> set[int]:
+    return {a.i for node in onnx.load(path).graph.node for a in node.attribute if a.name == name}
 
 
 @pytest.mark.parametrize(
@@ -196,22 +197,21 @@ def attributes(path: Path, names: Sequence[str]) -> Mapping[str, set[int]]:
 def test_half_of_a_variant_goes(variant: Variant, library: Library, tmp_path: Path) -> None:
     source, small = library.variant(variant.name), tmp_path / "small.onnx"
     plan = prune(source, small).plan
-    assert plan.cost_after.macs < 0.75 * plan.cost_before.macs
+    assert plan.cost_after.macs < 0.85 * plan.cost_before.macs
     original, pruned = onnx.load(source), onnx.load(small)
     assert operators(original) == operators(pruned)
     assert [(v.name, v.type.tensor_type.elem_type) for v in original.graph.output] == [
         (v.name, v.type.tensor_type.elem_type) for v in pruned.graph.output
     ]
     assert small.stat().st_size < source.stat().st_size
-    assert MODELS[variant.model].name == variant.model
     check_that_it_runs(variant.model, variant.sizes, source, small)
 
 
 FUSED = {
-    "bert-fused": "Attention",
-    "gpt2-fused": "Attention",
-    "llama-fused": "SkipSimplifiedLayerNormalization",
-    "vit-fused": "Attention",
+    "bert-fused": {"Attention", "EmbedLayerNormalization", "SkipLayerNormalization", "BiasGelu"},
+    "gpt2-fused": {"SkipLayerNormalization", "FastGelu"},
+    "llama-fused": {"SkipSimplifiedLayerNormalization"},
+    "vit-fused": {"SkipLayerNormalization", "BiasGelu"},
 }
 
 
@@ -219,7 +219,8 @@ FUSED = {
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_operators_stay_with_fewer_heads(name: str, library: Library, tmp_path: Path) -> None:
     source, small = library.variant(name), tmp_path / "small.onnx"
-    assert ("com.microsoft", FUSED[name]) in operators(onnx.load(source))
-    prune(source, small, only="kind:heads")
-    before, after = (attributes(path, ["num_heads"]) for path in (source, small))
-    assert after == {name: {value // 2 for value in values} for name, values in before.items()}
+    groups = prune(source, small, only=["kind:heads"]).plan.groups
+    assert {kind for domain, kind in operators(onnx.load(small)) if domain == "com.microsoft"} == FUSED[name]
+    assert {group.kind for group in groups} == {"heads"}
+    before, after = (attributes(path, "num_heads") for path in (source, small))
+    assert (before, after) == (({4}, {2}) if "Attention" in FUSED[name] else (set(), set()))

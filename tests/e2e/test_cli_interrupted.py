@@ -52,7 +52,7 @@ def test_interrupted_while_verifying(tmp_path: Path, command: str, number: signa
         text=True,
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(scratch)},
-        preexec_fn=_listen,
+        preexec_fn=_listen,  # noqa: PLW1509 (no thread of this process is running)
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "verifying\n"

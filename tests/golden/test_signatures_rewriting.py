@@ -135,6 +135,28 @@ w float32[3, 3]
 h[N 3] = MatMul(x, w)
 g[N 3] = Gather(h, i_1) {"axis": 1}
 
+Gather: the result factors elsewhere
+(float[N, 3, 2] x) => (float[] y) <float[2, 3, 1] w, int64[4] i = {0, 0, 1, 1}, float[4, 2, 1] u, float[5, 4, 1] v>
+{ h = Conv(x, w) g = Gather<axis = 1>(h, i) c = Conv<group = 2>(g, u) y = Conv(c, v) }
+remove w:0 0
+i_1 = [0, 0]
+u float32[2, 2, 1]
+v float32[5, 2, 1]
+w float32[1, 3, 1]
+h[N 1 2] = Conv(x, w)
+g[N 2 2] = Gather(h, i_1) {"axis": 1}
+c[N 2 2] = Conv(g, u) {"group": 1}
+
+Gather: indices of two dimensions
+(float[N, 6] x) => (float[] y) <float[6, 6] w, int64[2, 3] i = {5, 4, 3, 2, 1, 0}, float[3, 5] u>
+{ h = MatMul(x, w) g = Gather<axis = 1>(h, i) y = MatMul(g, u) }
+remove u:0 1
+i_1 = [[3, 2], [1, 0]]
+u float32[2, 5]
+w float32[6, 4]
+h[N 4] = MatMul(x, w)
+g[N 2 2] = Gather(h, i_1) {"axis": 1}
+
 Gather: one index moves
 (float[N, 3, 2] x) => (float[] y) <float[4, 3, 1] w, int64 i = {2}> { h = Conv(x, w) y = Gather<axis = 1>(h, i) }
 remove w:0/0 0

@@ -5,6 +5,7 @@ Examples are few and the same on every run; the slow twin of each test draws man
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -14,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from irprune.analysis import Analysis, Mask, analyse, kept_mask
+from irprune.analysis import Analysis, Bound, Mask, analyse, kept_mask
 from irprune.errors import TargetError
 from irprune.frontends.onnx import import_model
 from irprune.ir import parse, render
 from irprune.plan import Plan, Request, make_plan, removed_atoms
-from irprune.signatures import Name, names_of
+from irprune.signatures import Composite, Name, Star, Term, names_of
 from irprune.verify import verify_models
 from tests.golden.helpers.removal import feeds_for, random_atoms, relative_error, remove, run
 from tests.property.random_models import models
@@ -95,10 +96,20 @@ def without_readers(proto: onnx.ModelProto, analysis: Analysis, removed: Mask) -
                 continue
             array = onnx.numpy_helper.to_array(weights[name]).copy()
             for k, term in enumerate(notation.inputs[position] or ()):
-                if isinstance(term, Name) and term.name not in carried:
-                    np.moveaxis(array, k, 0)[~kept_mask(dims[k], kept)] = 0
+                if isinstance(term, Star):
+                    break  # the window is never removed
+                np.moveaxis(array, k, 0)[~read(bound, term, carried, kept)] = 0
             weights[name].CopyFrom(onnx.numpy_helper.from_array(array, name))
     return changed
+
+
+def read(bound: Bound, term: Term, carried: set[str], kept: dict[int, Mask]) -> Mask:
+    """The elements of a dimension that are read: all of a carried axis, the kept ones of a contracted axis."""
+    if isinstance(term, Composite) and not term.is_sum:
+        factors = [read(bound, factor, carried, kept) for factor in term.terms]
+        return functools.reduce(lambda left, right: np.logical_and.outer(left, right).ravel(), factors)
+    mask = kept_mask(bound.dim(term), kept) if isinstance(term, Name) else np.ones(1, dtype=bool)
+    return mask if not carried & set(names_of(term)) else np.ones_like(mask)
 
 
 # -- determinism -----------------------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from irprune import api
 from irprune.errors import InputError
 from irprune.plan import Plan
 from irprune.verify import TOLERANCE, junit_xml, verify_models
+from irprune.verify.driver import require_repeatable
 from irprune.verify.equivalence import relative_error
 from irprune.verify.rounding import without_rounding
-from irprune.verify.runner import Executable, input_specs, random_cases, trial_sizes
+from irprune.verify.runner import Case, Cases, Executable, Feeds, Outputs, input_specs, random_cases, trial_sizes
 
 
 def network(batch: int | str = "batch") -> onnx.ModelProto:
@@ -258,3 +259,25 @@ def test_shared_models_pass(shared_models: Path, tmp_path: Path) -> None:
         plan = api.plan(path, ratio=0.3)
         report = verify_models(path, api.apply(path, plan, tmp_path / path.name), plan)
         assert report.ok, (path.name, report.failures())
+
+
+@pytest.mark.parametrize(
+    ("drift", "message"),
+    [(0.1, "run twice, the original model gives values of output 'y' that differ by"), (0.0, None)],
+)
+def test_a_model_that_disagrees_with_itself_cannot_be_verified(drift: float, message: str | None) -> None:
+    """Random operators, and kernels that compute something else once they are fused."""
+
+    class Drifting(Executable):
+        calls = 0
+
+        def run(self, feeds: Feeds, *, optimise: bool = False) -> Outputs:
+            self.calls += 1
+            return {"y": np.full(3, 1 + drift * self.calls, dtype=np.float32)}
+
+    case = Case("seed 0", {}, {})
+    if message is None:
+        require_repeatable(Drifting(onnx.ModelProto()), Cases((case,)), None)
+        return
+    with pytest.raises(InputError, match=f"nothing can be verified: {message}"):
+        require_repeatable(Drifting(onnx.ModelProto()), Cases((case,)), None)
