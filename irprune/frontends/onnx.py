@@ -17,7 +17,7 @@ from onnx_ir.passes.common import InlinePass
 from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
-from .scopes import ENTER, Scopes, captured, proto_scopes, qualified
+from .scopes import ENTER, Scopes, captured, proto_scopes, qualified, sorted_nodes
 
 OLDEST_OPSET = 7
 
@@ -127,7 +127,7 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def import_model(model: oir.Model) -> Graph:
-    """The graph of a model, with shapes inferred. The model is not changed.
+    """The graph of a model, with shapes inferred. The model is not changed, save that nodes out of order are sorted.
 
     Raises :class:`InputError` for an opset older than 7, a cycle, or a value that nothing defines.
     """
@@ -137,6 +137,9 @@ def import_model(model: oir.Model) -> Graph:
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
     scopes = Scopes.of(model.graph)
     _require_defined(scopes)
+    if any(sorted_nodes(graph) != list(graph) for _, graph in scopes.graphs):
+        model.graph.sort()
+        scopes = Scopes.of(model.graph)
     try:
         proto = _without_weights(model)
     except (RuntimeError, ValueError, oir.serde.SerdeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +22,7 @@ class Builder:
     draw: Draw
     batch: int | str
     shape: list[int]
+    start: tuple[int, ...]
     value: str = "x"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
@@ -50,7 +52,7 @@ class Builder:
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
-    def op(self, op: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+    def op(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """A node with one result, whose name is returned; with more, names are ``name``, ``name_1``, ..."""
         name = f"v{len(self.nodes)}"
         results = [name, *(f"{name}_{k}" for k in range(1, outputs))]
@@ -65,17 +67,11 @@ class Builder:
     def is_image(self) -> bool:
         return len(self.shape) == 3
 
-    def image_shape(self, *shape: int) -> list[int]:
-        """A target of Reshape that leaves the batch as it is."""
-        return [0, *shape]
-
     def model(self) -> onnx.ModelProto:
         given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [self.batch, *self.start])
         result = helper.make_tensor_value_info(self.value, TensorProto.FLOAT, [self.batch, *self.shape])
         graph = helper.make_graph(self.nodes, "random", [given], [result], self.weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-
-    start: list[int] = field(default_factory=list)
 
 
 # -- blocks of images ------------------------------------------------------------------------------------------------
@@ -190,9 +186,9 @@ def tile(b: Builder) -> None:
 def shuffle(b: Builder) -> None:
     c, h, w = b.shape
     groups = next(g for g in (3, 2, 1) if c % g == 0)
-    split = b.op("Reshape", b.value, b.ints(*b.image_shape(groups, c // groups, h, w)))
+    split = b.op("Reshape", b.value, b.ints(0, groups, c // groups, h, w))
     moved = b.op("Transpose", split, perm=[0, 2, 1, 3, 4])
-    b.value = b.op("Reshape", moved, b.ints(*b.image_shape(-1, h, w)))
+    b.value = b.op("Reshape", moved, b.ints(0, -1, h, w))
 
 
 def gate(b: Builder) -> None:
@@ -374,17 +370,12 @@ EXACT = frozenset(IMAGE + VECTOR) - {
 """Blocks in which what a consumer ignores has no other effect: no statistics, no product of two activations."""
 
 
-def _last_width(b: Builder) -> None:
-    if b.shape[2] < 2:  # pooling needs two columns
-        b.shape = [*b.shape[:2], b.shape[2]]
-
-
 @st.composite
 def models(draw: Draw, *, blocks: int = 6, exact: bool = False) -> onnx.ModelProto:
     """A model that begins and ends with a weight; ``exact`` leaves statistics out."""
     batch: int | str = "N" if draw(st.booleans()) else 2
     shape = [draw(st.integers(1, 3)), 2 * draw(st.integers(1, 2)), 2 * draw(st.integers(1, 2))]
-    b = Builder(draw, batch, list(shape), start=list(shape))
+    b = Builder(draw, batch, shape, tuple(shape))
     convolution(b)
     _extend(b, IMAGE, draw(st.integers(0, blocks)), exact)
     if draw(st.booleans()):

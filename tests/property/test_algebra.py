@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from irprune.analysis import find_atoms, kept_indices, kept_mask
+from irprune.analysis import Atoms, find_atoms, kept_indices, kept_mask
 from irprune.axes import Axis, AxisSystem, Leaf, leaves_of, product_of, resolve, size_of, sum_of
 from irprune.ir import Size
 from irprune.ir.sizes import product
 from irprune.signatures.refine import refine
 
-Masks = dict[int, np.ndarray]
+Description: TypeAlias = "int | tuple[str, list[Description]]"
+"""An axis: its size, or ``("x" or "+", parts)``."""
+
+Own: TypeAlias = dict[int, NDArray[np.intp]]
 sizes = st.integers(2, 6)
 
 
-def build(system: AxisSystem, shape: object, name: str) -> Axis:
-    """An axis from a nested description: a number, or ``("x" or "+", parts)``."""
+def build(system: AxisSystem, shape: Description, name: str) -> Axis:
     if isinstance(shape, int):
         return system.leaf(shape, name)
-    kind, parts = shape  # type: ignore[misc]
+    kind, parts = shape
     children = [build(system, part, f"{name}{k}") for k, part in enumerate(parts)]
     return product_of(children) if kind == "x" else sum_of(children)
 
 
-def total(shape: object) -> int:
+def total(shape: Description) -> int:
     if isinstance(shape, int):
         return shape
-    kind, parts = shape  # type: ignore[misc]
+    kind, parts = shape
     return prod(map(total, parts)) if kind == "x" else sum(map(total, parts))
 
 
-def nested() -> st.SearchStrategy[object]:
+def nested() -> st.SearchStrategy[Description]:
     parts = st.recursive(
         sizes,
         lambda inner: st.tuples(st.sampled_from("x+"), st.lists(inner, min_size=2, max_size=3)),
@@ -45,11 +49,11 @@ def nested() -> st.SearchStrategy[object]:
 
 
 @st.composite
-def pairs(draw: st.DrawFn) -> tuple[object, object]:
+def pairs(draw: st.DrawFn) -> tuple[Description, Description]:
     """Two descriptions of one size: the second is the first factored or cut in another way."""
     size = draw(st.sampled_from([4, 6, 8, 12, 16, 24, 30, 36]))
 
-    def describe() -> object:
+    def describe() -> Description:
         kind = draw(st.sampled_from(["leaf", "x", "+", "x+"]))
         divisors = [d for d in range(2, size) if size % d == 0]
         if kind == "leaf":
@@ -66,23 +70,25 @@ def pairs(draw: st.DrawFn) -> tuple[object, object]:
     return describe(), describe()
 
 
-def solution(left: object, right: object, swap: bool) -> tuple[int, list[list[int]]]:
-    """Unify two fresh axes: the number of atoms, and per element of the left the atoms it depends on."""
+Elements: TypeAlias = list[frozenset[int]]
+
+
+def solution(left: Description, right: Description, swap: bool) -> tuple[Elements, Elements]:
+    """Unify two fresh axes: per element of the left and of the right, the atoms whose removal removes it."""
     system = AxisSystem()
     a, b = build(system, left, "a"), build(system, right, "b")
     system.unify(*((b, a) if swap else (a, b)), "here")
-    atoms = find_atoms(system, [a, b])
-    return atoms.count, [element_atoms(a, atoms_of(atoms)), element_atoms(b, atoms_of(atoms))]  # type: ignore[list-item]
+    own = atoms_of(find_atoms(system, [a, b]))
+    return element_atoms(a, own), element_atoms(b, own)
 
 
-def atoms_of(atoms: object) -> dict[int, np.ndarray]:
-    return {leaf.number: atoms.of_leaf(leaf) for leaf in atoms.leaves}  # type: ignore[attr-defined]
+def atoms_of(atoms: Atoms) -> Own:
+    return {leaf.number: atoms.of_leaf(leaf) for leaf in atoms.leaves}
 
 
-def element_atoms(axis: Axis, own: dict[int, np.ndarray]) -> list[frozenset[int]]:
+def element_atoms(axis: Axis, own: Own) -> Elements:
     """Per element of a dimension, the atoms whose removal removes it."""
-    count = size_of(axis).coefficient
-    found: list[set[int]] = [set() for _ in range(count)]
+    found: list[set[int]] = [set() for _ in range(size_of(axis).coefficient)]
     for atom in sorted({int(a) for atoms in own.values() for a in atoms if a >= 0}):
         kept = {number: atoms != atom for number, atoms in own.items()}
         for k in np.flatnonzero(~kept_mask(axis, kept)):
@@ -91,25 +97,25 @@ def element_atoms(axis: Axis, own: dict[int, np.ndarray]) -> list[frozenset[int]
 
 
 @given(pairs())
-def test_unified_dimensions_lose_the_same_elements(pair: tuple[object, object]) -> None:
+def test_unified_dimensions_lose_the_same_elements(pair: tuple[Description, Description]) -> None:
     """Soundness: whatever atom goes, both dimensions lose the same positions."""
-    _, (left, right) = solution(*pair, swap=False)
+    left, right = solution(*pair, swap=False)
     assert left == right
 
 
 @given(pairs())
-def test_unification_is_symmetric(pair: tuple[object, object]) -> None:
+def test_unification_is_symmetric(pair: tuple[Description, Description]) -> None:
     def partition(swap: bool) -> set[frozenset[int]]:
         """Sets of elements that go together, however the atoms are numbered."""
-        _, (left, _) = solution(*pair, swap=swap)
-        atoms = {atom for found in left for atom in found}  # type: ignore[attr-defined]
-        return {frozenset(k for k, found in enumerate(left) if atom in found) for atom in atoms}  # type: ignore[operator]
+        left, _ = solution(*pair, swap=swap)
+        atoms = {atom for found in left for atom in found}
+        return {frozenset(k for k, found in enumerate(left) if atom in found) for atom in atoms}
 
     assert partition(swap=False) == partition(swap=True)
 
 
 @given(pairs())
-def test_unification_is_idempotent(pair: tuple[object, object]) -> None:
+def test_unification_is_idempotent(pair: tuple[Description, Description]) -> None:
     system = AxisSystem()
     a, b = build(system, pair[0], "a"), build(system, pair[1], "b")
     system.unify(a, b, "here")
@@ -122,7 +128,7 @@ def test_unification_is_idempotent(pair: tuple[object, object]) -> None:
 
 
 @given(nested())
-def test_sizes_are_kept(shape: object) -> None:
+def test_sizes_are_kept(shape: Description) -> None:
     system = AxisSystem()
     axis = build(system, shape, "a")
     leaf = system.leaf(total(shape), "b")
@@ -132,7 +138,7 @@ def test_sizes_are_kept(shape: object) -> None:
 
 
 @given(nested(), st.data())
-def test_cut_parts_lie_end_to_end(shape: object, data: st.DataObject) -> None:
+def test_cut_parts_lie_end_to_end(shape: Description, data: st.DataObject) -> None:
     system = AxisSystem()
     axis = build(system, shape, "a")
     size = total(shape)
@@ -146,7 +152,7 @@ def test_cut_parts_lie_end_to_end(shape: object, data: st.DataObject) -> None:
 
 
 @given(nested(), st.data())
-def test_masks_of_products_and_sums(shape: object, data: st.DataObject) -> None:
+def test_masks_of_products_and_sums(shape: Description, data: st.DataObject) -> None:
     system = AxisSystem()
     axis = build(system, shape, "a")
     leaves = leaves_of(axis)
@@ -160,11 +166,11 @@ def test_masks_of_products_and_sums(shape: object, data: st.DataObject) -> None:
     assert kept_indices(axis, kept).tolist() == [k for k, stays in enumerate(expected) if stays]
 
 
-def by_hand(shape: object, masks: object) -> list[bool]:
+def by_hand(shape: Description, masks: Iterator[list[bool]]) -> list[bool]:
     """The mask written with loops."""
     if isinstance(shape, int):
-        return next(masks)  # type: ignore[call-overload,no-any-return]
-    kind, parts = shape  # type: ignore[misc]
+        return next(masks)
+    kind, parts = shape
     found = [by_hand(part, masks) for part in parts]
     if kind == "+":
         return [stays for mask in found for stays in mask]

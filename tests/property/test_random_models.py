@@ -73,10 +73,10 @@ def _removal_is_verified(proto: onnx.ModelProto, seed: int) -> None:
 @given(models(exact=True), st.integers(0, 99))
 def _ignored_channels_can_go(proto: onnx.ModelProto, seed: int) -> None:
     """Where every weight that reads a channel is zero there, the smaller model computes what the original does."""
-    model, analysis = analysed(proto)
+    _, analysis = analysed(proto)
     removed = drawn_atoms(analysis, seed)
     planted = without_readers(proto, analysis, removed)
-    removal = remove(planted, analysis, model=oir.from_proto(planted), removed=removed)
+    removal = remove(planted, analysis, oir.from_proto(planted), removed)
     feeds = feeds_for(proto, seed)
     assert relative_error(run(planted, feeds), run(removal.pruned, feeds)) < 1e-5
 

@@ -125,7 +125,8 @@ def test_rotary_pairs_go_together() -> None:
     """x * cos + rotate_half(x) * sin: channel k of a head with channel k + half."""
     found = analysis_of(
         """(float[N, S, 3] x, float[S, 6] cos, float[S, 6] sin) => (float[] y)
-        <float[3, 6] w, float[6, 5] u, int64[1] zero = {0}, int64[1] three = {3}, int64[1] six = {6}, int64[1] at = {-1}>
+        <float[3, 6] w, float[6, 5] u, int64[1] zero = {0}, int64[1] three = {3}, int64[1] six = {6},
+        int64[1] at = {-1}>
         { q = MatMul(x, w) a = Slice(q, zero, three, at) b = Slice(q, three, six, at) c = Neg(b)
         r = Concat<axis = -1>(c, a) m = Mul(q, cos) n = Mul(r, sin) e = Add(m, n) y = MatMul(e, u) }""",
         allow_io=("cos", "sin"),
@@ -212,7 +213,8 @@ def test_a_gather_that_repeats_ties_what_it_repeats() -> None:
 
 def test_tied_weights_stay_tied_and_vectors_do_not() -> None:
     found = analysis_of(
-        """(float[N, 3] x, float[M, 3] z) => (float[] y, float[] v) <float[3, 4] w, float[4] b, float[4, 5] u, float[4, 5] t>
+        """(float[N, 3] x, float[M, 3] z) => (float[] y, float[] v)
+        <float[3, 4] w, float[4] b, float[4, 5] u, float[4, 5] t>
         { a = MatMul(x, w) c = MatMul(z, w) d = Add(a, b) e = Add(c, b) y = MatMul(d, u) v = MatMul(e, t) }"""
     )
     assert together(found, "w:1", "u:0", "t:0") == [[0, 1, 2, 3]] * 3

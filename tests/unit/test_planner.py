@@ -88,8 +88,9 @@ def test_cost_after_a_removal_is_that_of_the_smaller_graph(net: Analysis) -> Non
 def test_the_smallest_go_first(net: Analysis) -> None:
     plan = make_plan(net, Request(ratio=0.25))
     assert removed(plan) == {A: sorted(ORDER_A[:4].tolist()), C: sorted(ORDER_C[:8].tolist())}
-    assert [(group.kind, group.size, group.exact) for group in plan.groups] == [("channels", 16, True)] + [
-        ("channels", 32, True)
+    assert [(group.kind, group.size, group.exact) for group in plan.groups] == [
+        ("channels", 16, True),
+        ("channels", 32, True),
     ]
     assert plan.cost_before.params == PARAMS
     assert plan.cost_after.params == 12 * 27 + 12 + 2 * 12 + 24 * 12 * 9 + 240 + 10
@@ -234,7 +235,8 @@ def test_one_factor_of_a_dimension_is_pruned() -> None:
     """Of heads and what is in a head, heads go; of a grouped convolution, the channels of a group."""
     found = analysis_of(
         """(float[N, S, 6] x) => (float[N, S, 6] y)
-        <float[6, 12] q, float[6, 12] k, float[6, 12] v, int64[4] s = {0, 0, 4, 3}, int64[3] t = {0, 0, 12}, float[12, 6] o>
+        <float[6, 12] q, float[6, 12] k, float[6, 12] v, int64[4] s = {0, 0, 4, 3}, int64[3] t = {0, 0, 12},
+        float[12, 6] o>
         { a = MatMul(x, q) b = MatMul(x, k) c = MatMul(x, v) d = Reshape(a, s) e = Reshape(b, s) f = Reshape(c, s)
         g = Einsum<equation = "bshd,bthd->bhst">(d, e) p = Softmax(g)
         m = Einsum<equation = "bhst,bthd->bshd">(p, f) n = Reshape(m, t) y = MatMul(n, o) }"""
