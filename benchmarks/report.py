@@ -20,6 +20,7 @@ _HEAD = (
     "analysis s",
     "to module s",
     "to file s",
+    "process s",
     "to module MiB",
     "to file MiB",
     "parameters left",
@@ -58,14 +59,14 @@ def _processor() -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """A markdown table, a row for each tool on each model."""
-    lines = ["| " + " | ".join(_HEAD) + " |", "|---|---|" + "---:|" * 6 + "---|"]
+    lines = ["| " + " | ".join(_HEAD) + " |", "|---|---|" + "---:|" * 7 + "---|"]
     return "\n".join([*lines, *(_line(row) for row in rows)])
 
 
 def _line(row: Row) -> str:
     middle = row.median()
     cells = [row.model, row.tool]
-    cells += [_seconds(middle[name]) for name in ("analysis", "module", "file")]
+    cells += [_seconds(middle[name]) for name in ("analysis", "module", "file", "process")]
     cells += [_mebibytes(middle[name]) for name in ("module_bytes", "file_bytes")]
     cells += [_share(row), "runs" if not row.error else f"no: {row.error}".replace("|", "\\|")]
     return "| " + " | ".join(cells) + " |"

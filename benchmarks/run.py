@@ -10,13 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .task import THREADS, Answer, Sample, Task
+from .task import STARTED, THREADS, Answer, Sample, Task
 
 TIMEOUT = 900
 _SETTINGS = {
@@ -54,7 +55,7 @@ def perform(task: Task, folder: Path) -> Answer:
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.worker", task.dumps(), str(answer)]
-    environment = {**os.environ, **_SETTINGS}
+    environment = {**os.environ, **_SETTINGS, STARTED: str(time.time())}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 THREADS = 2
+STARTED = "IRPRUNE_BENCH_STARTED"
+"""The environment variable that says when a process was started, in seconds since the epoch."""
 SEED = 0
 RATIO = 0.5
 
@@ -33,7 +35,8 @@ class Task:
 class Sample:
     """What one run of a tool cost: seconds, and the peak of the process in bytes; ``None`` is what the tool has not.
 
-    ``module`` is the job from a module in memory to a smaller module, ``file`` the job that ends in an ONNX file.
+    ``module`` is the job from a module in memory to a smaller module, ``file`` the job that ends in an ONNX file,
+    ``process`` the same in a process that does nothing else, from its start, imports included.
     """
 
     analysis: float | None
@@ -41,6 +44,7 @@ class Sample:
     file: float
     module_bytes: int | None
     file_bytes: int
+    process: float | None = None
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> N
             again = model.run(case.feeds, optimise=optimise)
             for name, value in first.items():
                 error = relative_error(value, again[name])
-                if error > tolerance_of(value, rtol):
+                if error > max(tolerance_of(value, None), rtol or 0.0):
                     raise InputError(
                         f"nothing can be verified: {what}, the original model gives values of output '{name}' that "
                         f"differ by {error:.1e} of their scale ({case.label})"
