@@ -32,9 +32,12 @@ def window_results(site: Site) -> str:
 
 
 def conv(site: Site) -> Signature:
-    """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g."""
-    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)")
+    """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g.
+
+    com.microsoft FusedConv adds a fourth operand to the result, and an activation.
+    """
     result = window_results(site)
+    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)", f"n (g o) {result}")
     return signature(
         f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
         sizes={"g": site.node.int("group", 1)},
@@ -99,18 +102,6 @@ def fused_matmul(site: Site) -> Signature:
     if site.node.int("transB"):
         right = right.removesuffix("k n") + "n k"
     return signature(f"{left}, {right} -> {result} ; macs {macs}")
-
-
-def fused_conv(site: Site) -> Signature:
-    """com.microsoft FusedConv: Conv, then an optional sum with a fourth operand, then an activation."""
-    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)", f"n (g o) {window_results(site)}")
-    result = window_results(site)
-    return signature(
-        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
-        sizes={"g": site.node.int("group", 1)},
-        attributes={"group": "g"},
-        reason="the window of a convolution slides over it",
-    )
 
 
 def _aligned(shape: Sequence[Size], names: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ _TABLE: dict[str, Rule | str] = {
     "Gelu": compute.elementwise,
     "QuickGelu": compute.elementwise,
     "BiasAdd": compute.elementwise,
-    "FusedConv": compute.fused_conv,
+    "FusedConv": compute.conv,
     "FusedMatMul": compute.fused_matmul,
     "FusedGemm": compute.gemm,
     "QGemm": quantised.qgemm,
