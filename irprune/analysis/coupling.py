@@ -86,8 +86,21 @@ class _Walk:
         for name in self.graph.outputs:
             if not self._may_change(name):
                 self._freeze(self.result.dims.get(name), f"graph output '{name}'")
+                self._freeze_sizes_in(name)
         self._settle()
         return self.result
+
+    def _freeze_sizes_in(self, name: str) -> None:
+        """An output that is computed from sizes alone tells them to the user."""
+        if self.integers.entries(name) is None:
+            return
+        waiting = [name]
+        while waiting:
+            node = self.graph.producers.get(waiting.pop())
+            if node is not None and node.op in ("Shape", "Size"):
+                self._freeze(self.result.dims.get(node.inputs[0]), f"its size is graph output '{name}'")
+            elif node is not None:
+                waiting += [operand for operand in node.inputs if operand]
 
     def _settle(self) -> None:
         """Replace every expression by its final form; values that shared one still do."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 
+from irprune import api
 from irprune.analysis import Analysis, find_atoms, kept_indices, kept_mask
 from irprune.axes import AxisSystem, Leaf, product_of, sum_of
 from irprune.ir import Size
@@ -244,3 +246,26 @@ def test_grouped_query_attention_ties_a_key_head_to_its_queries() -> None:
     assert together(found, "k:1/0", "q:1/0") == [[0, 1], [0, 1]]
     assert together(found, "k:1/1", "q:1/2") == [[0, 1, 2], [0, 1, 2]]
     assert together(found, "q:1/1") == [[0, 1]]
+
+
+def test_a_size_that_is_a_graph_output_stays() -> None:
+    """The refusing twin has the same graph without that output."""
+    text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[N, 4] x) => (float[N, 2] y, int64[2] z) {
+            h = MatMul (x, w)
+            y = MatMul (h, u)
+            z = Shape (h)
+        }
+    """
+    weights = [
+        onnx.numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in (("w", (4, 8)), ("u", (8, 2)))
+    ]
+
+    def groups(source: str) -> dict[str, tuple[str, ...]]:
+        model = onnx.parser.parse_model(source)
+        model.graph.initializer.extend(weights)
+        return {group.name: group.reasons for group in api.analyse_model(api.open_model(model)).groups}
+
+    assert "its size is graph output 'z'" in groups(text)["u:0"]
+    assert groups(text.replace(", int64[2] z)", ")"))["u:0"] == ()
