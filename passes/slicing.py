@@ -327,6 +327,9 @@ class _Rewriter:
         producer = self.analysis.graph.producers.get(name)
         if producer is not None and producer.op == "Concat":
             return self._fix_concat(node, producer, name, wanted)
+        if producer is not None and producer.qualified_op == "irprune::sizes":
+            entries = tuple("?" if size is None else str(size) for size in goal)
+            return self._add(node, "sizes", [], name, {"entries": entries}, "irprune")
         return self._rescale(node, name, flat, goal, dtype)
 
     def _fix_concat(self, node: Node, producer: Node, name: str, wanted: list[Size | None]) -> str:
@@ -351,12 +354,14 @@ class _Rewriter:
         quotient = self._add(node, "Div", [name, self._new_constant(f"{name}_old", old)], name, {})
         return self._add(node, "Mul", [quotient, self._new_constant(f"{name}_new", new)], name, {})
 
-    def _add(self, node: Node, op: str, inputs: list[str], like: str, attributes: dict[str, Attribute]) -> str:
+    def _add(
+        self, node: Node, op: str, inputs: list[str], like: str, attributes: dict[str, Attribute], domain: str = ""
+    ) -> str:
         """A new node before ``node``; its result has the type of the value ``like``."""
         name = self._fresh(like)
         self.values[name] = replace(self.analysis.graph.values[like], name=name)
         self.added.setdefault(node.name, []).append(
-            Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), attributes=attributes)
+            Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), domain, attributes)
         )
         return name
 

@@ -120,6 +120,14 @@ def _shape(integers: Integers, node: Node, _: int) -> Entries:
     return _vector(list(shape[slice(node.int("start", 0), end)]))
 
 
+def _sizes(integers: Integers, node: Node, _: int) -> Entries:
+    """``irprune::sizes``: sizes that a frontend knows, each the text of a :class:`Size`."""
+    entries = node.attributes["entries"]
+    assert isinstance(entries, tuple)
+    sizes = _vector([Size.of(int(entry) if str(entry).lstrip("-").isdigit() else str(entry)) for entry in entries])
+    return sizes.reshape(()) if node.int("scalar") else sizes
+
+
 def _size(integers: Integers, node: Node, _: int) -> Entries:
     total = Size(1)
     for size in integers.shape(node.inputs[0]):
@@ -320,6 +328,7 @@ def _unary(function: Callable[[float], float]) -> Callable[[Integers, Node, int]
 
 
 _OPERATORS: dict[str, Callable[[Integers, Node, int], Entries]] = {
+    "irprune::sizes": _sizes,
     "Shape": _shape,
     "Size": _size,
     "Identity": _same,

@@ -1,6 +1,7 @@
 """Axis signatures: one line an operator, from which coupling, slicing, cost and reference models are derived."""
 
-from . import microsoft_ops as _microsoft_ops  # these two fill the table
+from . import aten_ops as _aten_ops  # these three fill the table
+from . import microsoft_ops as _microsoft_ops
 from . import onnx_ops as _onnx_ops
 from .grammar import (
     Composite,
@@ -47,4 +48,4 @@ __all__ = [
     "term",
 ]
 
-del _microsoft_ops, _onnx_ops
+del _aten_ops, _microsoft_ops, _onnx_ops

@@ -1,0 +1,270 @@
+"""From a ``torch.export`` program, as an ``fx.GraphModule`` of ATen calls, to the IR.
+
+Parameters and buffers become constants under their own names, every call with a tensor result a node under the name of
+its fx node. Numbers keep the arguments they came from (:class:`Imported.calls`), which is all the emitter needs.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from ..errors import InputError
+from ..ir import Constant, Graph, Node, Value
+from ..ir.core import Array, Dim
+from ..signatures import NoSignature
+from .aten import Call, Lowered, Numbers, Source, Symbol, TensorName, lower
+
+OPSET = 23
+"""The ai.onnx version whose signatures ATen calls are lowered to."""
+
+Sources: TypeAlias = Mapping[int | str, Source]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The IR of a module. ``sources`` says, per node, which argument each operand or attribute of numbers came from;
+    ``aliases`` gives the other names of a tied parameter."""
+
+    graph: Graph
+    sources: Mapping[str, Sources]
+    aliases: Mapping[str, tuple[str, ...]]
+
+
+def import_graph_module(module: fx.GraphModule) -> Imported:
+    """Read a module of ATen calls whose nodes carry ``meta["val"]``, as ``ExportedProgram.module()`` gives.
+
+    Raises :class:`InputError` for a module that is no export.
+    """
+    return _Importer(module).run()
+
+
+def attribute_of(module: fx.GraphModule, target: str) -> Any:
+    """The parameter, buffer or submodule of that name."""
+    found: Any = module
+    for part in target.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def as_array(tensor: Tensor) -> Array:
+    """The elements of a tensor; types that numpy lacks come as ml_dtypes."""
+    plain = tensor.detach().cpu()
+    if plain.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return plain.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return np.asarray(plain.numpy())
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def dim_of(size: Any) -> int | str:
+    """A dimension as the IR writes it: a number, or a monomial of symbols, or one symbol for anything else."""
+    if isinstance(size, int):
+        return size
+    expression = size.node.expr
+    if expression.is_Integer:
+        return int(expression)
+    coefficient, factors = expression.as_coeff_mul()
+    powers = [factor.as_base_exp() for factor in factors]
+    if not coefficient.is_Integer or any(not (b.is_Symbol and e.is_Integer and e > 0) for b, e in powers):
+        return f"({expression})"
+    symbols = [str(base) for base, exponent in powers for _ in range(int(exponent))]
+    return "*".join([*([str(coefficient)] if coefficient != 1 else []), *symbols])
+
+
+@dataclass
+class _Importer:
+    module: fx.GraphModule
+    values: dict[str, Value] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    sources: dict[str, Sources] = field(default_factory=dict)
+    names: dict[fx.Node, str] = field(default_factory=dict)
+    owners: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    aliases: dict[str, list[str]] = field(default_factory=dict)
+
+    def run(self) -> Imported:
+        inputs: list[str] = []
+        outputs: list[str] = []
+        for node in self.module.graph.nodes:
+            if node.op == "placeholder" and self._tensor(node) is not None:
+                inputs.append(self._value(node.name, self._tensor(node)))
+                self.names[node] = node.name
+            elif node.op == "get_attr":
+                self._parameter(node)
+            elif node.op == "output":
+                outputs = [self.names[n] for n in node.all_input_nodes if n in self.names]
+            elif node.op in ("call_function", "call_method", "call_module"):
+                self._visit(node)
+        graph = Graph(
+            type(self.module).__name__,
+            tuple(inputs),
+            tuple(dict.fromkeys(outputs)),
+            tuple(self.nodes),
+            self.values,
+            self.constants,
+            {"": OPSET, "aten": 1, "irprune": 1},
+        )
+        return Imported(graph, self.sources, {name: tuple(others) for name, others in self.aliases.items()})
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def _tensor(self, node: fx.Node) -> Tensor | None:
+        value = node.meta.get("val", node.meta.get("example_value"))
+        return value if isinstance(value, Tensor) else None
+
+    def _value(self, name: str, tensor: Tensor | None) -> str:
+        shape: tuple[Dim, ...] | None = None if tensor is None else tuple(dim_of(size) for size in tensor.shape)
+        self.values[name] = Value(name, None if tensor is None else dtype_name(tensor.dtype), shape)
+        return name
+
+    def _parameter(self, node: fx.Node) -> None:
+        name = str(node.target)
+        tensor = attribute_of(self.module, name)
+        if not isinstance(tensor, Tensor):
+            return
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
+        owner = self.owners.setdefault(key, name)
+        self.names[node] = owner
+        if owner != name:
+            others = self.aliases.setdefault(owner, [])
+            others += [name] if name not in others else []
+        elif name not in self.constants:
+            shape = tuple(int(size) for size in tensor.shape)
+            self.constants[name] = Constant(dtype_name(tensor.dtype), shape, lambda: as_array(tensor), name)
+            self.values[name] = Value(name, dtype_name(tensor.dtype), shape)
+
+    # -- calls -------------------------------------------------------------------------------------------------
+
+    def _visit(self, node: fx.Node) -> None:
+        if node.target is operator.getitem and isinstance(node.args[0], fx.Node) and node.args[0] not in self.names:
+            return  # the result of a call of several, which has its name already
+        results = list(self._results(node))
+        if not results:
+            return
+        for name, tensor in results:
+            if name:
+                self._value(name, tensor)
+        outputs = tuple(name for name, _ in results)
+        if self._tensor(node) is not None:
+            self.names[node] = node.name
+        try:
+            self._add(node, self._lowered(node), outputs)
+        except (NoSignature, LookupError, TypeError, ValueError):
+            tensors = [TensorName(self.names[n]) for n in node.all_input_nodes if n in self.names]
+            self._add(node, Lowered(_operator_name(node), tuple(tensors), "aten"), outputs)
+
+    def _results(self, node: fx.Node) -> Iterator[tuple[str, Tensor | None]]:
+        """The names and tensors of a call's results; one that nobody takes has no name, unless it is split off."""
+        value = node.meta.get("val", node.meta.get("example_value"))
+        if isinstance(value, Tensor):
+            yield node.name, value
+            return
+        if not isinstance(value, (list, tuple)) or not any(isinstance(item, Tensor) for item in value):
+            return
+        takers = {n.args[1]: n for n in node.users if n.target is operator.getitem}
+        keep_all = _operator_name(node) in ("split_with_sizes", "unbind")
+        for position, item in enumerate(value):
+            taker = takers.get(position)
+            if taker is not None:
+                self.names[taker] = taker.name
+            yield (taker.name if taker is not None else f"{node.name}.{position}" if keep_all else ""), item
+
+    def _lowered(self, node: fx.Node) -> Lowered:
+        if not isinstance(node.target, torch._ops.OpOverload):
+            raise NoSignature("no ATen operator")
+        arguments = self._arguments(node, node.target)
+        base, _, overload = str(node.target._schema.name).partition("::")[2], None, node.target._overloadname
+        pointwise = torch.Tag.pointwise in node.target.tags
+        shapes: dict[str, tuple[int | str, ...]] = {}
+        for name in (self.names[n] for n in node.all_input_nodes if n in self.names):
+            shape = self.values[name].shape
+            assert shape is not None
+            shapes[name] = tuple(dim for dim in shape if dim is not None)
+        tensor = self._tensor(node)
+        result = None if tensor is None else tuple(dim_of(size) for size in tensor.shape)
+        return lower(Call(base, arguments, shapes, result), overload, pointwise)
+
+    def _arguments(self, node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for position, argument in enumerate(target._schema.arguments):
+            if position < len(node.args) and not argument.kwarg_only:
+                value: Any = node.args[position]
+            elif argument.name in node.kwargs:
+                value = node.kwargs[argument.name]
+            else:
+                value = argument.default_value if argument.has_default_value() else None
+            arguments[argument.name] = self._converted(value)
+        return arguments
+
+    def _converted(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [self._converted(item) for item in value]
+        if not isinstance(value, fx.Node):
+            return value
+        if value in self.names:
+            return TensorName(self.names[value])
+        number = value.meta.get("val")
+        if isinstance(number, (torch.SymInt, int)) and not isinstance(number, bool):
+            size = dim_of(number)
+            return size if isinstance(size, int) else Symbol(size)
+        raise NoSignature(f"argument '{value.name}' is computed at run time")
+
+    # -- nodes -------------------------------------------------------------------------------------------------
+
+    def _add(self, node: fx.Node, lowered: Lowered, outputs: tuple[str, ...]) -> None:
+        sources: dict[int | str, Source] = dict(lowered.sources)
+        inputs: list[str] = []
+        for position, operand in enumerate(lowered.operands):
+            if isinstance(operand, Numbers):
+                if operand.source is not None:
+                    sources[position] = operand.source
+                inputs.append(self._numbers(f"{node.name}/{position}", operand))
+            else:
+                inputs.append(operand or "")
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        self.sources[node.name] = sources
+        self.nodes.append(
+            Node(node.name, lowered.op, tuple(inputs), outputs, lowered.domain, dict(lowered.attributes))
+        )
+
+    def _numbers(self, name: str, numbers: Numbers) -> str:
+        entries = numbers.entries
+        shape = () if numbers.scalar else (len(entries),)
+        if not any(isinstance(entry, Symbol) for entry in entries):
+            is_float = any(isinstance(entry, float) for entry in entries)
+            array = np.array(entries, np.float64 if is_float else np.int64).reshape(shape)
+            self.constants[name] = Constant.from_array(array)
+            self.values[name] = Value(name, array.dtype.name, shape)
+            return name
+        attributes = {"entries": tuple(map(str, entries)), "scalar": int(numbers.scalar)}
+        self.nodes.append(Node(f"{name}/sizes", "sizes", (), (name,), "irprune", attributes))
+        self.values[name] = Value(name, "int64", shape)
+        return name
+
+
+def _operator_name(node: fx.Node) -> str:
+    if isinstance(node.target, torch._ops.OpOverload):
+        return str(node.target._schema.name).partition("::")[2]
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def require_export(module: fx.GraphModule) -> None:
+    """Raise :class:`InputError` for a graph whose values have no shapes: it was traced, not exported."""
+    for node in module.graph.nodes:
+        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and "val" in node.meta:
+            return
+    raise InputError("the module has no ATen calls with shapes: export it with torch.export first")
+
+

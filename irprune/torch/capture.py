@@ -1,0 +1,182 @@
+"""From what a user has to a graph of ATen calls that irprune can read: export, and a few normal forms."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+
+from ..errors import InputError
+
+AnyModule: TypeAlias = "nn.Module | ExportedProgram"
+
+_ATEN = torch.ops.aten
+
+
+def capture(
+    model: AnyModule,
+    example_inputs: Sequence[Any] | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> fx.GraphModule:
+    """A module of ATen calls equivalent to the model, with the model's own parameter names.
+
+    An :class:`ExportedProgram` needs no inputs. Raises :class:`InputError` for a model that ``torch.export`` cannot
+    capture, naming its reason.
+    """
+    if isinstance(model, ExportedProgram):
+        program = model
+    elif not isinstance(model, nn.Module):
+        raise InputError(f"expected a torch.nn.Module or an ExportedProgram, got {type(model).__name__}")
+    elif example_inputs is None and not example_kwargs:
+        raise InputError("example inputs are missing: torch.export traces the module with them; pass example_inputs=(...)")
+    else:
+        program = export(model, tuple(example_inputs or ()), dict(example_kwargs or {}), dynamic_shapes)
+    _refuse_mutated_parameters(program)
+    with quiet():
+        module = program.module(check_guards=False)
+    assert isinstance(module, fx.GraphModule)
+    normalise(module)
+    return module
+
+
+def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> ExportedProgram:
+    """``torch.export.export``; raises :class:`InputError` with the first line of what it says."""
+    try:
+        with quiet():
+            return torch.export.export(model, inputs, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+    except Exception as error:  # torch.export raises errors of a dozen unrelated kinds
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(
+            f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: "
+            f"{lines[0] if lines else 'no message'}; torch.export.draft_export tells where"
+        ) from error
+
+
+def _refuse_mutated_parameters(program: ExportedProgram) -> None:
+    mutated = getattr(program.graph_signature, "parameters_to_mutate", {})
+    if mutated:
+        name = next(iter(mutated.values()))
+        raise InputError(f"forward changes parameter '{name}' in place; make it a buffer, or return the new value")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings and log lines of tracing."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+
+
+# -- normal forms -----------------------------------------------------------------------------------------------------
+
+
+def normalise(module: fx.GraphModule) -> None:
+    """Rewrite calls whose numbers cannot follow a removal: an even split may become an uneven one, a dimension may shrink
+    to one. ``chunk, split -> split_with_sizes``, ``squeeze() -> squeeze(dims)``; contexts (autocast) are inlined."""
+    _inline_contexts(module)
+    for node in list(module.graph.nodes):
+        rule = _NORMAL.get(_packet(node))
+        if rule is not None:
+            rule(module, node)
+    module.graph.lint()
+    module.recompile()
+
+
+def _packet(node: fx.Node) -> str:
+    target = node.target
+    return target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else ""
+
+
+def _explicit_split(module: fx.GraphModule, node: fx.Node) -> None:
+    """The parts of a split with the sizes that they have."""
+    parts = node.meta["val"]
+    dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
+    assert isinstance(dim, int)
+    sizes = [part.shape[dim] for part in parts]
+    if all(isinstance(size, int) for size in sizes):
+        node.target = _ATEN.split_with_sizes.default
+        node.args, node.kwargs = (node.args[0], sizes, dim), {}
+
+
+def _explicit_squeeze(module: fx.GraphModule, node: fx.Node) -> None:
+    data = node.args[0]
+    assert isinstance(data, fx.Node)
+    shape = data.meta["val"].shape
+    if node.target == _ATEN.squeeze.default:
+        node.target = _ATEN.squeeze.dims
+        node.args = (data, [k for k, size in enumerate(shape) if isinstance(size, int) and size == 1])
+
+
+def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
+    """``channel_shuffle(x, g) -> view, transpose, view``."""
+    data, groups = node.args[0], node.args[1]
+    assert isinstance(data, fx.Node) and isinstance(groups, int)
+    value = data.meta["val"]
+    channels = value.shape[1]
+    with module.graph.inserting_before(node):
+        split = module.graph.call_function(_ATEN.unflatten.int, (data, 1, [groups, channels // groups]))
+        split.meta["val"] = value.unflatten(1, (groups, channels // groups))
+        swapped = module.graph.call_function(_ATEN.transpose.int, (split, 1, 2))
+        swapped.meta["val"] = split.meta["val"].transpose(1, 2)
+        joined = module.graph.call_function(_ATEN.flatten.using_ints, (swapped, 1, 2))
+        joined.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(joined)
+    module.graph.erase_node(node)
+
+
+_NORMAL = {
+    **dict.fromkeys(("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split"), _explicit_split),
+    "squeeze": _explicit_squeeze,
+    "channel_shuffle": _shuffle_as_views,
+    "native_channel_shuffle": _shuffle_as_views,
+}
+
+
+def _inline_contexts(module: fx.GraphModule) -> None:
+    """The body of ``with torch.autocast(...)`` or ``torch.no_grad()`` in the place of the call of it."""
+    graph = module.graph
+    for node in list(graph.nodes):
+        name = getattr(node.target, "__name__", "")
+        if node.op != "call_function" or name not in ("wrap_with_autocast", "wrap_with_set_grad_enabled"):
+            continue
+        position = next(k for k, argument in enumerate(node.args) if _is_body(module, argument))
+        if name == "wrap_with_autocast" and node.args[position - 2 if position > 1 else 0] is True:
+            continue  # it changes types
+        body = getattr(module, str(node.args[position].target))
+        mapping = dict(zip((n for n in body.graph.nodes if n.op == "placeholder"), node.args[position + 1 :], strict=True))
+        with graph.inserting_before(node):
+            result = graph.graph_copy(body.graph, mapping)
+        results = result if isinstance(result, (list, tuple)) else [result]
+        for user in list(node.users):
+            if user.target is operator.getitem:
+                user.replace_all_uses_with(results[user.args[1]])
+                graph.erase_node(user)
+        if node.users:
+            node.replace_all_uses_with(results[0])
+        graph.erase_node(node)
+
+
+def _is_body(module: fx.GraphModule, argument: Any) -> bool:
+    return (
+        isinstance(argument, fx.Node)
+        and argument.op == "get_attr"
+        and isinstance(getattr(module, str(argument.target), None), fx.GraphModule)
+    )
+
+
+def shapes_of(inputs: Sequence[Any]) -> list[tuple[int, ...]]:
+    """The shapes of the tensors among the inputs."""
+    return [tuple(value.shape) for value in inputs if isinstance(value, Tensor)]
