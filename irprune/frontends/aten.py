@@ -42,11 +42,13 @@ Number: TypeAlias = int | float | Symbol
 class Source:
     """The argument that numbers came from, and how they are arranged there.
 
-    ``reverse`` is the order of ``pad``: from the last dimension, low and high side by side.
+    ``one`` is a number by itself; ``from`` are entries ``start`` and following; ``reverse`` is the order of ``pad``: from
+    the last dimension, low and high side by side.
     """
 
     argument: str
-    arrangement: Literal["as is", "one", "reverse"] = "as is"
+    arrangement: Literal["as is", "one", "from", "reverse"] = "as is"
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,24 @@ def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
     for name in (f"{base}.{overload}", base, f"{plain}.{overload}", plain):
         entry = TABLE.get(name)
         if entry is not None:
-            return _read(entry)(call) if isinstance(entry, str) else entry(call)
+            return _complete(call, _read(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
         return elementwise(call)
     raise NoSignature("the operator has no signature")
+
+
+def _complete(call: Call, lowered: Lowered) -> Lowered:
+    """Refuse a lowering that overlooks a tensor, unless only its type or device is looked at."""
+    if lowered.op in _OF_ANOTHER:
+        return lowered
+    overlooked = [name for name in call.tensors() if name not in lowered.operands]
+    if any(call.shapes[name] != (0,) for name in overlooked):
+        raise NoSignature(f"tensor '{overlooked[0]}' has no part in the signature")
+    return lowered
+
+
+_OF_ANOTHER = {"Identity", "ConstantOfShape"}
+"""Operators of which ``type_as`` and ``new_zeros`` take the type of another tensor."""
 
 
 def elementwise(call: Call) -> Lowered:
@@ -126,7 +142,9 @@ def elementwise(call: Call) -> Lowered:
 def _read(text: str) -> Lowering:
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
-    domain = call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
+    domain = (
+        call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
+    )
     op = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     operands, attributes = call.args, {str(k.arg): k.value for k in call.keywords}
 
@@ -154,7 +172,7 @@ def _argument(item: ast.expr, call: Call) -> tuple[Any, str | None]:
     assert isinstance(item, ast.Name)
     if item.id == "MAX":
         return MAX, None
-    return call.arguments.get(item.id), item.id
+    return call.arguments[item.id], item.id
 
 
 def _attribute(value: Any) -> Attribute:
@@ -186,6 +204,10 @@ def _number(value: Any) -> Number:
 
 
 # -- entries that need a look at shapes -------------------------------------------------------------------------------
+
+
+def _same(call: Call) -> Lowered:
+    return Lowered("Identity", (call.tensors()[0],))
 
 
 def _with_batch(argument: str, spatial: int, text: str) -> Lowering:
@@ -297,6 +319,13 @@ def _layer_norm(call: Call) -> Lowered:
     return Lowered("layer_norm", operands, "aten", attributes, {"normalized_shape": Source("normalized_shape")})
 
 
+def _instance_norm(call: Call) -> Lowered:
+    """Statistics of the instance, or (when not) those that batch normalisation stored."""
+    if call.arguments["use_input_stats"] and call.arguments["running_mean"] is None:
+        return _read("InstanceNormalization(input, weight, bias)")(call)
+    return _read("BatchNormalization(input, weight, bias, running_mean, running_var)")(call)
+
+
 def _norm(call: Call) -> Lowered:
     order = call.arguments.get("ord", call.arguments.get("p", 2))
     op = {1: "ReduceL1", 2: "ReduceL2", None: "ReduceL2"}.get(order, "ReduceMax")
@@ -315,6 +344,23 @@ def _attention(call: Call) -> Lowered:
     return _read("Attention(query, key, value, attn_mask, scale=scale, is_causal=is_causal)")(call)
 
 
+def _concat(call: Call) -> Lowered:
+    """Empty vectors join anything, whatever its rank."""
+    parts = tuple(x for x in call.arguments["tensors"] if call.shapes[x] != (0,))
+    if len(parts) == 1:
+        return Lowered("Identity", parts)
+    return Lowered("Concat", parts, attributes={"axis": call.arguments["dim"]})
+
+
+def _unflatten(call: Call) -> Lowered:
+    """A view that spells out the sizes of one dimension's factors."""
+    whole = _flattened(call)
+    sizes = whole.operands[1]
+    assert isinstance(sizes, Numbers)
+    dim = call.arguments["dim"] % call.rank()
+    return Lowered("Reshape", (whole.operands[0], Numbers(sizes.entries, source=Source("sizes", "from", dim))))
+
+
 def _recurrent(gates: int) -> Lowering:
     def lowering(call: Call) -> Lowered:
         if "hx" not in call.arguments or "params" not in call.arguments or "batch_sizes" in call.arguments:
@@ -331,9 +377,7 @@ def _recurrent(gates: int) -> Lowering:
 
 
 def _weight_norm(call: Call) -> Lowered:
-    if call.arguments.get("dim", 0) != 0:
-        raise NoSignature("a weight norm over another dimension than the first")
-    return _read("aten.weight_norm(v, g)")(call)
+    return _read("aten.weight_norm(v, g, axis=dim)")(call)
 
 
 def _convolution(call: Call) -> Lowered:
@@ -350,7 +394,7 @@ def _repeat(call: Call) -> Lowered:
 
 
 def _pools(*names: str) -> dict[str, str | Lowering]:
-    return {f"{name}{n}d": _with_batch("self", n, "MaxPool(self)") for name in names for n in (1, 2, 3)}
+    return {f"{name}{n}d": _with_batch("self", n, "aten.pool(self)") for name in names for n in (1, 2, 3)}
 
 
 def _reduction(op: str) -> str:
@@ -373,15 +417,11 @@ _VIEWS = ("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias")
 
 TABLE: dict[str, str | Lowering] = {
     **dict.fromkeys(_ELEMENTWISE, elementwise),
-    **dict.fromkeys(_SAME, "Identity(self)"),
+    **dict.fromkeys(_SAME, _same),
     **dict.fromkeys(_VIEWS, "Reshape(self, size)"),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),
     "reshape": "Reshape(self, shape)",
     "view.dtype": "aten.unknown(self)",
-    "dropout": "Identity(input)",
-    "native_dropout": "Identity(input)",
-    "feature_dropout": "Identity(input)",
-    "alpha_dropout": "Identity(input)",
     # undefined at zero, which the reference has to know
     "div.Tensor": "Div(self, other)",
     "true_divide": "Div(self, other)",
@@ -420,7 +460,7 @@ TABLE: dict[str, str | Lowering] = {
     # normalisations
     "batch_norm": "BatchNormalization(input, weight, bias, running_mean, running_var)",
     "_native_batch_norm_legit_no_training": "BatchNormalization(input, weight, bias, running_mean, running_var)",
-    "instance_norm": "InstanceNormalization(input, weight, bias)",
+    "instance_norm": _instance_norm,
     "group_norm": "GroupNormalization(input, weight, bias, num_groups=num_groups)",
     "layer_norm": _layer_norm,
     "rms_norm": _layer_norm,
@@ -460,8 +500,7 @@ TABLE: dict[str, str | Lowering] = {
     "cumsum": "CumSum(self, dim)",
     "cumprod": "CumSum(self, dim)",
     # layout
-    "cat": "Concat(tensors, axis=dim)",
-    "concat": "Concat(tensors, axis=dim)",
+    **dict.fromkeys(("cat", "concat", "concatenate"), _concat),
     "stack": "aten.stack(tensors, axis=dim)",
     "split_with_sizes": "Split(self, split_sizes, axis=dim)",
     "unbind": "aten.unbind(self, axis=dim)",
@@ -486,6 +525,7 @@ TABLE: dict[str, str | Lowering] = {
     "moveaxis": _movedim,
     "flatten": _flattened,
     "ravel": _flattened,
+    "unflatten": _unflatten,
     "unsqueeze": "Unsqueeze(self, [dim])",
     "squeeze": _squeezed,
     "expand": _expand,

@@ -235,9 +235,7 @@ class _Importer:
         while inputs and not inputs[-1]:
             inputs.pop()
         self.sources[node.name] = sources
-        self.nodes.append(
-            Node(node.name, lowered.op, tuple(inputs), outputs, lowered.domain, dict(lowered.attributes))
-        )
+        self.nodes.append(Node(node.name, lowered.op, tuple(inputs), outputs, lowered.domain, dict(lowered.attributes)))
 
     def _numbers(self, name: str, numbers: Numbers) -> str:
         entries = numbers.entries
@@ -266,5 +264,3 @@ def require_export(module: fx.GraphModule) -> None:
         if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and "val" in node.meta:
             return
     raise InputError("the module has no ATen calls with shapes: export it with torch.export first")
-
-

@@ -143,6 +143,22 @@ def repeat_interleave(site: Site) -> Signature:
     return signature(text, sizes={"r": count}, attributes={"repeats": "r"})
 
 
+def pool(site: Site) -> Signature:
+    """``n c *s -> n c *t``, and the positions of maxima within a channel."""
+    result = f"n c {window_results(site)}"
+    text = f"n c *s -> {result}, {result} ; opaque s {window_results(site)}"
+    return signature(text, reason="the window of a pooling slides over it")
+
+
+def weight_norm(site: Site) -> Signature:
+    """``g v / |v|``, the norm over all dimensions but one."""
+    names = letters(site.rank())
+    axis = site.axis()
+    scale = " ".join(name if k == axis else "1" for k, name in enumerate(names))
+    over = " ".join(name for k, name in enumerate(names) if k != axis)
+    return signature(f"{' '.join(names)}, {scale} -> {' '.join(names)} ; normalised {over}")
+
+
 def resample(site: Site) -> Signature:
     """``n c *s -> n c *t``."""
     result = window_results(site)
@@ -197,7 +213,8 @@ register(
         "aten::linear": linear,
         "aten::baddbmm": baddbmm,
         "aten::layer_norm": layer_norm,
-        "aten::weight_norm": "o *s, o *u -> o *s ; normalised s u",
+        "aten::pool": pool,
+        "aten::weight_norm": weight_norm,
         "aten::prelu": prelu,
         "aten::variance": variance,
         "aten::extremum": extremum,

@@ -36,7 +36,9 @@ def capture(
     elif not isinstance(model, nn.Module):
         raise InputError(f"expected a torch.nn.Module or an ExportedProgram, got {type(model).__name__}")
     elif example_inputs is None and not example_kwargs:
-        raise InputError("example inputs are missing: torch.export traces the module with them; pass example_inputs=(...)")
+        raise InputError(
+            "example inputs are missing: torch.export traces the module with them; pass example_inputs=(...)"
+        )
     else:
         program = export(model, tuple(example_inputs or ()), dict(example_kwargs or {}), dynamic_shapes)
     _refuse_mutated_parameters(program)
@@ -156,7 +158,9 @@ def _inline_contexts(module: fx.GraphModule) -> None:
         if name == "wrap_with_autocast" and node.args[position - 2 if position > 1 else 0] is True:
             continue  # it changes types
         body = getattr(module, str(node.args[position].target))
-        mapping = dict(zip((n for n in body.graph.nodes if n.op == "placeholder"), node.args[position + 1 :], strict=True))
+        mapping = dict(
+            zip((n for n in body.graph.nodes if n.op == "placeholder"), node.args[position + 1 :], strict=True)
+        )
         with graph.inserting_before(node):
             result = graph.graph_copy(body.graph, mapping)
         results = result if isinstance(result, (list, tuple)) else [result]

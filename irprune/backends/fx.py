@@ -1,0 +1,210 @@
+"""From a rewritten graph back to an ``fx.GraphModule``: smaller parameters, and the numbers of calls that follow.
+
+The module is a copy of the original: calls that nothing changed, names, hooks and metadata stay. A changed number goes
+to the argument it came from, a sliced constant to the parameter of its name.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from ..errors import IRError
+from ..frontends.aten import Source
+from ..frontends.fx import Imported, attribute_of
+from ..ir import Graph, Node, Size
+from ..plan import Slice
+
+_ATEN = torch.ops.aten
+
+
+def emit_graph_module(
+    module: fx.GraphModule, imported: Imported, graph: Graph, slices: Mapping[str, Slice]
+) -> fx.GraphModule:
+    """The smaller module. ``graph`` and ``slices`` are what the rewriter made of ``imported.graph``."""
+    with warnings.catch_warnings(action="ignore"):  # torch copies its own deprecated types
+        copied = copy.deepcopy(module)
+    return _Emitter(module, copied, imported, graph, slices).run()
+
+
+@dataclass
+class _Emitter:
+    original: fx.GraphModule
+    module: fx.GraphModule
+    imported: Imported
+    graph: Graph
+    slices: Mapping[str, Slice]
+
+    def run(self) -> fx.GraphModule:
+        old = {node.name: node for node in self.imported.graph.nodes}
+        new = {node.name: node for node in self.graph.nodes}
+        self.calls = {node.name: node for node in self.module.graph.nodes}
+        originals = dict(self.calls)
+        for name, part in self.slices.items():
+            self._slice(name, part)
+        for node in self.graph.nodes:
+            if node.name not in old and node.domain != "irprune":
+                self._insert(node)
+        for name, node in old.items():
+            if name in originals and name in new:
+                self._update(originals[name], node, new[name])
+        self._drop_unused(set(old) - set(new))
+        self.module.graph.lint()
+        self.module.recompile()
+        return self.module
+
+    # -- parameters --------------------------------------------------------------------------------------------
+
+    def _slice(self, name: str, part: Slice) -> None:
+        """A parameter (all its names) or a private copy of one, at the kept indices."""
+        source = attribute_of(self.original, part.of or name)
+        kept = take(source, part)
+        if isinstance(source, nn.Parameter):
+            kept = nn.Parameter(kept, requires_grad=source.requires_grad)
+        for target in (name, *self.imported.aliases.get(name, ())):
+            self._set(target, kept)
+
+    def _set(self, target: str, value: Tensor) -> None:
+        path, _, last = target.rpartition(".")
+        owner = attribute_of(self.module, path) if path else self.module
+        if isinstance(value, nn.Parameter):
+            owner.register_parameter(last, value)
+        elif last in getattr(owner, "_buffers", {}):
+            owner._buffers[last] = value
+        else:
+            owner.register_buffer(last, value)
+
+    def _get(self, target: str, before: fx.Node) -> fx.Node:
+        """A reference to a parameter or buffer, in front of a call."""
+        with self.module.graph.inserting_before(before):
+            node = self.module.graph.get_attr(target)
+        node.meta["val"] = attribute_of(self.module, target)
+        return node
+
+    # -- calls -------------------------------------------------------------------------------------------------
+
+    def _update(self, call: fx.Node, old: Node, new: Node) -> None:
+        sources = self.imported.sources.get(old.name, {})
+        for name, value in new.attributes.items():
+            if name in sources and value != old.attributes.get(name):
+                assert isinstance(value, (int, float, tuple))
+                self._write(call, sources[name], list(value) if isinstance(value, tuple) else value)
+        for position, (was, now) in enumerate(zip(old.inputs, new.inputs, strict=True)):
+            if was == now:
+                continue
+            if position in sources:
+                self._write_numbers(call, sources[position], was, now)
+            else:
+                self._redirect(call, was, now)
+
+    def _write(self, call: fx.Node, source: Source, value: Any) -> None:
+        """Put a value in the place of the argument it came from."""
+        arguments = [a.name for a in call.target._schema.arguments]  # type: ignore[union-attr]
+        position = arguments.index(source.argument)
+        if position < len(call.args):
+            call.args = (*call.args[:position], value, *call.args[position + 1 :])
+        else:
+            call.kwargs = {**call.kwargs, source.argument: value}
+
+    def _read(self, call: fx.Node, source: Source) -> Any:
+        arguments = [a.name for a in call.target._schema.arguments]  # type: ignore[union-attr]
+        position = arguments.index(source.argument)
+        return call.args[position] if position < len(call.args) else call.kwargs.get(source.argument)
+
+    def _write_numbers(self, call: fx.Node, source: Source, was: str, now: str) -> None:
+        given = self._read(call, source)
+        before, after = self._entries(was, self.imported.graph), self._entries(now, self.graph)
+        if source.arrangement == "reverse":
+            before, after = _innermost_first(before), _innermost_first(after)
+            before, after = before[: len(given)], after[: len(given)]
+        elif source.arrangement == "from":
+            before, after = (part[source.start : source.start + len(given)] for part in (before, after))
+        if not isinstance(given, (list, tuple)):
+            self._write(call, source, self._number(call, given, before[0], after[0]))
+            return
+        pairs = zip(given, before, after, strict=True)
+        self._write(call, source, [self._number(call, item, a, b) for item, a, b in pairs])
+
+    def _number(self, call: fx.Node, given: Any, before: Size, after: Size) -> Any:
+        """The argument with its new value; one that run time computes is scaled."""
+        if before == after:
+            return given
+        if after.is_static:
+            return after.coefficient
+        with self.module.graph.inserting_before(call):
+            share = self.module.graph.call_function(operator.floordiv, (given, before.coefficient))
+            return self.module.graph.call_function(operator.mul, (share, after.coefficient))
+
+    def _entries(self, name: str, graph: Graph) -> list[Size]:
+        constant = graph.constants.get(name)
+        if constant is not None:
+            return [Size(int(value)) for value in constant.numpy().ravel()]
+        producer = graph.producers[name]
+        entries = producer.attributes.get("entries")
+        if not isinstance(entries, tuple):
+            raise IRError(f"node '{producer.name}': numbers computed by {producer.qualified_op} cannot be written back")
+        return [Size.of(int(e) if str(e).lstrip("-").isdigit() else str(e)) for e in entries]
+
+    def _redirect(self, call: fx.Node, was: str, now: str) -> None:
+        """Read another constant: a private copy, or indices that were counted anew."""
+        if now not in self.slices:
+            self._set_buffer(now)
+        reference = self._get(self._target(now), call)
+        names = {was, *self.imported.aliases.get(was, ())}
+
+        def replaced(node: fx.Node) -> fx.Node:
+            return reference if (node.target if node.op == "get_attr" else node.name) in names else node
+
+        call.args = fx.map_arg(call.args, replaced)
+        call.kwargs = fx.map_arg(call.kwargs, replaced)
+
+    def _set_buffer(self, name: str) -> None:
+        self.module.register_buffer(self._target(name), torch.from_numpy(np.array(self.graph.constants[name].numpy())))
+
+    def _target(self, name: str) -> str:
+        """The name a constant has as an attribute; one that a call's numbers were made of has none yet."""
+        return name if name in self.slices else name.replace(".", "_").replace("/", "_")
+
+    def _insert(self, node: Node) -> None:
+        """A Gather that stands for a view chain."""
+        if node.op != "Gather":
+            raise IRError(f"node '{node.name}': {node.qualified_op} cannot be written as an ATen call")
+        (result,) = node.outputs
+        call = self.calls[result]
+        self._set_buffer(node.inputs[1])
+        indices = self._get(self._target(node.inputs[1]), call)
+        with self.module.graph.inserting_before(call):
+            arguments = (self.calls[node.inputs[0]], node.int("axis"), indices)
+            gathered = self.module.graph.call_function(_ATEN.index_select.default, arguments)
+        gathered.meta = dict(call.meta)
+        call.replace_all_uses_with(gathered)
+        self.calls[result] = gathered
+
+    def _drop_unused(self, gone: set[str]) -> None:
+        for node in reversed(list(self.module.graph.nodes)):
+            unused = node.name in gone or node.op == "get_attr"
+            if unused and not node.users:
+                self.module.graph.erase_node(node)
+
+
+def _innermost_first(entries: Sequence[Size]) -> list[Size]:
+    """Pads as torch lists them, from all low ends followed by all high ends."""
+    half = len(entries) // 2
+    pairs = zip(entries[:half], entries[half:], strict=True)
+    return [side for pair in reversed(list(pairs)) for side in pair]
+
+
+def take(tensor: Tensor, part: Slice) -> Tensor:
+    """The elements of a tensor that a slice keeps."""
+    kept = tensor.detach()
+    for axis, (_, indices) in part.axes.items():
+        kept = kept.index_select(axis, torch.tensor(indices, dtype=torch.long, device=kept.device))
+    return kept.clone()
