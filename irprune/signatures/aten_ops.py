@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..ir.sizes import ONE
 from .compute import broadcast, elementwise, layer_normalization, letters, operand_list, window_results
-from .grammar import Follower, Name, Signature, SizeOf, names_of, signature
+from .grammar import Follower, Name, Signature, SizeOf, signature
 from .registry import NoSignature, Site, register
 
 

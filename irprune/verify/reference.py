@@ -1,13 +1,6 @@
 """The reference model: the original graph in which what is removed contributes nothing.
 
-=============  =======================================================================================
-an axis is     then removing elements of it means
-=============  =======================================================================================
-carried        nothing: what happens in a removed channel stays in it
-contracted     the sum runs over the kept part: removed places of the operands are made zero
-normalised     statistics are taken over the kept part: gather it, run the node, scatter back into zeros
-=============  =======================================================================================
-
+:mod:`.removal` says what that means for each node; this writes it down.
 Constants get zeros in their removed places. A contraction with a constant needs no more than that; an activation is
 masked where no constant meets it (attention, ReduceSum), since what a removed channel holds is not zero in general
 (``sigmoid(0) = 0.5``). The result has the topology and all shapes of the original, and whatever was added is called
@@ -31,26 +24,11 @@ from ..analysis import Analysis, Bound, Mask
 from ..axes import Axis
 from ..frontends.scopes import is_control, qualified, unique_names
 from ..ir.core import Array, Node
-from ..signatures import Composite, Name, Star, Term, Unit, names_of
-from .masks import Probe, as_indices, complete_sizes, dimension_mask, end_to_end, loses, outer, symbols_of
+from .masks import Probe, as_indices, complete_sizes
+from .removal import Dimension, Removal
 from .runner import Executable, input_specs, random_feeds
 
 PREFIX = "irprune_reference/"
-
-_SELECTING = {"Slice", "Gather", "Shape", "Size"}
-"""What these leave out is not summed into their results."""
-
-_KEEPS_ZERO = {
-    "Cast",
-    "DequantizeLinear",
-    "Identity",
-    "QuantizeLinear",
-    "Reshape",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-}
-"""Zero (or the zero point) of their first operand is zero (or the zero point) of their result."""
 
 _ZERO_POINTS: dict[str, dict[int, int]] = {
     "ConvInteger": {0: 2, 1: 3},
@@ -62,8 +40,6 @@ _ZERO_POINTS: dict[str, dict[int, int]] = {
     "DequantizeLinear": {0: 2},
 }
 """Per quantised operand the operand that says which number stands for zero."""
-
-_UNDEFINED_AT_ZERO = {"Div", "Log", "Mod", "Pow", "Reciprocal"}
 
 _WHERE_OPSET = 9
 _SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64"}
@@ -112,22 +88,9 @@ def build(
         return {k: v for part in Executable(proto).probe(feeds, names) for k, v in part.items()}
 
     builder = _Builder(proto, analysis, kept, guard)
-    wanted = builder.run_time_symbols()
-    builder.sizes = complete_sizes(analysis, wanted, sizes, probe or run_original)
+    wanted = builder.removal.run_time_symbols()
+    builder.removal.sizes = complete_sizes(analysis, wanted, sizes, probe or run_original)
     return Reference(builder.run(), bool(wanted))
-
-
-@dataclass(frozen=True)
-class _Dimension:
-    """One dimension of an operand: what the signature writes there, and its axis."""
-
-    position: int
-    term: Term
-    axis: Axis
-
-    @property
-    def letters(self) -> set[str]:
-        return set(names_of(self.term))
 
 
 def _scopes(graph: gs.Graph, scope: str = "") -> Iterator[tuple[str, gs.Graph]]:
@@ -150,9 +113,7 @@ class _Builder:
             G_LOGGER.severity = severity
         self.proto = proto
         self.analysis = analysis
-        self.kept = kept
-        self.guard = guard or self._may_leave_the_numbers()
-        self.sizes: Mapping[str, int] = {}
+        self.removal = Removal(analysis, kept, guard)
         self.graphs = list(_scopes(self.graph))
         self.by_output = {
             qualified(scope, tensor.name): node
@@ -165,16 +126,6 @@ class _Builder:
         self.counter = 0
         self.before: dict[int, list[gs.Node]] = {}
         self.after: dict[int, list[gs.Node]] = {}
-
-    def _may_leave_the_numbers(self) -> bool:
-        """Whether a zero in a removed place may become an infinity, which a zero weight does not stop (0 * inf)."""
-        return any(
-            loses(axis, self.kept)
-            for node in self.analysis.graph.nodes
-            if node.op in _UNDEFINED_AT_ZERO
-            for position, name in enumerate(node.inputs)
-            for axis in (self.analysis.coupling.operand(node, position) or () if name else ())
-        )
 
     def run(self) -> onnx.ModelProto:
         for node in self.analysis.graph.nodes:
@@ -200,34 +151,18 @@ class _Builder:
         exported.ir_version = self.proto.ir_version
         return exported
 
-    def run_time_symbols(self) -> set[str]:
-        """The symbols of all dimensions that have to be masked or gathered."""
-        found: set[str] = set()
-        for bound in self.analysis.coupling.bound.values():
-            normalised = bound.signature.notation.normalised
-            for position, _ in enumerate(bound.node.inputs):
-                for dim in self._dimensions(bound, position):
-                    if dim.letters & (normalised | _contracted(bound)) and loses(dim.axis, self.kept):
-                        found |= symbols_of(dim.axis)
-            for position, name in enumerate(bound.node.outputs):
-                for dim in self._result_dimensions(bound, position, name):
-                    if dim.letters & normalised and loses(dim.axis, self.kept):
-                        found |= symbols_of(dim.axis)
-        return found
-
     # -- constants -------------------------------------------------------------------------------------------------
 
     def _zero_constants(self, node: Node, target: gs.Node) -> None:
-        for position, name in enumerate(node.inputs):
-            if name in self.analysis.graph.constants and position < len(target.inputs):
-                dims = self.analysis.coupling.operand(node, position) or ()
-                if any(loses(axis, self.kept) for axis in dims):
-                    target.inputs[position] = self._zeroed(node, position, dims)
+        for position in range(min(len(node.inputs), len(target.inputs))):
+            dims = self.removal.zeroed(node, position)
+            if dims is not None:
+                target.inputs[position] = self._zeroed(node, position, dims)
 
     def _zeroed(self, node: Node, position: int, dims: tuple[Axis, ...]) -> gs.Constant:
         """The original constant with zeros (for a quantised weight: its zero point) in the removed places."""
         name = node.inputs[position]
-        masks = [dimension_mask(axis, self.kept, {}) for axis in dims]
+        masks = [self.removal.mask(axis) for axis in dims]
         fill = self._zero_of(node, position)
         key = (name, b"".join((*(mask.tobytes() + b"|" for mask in masks), fill.tobytes())))
         if key not in self.constants:
@@ -266,67 +201,23 @@ class _Builder:
     # -- contractions ----------------------------------------------------------------------------------------------
 
     def _mask_contractions(self, bound: Bound, target: gs.Node) -> None:
-        node = bound.node
-        open_letters = _contracted(bound) - (set() if self.guard else self._zeroed_letters(bound))
-        for position, name in enumerate(node.inputs):
-            if not name or name in self.analysis.graph.constants:
-                continue
-            for dim in self._dimensions(bound, position):
-                if dim.letters & open_letters and loses(dim.axis, self.kept):
-                    mask = dimension_mask(dim.axis, self.kept, self.sizes)
-                    point = self._zero_point(node, position)
-                    fill = target.inputs[node.inputs.index(point)] if point else None
-                    self._before(target, position, self._mask(target.inputs[position], name, dim.position, mask, fill))
-
-    def _zeroed_letters(self, bound: Bound) -> set[str]:
-        """Contracted axes along which an operand is zero in the removed places, being a constant or made of one."""
-        found: set[str] = set()
-        for position, name in enumerate(bound.node.inputs):
-            if name and self._vanishes(name):
-                for dim in self._dimensions(bound, position):
-                    found |= dim.letters
-        return found & {name for contraction in bound.signature.notation.macs for name in contraction}
-
-    def _vanishes(self, name: str) -> bool:
-        if name in self.analysis.graph.constants:
-            return True
-        producer = self.analysis.graph.producers.get(name)
-        if producer is None or producer.op not in _KEEPS_ZERO or not self._vanishes(producer.inputs[0]):
-            return False
-        return all(other in self.analysis.graph.constants for other in producer.inputs if other)
+        for position, dim, mask in self.removal.masked(bound):
+            point = self._zero_point(bound.node, position)
+            fill = target.inputs[bound.node.inputs.index(point)] if point else None
+            added = self._mask(target.inputs[position], bound.node.inputs[position], dim.position, mask, fill)
+            self._before(target, position, added)
 
     # -- normalisations --------------------------------------------------------------------------------------------
 
     def _gather_normalised(self, bound: Bound, target: gs.Node) -> None:
-        for position, name in enumerate(bound.node.inputs):
-            for dim, mask in self._lost(bound, self._dimensions(bound, position)) if name else ():
-                gathered = self._node("Gather", [target.inputs[position], self._constant("kept", as_indices(mask))])
-                gathered.attrs["axis"] = dim.position
-                self._before(target, position, [gathered])
-        for position, name in enumerate(bound.node.outputs):
-            lost = list(self._lost(bound, self._result_dimensions(bound, position, name))) if name else []
-            if lost:
-                self._scatter(target, position, name, lost)
+        for position, dim, mask in self.removal.gathered(bound):
+            gathered = self._node("Gather", [target.inputs[position], self._constant("kept", as_indices(mask))])
+            gathered.attrs["axis"] = dim.position
+            self._before(target, position, [gathered])
+        for position, lost in self.removal.scattered(bound):
+            self._scatter(target, position, bound.node.outputs[position], lost)
 
-    def _lost(self, bound: Bound, dims: list[_Dimension]) -> Iterator[tuple[_Dimension, Mask]]:
-        """Dimensions over part of which statistics are taken; other factors of the dimension are left whole."""
-        for dim in dims:
-            if dim.letters & bound.signature.notation.normalised and loses(dim.axis, self.kept):
-                mask = self._statistics_mask(bound, dim.term, dim.axis)
-                if not mask.all():
-                    yield dim, mask
-
-    def _statistics_mask(self, bound: Bound, term: Term, axis: Axis) -> Mask:
-        if isinstance(term, Composite):
-            masks = (self._statistics_mask(bound, inner, bound.dim(inner)) for inner in term.terms)
-            return end_to_end(masks) if term.is_sum else outer(masks)
-        if isinstance(term, Unit):
-            return np.ones(1, dtype=bool)
-        mask = dimension_mask(axis, self.kept, self.sizes)
-        taken = isinstance(term, (Name, Star)) and term.name in bound.signature.notation.normalised
-        return mask if taken else np.ones_like(mask)
-
-    def _scatter(self, target: gs.Node, position: int, name: str, lost: list[tuple[_Dimension, Mask]]) -> None:
+    def _scatter(self, target: gs.Node, position: int, name: str, lost: list[tuple[Dimension, Mask]]) -> None:
         """Put the kept part of a result back in place, with zeros elsewhere; the result keeps its name."""
         result = target.outputs[position]
         small = gs.Variable(self._name(name))
@@ -342,15 +233,6 @@ class _Builder:
         self.after.setdefault(id(target), []).extend(added)
 
     # -- dimensions ------------------------------------------------------------------------------------------------
-
-    def _dimensions(self, bound: Bound, position: int) -> list[_Dimension]:
-        name = bound.node.inputs[position]
-        dims = self.analysis.coupling.operand(bound.node, position) if name else None
-        return _spelled(bound.signature.notation.inputs, position, dims)
-
-    def _result_dimensions(self, bound: Bound, position: int, name: str) -> list[_Dimension]:
-        dims = self.analysis.coupling.dims.get(name)
-        return _spelled(bound.signature.notation.outputs, position, dims)
 
     # -- what is added ---------------------------------------------------------------------------------------------
 
@@ -393,28 +275,3 @@ class _Builder:
         numbers: NDArray[np.generic] = np.zeros(0, dtype)
         node.attrs["to"] = int(onnx.helper.np_dtype_to_tensor_dtype(numbers.dtype))
         return node
-
-
-def _contracted(bound: Bound) -> set[str]:
-    """Axes that are summed away: in an operand, in no result."""
-    if bound.node.op in _SELECTING:
-        return set()
-    notation = bound.signature.notation
-    consumed, carried = (
-        {name for operand in side for term in operand or () for name in names_of(term)}
-        for side in (notation.inputs, notation.outputs)
-    )
-    moved = {moved.source for moved in bound.signature.maps}
-    return consumed - carried - notation.normalised - moved
-
-
-def _spelled(
-    operands: tuple[tuple[Term, ...] | None, ...], position: int, dims: tuple[Axis, ...] | None
-) -> list[_Dimension]:
-    """The dimensions of an operand with what the signature writes for each; a run is spread over its dimensions."""
-    terms = operands[position] if position < len(operands) else None
-    if terms is None or dims is None:
-        return []
-    run = len(dims) - sum(not isinstance(term, Star) for term in terms)
-    spread = [part for term in terms for part in ([term] * run if isinstance(term, Star) else [term])]
-    return [_Dimension(k, term, axis) for k, (term, axis) in enumerate(zip(spread, dims, strict=True))]

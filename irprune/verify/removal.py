@@ -1,0 +1,201 @@
+"""What a removal means for one node, from its signature and the masks of dimensions alone.
+
+=============  =======================================================================================
+an axis is     then removing elements of it means
+=============  =======================================================================================
+carried        nothing: what happens in a removed channel stays in it
+contracted     the sum runs over the kept part: removed places of the operands are made zero
+normalised     statistics are taken over the kept part: gather it, run the node, scatter back into zeros
+=============  =======================================================================================
+
+The writers of reference models (:mod:`.reference` for ONNX, :mod:`irprune.torch.reference` for fx) ask this and add
+the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..analysis import Analysis, Bound, Mask
+from ..axes import Axis
+from ..ir.core import Node
+from ..signatures import Composite, Name, Star, Term, Unit, names_of
+from .masks import dimension_mask, end_to_end, loses, outer, symbols_of
+
+_SELECTING = {"Slice", "Gather", "Shape", "Size"}
+"""What these leave out is not summed into their results."""
+
+_KEEPS_ZERO = {
+    "Cast",
+    "DequantizeLinear",
+    "Identity",
+    "QuantizeLinear",
+    "Reshape",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+}
+"""Zero (or the zero point) of their first operand is zero (or the zero point) of their result."""
+
+_UNDEFINED_AT_ZERO = {"Div", "Log", "Mod", "Pow", "Reciprocal"}
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension of an operand: what the signature writes there, and its axis."""
+
+    position: int
+    term: Term
+    axis: Axis
+
+    @property
+    def letters(self) -> set[str]:
+        return set(names_of(self.term))
+
+
+@dataclass
+class Removal:
+    """A removal as the reference sees it. ``kept`` is :meth:`Analysis.kept`; ``sizes`` gives run-time symbols.
+
+    ``guard`` masks activations at every contraction, also where they meet zeroed constants: needed only where removed
+    channels hold infinities.
+    """
+
+    analysis: Analysis
+    kept: Mapping[int, Mask]
+    guard: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.guard = self.guard or self._may_leave_the_numbers()
+
+    def mask(self, axis: Axis) -> Mask:
+        """True for the elements of a dimension that stay."""
+        return dimension_mask(axis, self.kept, self.sizes)
+
+    def zeroed(self, node: Node, position: int) -> tuple[Axis, ...] | None:
+        """The axes of a constant operand that has removed places; ``None`` for any other operand."""
+        if node.inputs[position] not in self.analysis.graph.constants:
+            return None
+        dims = self.analysis.coupling.operand(node, position) or ()
+        return dims if any(loses(axis, self.kept) for axis in dims) else None
+
+    def masked(self, bound: Bound) -> Iterator[tuple[int, Dimension, Mask]]:
+        """Operands that are summed over removed places: the position, the dimension and its mask."""
+        open_letters = _contracted(bound) - (set() if self.guard else self._zeroed_letters(bound))
+        for position, name in enumerate(bound.node.inputs):
+            if not name or name in self.analysis.graph.constants:
+                continue
+            for dim in self.dimensions(bound, position):
+                if dim.letters & open_letters and loses(dim.axis, self.kept):
+                    yield position, dim, self.mask(dim.axis)
+
+    def gathered(self, bound: Bound) -> Iterator[tuple[int, Dimension, Mask]]:
+        """Operands whose statistics are taken over the kept part."""
+        for position, name in enumerate(bound.node.inputs):
+            for dim, mask in self._lost(bound, self.dimensions(bound, position)) if name else ():
+                yield position, dim, mask
+
+    def scattered(self, bound: Bound) -> Iterator[tuple[int, list[tuple[Dimension, Mask]]]]:
+        """Results that hold the kept part alone, and have to be spread over the removed places again."""
+        for position, name in enumerate(bound.node.outputs):
+            lost = list(self._lost(bound, self.result_dimensions(bound, position, name))) if name else []
+            if lost:
+                yield position, lost
+
+    def _may_leave_the_numbers(self) -> bool:
+        """Whether a zero in a removed place may become an infinity, which a zero weight does not stop (0 * inf)."""
+        return any(
+            loses(axis, self.kept)
+            for node in self.analysis.graph.nodes
+            if node.op in _UNDEFINED_AT_ZERO
+            for position, name in enumerate(node.inputs)
+            for axis in (self.analysis.coupling.operand(node, position) or () if name else ())
+        )
+
+    def run_time_symbols(self) -> set[str]:
+        """The symbols of all dimensions that have to be masked or gathered."""
+        found: set[str] = set()
+        for bound in self.analysis.coupling.bound.values():
+            normalised = bound.signature.notation.normalised
+            for position, _ in enumerate(bound.node.inputs):
+                for dim in self.dimensions(bound, position):
+                    if dim.letters & (normalised | _contracted(bound)) and loses(dim.axis, self.kept):
+                        found |= symbols_of(dim.axis)
+            for position, name in enumerate(bound.node.outputs):
+                for dim in self.result_dimensions(bound, position, name):
+                    if dim.letters & normalised and loses(dim.axis, self.kept):
+                        found |= symbols_of(dim.axis)
+        return found
+
+    def _zeroed_letters(self, bound: Bound) -> set[str]:
+        """Contracted axes along which an operand is zero in the removed places, being a constant or made of one."""
+        found: set[str] = set()
+        for position, name in enumerate(bound.node.inputs):
+            if name and self._vanishes(name):
+                for dim in self.dimensions(bound, position):
+                    found |= dim.letters
+        return found & {name for contraction in bound.signature.notation.macs for name in contraction}
+
+    def _vanishes(self, name: str) -> bool:
+        if name in self.analysis.graph.constants:
+            return True
+        producer = self.analysis.graph.producers.get(name)
+        if producer is None or producer.op not in _KEEPS_ZERO or not self._vanishes(producer.inputs[0]):
+            return False
+        return all(other in self.analysis.graph.constants for other in producer.inputs if other)
+
+    def _lost(self, bound: Bound, dims: list[Dimension]) -> Iterator[tuple[Dimension, Mask]]:
+        """Dimensions over part of which statistics are taken; other factors of the dimension are left whole."""
+        for dim in dims:
+            if dim.letters & bound.signature.notation.normalised and loses(dim.axis, self.kept):
+                mask = self.statistics_mask(bound, dim.term, dim.axis)
+                if not mask.all():
+                    yield dim, mask
+
+    def statistics_mask(self, bound: Bound, term: Term, axis: Axis) -> Mask:
+        if isinstance(term, Composite):
+            masks = (self.statistics_mask(bound, inner, bound.dim(inner)) for inner in term.terms)
+            return end_to_end(masks) if term.is_sum else outer(masks)
+        if isinstance(term, Unit):
+            return np.ones(1, dtype=bool)
+        mask = self.mask(axis)
+        taken = isinstance(term, (Name, Star)) and term.name in bound.signature.notation.normalised
+        return mask if taken else np.ones_like(mask)
+
+    def dimensions(self, bound: Bound, position: int) -> list[Dimension]:
+        name = bound.node.inputs[position]
+        dims = self.analysis.coupling.operand(bound.node, position) if name else None
+        return _spelled(bound.signature.notation.inputs, position, dims)
+
+    def result_dimensions(self, bound: Bound, position: int, name: str) -> list[Dimension]:
+        dims = self.analysis.coupling.dims.get(name)
+        return _spelled(bound.signature.notation.outputs, position, dims)
+
+
+def _contracted(bound: Bound) -> set[str]:
+    """Axes that are summed away: in an operand, in no result."""
+    if bound.node.op in _SELECTING:
+        return set()
+    notation = bound.signature.notation
+    consumed, carried = (
+        {name for operand in side for term in operand or () for name in names_of(term)}
+        for side in (notation.inputs, notation.outputs)
+    )
+    moved = {moved.source for moved in bound.signature.maps}
+    return consumed - carried - notation.normalised - moved
+
+
+def _spelled(
+    operands: tuple[tuple[Term, ...] | None, ...], position: int, dims: tuple[Axis, ...] | None
+) -> list[Dimension]:
+    """The dimensions of an operand with what the signature writes for each; a run is spread over its dimensions."""
+    terms = operands[position] if position < len(operands) else None
+    if terms is None or dims is None:
+        return []
+    run = len(dims) - sum(not isinstance(term, Star) for term in terms)
+    spread = [part for term in terms for part in ([term] * run if isinstance(term, Star) else [term])]
+    return [Dimension(k, term, axis) for k, (term, axis) in enumerate(zip(spread, dims, strict=True))]
