@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 
 from ..errors import IRError
 from ..frontends.aten import Source
-from ..frontends.fx import Imported, attribute_of
+from ..frontends.fx import Imported, attribute_of, numbers_name
 from ..ir import Graph, Node, Size
 from ..plan import Slice
 
@@ -102,7 +102,7 @@ class _Emitter:
                 continue
             if position in sources:
                 self._write_numbers(call, sources[position], was, now)
-            else:
+            elif was != numbers_name(old.name, position):  # else numbers that the call does not spell out
                 self._redirect(call, was, now)
 
     def _write(self, call: fx.Node, source: Source, value: Any) -> None:

@@ -42,8 +42,8 @@ Number: TypeAlias = int | float | Symbol
 class Source:
     """The argument that numbers came from, and how they are arranged there.
 
-    ``one`` is a number by itself; ``from`` are entries ``start`` and following; ``reverse`` is the order of ``pad``: from
-    the last dimension, low and high side by side.
+    ``one`` is a number by itself; ``from`` are entries ``start`` and following; ``reverse`` is the order of ``pad``:
+    from the last dimension, low and high side by side.
     """
 
     argument: str
@@ -178,7 +178,7 @@ def _argument(item: ast.expr, call: Call) -> tuple[Any, str | None]:
 def _attribute(value: Any) -> Attribute:
     if isinstance(value, (list, tuple)):
         return tuple(int(v) if not isinstance(v, Symbol) else -1 for v in value)
-    return int(value) if isinstance(value, bool) else value  # type: ignore[no-any-return]
+    return int(value) if isinstance(value, bool) else value
 
 
 def _operand(item: ast.expr, call: Call) -> list[Operand]:
@@ -402,10 +402,11 @@ def _reduction(op: str) -> str:
 
 
 _ELEMENTWISE = """
-__and__ __or__ __xor__ __lshift__ __rshift__ add sub mul div rsub eq ne lt le gt ge where masked_fill copy expand_as clamp clamp_min
-clamp_max hardtanh relu relu6 silu gelu sigmoid tanh elu leaky_relu hardswish hardsigmoid mish softplus threshold
-logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not maximum minimum fmod remainder pow square
-zeros_like ones_like full_like rand_like randn_like empty_like fill fill_ zero log1p erf addcmul addcdiv lerp heaviside
+__and__ __or__ __xor__ __lshift__ __rshift__ add sub mul div rsub eq ne lt le gt ge where masked_fill copy expand_as
+clamp clamp_min clamp_max hardtanh relu relu6 silu gelu sigmoid tanh elu leaky_relu hardswish hardsigmoid mish
+softplus threshold logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not maximum minimum fmod
+remainder pow square zeros_like ones_like full_like rand_like randn_like empty_like fill fill_ zero log1p erf addcmul
+addcdiv lerp heaviside
 """.split()  # noqa: SIM905 (a table of names reads better)
 
 _SAME = """

@@ -17,7 +17,7 @@ from torch import Tensor, fx
 
 from ..errors import InputError
 from ..ir import Constant, Graph, Node, Value
-from ..ir.core import Array, Dim
+from ..ir.core import Array, Attribute, Dim
 from ..signatures import NoSignature
 from .aten import Call, Lowered, Numbers, Source, Symbol, TensorName, lower
 
@@ -82,6 +82,40 @@ def dim_of(size: Any) -> int | str:
     return "*".join([*([str(coefficient)] if coefficient != 1 else []), *symbols])
 
 
+def numbers_name(node: str, position: int) -> str:
+    """The value that stands for the numbers of a call."""
+    return f"{node}/{position}"
+
+
+def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes whose results are changed in place later on, through themselves or a view of them.
+
+    Axes do not mind (what is written into a channel stays in it); the elements are not what the node says, though.
+    """
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload):
+            continue
+        for position, argument in enumerate(node.target._schema.arguments):
+            if argument.alias_info is None or not argument.alias_info.is_write or position >= len(node.args):
+                continue
+            written = node.args[position]
+            while isinstance(written, fx.Node) and written not in found:
+                found.add(written)
+                written = _viewed(written)
+    return found
+
+
+def _viewed(node: fx.Node) -> Any:
+    """What the node's result is a view of."""
+    if node.target is operator.getitem:
+        return node.args[0]
+    if not isinstance(node.target, torch._ops.OpOverload) or not node.args:
+        return None
+    aliased = any(result.alias_info is not None for result in node.target._schema.returns)
+    return node.args[0] if aliased or node.target._schema.name in ("aten::reshape", "aten::contiguous") else None
+
+
 @dataclass
 class _Importer:
     module: fx.GraphModule
@@ -94,6 +128,7 @@ class _Importer:
     aliases: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self) -> Imported:
+        self.mutated = mutated_nodes(self.module.graph)
         inputs: list[str] = []
         outputs: list[str] = []
         for node in self.module.graph.nodes:
@@ -141,7 +176,9 @@ class _Importer:
             others += [name] if name not in others else []
         elif name not in self.constants:
             shape = tuple(int(size) for size in tensor.shape)
-            self.constants[name] = Constant(dtype_name(tensor.dtype), shape, lambda: as_array(tensor), name)
+            fixed = node not in self.mutated or tensor.dtype.is_floating_point
+            read = (lambda: as_array(tensor)) if fixed else None
+            self.constants[name] = Constant(dtype_name(tensor.dtype), shape, read, name)
             self.values[name] = Value(name, dtype_name(tensor.dtype), shape)
 
     # -- calls -------------------------------------------------------------------------------------------------
@@ -223,19 +260,20 @@ class _Importer:
     # -- nodes -------------------------------------------------------------------------------------------------
 
     def _add(self, node: fx.Node, lowered: Lowered, outputs: tuple[str, ...]) -> None:
-        sources: dict[int | str, Source] = dict(lowered.sources)
+        sources: dict[int | str, Source] = dict(lowered.sources.items())
+        attributes = {**lowered.attributes, **({"mutated": 1} if node in self.mutated else {})}
         inputs: list[str] = []
         for position, operand in enumerate(lowered.operands):
             if isinstance(operand, Numbers):
                 if operand.source is not None:
                     sources[position] = operand.source
-                inputs.append(self._numbers(f"{node.name}/{position}", operand))
+                inputs.append(self._numbers(numbers_name(node.name, position), operand))
             else:
                 inputs.append(operand or "")
         while inputs and not inputs[-1]:
             inputs.pop()
         self.sources[node.name] = sources
-        self.nodes.append(Node(node.name, lowered.op, tuple(inputs), outputs, lowered.domain, dict(lowered.attributes)))
+        self.nodes.append(Node(node.name, lowered.op, tuple(inputs), outputs, lowered.domain, attributes))
 
     def _numbers(self, name: str, numbers: Numbers) -> str:
         entries = numbers.entries
@@ -246,7 +284,7 @@ class _Importer:
             self.constants[name] = Constant.from_array(array)
             self.values[name] = Value(name, array.dtype.name, shape)
             return name
-        attributes = {"entries": tuple(map(str, entries)), "scalar": int(numbers.scalar)}
+        attributes: dict[str, Attribute] = {"entries": tuple(map(str, entries)), "scalar": int(numbers.scalar)}
         self.nodes.append(Node(f"{name}/sizes", "sizes", (), (name,), "irprune", attributes))
         self.values[name] = Value(name, "int64", shape)
         return name

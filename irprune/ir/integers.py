@@ -56,7 +56,7 @@ class Integers:
             return _box(constant.numpy())
         node = self._graph.producers.get(name)
         rule = _OPERATORS.get(node.qualified_op) if node is not None else None
-        if node is None or rule is None:
+        if node is None or rule is None or "mutated" in node.attributes:
             return None
         try:
             return rule(self, node, node.outputs.index(name))

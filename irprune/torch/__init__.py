@@ -1,0 +1,17 @@
+"""irprune for PyTorch: modules and exported programs in, a smaller trainable ``fx.GraphModule`` out.
+
+Needs the extra ``torch`` (``pip install irprune[torch]``).
+"""
+
+from ..errors import InputError
+
+try:
+    import torch as _torch
+except ImportError as error:
+    raise InputError("irprune.torch needs PyTorch: pip install 'irprune[torch]'") from error
+
+from .api import Program, Result, apply, plan, prune, trace, verify
+
+__all__ = ["Program", "Result", "apply", "plan", "prune", "trace", "verify"]
+
+del _torch

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 
 from ..errors import InputError
+from .module import TrainableModule
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
 
@@ -46,7 +47,7 @@ def capture(
         module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     normalise(module)
-    return module
+    return TrainableModule.of(module)
 
 
 def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> ExportedProgram:
@@ -55,10 +56,11 @@ def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dy
         with quiet():
             return torch.export.export(model, inputs, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export raises errors of a dozen unrelated kinds
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or "no message"
         raise InputError(
-            f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: "
-            f"{lines[0] if lines else 'no message'}; torch.export.draft_export tells where"
+            f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {said}; "
+            "torch.export.draft_export tells where"
         ) from error
 
 
@@ -86,8 +88,11 @@ def quiet() -> Iterator[None]:
 
 
 def normalise(module: fx.GraphModule) -> None:
-    """Rewrite calls whose numbers cannot follow a removal: an even split may become an uneven one, a dimension may shrink
-    to one. ``chunk, split -> split_with_sizes``, ``squeeze() -> squeeze(dims)``; contexts (autocast) are inlined."""
+    """Rewrite calls whose numbers cannot follow a removal.
+
+    An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
+    (``squeeze() -> squeeze(dims)``). Contexts such as autocast are inlined.
+    """
     _inline_contexts(module)
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
@@ -179,8 +184,3 @@ def _is_body(module: fx.GraphModule, argument: Any) -> bool:
         and argument.op == "get_attr"
         and isinstance(getattr(module, str(argument.target), None), fx.GraphModule)
     )
-
-
-def shapes_of(inputs: Sequence[Any]) -> list[tuple[int, ...]]:
-    """The shapes of the tensors among the inputs."""
-    return [tuple(value.shape) for value in inputs if isinstance(value, Tensor)]

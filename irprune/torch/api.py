@@ -1,0 +1,297 @@
+"""The Python API for torch: plan, apply, verify, prune.
+
+A model is an ``nn.Module`` (with example inputs) or a ``torch.export.ExportedProgram``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
+
+from ..analysis import Analysis, analyse
+from ..api import request_of
+from ..backends.fx import emit_graph_module
+from ..errors import InputError, VerificationError
+from ..frontends.fx import Imported, as_array, import_graph_module
+from ..passes.slicing import remove_atoms
+from ..plan import Plan, Request, make_plan, removed_atoms
+from ..scoring import require_numbers
+from .capture import AnyModule, capture, quiet
+from .report import TorchReport
+from .verification import Case, Verification, export_onnx
+
+
+@dataclass(frozen=True)
+class Program:
+    """A captured model with its IR and the inputs that it was captured with."""
+
+    module: fx.GraphModule
+    imported: Imported
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
+        """The analysis of the model's graph."""
+        return analyse(self.imported.graph, allow_io)
+
+    @property
+    def sha256(self) -> str:
+        """What identifies the model: its calls and all its parameters."""
+        digest = hashlib.sha256(str(self.module.graph).encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(as_array(tensor).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parameters and buffers."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.module.state_dict().values())
+
+
+def trace(
+    model: AnyModule | str | os.PathLike[str],
+    example_inputs: Sequence[Any] | Tensor | None = None,
+    *,
+    example_kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> Program:
+    """Capture a model: an ``nn.Module`` with example inputs, an ``ExportedProgram``, or the path of a ``.pt2`` file.
+
+    Raises :class:`InputError` for a model that ``torch.export`` cannot capture.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        model = load_program(model)
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
+    if isinstance(model, ExportedProgram) and inputs is None and model.example_inputs is not None:
+        inputs, example_kwargs = model.example_inputs
+    module = capture(model, inputs, example_kwargs, dynamic_shapes)
+    return Program(module, import_graph_module(module), tuple(inputs or ()), dict(example_kwargs or {}))
+
+
+def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
+    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none."""
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    try:
+        with quiet():
+            return torch.export.load(os.fspath(path))
+    except Exception as error:  # zipfile, pickle, json and torch each have their own
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}") from error
+
+
+def plan(model: AnyModule | Program, example_inputs: Any = None, **options: Any) -> Plan:
+    """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plan.Request`."""
+    program, request = _open(model, example_inputs, options)
+    return plan_for(program, program.analysis(request.allow_io), request)
+
+
+def plan_for(program: Program, analysis: Analysis, request: Request) -> Plan:
+    """The plan for a program that was analysed before."""
+    require_numbers(analysis, request.criterion)
+    decided = make_plan(analysis, request, sha256=program.sha256, size=program.size)
+    return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
+
+
+def apply(model: AnyModule | Program, plan: Plan, example_inputs: Any = None, **options: Any) -> fx.GraphModule:
+    """The smaller module. Raises :class:`InputError` for a plan that was made for another model."""
+    program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
+    return apply_to(program, plan)
+
+
+def apply_to(program: Program, plan: Plan, analysis: Analysis | None = None) -> fx.GraphModule:
+    """The smaller module of a captured program; ``analysis`` saves doing it again."""
+    if plan.sha256 and plan.sha256 != program.sha256:
+        raise InputError("the plan was made for another model, or for other weights of this one")
+    analysis = analysis or program.analysis(tuple(plan.request.get("allow_io", ())))
+    graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
+    return emit_graph_module(program.module, program.imported, graph, slices)
+
+
+def verify(
+    model: AnyModule | Program,
+    small: fx.GraphModule,
+    plan: Plan,
+    example_inputs: Any = None,
+    *,
+    runtime: bool = True,
+    rtol: float | None = None,
+    runs: int = 3,
+    seed: int = 0,
+    **options: Any,
+) -> TorchReport:
+    """Check ``small``, which ``plan`` made of ``model``: structure, equivalence in torch, and (``runtime``) on ONNX
+    Runtime after ``torch.onnx.export`` of both."""
+    program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
+    analysis = program.analysis(tuple(plan.request.get("allow_io", ())))
+    kept = analysis.kept(removed_atoms(plan, analysis))
+    verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol)
+    return verification.run(cases_for(program, runs, seed), runtime=runtime)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The smaller module, the plan that was carried out and what the verification found (``None``: turned off)."""
+
+    model: fx.GraphModule
+    plan: Plan
+    report: TorchReport | None
+    program: Program = field(repr=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the smaller model: an exported program (``.pt2``) or an ONNX model (``.onnx``).
+
+        The file appears whole or not at all.
+        """
+        save_module(self.model, self.program, path)
+
+
+def prune(
+    model: AnyModule | Program,
+    example_inputs: Any = None,
+    *,
+    verify: bool = True,
+    runtime: bool = True,
+    rtol: float | None = None,
+    **options: Any,
+) -> Result:
+    """Plan, rewrite and verify.
+
+    ``options`` are those of :func:`trace` (``example_kwargs``, ``dynamic_shapes``) and of
+    :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
+    result that is not equivalent.
+    """
+    program, request = _open(model, example_inputs, options)
+    analysis = program.analysis(request.allow_io)
+    decided = plan_for(program, analysis, request)
+    small = apply_to(program, decided, analysis)
+    report = None
+    if verify:
+        report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
+        if not report.ok:
+            raise VerificationError("; ".join(report.failures()))
+        decided = replace(decided, verification=report.as_json())
+    return Result(small, decided, report, program)
+
+
+_verify = verify
+"""The function, inside those that have an argument of that name."""
+
+_TRACE_OPTIONS = ("example_kwargs", "dynamic_shapes")
+
+
+def _open(model: AnyModule | Program, example_inputs: Any, options: dict[str, Any]) -> tuple[Program, Request]:
+    tracing = {name: options.pop(name) for name in _TRACE_OPTIONS if name in options}
+    request = request_of(**options)
+    program = model if isinstance(model, Program) else trace(model, example_inputs, **tracing)
+    return program, request
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+
+def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
+    """The example inputs; others like them; and, where dimensions vary, the examples at one more of each."""
+    if not program.args and not program.kwargs:
+        raise InputError("example inputs are missing: the exported program holds none, and verification runs the model")
+    generator = torch.Generator().manual_seed(seed)
+    cases = [Case("example inputs", program.args, program.kwargs)]
+    for number in range(1, runs):
+        args, kwargs = pytree.tree_map(lambda leaf: _like(leaf, generator), (program.args, dict(program.kwargs)))
+        cases.append(Case(f"random inputs {number}", args, kwargs))
+    return cases + _resized(program)
+
+
+def _like(leaf: Any, generator: torch.Generator) -> Any:
+    """Another tensor of the kind: floats of the same mean and spread, anything else in another order."""
+    if not isinstance(leaf, Tensor) or leaf.numel() == 0:
+        return leaf
+    if leaf.dtype.is_floating_point:
+        spread = leaf.float().std(correction=0) if leaf.numel() > 1 else torch.ones(())
+        noise = torch.randn(leaf.shape, generator=generator)
+        return (noise * spread + leaf.float().mean()).to(leaf.dtype)
+    order = torch.randperm(leaf.shape[0], generator=generator) if leaf.dim() else torch.zeros((), dtype=torch.long)
+    return leaf[order] if leaf.dim() else leaf
+
+
+def _resized(program: Program) -> list[Case]:
+    """Per symbol of the inputs, the example inputs with the dimensions of that name one longer."""
+    placeholders = [n for n in program.module.graph.nodes if n.op == "placeholder"]
+    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
+    shapes = [program.imported.graph.shape(n.name) for n in placeholders]
+    symbols = dict.fromkeys(
+        dim for shape in shapes for dim in shape or () if isinstance(dim, str) and dim.isidentifier()
+    )
+    cases = []
+    for symbol in symbols:
+        grown = [_grown(leaf, shape or (), symbol) for leaf, shape in zip(leaves, shapes, strict=True)]
+        args, kwargs = pytree.tree_unflatten(grown, spec)
+        cases.append(Case(f"one more of {symbol}", args, kwargs))
+    return cases
+
+
+def _grown(leaf: Any, shape: Sequence[int | str | None], symbol: str) -> Any:
+    for axis, dim in enumerate(shape):
+        if dim == symbol:
+            size = leaf.shape[axis]
+            leaf = leaf.index_select(axis, torch.arange(size + 1) % size)
+    return leaf
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def save_module(module: fx.GraphModule, program: Program, path: str | os.PathLike[str]) -> None:
+    """Write a module as ``.pt2`` or ``.onnx``; raises :class:`InputError` for any other ending."""
+    path = Path(path)
+    if path.suffix not in (".pt2", ".onnx"):
+        raise InputError(f"{path}: expected a name that ends in .pt2 or .onnx")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        if path.suffix == ".onnx":
+            case = Case("", program.args, program.kwargs)
+            temporary.write_bytes(export_onnx(module, case, dynamic_shapes(program)).SerializeToString())
+        else:
+            with quiet():
+                torch.export.save(re_export(module, program), os.fspath(temporary))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def re_export(module: fx.GraphModule, program: Program) -> ExportedProgram:
+    """The module as an exported program, with the dimensions that varied in the original."""
+    with quiet():
+        shapes = dynamic_shapes(program)
+        return torch.export.export(module, program.args, dict(program.kwargs), dynamic_shapes=shapes)
+
+
+def dynamic_shapes(program: Program) -> dict[str, Any] | None:
+    """The dimensions that vary, as ``torch.export`` takes them; ``None`` where all are fixed."""
+    placeholders = [n.name for n in program.module.graph.nodes if n.op == "placeholder"]
+    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
+    varying = []
+    for name, leaf in zip(placeholders, leaves, strict=True):
+        shape = program.imported.graph.shape(name) if isinstance(leaf, Tensor) else None
+        varying.append({k: Dim.AUTO for k, dim in enumerate(shape or ()) if isinstance(dim, str)} or None)
+    if not any(varying):
+        return None
+    args, kwargs = pytree.tree_unflatten(varying, spec)
+    return {**dict(zip(_argument_names(program.module), args, strict=False)), **kwargs}
+
+
+def _argument_names(module: fx.GraphModule) -> tuple[str, ...]:
+    return tuple(inspect.signature(module.forward).parameters)

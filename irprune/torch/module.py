@@ -1,0 +1,66 @@
+"""The module that irprune gives back: fx calls of ATen operators that train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+from typing_extensions import Self
+
+_MODE_ARGUMENTS = ("training", "train")
+"""What ATen schemas call the switch between training and evaluation (batch_norm, dropout, lstm)."""
+
+
+class TrainableModule(fx.GraphModule):
+    """A graph of ATen calls whose :meth:`train` and :meth:`eval` switch batch normalisation and dropout.
+
+    ``torch.export`` spells the mode out as an argument of each call, which a plain ``fx.GraphModule`` leaves alone.
+    """
+
+    @classmethod
+    def of(cls, module: fx.GraphModule) -> TrainableModule:
+        """A module with the graph, parameters and buffers of another; hooks that check inputs are left behind."""
+        made = cls(module, module.graph, "TrainableModule")
+        made.meta.update(module.meta)
+        known = {name for name, _ in made.named_buffers(remove_duplicate=False)}
+        for name, buffer in module.named_buffers(remove_duplicate=False):
+            if name not in known:  # such as num_batches_tracked: saved and loaded, never read
+                path, _, last = name.rpartition(".")
+                made.add_submodule(path, nn.Module()) if path and not _has(made, path) else None
+                made.get_submodule(path).register_buffer(last, buffer)
+        nn.Module.train(made, module.training)
+        return made
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the module and of every call that spells it out."""
+        nn.Module.train(self, mode)
+        changed = [set_mode(node, mode) for node in self.graph.nodes]
+        if any(changed):
+            self.recompile()
+        return self
+
+
+def _has(module: nn.Module, path: str) -> bool:
+    try:
+        module.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+def set_mode(node: fx.Node, mode: bool) -> bool:
+    """Write the mode into a call; whether it was another one."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    for position, argument in enumerate(node.target._schema.arguments):
+        if argument.name in _MODE_ARGUMENTS and str(argument.type) == "bool":
+            value: Any = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name)
+            if value is mode or value is None:
+                return False
+            if position < len(node.args):
+                node.args = (*node.args[:position], mode, *node.args[position + 1 :])
+            else:
+                node.kwargs = {**node.kwargs, argument.name: mode}
+            return True
+    return False

@@ -1,0 +1,171 @@
+"""The reference of a removal as an fx module: the original's calls, with what is removed contributing nothing.
+
+:mod:`irprune.verify.removal` says what that means for each call. Nothing of what slices parameters or rewrites numbers
+is used here; the number a normalisation spells out (``normalized_shape``) is counted from the masks.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from ..analysis import Analysis, Bound, Mask
+from ..axes import Axis
+from ..errors import VerificationError
+from ..frontends.fx import Imported
+from ..ir import Node
+from ..signatures import SizeOf, names_of
+from ..verify.removal import Dimension, Removal
+
+_ATEN = torch.ops.aten
+PREFIX = "irprune_reference"
+
+
+def build_reference(
+    module: fx.GraphModule,
+    imported: Imported,
+    analysis: Analysis,
+    kept: Mapping[int, Mask],
+    sizes: Mapping[str, int],
+    *,
+    guard: bool = False,
+) -> fx.GraphModule:
+    """A copy of ``module`` in which removed places are zero wherever they are summed and absent from statistics.
+
+    ``kept`` is :meth:`Analysis.kept`, ``sizes`` what the symbols stand for; ``guard`` masks activations at every
+    contraction.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        copied = copy.deepcopy(module)
+    return _Writer(copied, imported, Removal(analysis, kept, guard, sizes)).run()
+
+
+@dataclass
+class _Writer:
+    module: fx.GraphModule
+    imported: Imported
+    removal: Removal
+    counter: int = 0
+
+    def run(self) -> fx.GraphModule:
+        self.calls = {node.name: node for node in self.module.graph.nodes}
+        self.parameters = {name: node for node in self.calls.values() for name in self._constant_names(node)}
+        for node in self.removal.analysis.graph.nodes:
+            call = self.calls.get(node.name)
+            if call is None:
+                continue
+            self._zero_constants(node, call)
+            bound = self.removal.analysis.coupling.bound.get(node.name)
+            if bound is not None:
+                self._mask_contractions(bound, call)
+                self._gather_normalised(bound, call)
+        self.module.graph.lint()
+        self.module.recompile()
+        return self.module
+
+    def _constant_names(self, node: fx.Node) -> list[str]:
+        if node.op != "get_attr":
+            return []
+        target = str(node.target)
+        return [name for name, others in self.imported.aliases.items() if target in others] or [target]
+
+    # -- what happens at a call ----------------------------------------------------------------------------------
+
+    def _zero_constants(self, node: Node, call: fx.Node) -> None:
+        for position, name in enumerate(node.inputs):
+            dims = self.removal.zeroed(node, position) if name else None
+            if dims is not None and name in self.parameters:
+                self._replace(call, self._operand(call, name), self._zeroed(call, name, dims))
+
+    def _zeroed(self, call: fx.Node, name: str, dims: tuple[Axis, ...]) -> fx.Node:
+        result: fx.Node = self.parameters[name]
+        for position, axis in enumerate(dims):
+            mask = self.removal.mask(axis)
+            if not mask.all():
+                result = self._masked(call, result, position, len(dims), mask)
+        return result
+
+    def _mask_contractions(self, bound: Bound, call: fx.Node) -> None:
+        for position, dim, mask in self.removal.masked(bound):
+            name = bound.node.inputs[position]
+            operand = self._operand(call, name)
+            rank = len(self.removal.analysis.coupling.dims[name] or ())
+            self._replace(call, operand, self._masked(call, operand, dim.position, rank, mask))
+
+    def _gather_normalised(self, bound: Bound, call: fx.Node) -> None:
+        for position, dim, mask in self.removal.gathered(bound):
+            operand = self._operand(call, bound.node.inputs[position])
+            kept = self._buffer(call, torch.from_numpy(np.flatnonzero(mask)))
+            self._replace(call, operand, self._call(call, _ATEN.index_select.default, operand, dim.position, kept))
+        for position, lost in self.removal.scattered(bound):
+            self._count_numbers(bound, call)
+            self._scatter(self.calls[bound.node.outputs[position]], lost)
+
+    def _count_numbers(self, bound: Bound, call: fx.Node) -> None:
+        """Spell out the sizes of what statistics are taken over now."""
+        for attribute, follower in bound.signature.attributes.items():
+            source = self.imported.sources[bound.node.name].get(attribute)
+            if source is None or not isinstance(follower, tuple):
+                continue
+            terms = [entry.term for entry in follower if isinstance(entry, SizeOf)]
+            if not any(set(names_of(term)) & bound.signature.notation.normalised for term in terms):
+                continue
+            sizes = [int(self.removal.statistics_mask(bound, term, bound.dim(term)).sum()) for term in terms]
+            names = [argument.name for argument in call.target._schema.arguments]  # type: ignore[union-attr]
+            at = names.index(source.argument)
+            call.args = (*call.args[:at], sizes, *call.args[at + 1 :])
+
+    def _scatter(self, call: fx.Node, lost: list[tuple[Dimension, Mask]]) -> None:
+        """Spread the kept part of a result again, with zeros elsewhere, for all who read it."""
+        users = list(call.users)
+        rank = len(self.removal.analysis.coupling.dims[call.name] or ())
+        after, result = call.next, call
+        for dim, mask in lost:
+            back = torch.from_numpy(np.where(mask, np.cumsum(mask) - 1, 0))
+            spread = self._call(after, _ATEN.index_select.default, result, dim.position, self._buffer(after, back))
+            result = self._masked(after, spread, dim.position, rank, mask)
+        result.meta[PREFIX] = self.origin(call)
+        for user in users:
+            user.replace_input_with(call, result)
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    def _operand(self, call: fx.Node, name: str) -> fx.Node:
+        """The fx node that a call reads a value from, which may have been masked by now."""
+        for node in call.all_input_nodes:
+            if self.origin(node) == name:
+                return node
+        raise VerificationError(f"call '{call.name}' does not read '{name}'")
+
+    def origin(self, node: fx.Node) -> str:
+        """The value that a node is, or is a masked form of."""
+        found = node.meta.get(PREFIX)
+        if found is not None:
+            return str(found)
+        return (self._constant_names(node) or [node.name])[0]
+
+    def _replace(self, call: fx.Node, old: fx.Node, new: fx.Node) -> None:
+        new.meta[PREFIX] = self.origin(old)
+        call.replace_input_with(old, new)
+
+    def _masked(self, before: fx.Node, operand: fx.Node, position: int, rank: int, mask: Mask) -> fx.Node:
+        shape = [-1 if k == position else 1 for k in range(rank)]
+        condition = self._buffer(before, torch.from_numpy(mask.reshape(shape).copy()))
+        return self._call(before, _ATEN.where.ScalarOther, condition, operand, 0)
+
+    def _buffer(self, before: fx.Node, value: Tensor) -> fx.Node:
+        self.counter += 1
+        name = f"{PREFIX}_{self.counter}"
+        self.module.register_buffer(name, value)
+        with self.module.graph.inserting_before(before):
+            return self.module.graph.get_attr(name)
+
+    def _call(self, before: fx.Node, target: torch._ops.OpOverload, *arguments: fx.Node | int) -> fx.Node:
+        with self.module.graph.inserting_before(before):
+            return self.module.graph.call_function(target, arguments)

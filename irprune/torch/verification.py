@@ -1,0 +1,278 @@
+"""A smaller module against the reference of its removal: in torch, and on ONNX Runtime after ``torch.onnx.export``."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from ..analysis import Analysis, Mask
+from ..frontends.fx import Imported, as_array
+from ..ir.core import Array
+from ..plan import Plan
+from ..verify.equivalence import relative_error, tolerance_of
+from ..verify.fidelity import measure_fidelity
+from ..verify.masks import complete_sizes, input_sizes, kept_part
+from ..verify.removal import Removal
+from ..verify.report import Divergence, Equivalence, OutputError, Structure
+from ..verify.runner import Executable, RunFailure
+from .capture import quiet
+from .reference import build_reference
+from .report import TorchReport
+
+Outputs: TypeAlias = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of one comparison."""
+
+    label: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Verification:
+    """One original, one removal, one smaller module. ``kept`` is :meth:`Analysis.kept` of what the plan removes."""
+
+    original: fx.GraphModule
+    small: fx.GraphModule
+    imported: Imported
+    analysis: Analysis
+    kept: Mapping[int, Mask]
+    plan: Plan
+    rtol: float | None = None
+
+    def run(self, cases: Sequence[Case], *, runtime: bool = True) -> TorchReport:
+        """All answers; ``runtime`` adds the comparison of both exports on ONNX Runtime."""
+        structure = self.check_structure()
+        equivalence, results, answers = self.compare(cases)
+        fidelity = measure_fidelity(answers, results)
+        found, note = self.compare_exports(cases[0]) if runtime and equivalence.ok else (None, "not asked for")
+        return TorchReport(structure, equivalence, fidelity, found, note)
+
+    # -- structure ---------------------------------------------------------------------------------------------
+
+    def check_structure(self) -> Structure:
+        """Every parameter and buffer is the original's, or the slice of it that the plan names, bit for bit."""
+        problems: list[str] = []
+        before, after = _tensors(self.original), _tensors(self.small)
+        alias = {other: name for name, others in self.imported.aliases.items() for other in others}
+        for name, tensor in after.items():
+            part = self.plan.slices.get(alias.get(name, name))
+            source = (part.of if part is not None else None) or name
+            if source not in before:
+                continue  # indices that stand for a view chain
+            expected = as_array(before[source])
+            for axis, (_, indices) in (part.axes if part is not None else {}).items():
+                expected = expected.take(np.asarray(indices, dtype=np.intp), axis=axis)
+            if expected.shape != tuple(tensor.shape) or expected.tobytes() != as_array(tensor).tobytes():
+                problems.append(f"tensor '{name}': expected the original's slice of shape {list(expected.shape)}")
+        missing = [name for name in self.plan.slices if name not in after]
+        problems += [f"tensor '{name}' of the plan is missing" for name in missing]
+        return Structure(tuple(problems), len(after))
+
+    # -- in torch ----------------------------------------------------------------------------------------------
+
+    def compare(self, cases: Sequence[Case]) -> tuple[Equivalence, list[Outputs], list[Outputs]]:
+        """The verdict, what the smaller module computes, and what the original does."""
+        worst: dict[str, OutputError] = {}
+        results: list[Outputs] = []
+        answers: list[Outputs] = []
+        rejected: list[str] = []
+        ran: list[str] = []
+        for number, case in enumerate(cases):
+            try:
+                answer = self._run(self.original, case)
+            except Exception as error:  # a module raises what it likes on a size that it does not take
+                if number == 0:
+                    raise
+                rejected.append(f"{case.label}: {str(error).splitlines()[0][:200]}")
+                continue
+            ran.append(case.label)
+            answers.append(answer)
+            found = self._run(self.small, self._pruned(case))
+            results.append(found)
+            self._keep_worst(worst, self._errors(case, self._reference_outputs(case, found), found))
+        equivalence = Equivalence(tuple(worst.values()), tuple(ran), tuple(rejected))
+        if not equivalence.ok:
+            first = self.first_divergence(cases[0])
+            equivalence = Equivalence(equivalence.outputs, tuple(ran), tuple(rejected), (), first)
+        return equivalence, results, answers
+
+    def _reference_outputs(self, case: Case, found: Outputs) -> Outputs:
+        expected = self._run(self.reference(case), case)
+        if any(_has_nan(value) and not _has_nan(found[name]) for name, value in expected.items()):
+            expected = self._run(self.reference(case, guard=True), case)
+        return expected
+
+    def _errors(self, case: Case, expected: Outputs, found: Outputs) -> list[OutputError]:
+        sizes = self._sizes(case)
+        errors: list[OutputError] = []
+        for name, value in expected.items():
+            wanted = kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
+            error, tolerance = relative_error(wanted, found[name]), tolerance_of(wanted, self.rtol)
+            errors.append(OutputError(name, wanted.dtype.name, error, tolerance, case.label))
+        return errors
+
+    @staticmethod
+    def _keep_worst(worst: dict[str, OutputError], errors: Sequence[OutputError]) -> None:
+        for found in errors:
+            if found.name not in worst or not found.error <= worst[found.name].error:
+                worst[found.name] = found
+
+    def reference(self, case: Case, *, guard: bool = False) -> fx.GraphModule:
+        """The reference for the sizes of a case."""
+        removal = Removal(self.analysis, self.kept, guard)
+        sizes = complete_sizes(self.analysis, removal.run_time_symbols(), self._sizes(case), self._probe(case))
+        return build_reference(self.original, self.imported, self.analysis, self.kept, sizes, guard=guard)
+
+    def _probe(self, case: Case) -> Callable[[list[str]], dict[str, Array]]:
+        return lambda names: _watched(self.original, self._placeholders(case), names)
+
+    def first_divergence(self, case: Case) -> Divergence | None:
+        """The first tensor, in the order of the graph, whose kept part the smaller module does not compute."""
+        makers = {name: node.name for node in self.analysis.graph.nodes for name in node.outputs if name}
+        sizes = self._sizes(case)
+        expected = _watched(self.reference(case), self._placeholders(case), list(makers), follow=True)
+        found = _watched(self.small, self._placeholders(self._pruned(case)), list(makers))
+        for name, maker in makers.items():
+            if name not in expected or name not in found:
+                continue
+            wanted = kept_part(expected[name], self.analysis.coupling.dims.get(name), self.kept, sizes)
+            error = relative_error(wanted, found[name])
+            if error > tolerance_of(wanted, self.rtol):
+                return Divergence(name, maker, error)
+        return None
+
+    # -- on ONNX Runtime ---------------------------------------------------------------------------------------
+
+    def compare_exports(self, case: Case) -> tuple[Equivalence | None, str]:
+        """Both modules exported and run; ``None`` and the reason where the reference cannot be exported."""
+        if importlib.util.find_spec("onnxscript") is None:
+            return None, "onnxscript is not installed, which torch.onnx.export needs"
+        try:
+            reference = export_onnx(self.reference(case), case)
+        except Exception as error:  # the exporter raises errors of many kinds
+            return None, f"torch.onnx.export cannot write the original: {str(error).splitlines()[0][:200]}"
+        pruned = self._pruned(case)
+        try:
+            expected = self._run_onnx(reference, case)
+        except RunFailure as error:
+            return None, f"ONNX Runtime cannot run the original's export: {error}"
+        try:
+            found = self._run_onnx(export_onnx(self.small, pruned), pruned)
+        except Exception as error:
+            problem = f"the smaller module does not export or run: {str(error).splitlines()[0][:300]}"
+            return Equivalence((), (case.label,), (), (problem,)), ""
+        return Equivalence(tuple(self._errors(case, expected, found)), (case.label,)), ""
+
+    def _run_onnx(self, proto: onnx.ModelProto, case: Case) -> Outputs:
+        leaves = [leaf for leaf in pytree.tree_leaves((case.args, dict(case.kwargs))) if isinstance(leaf, Tensor)]
+        names = [value.name for value in self.analysis_inputs(proto)]
+        feeds = {name: as_array(leaf) for name, leaf in zip(self._all_inputs(), leaves, strict=True)}
+        results = Executable(proto).run({name: feeds[name] for name in names if name in feeds}, optimise=False)
+        return dict(zip(self._output_names, results.values(), strict=False))
+
+    @staticmethod
+    def analysis_inputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+        initializers = {tensor.name for tensor in proto.graph.initializer}
+        return [value for value in proto.graph.input if value.name not in initializers]
+
+    # -- running -----------------------------------------------------------------------------------------------
+
+    def _all_inputs(self) -> list[str]:
+        return [n.name for n in self.original.graph.nodes if n.op == "placeholder" and _is_tensor(n)]
+
+    @cached_property
+    def _output_names(self) -> list[str]:
+        """The value of each tensor among the results, in order."""
+        output = next(n for n in self.original.graph.nodes if n.op == "output")
+        leaves = pytree.tree_leaves(output.args[0])
+        return [leaf.name for leaf in leaves if isinstance(leaf, fx.Node) and _is_tensor(leaf)]
+
+    def _run(self, module: fx.GraphModule, case: Case) -> Outputs:
+        with torch.no_grad():
+            results = module(*case.args, **case.kwargs)
+        tensors = [leaf for leaf in pytree.tree_leaves(results) if isinstance(leaf, Tensor)]
+        return {name: as_array(tensor) for name, tensor in zip(self._output_names, tensors, strict=True)}
+
+    def _placeholders(self, case: Case) -> list[Any]:
+        return list(pytree.tree_leaves((case.args, dict(case.kwargs))))
+
+    def _sizes(self, case: Case) -> dict[str, int]:
+        leaves = [leaf for leaf in self._placeholders(case) if isinstance(leaf, Tensor)]
+        shapes = {name: tuple(leaf.shape) for name, leaf in zip(self._all_inputs(), leaves, strict=True)}
+        return input_sizes(self.analysis, shapes)
+
+    def _pruned(self, case: Case) -> Case:
+        """The inputs that the smaller module takes: those that may change shape lose what is removed."""
+        sizes, names = self._sizes(case), iter(self._all_inputs())
+
+        def shrink(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            dims = self.analysis.coupling.dims.get(next(names))
+            part = kept_part(as_array(leaf), dims, self.kept, sizes)
+            return leaf if part.shape == tuple(leaf.shape) else torch.from_numpy(np.ascontiguousarray(part))
+
+        args, kwargs = pytree.tree_map(shrink, (case.args, dict(case.kwargs)))
+        return Case(case.label, args, kwargs)
+
+
+def _tensors(module: fx.GraphModule) -> dict[str, Tensor]:
+    """Parameters and buffers, also those that are not saved, under all their names."""
+    return {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+
+
+def _is_tensor(node: fx.Node) -> bool:
+    if node.op == "get_attr":
+        return True
+    return isinstance(node.meta.get("val"), Tensor)
+
+
+def _has_nan(value: Array) -> bool:
+    return value.dtype.kind == "f" and bool(np.isnan(value).any())
+
+
+def _watched(
+    module: fx.GraphModule, inputs: Sequence[Any], names: Sequence[str], *, follow: bool = False
+) -> dict[str, Array]:
+    """Values of a run by the name of the node that makes them."""
+    wanted, seen = set(names), dict[str, Array]()
+
+    class Watcher(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if n.name in wanted and isinstance(result, Tensor):
+                seen[n.name] = as_array(result).copy()
+            return result
+
+    with torch.no_grad():
+        Watcher(module).run(*inputs, enable_io_processing=False)
+    return seen
+
+
+def export_onnx(module: fx.GraphModule, case: Case, dynamic_shapes: Any = None) -> onnx.ModelProto:
+    """The module as an ONNX model, at the sizes of the case where no dimensions vary."""
+    kwargs = dict(case.kwargs)
+    with quiet(), redirect_stdout(io.StringIO()):
+        program = torch.onnx.export(
+            module, case.args, kwargs=kwargs, dynamo=True, verbose=False, dynamic_shapes=dynamic_shapes
+        )
+    assert program is not None
+    return program.model_proto
