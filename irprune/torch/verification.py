@@ -179,16 +179,12 @@ class Verification:
         return Equivalence(tuple(self._errors(case, expected, found)), (case.label,)), ""
 
     def _run_onnx(self, proto: onnx.ModelProto, case: Case) -> Outputs:
-        leaves = [leaf for leaf in pytree.tree_leaves((case.args, dict(case.kwargs))) if isinstance(leaf, Tensor)]
-        names = [value.name for value in self.analysis_inputs(proto)]
-        feeds = {name: as_array(leaf) for name, leaf in zip(self._all_inputs(), leaves, strict=True)}
-        results = Executable(proto).run({name: feeds[name] for name in names if name in feeds}, optimise=False)
-        return dict(zip(self._output_names, results.values(), strict=False))
-
-    @staticmethod
-    def analysis_inputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+        """Inputs and results by position: the exporter names them its own way."""
+        leaves = [as_array(leaf) for leaf in self._placeholders(case) if isinstance(leaf, Tensor)]
         initializers = {tensor.name for tensor in proto.graph.initializer}
-        return [value for value in proto.graph.input if value.name not in initializers]
+        names = [value.name for value in proto.graph.input if value.name not in initializers]
+        results = Executable(proto).run(dict(zip(names, leaves, strict=True)), optimise=False)
+        return dict(zip(self._output_names, results.values(), strict=True))
 
     # -- running -----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ LAYERS = (
     "backends",
     "verify",
     "api",
+    "torch",
     "__init__",
     "models",
     "cli",
