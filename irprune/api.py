@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import onnx
 import onnx_ir as oir
@@ -150,7 +150,17 @@ def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()} | one
 
 
-def plan_for(source: Source, analysis: Analysis, request: Request) -> Plan:
+class Identified(Protocol):
+    """A model that a plan can name: the digest of its file or its weights, and its bytes."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+def plan_for(source: Identified, analysis: Analysis, request: Request) -> Plan:
     """The plan for a model that was analysed before."""
     require_numbers(analysis, request.criterion)
     decided = make_plan(analysis, request, sha256=source.sha256, size=source.size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from . import options as o
 from .checks import checks_from
 from .outputs import staged
@@ -47,10 +48,13 @@ def opt(
     from ..backends.onnx import emit, save
     from ..passes import State, parse_pipeline, run_pipeline
     from ..verify.trail import Trail
+    from .artifacts import OnnxFile
     from .work import open_checked
 
     passes = parse_pipeline(pipeline)
-    opened = open_checked(model, [output], runnable=checks.verify)
+    opened = open_checked(model, [output], runnable=checks.verify).source
+    if not isinstance(opened, OnnxFile):
+        raise InputError(f"{model}: passes run on ONNX models; 'irprune prune' takes exported programs")
     source, graph = opened.source, opened.graph
     with Trail(model, source.model, graph, rtol) as trail, staged(output) as stage:
         start = State(graph, sha256=source.sha256, size=source.size, source=trail)

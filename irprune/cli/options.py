@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 _TARGET, _CHOICE, _CHECKS = "Target (exactly one)", "What may go", "Verification"
 
-Model: TypeAlias = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.", show_default=False)]
+Model: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a .pt2 of torch.export.", show_default=False)
+]
 Output: TypeAlias = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")]
 
 Ratio: TypeAlias = Annotated[

@@ -132,16 +132,16 @@ def verify(
 
 
 def _examine(original: Path, pruned: Path, decided: Plan, checks: Checks) -> Report:
-    from ..api import open_model, require_same
-    from .checks import require_runnable
+    from .artifacts import open_artifact
     from .progress import step
     from .work import examine
 
     with step("reading the models"):
-        require_same(open_model(original), decided)
-        open_model(pruned)
-        require_runnable(original)
-    return examine(original, pruned, replace(decided, sha256=""), checks)
+        source = open_artifact(original)
+        source.require_same(decided)
+        open_artifact(pruned)
+        source.require_runnable()
+    return examine(source, pruned, replace(decided, sha256=""), checks)
 
 
 def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> None:

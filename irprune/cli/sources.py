@@ -15,8 +15,3 @@ def data_files(model: oir.Model) -> list[Path]:
 
     tensors = (value.const_value for value in model.graph.initializers.values())
     return sorted({Path(tensor.path) for tensor in tensors if isinstance(tensor, oir.ExternalTensor)})
-
-
-def size_on_disk(path: Path, model: oir.Model) -> int:
-    """The bytes of a model file and of the files that hold its weights."""
-    return sum(part.stat().st_size for part in (path, *data_files(model)))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .reasons import Frozen, summarise
-from .sources import size_on_disk
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +61,7 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     from .verdicts import verdicts
 
     plan = outcome.plan
-    files = (size_on_disk(given.path, given.source.model), outcome.size)
+    files = (sum(part.stat().st_size for part in given.source.files()), outcome.size)
     removed = {group.name: len(group.removed) for group in plan.groups}
     out.print(report.costs(plan.cost_before, plan.cost_after, files))
     out.print(report.pruned_groups(given.analysis, removed))

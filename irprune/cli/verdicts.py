@@ -30,9 +30,16 @@ def verdicts(report: Report, missed: list[str] | None = None) -> list[Verdict]:
     )
     if report.fidelity.top1 is not None:
         fidelity += "; top-1 {:.2%} -> {:.2%}".format(*report.fidelity.top1)
-    return [
+    found = [
         Verdict("structure", structure.ok, "; ".join(structure.problems[:3]) or tensors),
         Verdict("equivalence", equivalence.ok, _equivalence(report)),
+    ]
+    if report.exported is not None or report.note:
+        found.append(
+            Verdict("on ONNX Runtime", None if report.exported is None else report.exported.ok, _exported(report))
+        )
+    return [
+        *found,
         Verdict("fidelity", False if missed else None, "; ".join([fidelity or "no outputs", *(missed or ())])),
     ]
 
@@ -45,7 +52,15 @@ def _equivalence(report: Report) -> str:
         return "; ".join(line for line in report.failures() if line not in report.structure.problems)
     allowed = min((output.tolerance for output in equivalence.outputs), default=0.0)
     words = f"at most {equivalence.error:.1e} of the output's scale from the reference ({allowed:.0e} is allowed)"
-    return f"{words}; {len(equivalence.cases)} runs, optimisations off and on"
+    how = "in torch" if report.exported is not None or report.note else "optimisations off and on"
+    return f"{words}; {len(equivalence.cases)} runs, {how}"
+
+
+def _exported(report: Report) -> str:
+    if report.exported is None:
+        return report.note
+    words = f"after export at most {report.exported.error:.1e} of the output's scale from the reference"
+    return words if report.exported.ok else "; ".join(report.failures())
 
 
 def _decibel(value: float) -> str:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checks import Checks, require_runnable
+from .artifacts import Artifact, open_artifact
+from .checks import Checks
 from .outputs import require_apart, require_distinct, require_writable, staged, write_text
 from .progress import step
-from .sources import data_files
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
-    from ..api import Source
     from ..ir import Graph
     from ..plan import Plan, Request
     from ..verify import Report
@@ -25,8 +24,11 @@ class Opened:
     """A model file that was read, and its graph."""
 
     path: Path
-    source: Source
-    graph: Graph
+    source: Artifact
+
+    @property
+    def graph(self) -> Graph:
+        return self.source.graph
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,15 @@ def open_checked(
     for made in wanted:
         require_writable(made, inputs=[path])
     with step(f"reading {path.name}"):
-        from ..api import open_model, require_same
-        from ..frontends.onnx import import_model
-
-        source = open_model(path)
+        source = open_artifact(path)
         if plan is not None:
-            require_same(source, plan)
+            source.require_same(plan)
         beside = [made.with_name(f"{made.name}.data") for made in wanted]
-        require_apart([*wanted, *beside], data_files(source.model))
-        graph = import_model(source.model)
+        require_apart([*wanted, *beside], source.files())
     if runnable:
-        with step("loading it on ONNX Runtime"):
-            require_runnable(path)
-    return Opened(path, source, graph)
+        with step("making sure that it runs"):
+            source.require_runnable()
+    return Opened(path, source)
 
 
 def read(
@@ -78,7 +76,7 @@ def read(
 
         analysis = analyse(opened.graph, tuple(allow_io))
         _ = analysis.groups
-    return Read(path, opened.source, opened.graph, analysis)
+    return Read(path, opened.source, analysis)
 
 
 @dataclass(frozen=True)
@@ -108,17 +106,13 @@ class Outcome:
 
 def carry_out(given: Read, plan: Plan, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
     """Rewrite, verify the very file that is to be the output, and put it in its place if it passed."""
-    from ..api import apply_to, has_external_data
-    from ..backends.onnx import save
-
     with staged(output) as stage:
         with step("rewriting the graph"):
-            small = apply_to(given.source, plan, given.analysis)
-            save(small, stage.path, external=has_external_data(given.source.model))
+            given.source.write_smaller(plan, given.analysis, stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
         report, missed = None, list[str]()
         if checks.verify:
-            report = examine(given.path, stage.path, plan, checks)
+            report = examine(given.source, stage.path, plan, checks)
             missed = _missed(report, checks)
             plan = replace(plan, verification=report.as_json())
         outcome = Outcome(plan, False, size, report, missed)
@@ -130,12 +124,10 @@ def carry_out(given: Read, plan: Plan, output: Path, checks: Checks, plan_file: 
     return replace(outcome, written=True)
 
 
-def examine(original: Path, pruned: Path, plan: Plan, checks: Checks) -> Report:
-    """Verify two files against a plan."""
-    with step("verifying on ONNX Runtime"):
-        from ..verify import verify_models
-
-        return verify_models(original, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed)
+def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Report:
+    """Verify a smaller model against the one that a plan was made for."""
+    with step("verifying it"):
+        return original.examine(pruned, plan, checks)
 
 
 def _missed(report: Report, checks: Checks) -> list[str]:

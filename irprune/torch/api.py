@@ -6,29 +6,27 @@ A model is an ``nn.Module`` (with example inputs) or a ``torch.export.ExportedPr
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, analyse
-from ..api import request_of
+from ..api import plan_for, request_of
 from ..backends.fx import emit_graph_module
 from ..errors import InputError, VerificationError
 from ..frontends.fx import Imported, as_array, import_graph_module
 from ..passes.slicing import remove_atoms
-from ..plan import Plan, Request, make_plan, removed_atoms
-from ..scoring import require_numbers
-from .capture import AnyModule, capture, quiet
-from .report import TorchReport
-from .verification import Case, Verification, export_onnx
+from ..plan import Plan, Request, removed_atoms
+from ..verify.report import Report
+from .capture import AnyModule, capture
+from .files import load_program, save_module
+from .verification import Case, Verification
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,11 @@ class Program:
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(as_array(tensor).tobytes())
         return digest.hexdigest()
+
+    def require_same(self, plan: Plan) -> None:
+        """Raise :class:`InputError` for a plan that was made for another model."""
+        if plan.sha256 and plan.sha256 != self.sha256:
+            raise InputError("the plan was made for another model, or for other weights of this one")
 
     @property
     def size(self) -> int:
@@ -79,41 +82,26 @@ def trace(
     return Program(module, import_graph_module(module), tuple(inputs or ()), dict(example_kwargs or {}))
 
 
-def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
-    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none."""
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file")
-    try:
-        with quiet():
-            return torch.export.load(os.fspath(path))
-    except Exception as error:  # zipfile, pickle, json and torch each have their own
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}") from error
-
-
 def plan(model: AnyModule | Program, example_inputs: Any = None, **options: Any) -> Plan:
     """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plan.Request`."""
     program, request = _open(model, example_inputs, options)
     return plan_for(program, program.analysis(request.allow_io), request)
 
 
-def plan_for(program: Program, analysis: Analysis, request: Request) -> Plan:
-    """The plan for a program that was analysed before."""
-    require_numbers(analysis, request.criterion)
-    decided = make_plan(analysis, request, sha256=program.sha256, size=program.size)
-    return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
+def apply(
+    model: AnyModule | Program,
+    plan: Plan,
+    example_inputs: Any = None,
+    *,
+    analysis: Analysis | None = None,
+    **options: Any,
+) -> fx.GraphModule:
+    """The smaller module; ``analysis`` saves doing it again.
 
-
-def apply(model: AnyModule | Program, plan: Plan, example_inputs: Any = None, **options: Any) -> fx.GraphModule:
-    """The smaller module. Raises :class:`InputError` for a plan that was made for another model."""
+    Raises :class:`InputError` for a plan that was made for another model.
+    """
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
-    return apply_to(program, plan)
-
-
-def apply_to(program: Program, plan: Plan, analysis: Analysis | None = None) -> fx.GraphModule:
-    """The smaller module of a captured program; ``analysis`` saves doing it again."""
-    if plan.sha256 and plan.sha256 != program.sha256:
-        raise InputError("the plan was made for another model, or for other weights of this one")
+    program.require_same(plan)
     analysis = analysis or program.analysis(tuple(plan.request.get("allow_io", ())))
     graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
     return emit_graph_module(program.module, program.imported, graph, slices)
@@ -130,7 +118,7 @@ def verify(
     runs: int = 3,
     seed: int = 0,
     **options: Any,
-) -> TorchReport:
+) -> Report:
     """Check ``small``, which ``plan`` made of ``model``: structure, equivalence in torch, and (``runtime``) on ONNX
     Runtime after ``torch.onnx.export`` of both."""
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
@@ -146,7 +134,7 @@ class Result:
 
     model: fx.GraphModule
     plan: Plan
-    report: TorchReport | None
+    report: Report | None
     program: Program = field(repr=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -175,7 +163,7 @@ def prune(
     program, request = _open(model, example_inputs, options)
     analysis = program.analysis(request.allow_io)
     decided = plan_for(program, analysis, request)
-    small = apply_to(program, decided, analysis)
+    small = apply(program, decided, analysis=analysis)
     report = None
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
@@ -247,51 +235,3 @@ def _grown(leaf: Any, shape: Sequence[int | str | None], symbol: str) -> Any:
             size = leaf.shape[axis]
             leaf = leaf.index_select(axis, torch.arange(size + 1) % size)
     return leaf
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
-def save_module(module: fx.GraphModule, program: Program, path: str | os.PathLike[str]) -> None:
-    """Write a module as ``.pt2`` or ``.onnx``; raises :class:`InputError` for any other ending."""
-    path = Path(path)
-    if path.suffix not in (".pt2", ".onnx"):
-        raise InputError(f"{path}: expected a name that ends in .pt2 or .onnx")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
-    try:
-        if path.suffix == ".onnx":
-            case = Case("", program.args, program.kwargs)
-            temporary.write_bytes(export_onnx(module, case, dynamic_shapes(program)).SerializeToString())
-        else:
-            with quiet():
-                torch.export.save(re_export(module, program), os.fspath(temporary))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def re_export(module: fx.GraphModule, program: Program) -> ExportedProgram:
-    """The module as an exported program, with the dimensions that varied in the original."""
-    with quiet():
-        shapes = dynamic_shapes(program)
-        return torch.export.export(module, program.args, dict(program.kwargs), dynamic_shapes=shapes)
-
-
-def dynamic_shapes(program: Program) -> dict[str, Any] | None:
-    """The dimensions that vary, as ``torch.export`` takes them; ``None`` where all are fixed."""
-    placeholders = [n.name for n in program.module.graph.nodes if n.op == "placeholder"]
-    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
-    varying = []
-    for name, leaf in zip(placeholders, leaves, strict=True):
-        shape = program.imported.graph.shape(name) if isinstance(leaf, Tensor) else None
-        varying.append({k: Dim.AUTO for k, dim in enumerate(shape or ()) if isinstance(dim, str)} or None)
-    if not any(varying):
-        return None
-    args, kwargs = pytree.tree_unflatten(varying, spec)
-    return {**dict(zip(_argument_names(program.module), args, strict=False)), **kwargs}
-
-
-def _argument_names(module: fx.GraphModule) -> tuple[str, ...]:
-    return tuple(inspect.signature(module.forward).parameters)

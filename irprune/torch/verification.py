@@ -24,11 +24,10 @@ from ..verify.equivalence import relative_error, tolerance_of
 from ..verify.fidelity import measure_fidelity
 from ..verify.masks import complete_sizes, input_sizes, kept_part
 from ..verify.removal import Removal
-from ..verify.report import Divergence, Equivalence, OutputError, Structure
+from ..verify.report import Divergence, Equivalence, OutputError, Report, Structure
 from ..verify.runner import Executable, RunFailure
 from .capture import quiet
 from .reference import build_reference
-from .report import TorchReport
 
 Outputs: TypeAlias = dict[str, Array]
 
@@ -54,13 +53,13 @@ class Verification:
     plan: Plan
     rtol: float | None = None
 
-    def run(self, cases: Sequence[Case], *, runtime: bool = True) -> TorchReport:
+    def run(self, cases: Sequence[Case], *, runtime: bool = True) -> Report:
         """All answers; ``runtime`` adds the comparison of both exports on ONNX Runtime."""
         structure = self.check_structure()
         equivalence, results, answers = self.compare(cases)
         fidelity = measure_fidelity(answers, results)
         found, note = self.compare_exports(cases[0]) if runtime and equivalence.ok else (None, "not asked for")
-        return TorchReport(structure, equivalence, fidelity, found, note)
+        return Report(structure, equivalence, fidelity, found, note)
 
     # -- structure ---------------------------------------------------------------------------------------------
 

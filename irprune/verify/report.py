@@ -132,22 +132,31 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Report:
-    """The three answers of a verification."""
+    """The three answers of a verification.
+
+    A torch module is compared a second time, after its export, on ONNX Runtime (``exported``); where it is not,
+    ``note`` says why.
+    """
 
     structure: Structure
     equivalence: Equivalence
     fidelity: Fidelity
+    exported: Equivalence | None = None
+    note: str = ""
 
     @property
     def ok(self) -> bool:
-        return self.structure.ok and self.equivalence.ok
+        return self.structure.ok and self.equivalence.ok and (self.exported is None or self.exported.ok)
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        document = {
             "structure": self.structure.as_json(),
             "equivalence": self.equivalence.as_json(),
             "fidelity": self.fidelity.as_json(),
         }
+        if self.exported is not None:
+            document["exported"] = self.exported.as_json()
+        return {**document, "note": self.note} if self.note else document
 
     def failures(self) -> list[str]:
         """One line for each thing that is wrong."""
@@ -161,6 +170,9 @@ class Report:
         first = self.equivalence.first
         if first is not None:
             lines.append(f"the first tensor that differs is '{first.tensor}', made by node '{first.node}'")
+        if self.exported is not None:
+            exported = Report(Structure((), 0), self.exported, self.fidelity)
+            lines += [f"after export, on ONNX Runtime: {line}" for line in exported.failures()]
         return lines
 
 

@@ -1,0 +1,67 @@
+"""Exported programs of PyTorch (``.pt2``) on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..torch import Program, apply, trace, verify
+from ..torch.files import save_module
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
+    from ..ir import Graph
+    from ..plan import Plan
+    from ..verify import Report
+    from .checks import Checks
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """An exported program."""
+
+    path: Path
+    program: Program
+
+    @staticmethod
+    def open(path: Path) -> ExportedFile:
+        """Read a program. Raises :class:`InputError` for a file that is none."""
+        return ExportedFile(path, trace(path))
+
+    @cached_property
+    def sha256(self) -> str:
+        return self.program.sha256
+
+    @property
+    def size(self) -> int:
+        return self.program.size
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.imported.graph
+
+    def files(self) -> list[Path]:
+        return [self.path]
+
+    def require_same(self, plan: Plan) -> None:
+        self.program.require_same(plan)
+
+    def require_runnable(self) -> None:
+        if not self.program.args and not self.program.kwargs:
+            raise InputError(
+                f"{self.path}: the program holds no example inputs, so nothing can be verified "
+                "(--no-verify prunes it all the same)"
+            )
+
+    def write_smaller(self, plan: Plan, analysis: Analysis, target: Path) -> None:
+        save_module(apply(self.program, plan, analysis=analysis), self.program, target)
+
+    def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
+        """An exported program is read back; of an ONNX file, what it was exported from is verified."""
+        if checks.inputs is not None:
+            raise InputError("--inputs is for ONNX models; an exported program brings its example inputs")
+        small = trace(pruned).module if pruned.suffix == self.path.suffix else apply(self.program, plan)
+        return verify(self.program, small, plan, rtol=checks.rtol, seed=checks.seed)

@@ -1,0 +1,77 @@
+"""Modules as files: exported programs (``.pt2``) and ONNX models (``.onnx``)."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
+
+from ..errors import InputError
+from .capture import quiet
+from .verification import Case, export_onnx
+
+if TYPE_CHECKING:
+    from .api import Program
+
+
+def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
+    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none."""
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    try:
+        with quiet():
+            return torch.export.load(os.fspath(path))
+    except Exception as error:  # zipfile, pickle, json and torch each have their own
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}") from error
+
+
+def save_module(module: fx.GraphModule, program: Program, path: str | os.PathLike[str]) -> None:
+    """Write a module as ``.pt2`` or ``.onnx``; raises :class:`InputError` for any other ending."""
+    path = Path(path)
+    if path.suffix not in (".pt2", ".onnx"):
+        raise InputError(f"{path}: expected a name that ends in .pt2 or .onnx")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        if path.suffix == ".onnx":
+            case = Case("", program.args, program.kwargs)
+            temporary.write_bytes(export_onnx(module, case, dynamic_shapes(program)).SerializeToString())
+        else:
+            with quiet():
+                torch.export.save(re_export(module, program), os.fspath(temporary))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def re_export(module: fx.GraphModule, program: Program) -> ExportedProgram:
+    """The module as an exported program, with the dimensions that varied in the original."""
+    with quiet():
+        shapes = dynamic_shapes(program)
+        return torch.export.export(module, program.args, dict(program.kwargs), dynamic_shapes=shapes)
+
+
+def dynamic_shapes(program: Program) -> dict[str, Any] | None:
+    """The dimensions that vary, as ``torch.export`` takes them; ``None`` where all are fixed."""
+    placeholders = [n.name for n in program.module.graph.nodes if n.op == "placeholder"]
+    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
+    varying = []
+    for name, leaf in zip(placeholders, leaves, strict=True):
+        shape = program.imported.graph.shape(name) if isinstance(leaf, Tensor) else None
+        varying.append({k: Dim.AUTO for k, dim in enumerate(shape or ()) if isinstance(dim, str)} or None)
+    if not any(varying):
+        return None
+    args, kwargs = pytree.tree_unflatten(varying, spec)
+    return {**dict(zip(_argument_names(program.module), args, strict=False)), **kwargs}
+
+
+def _argument_names(module: fx.GraphModule) -> tuple[str, ...]:
+    return tuple(inspect.signature(module.forward).parameters)
