@@ -22,6 +22,7 @@ class Building:
     draw: Draw
     nodes: list[onnx.NodeProto] = field(default_factory=list, kw_only=True)
     weights: list[onnx.TensorProto] = field(default_factory=list, kw_only=True)
+    serial: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         self.random = np.random.default_rng(self.integer(0, 1 << 16))
@@ -53,9 +54,9 @@ class Building:
 
     def op(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """A node with one result, whose name is returned; with more, names are ``name``, ``name_1``, ..."""
-        name = f"v{len(self.nodes)}"
+        name, self.serial = f"v{self.serial}", self.serial + 1
         results = [name, *(f"{name}_{k}" for k in range(1, outputs))]
-        self.nodes.append(helper.make_node(op, list(inputs), results, f"n{len(self.nodes)}_{op}", **attributes))
+        self.nodes.append(helper.make_node(op, list(inputs), results, f"{name}_{op}", **attributes))
         return name
 
     def finish(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Random transformers: what has to be prunable is, and any removal is verified."""
+"""Random transformers and recurrent networks: what has to be prunable is, and any removal is verified."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from irprune.axes import leaves_of
 from irprune.verify import verify_models
 from tests.e2e import scatter
 from tests.golden.helpers.removal import feeds_for, remove
+from tests.property.random_recurrent import recurrent_networks
 from tests.property.random_transformers import Made, transformers
 from tests.property.test_random_models import analysed, drawn_atoms, few_and_many
 
@@ -48,4 +49,15 @@ def _removal_from_a_transformer(made: Made, seed: int) -> None:
     check_removal(made, seed)
 
 
-test_removal_from_a_transformer, test_many_removals_from_transformers = few_and_many(_removal_from_a_transformer)
+@given(recurrent_networks(), st.integers(0, 99))
+def _removal_from_a_recurrent_network(made: Made, seed: int) -> None:
+    """Any removal from recurrent cells, as operators or spelled out, computes what removing means."""
+    check_removal(made, seed)
+
+
+test_removal_from_a_transformer, test_many_removals_from_transformers = few_and_many(
+    _removal_from_a_transformer, few=20, many=300
+)
+test_removal_from_a_recurrent_network, test_many_removals_from_recurrent_networks = few_and_many(
+    _removal_from_a_recurrent_network, few=30, many=600
+)
