@@ -94,9 +94,11 @@ def attention(b: Net, x: str, context: str, width: int, source: Size, *, rotary:
         form = "fused"
     shape = Shape(kv, repeats, size, size if form != "separate" else b.integer(2, 4))
     query, key, value = _PROJECTIONS[form](b, x, context, width, source, shape)
+    if b.integer(0, 3) == 0:
+        query, key = (_root_normalised(b, part, shape.size) for part in (query, key))
     if rotary:
-        rotate = b.choice(("halves", "pairs"))
-        query, key = (_rotated(b, part, shape.size, rotate, b.length) for part in (query, key))
+        rotate, partial = b.choice(("halves", "pairs")), shape.size > 4 and b.flip()
+        query, key = (_turned(b, part, shape.size, rotate, partial=partial) for part in (query, key))
     if repeats > 1:
         order = b.choice(("expand", "tile", "concat", "gather", "outer", "grouped"))
         if order == "grouped":
@@ -195,6 +197,22 @@ def _table(b: Net, x: str, size: int, function: str, length: Size) -> str:
     if isinstance(length, str):
         table = b.op("Slice", table, b.ints(0), b.sizes(x, 2)[0], b.ints(0), b.ints(1))
     return b.op("Unsqueeze", table, b.ints(0, 1)) if b.flip() else table
+
+
+def _root_normalised(b: Net, x: str, size: int) -> str:
+    """Each head divided by the root of its mean square."""
+    mean = b.op("ReduceMean", b.op("Mul", x, x), b.ints(-1))
+    normal = b.op("Div", x, b.op("Sqrt", b.op("Add", mean, b.number(1e-2))))
+    return b.op("Mul", normal, b.weight(size, positive=True))
+
+
+def _turned(b: Net, x: str, size: int, form: str, *, partial: bool) -> str:
+    """The rotation of a head, or of its first four channels."""
+    if not partial:
+        return _rotated(b, x, size, form, b.length)
+    first = b.op("Slice", x, b.ints(0), b.ints(4), b.ints(-1))
+    rest = b.op("Slice", x, b.ints(4), b.ints((1 << 63) - 1), b.ints(-1))
+    return b.op("Concat", _rotated(b, first, 4, form, b.length), rest, axis=-1)
 
 
 def _rotated(b: Net, x: str, size: int, form: str, length: Size) -> str:

@@ -92,13 +92,28 @@ def _positions(b: Net, x: str) -> str:
 
 
 def _enter(b: Net) -> tuple[str, str, onnx.ValueInfoProto]:
-    """Tokens looked up, or features projected; with the name of the embedding, if any."""
+    """Tokens looked up, features projected, or patches of an image; with the name of the embedding, if any."""
+    if b.integer(0, 3) == 0:
+        return _patches(b), "", helper.make_tensor_value_info("x", TensorProto.FLOAT, [b.batch, 3, 4, 4])
     if b.flip():
         table = b.weight(VOCABULARY, b.hidden)
         given = helper.make_tensor_value_info("x", TensorProto.INT64, [b.batch, b.length])
         return b.op("Gather", table, "x", axis=0), table, given
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [b.batch, b.length, 3])
     return b.linear("x", 3, b.hidden), "", given
+
+
+def _patches(b: Net) -> str:
+    """Four patches of an image behind a token that is learned."""
+    weight = b.weight(b.hidden, 3, 2, 2)
+    b.free.append((weight, 0))
+    made = b.op("Conv", "x", weight, b.weight(b.hidden), strides=[2, 2])
+    flat = b.op("Reshape", made, b.ints(0, b.choice_of(0, b.hidden), -1))
+    token = b.weight(1, 1, b.hidden)
+    target = b.op("Concat", b.sizes(made, 0)[0], b.ints(1, b.choice_of(1, b.hidden)), axis=0)
+    first = b.op("Expand", token, target)
+    b.length = 5
+    return b.op("Concat", first, b.op("Transpose", flat, perm=[0, 2, 1]), axis=1)
 
 
 def _leave(b: Net, x: str, table: str) -> tuple[str, list[Size]]:
@@ -122,7 +137,7 @@ def _leave(b: Net, x: str, table: str) -> tuple[str, list[Size]]:
 def _layer(
     b: Net, x: str, norm: str, pre: bool, context: tuple[str, int, Size] | None, style: tuple[bool, bool]
 ) -> str:
-    """Attention, cross-attention where there is a context, and an MLP, each with its residual connection."""
+    """Attention, cross-attention where there is a context, and an MLP, behind each other or side by side."""
 
     def around(x: str, block: str) -> str:
         inner = _norm(b, x, norm) if pre else x
@@ -137,6 +152,10 @@ def _layer(
         summed = b.op("Add", *((x, made) if b.flip() else (made, x)))
         return summed if pre else _norm(b, summed, norm)
 
+    if pre and context is None and b.integer(0, 3) == 0:
+        inner = _norm(b, x, norm)
+        both = attention(b, inner, inner, b.hidden, b.length, rotary=style[0], grouped=style[1]), _mlp(b, inner)
+        return b.op("Add", x, b.op("Add", *both))
     for block in ("self", *(("cross",) if context else ()), "mlp"):
         x = around(x, block)
     return x
