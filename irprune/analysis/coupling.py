@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
+from ..frontends.scopes import ENTER
 from ..ir import Graph, Integers, Node, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
@@ -180,6 +181,8 @@ class _Walk:
         for name in (*node.inputs, *node.captures):
             if name:
                 self._freeze(self._dims(name), text)
+        for position in range(len(node.inputs)):
+            self._freeze(self.result.uses.get((node.name, position)), text)
         for name in node.outputs:
             if name:
                 dims = self._fresh(name, self.graph.shape(name))
@@ -216,6 +219,9 @@ class _Walk:
         name = node.inputs[position]
         if name not in self.graph.constants or notation is None:
             return self._dims(name)
+        entry = f"{node.name}{ENTER}"
+        if entry in self.result.bound or entry in self.result.refused:
+            return self._handed_in(node, position, entry)
         names = {inner for item in notation for inner in names_of(item)}
         alone = all(other in self.from_constants for other in node.inputs if other)
         if alone or not names <= outputs:
@@ -224,6 +230,13 @@ class _Walk:
         assert dims is not None
         self.result.uses[node.name, position] = dims
         return dims
+
+    def _handed_in(self, node: Node, position: int, entry: str) -> Dims | None:
+        """A constant that a body starts from: control operator and entry read one operand, and so one use of it."""
+        dims = self.result.uses.get((entry, position))
+        if dims is not None:
+            self.result.uses[node.name, position] = dims
+        return dims or self._dims(node.inputs[position])
 
     def _match(self, node: Node, site: Site, found: Signature) -> None:
         where = f"{node.qualified_op} '{node.name}'"

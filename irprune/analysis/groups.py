@@ -48,7 +48,7 @@ class Group:
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
     ``multiplier``, ``recurrent``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it;
-    ``reasons`` says why nothing of it can be removed.
+    ``reasons`` says why nothing of it can go.
     """
 
     name: str
@@ -354,14 +354,18 @@ class _Roles:
             self.contracted |= _numbers(bound.axes.get(name, ()))
 
     def _read_attributes(self, bound: Bound) -> None:
-        """Fused operators say in their attributes which axis is which."""
+        """Fused operators say in their attributes which axis is which; heads are multiplied with what is in a head."""
+        heads: set[str] = set()
         for attribute, follower in bound.signature.attributes.items():
             if not isinstance(follower, SizeOf):
                 continue
             if attribute.endswith("num_heads"):
+                heads |= set(names_of(follower.term))
                 self.batched |= _numbers([bound.dim(follower.term)])
             elif attribute == "hidden_size":
                 self.recurrent |= _numbers([bound.dim(follower.term)])
+        for name in _multiplied_with(heads, bound):
+            self.contracted |= _numbers(bound.axes.get(name, ()))
 
     def _read_convolution(self, bound: Bound) -> None:
         group, inner, outer = (_numbers(bound.axes.get(name, ())) for name in "gio")
@@ -370,6 +374,17 @@ class _Roles:
             self.grouped |= group
         elif group:
             self.multiplied |= outer
+
+
+def _multiplied_with(names: set[str], bound: Bound) -> set[str]:
+    """The other factors of dimensions that are products with these axes."""
+    notation = bound.signature.notation
+    found: set[str] = set()
+    for operand in (*notation.inputs, *notation.outputs):
+        for item in operand or ():
+            factors = set(names_of(item))
+            found |= factors - names if factors & names else set()
+    return found
 
 
 def _numbers(dims: Iterable[Axis]) -> set[int]:

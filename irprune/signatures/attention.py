@@ -17,6 +17,7 @@ from .grammar import Follower, Signature, SizeOf, signature, term
 from .registry import NoSignature, Site
 
 _REASON = "it counts positions of a sequence"
+_KERNEL_BLOCK = 8
 
 
 def _heads(site: Site, attribute: str) -> int:
@@ -167,34 +168,39 @@ def multi_head_attention(site: Site) -> Signature:
 
 
 def group_query_attention(site: Site) -> Signature:
-    """com.microsoft GroupQueryAttention; with ``do_rotary`` the channels of a head go in pairs."""
+    """com.microsoft GroupQueryAttention; with ``do_rotary`` the channels of a head go in pairs.
+
+    ONNX Runtime takes no head size that is not a multiple of eight (sixteen where it rotates): channels go in blocks.
+    """
     heads, kv = _heads(site, "num_heads"), _heads(site, "kv_num_heads")
     if not site.has(1) or not site.has(2):
         raise NoSignature("queries, keys and values are packed")
     head_size = _divided(site.shape(0)[2], heads, "query size")
     rotates = bool(site.node.int("do_rotary"))
-    pair = ("(half two)" if site.node.int("rotary_interleaved") else "(two half)") if rotates else "d"
+    half = head_size // 2 if rotates else head_size
+    block = math.gcd(half, _KERNEL_BLOCK)
+    channels = "d block"
+    if rotates:
+        channels = "d block two" if site.node.int("rotary_interleaved") else "two d block"
     operands = operand_list(
         site,
-        f"b s (kv r {pair})",
-        f"b t (kv {pair})",
-        f"b t (kv {pair})",
-        f"b kv p {pair}",
-        f"b kv p {pair}",
+        f"b s (kv r {channels})",
+        f"b t (kv {channels})",
+        f"b t (kv {channels})",
+        f"b kv p ({channels})",
+        f"b kv p ({channels})",
         "_",
         "_",
-        "m half",
-        "m half",
+        "m (d block)",
+        "m (d block)",
     )
-    results = [f"b s (kv r {pair})", f"b kv tt {pair}", f"b kv tt {pair}"][: len(site.node.outputs)]
-    opaque = ["s", "t"] + (["tt"] if len(results) > 1 else []) + (["p"] if site.has(3) else [])
+    results = [f"b s (kv r {channels})", f"b kv tt ({channels})", f"b kv tt ({channels})"][: len(site.node.outputs)]
+    opaque = ["s", "t", "block"] + (["tt"] if len(results) > 1 else []) + (["p"] if site.has(3) else [])
     opaque += ["two"] if rotates else []
-    macs = f"b kv r s t {'half two' if rotates else 'd'}"
+    opaque += ["m"] if site.has(7) else []
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque {' '.join(opaque)} ; macs {macs}",
-        sizes={"kv": kv, "r": heads // kv, "two": 2, "half": head_size // 2}
-        if rotates
-        else {"kv": kv, "r": heads // kv},
+        f"{operands} -> {', '.join(results)} ; opaque {' '.join(opaque)} ; macs b kv r s t {channels}",
+        sizes={"kv": kv, "r": heads // kv, "two": 2, "d": half // block, "block": block},
         attributes={"num_heads": "(kv r)", "kv_num_heads": "kv"},
         pins=_pins(site, Size(head_size)),
         reason=_REASON,
@@ -214,8 +220,8 @@ def skip_layer_normalization(site: Site) -> Signature:
 
 def embed_layer_normalization(site: Site) -> Signature:
     """com.microsoft EmbedLayerNormalization: a sum of looked-up rows, normalised over h."""
-    operands = operand_list(site, "b s", "_", "v h", "p h", "g h", "h", "h", "_", "_")
+    operands = operand_list(site, "b s", "b s", "v h", "p h", "g h", "h", "h", "_", "_")
     results = ["b s h", "_", "b s h"][: len(site.node.outputs)]
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque v p g ; normalised h", reason="it is looked up by index"
+        f"{operands} -> {', '.join(results)} ; opaque s v p g ; normalised h", reason="it is looked up by index"
     )

@@ -1,4 +1,7 @@
-"""What integer inputs may hold, read off the graph: an index is below the size of the table that it looks up."""
+"""What integer inputs may hold, read off the graph.
+
+An index is below the size of the table that it looks up, and the length of a sequence is at most that of its tensor.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ _CARRY |= {"Unsqueeze"}
 _TABLES = {"Gather": {1: (0,)}, "GatherElements": {1: (0,)}, "EmbedLayerNormalization": {0: (2,), 1: (4,)}}
 """Per operator, which operand looks up rows of which other."""
 
+_LENGTHS = {"GRU": 4, "LSTM": 4, "RNN": 4}
+"""Per operator, which operand holds lengths of sequences: of any sequence at least one step can count."""
+
 _CHOOSING = {
     onnx.TensorProto.BOOL,
     onnx.TensorProto.FLOAT,
@@ -28,7 +34,7 @@ _CHOOSING = {
 
 
 def index_bounds(graph: onnx.GraphProto) -> dict[str, int]:
-    """Per input that looks something up, the size of the smallest table."""
+    """Per input that looks something up, the size of the smallest table; lengths of sequences are zero or one."""
     sizes = _constant_sizes(graph)
     readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
     for node in graph.node:
@@ -78,6 +84,8 @@ def _bounds(
                 axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
                 if -len(dims) <= axis < len(dims):
                     yield dims[axis]
+            if _LENGTHS.get(node.op_type) == position:
+                yield 2
             if node.op_type in _CARRY:
                 fresh = [output for output in node.output if output not in seen]
                 seen.update(fresh)

@@ -78,6 +78,34 @@ h[a=N b=4] x[c=T a b]
 frozen c: irprune::enter_Scan 'Scan:y/enter': it is scanned
 frozen c d: Scan 'Scan:y': it is scanned
 
+match Scan: a stored state is one use, of operator and body
+(float[T, 3, 5] x) => (float[] z) <float[3, 4] h, float[5, 4] w, float[4, 4] r, float[4, 2] o>
+{ y, a = Scan <num_scan_inputs = 1, body = step (float[3, 4] s, float[3, 5] e) => (float[3, 4] t, float[3, 4] u)
+{ m = MatMul(e, w) v = MatMul(s, r) t = Add(m, v) u = Relu(t) }> (h, x)
+z = MatMul(a, o) }
+x[a=T b=3 c=5] h[b d=4] h[b d] w[c d] r[d d] o[d e=2]
+-> Scan:y.body/s[b d] Scan:y.body/e[b c] Scan:y.body/m[b d] Scan:y.body/v[b d] Scan:y.body/t[b d]
+    Scan:y.body/u[b d] y[b d] a[f=T b d] z[f b e]
+group h:0 mlp 3: h:0
+group w:0 mlp 5: w:0
+group o:0 mlp 4: h:1 o:0 r:0 r:1 w:1
+group o:1 mlp 2: o:1
+frozen a: irprune::enter_Scan 'Scan:y/enter': it is scanned
+frozen a f: Scan 'Scan:y': it is scanned
+
+match Loop: a stored state is one use, of operator and body
+(float[3, 5] x, int64 trips, bool c) => (float[3, 2] z) <float[3, 4] h, float[5, 4] w, float[4, 4] r, float[4, 2] o>
+{ y = Loop (trips, c, h) <body = step (int64 i, bool go, float[3, 4] s) => (bool on, float[3, 4] t)
+{ on = Identity(go) m = MatMul(x, w) u = MatMul(s, r) t = Add(m, u) }>
+z = MatMul(y, o) }
+x[a=3 b=5] trips[] c[] h[a c=4] h[a c] w[b c] r[c c] o[c d=2]
+-> Loop:y.body/i[] Loop:y.body/go[] Loop:y.body/s[a c] Loop:y.body/on[] Loop:y.body/m[a c] Loop:y.body/u[a
+    c] Loop:y.body/t[a c] y[a c] z[a d]
+group w:0 mlp 5: w:0
+group h:0 mlp 3: h:0
+group o:0 mlp 4: h:1 o:0 r:0 r:1 w:1
+group o:1 mlp 2: o:1
+
 refuse Scan: the scanned axis
 (float h, float[5] x) => (float[] y, float[] z)
 { y, z = Scan <num_scan_inputs = 1, body = step (float s, float e) => (float t, float u)

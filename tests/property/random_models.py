@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-Draw = Callable[[st.SearchStrategy[int]], int]
-OPSET = 20
+from tests.property.building import Building, Draw
 
 
 @dataclass
-class Builder:
+class Builder(Building):
     """A graph that grows at its end. ``value`` is the current tensor, of shape ``(batch, *shape)``."""
 
-    draw: Draw
     batch: int | str
     shape: list[int]
     start: tuple[int, ...]
     value: str = "x"
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    weights: list[onnx.TensorProto] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.random = np.random.default_rng(self.integer(0, 1 << 16))
-
-    def integer(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
-
-    def choice(self, options: Sequence[str]) -> str:
-        return options[self.integer(0, len(options) - 1)]
-
-    def weight(self, *shape: int, positive: bool = False) -> str:
-        scale = 1.0 / np.sqrt(max(1, int(np.prod(shape[1:]))))
-        array = self.random.uniform(0.5, 1.5, shape) if positive else self.random.standard_normal(shape) * scale
-        return self._store(array.astype(np.float32), "w")
-
-    def ints(self, *values: int) -> str:
-        return self._store(np.array(values, dtype=np.int64), "k")
-
-    def scalar(self, value: int) -> str:
-        return self._store(np.array(value, dtype=np.int64), "k")
-
-    def _store(self, array: np.ndarray, prefix: str) -> str:
-        name = f"{prefix}{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(array, name))
-        return name
-
-    def op(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """A node with one result, whose name is returned; with more, names are ``name``, ``name_1``, ..."""
-        name = f"v{len(self.nodes)}"
-        results = [name, *(f"{name}_{k}" for k in range(1, outputs))]
-        self.nodes.append(helper.make_node(op, list(inputs), results, f"n{len(self.nodes)}_{op}", **attributes))
-        return name
 
     @property
     def channels(self) -> int:
@@ -70,8 +33,7 @@ class Builder:
     def model(self) -> onnx.ModelProto:
         given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [self.batch, *self.start])
         result = helper.make_tensor_value_info(self.value, TensorProto.FLOAT, [self.batch, *self.shape])
-        graph = helper.make_graph(self.nodes, "random", [given], [result], self.weights)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+        return self.finish([given], [result])
 
 
 # -- blocks of images ------------------------------------------------------------------------------------------------
@@ -278,7 +240,7 @@ def spelled_normalisation(b: Builder) -> None:
     mean = b.op("ReduceMean", b.value, b.ints(-1))
     centred = b.op("Sub", b.value, mean)
     variance = b.op("ReduceMean", b.op("Mul", centred, centred), b.ints(-1))
-    shifted = b.op("Add", variance, b._store(np.array(0.1, np.float32), "k"))
+    shifted = b.op("Add", variance, b.store(np.array(0.1, np.float32), "k"))
     b.value = b.op("Mul", b.op("Div", centred, b.op("Sqrt", shifted)), b.weight(b.channels))
 
 

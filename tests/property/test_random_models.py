@@ -33,14 +33,14 @@ def examples(count: int) -> settings:
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def few_and_many(check: Property) -> tuple[Property, Property]:
+def few_and_many(check: Property, few: int = FEW, many: int = MANY) -> tuple[Property, Property]:
     """The test, and its slow twin."""
 
     def fast() -> None:
-        examples(FEW)(check)()
+        examples(few)(check)()
 
     def slow() -> None:
-        examples(MANY)(check)()
+        examples(many)(check)()
 
     fast.__doc__ = slow.__doc__ = check.__doc__
     return fast, pytest.mark.slow(slow)

@@ -207,6 +207,17 @@ def test_sizes_that_depend_on_others_are_computed() -> None:
     assert spec.shape(first) == (first["batch"], first["past"] + 1)
 
 
+def test_lengths_of_sequences_fit_every_sequence() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 20]>
+        g (float[T, N, 2] x, int32[N] lengths) => (float[T, 1, N, 2] y) <float[1, 2, 2] w = {1, 2, 3, 4}>
+        { y = RNN<hidden_size = 2>(x, w, w, , lengths) }
+    """)
+    lengths = next(spec for spec in input_specs(model) if spec.name == "lengths")
+    assert lengths.bound == 2
+    assert len(random_cases(Executable(model), seed=0, runs=2).items) == 2
+
+
 @pytest.mark.parametrize(
     ("reference", "pruned", "error"),
     [

@@ -1,0 +1,512 @@
+"""Golden cases of com.microsoft: ONNX Runtime's fused and quantised operators."""
+
+import pytest
+
+from tests.golden.helpers.cases import Case, check_case, parse_cases
+
+CASES = parse_cases(
+    """
+match com.microsoft::Attention: one weight for queries, keys and values
+(float[2, 3, 4] x) => (float[2, 3, 6] y) <float[4, 18] w, float[18] b>
+{ y = com.microsoft.Attention<num_heads = 3>(x, w, b) }
+x[a=2 b=3! c=4] w[c ((d=3 e=2) + (d e) + (d e))] b[((d e) + (d e) + (d e))]
+-> y[a b (d e)]
+group w:0 mlp 4: w:0
+group b:0 heads 3: w:1 b:0
+group b:0_1 head_dim 2: w:1 b:0
+frozen b: com.microsoft::Attention 'Attention:y': it counts positions of a sequence
+
+match com.microsoft::Attention: values of another size
+(float[2, 3, 4] x) => (float[2, 3, 4] y) <float[4, 16] w, float[16] b>
+{ y = com.microsoft.Attention<num_heads = 2, qkv_hidden_sizes = [6, 6, 4]>(x, w, b) }
+x[a=2 b=3! c=4] w[c ((d=2 e=3) + (d e) + (d f=2))] b[((d e) + (d e) + (d f))]
+-> y[a b (d f)]
+group w:0 mlp 4: w:0
+group b:0 heads 2: w:1 b:0
+group b:0_1 head_dim 3: w:1 b:0
+group b:0_2 head_dim 2: w:1 b:0
+frozen b: com.microsoft::Attention 'Attention:y': it counts positions of a sequence
+
+refuse com.microsoft::Attention: packed cache
+(float[2, 3, 4] x, float[2, 2, 3, 5, 2] past) => (float[2, 3, 6] y, float[2, 2, 3, 8, 2] present)
+<float[4, 18] w, float[18] b>
+{ y, present = com.microsoft.Attention<num_heads = 3>(x, w, b, "", past) }
+x[a=2! b=3! c=4!] past[d=2! e=2! f=3! g=5! h=2!] w[i=4! j=18!] b[k=18!]
+-> y[l=2! m=3! n=6!] present[o=2! p=2! q=3! r=8! s=2!]
+frozen a b c d e f g h i j k l m n o p q r s: com.microsoft::Attention 'Attention:y': cached keys and values
+    are packed in one tensor
+
+match com.microsoft::MultiHeadAttention: heads within the last dimension
+(float[2, 3, 6] q, float[2, 5, 6] k, float[2, 5, 4] v) => (float[2, 3, 4] y)
+{ y = com.microsoft.MultiHeadAttention<num_heads = 2>(q, k, v) }
+q[a=2 b=3! (c=2 d=3)] k[a e=5! (c d)] v[a e (c f=2)]
+-> y[a b (c f)]
+frozen b e: com.microsoft::MultiHeadAttention 'MultiHeadAttention:y': it counts positions of a sequence
+
+match com.microsoft::MultiHeadAttention: a bias of all three
+(float[2, 3, 6] q, float[2, 5, 6] k, float[2, 5, 6] v) => (float[2, 3, 6] y) <float[18] b>
+{ y = com.microsoft.MultiHeadAttention<num_heads = 2>(q, k, v, b) }
+q[a=2 b=3! (c=2 d=3)] k[a e=5! (c d)] v[a e (c f=3)] b[((c d) + (c d) + (c f))]
+-> y[a b (c f)]
+group b:0 heads 2: b:0
+group b:0_1 head_dim 3: b:0
+group b:0_2 head_dim 3: b:0
+frozen b e: com.microsoft::MultiHeadAttention 'MultiHeadAttention:y': it counts positions of a sequence
+
+refuse com.microsoft::MultiHeadAttention: packed keys and values
+(float[2, 3, 6] q, float[2, 5, 2, 2, 3] kv) => (float[2, 3, 6] y)
+{ y = com.microsoft.MultiHeadAttention<num_heads = 2>(q, kv) }
+q[a=2! b=3! c=6!] kv[d=2! e=5! f=2! g=2! h=3!]
+-> y[i=2! j=3! k=6!]
+frozen a b c d e f g h i j k: com.microsoft::MultiHeadAttention 'MultiHeadAttention:y': queries, keys and
+    values are packed
+
+match com.microsoft::GroupQueryAttention: two query heads for each
+(float[N, 3, 64] q, float[N, 3, 32] k, float[N, 3, 32] v)
+=> (float[N, 3, 64] y, float[N, 2, 3, 16] kk, float[N, 2, 3, 16] vv) <int32[2, 1] ends = {2, 2}, int32 total = {3}>
+{ y, kk, vv = com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2>(q, k, v, "", "", ends, total) }
+q[a=N b=3! (c=2 d=2 e=2 f=8!)] k[a g=3! (c e f)] v[a g (c e f)] ends[h=2! 1]
+-> y[a b (c d e f)] kk[a c i=3! (e f)] vv[a c i (e f)]
+frozen b f g i: com.microsoft::GroupQueryAttention 'GroupQueryAttention:y': it counts positions of a
+    sequence
+frozen h: com.microsoft::GroupQueryAttention 'GroupQueryAttention:y': operand 5 counts positions, it holds
+    no channels
+
+match com.microsoft::GroupQueryAttention: rotated pairs
+(float[N, 3, 128] q, float[N, 3, 64] k, float[N, 3, 64] v)
+=> (float[N, 3, 128] y, float[N, 2, 3, 32] kk, float[N, 2, 3, 32] vv)
+<int32[2, 1] ends = {2, 2}, int32 total = {3}, float[8, 16] cos, float[8, 16] sin>
+{ y, kk, vv = com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2, do_rotary = 1>
+(q, k, v, "", "", ends, total, cos, sin) }
+q[a=N b=3! (c=2 d=2 e=2! f=2 g=8!)] k[a h=3! (c e f g)] v[a h (c e f g)] ends[i=2! 1] cos[j=8! (f g)] sin[j
+    (f g)]
+-> y[a b (c d e f g)] kk[a c k=3! (e f g)] vv[a c k (e f g)]
+group cos:1 head_dim 2: cos:1 sin:1
+frozen b e g h j k: com.microsoft::GroupQueryAttention 'GroupQueryAttention:y': it counts positions of a
+    sequence
+frozen i: com.microsoft::GroupQueryAttention 'GroupQueryAttention:y': operand 5 counts positions, it holds
+    no channels
+
+refuse com.microsoft::GroupQueryAttention: packed
+(float[2, 3, 32] qkv, int32[2, 1] ends, int32 total)
+=> (float[2, 3, 16] y, float[2, 2, 3, 4] kk, float[2, 2, 3, 4] vv)
+{ y, kk, vv = com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2>(qkv, "", "", "", "", ends, total) }
+qkv[a=2! b=3! c=32!] ends[d=2! 1] total[]
+-> y[e=2! f=3! g=16!] kk[h=2! i=2! j=3! k=4!] vv[l=2! m=2! n=3! o=4!]
+frozen a b c d e f g h i j k l m n o: com.microsoft::GroupQueryAttention 'GroupQueryAttention:y': queries,
+    keys and values are packed
+
+match com.microsoft::RotaryEmbedding: halves of a head
+(float[N, 3, 4, 8] x, int64[N, 4] at) => (float[N, 3, 4, 8] y) <float[8, 4] cos, float[8, 4] sin>
+{ y = com.microsoft.RotaryEmbedding(x, at, cos, sin) }
+x[a=N b=3 c=4! (d=2! e=4)] at[f=N g=4!] cos[h=8! e] sin[h e]
+-> y[a b c (d e)]
+group cos:1 mlp 4: cos:1 sin:1
+frozen c d h: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': a rotation pairs it
+frozen f g: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': operand 1 counts positions, it holds no
+    channels
+
+match com.microsoft::RotaryEmbedding: neighbours within the last dimension
+(float[N, 3, 24] x, int64[N, 3] at) => (float[N, 3, 24] y) <float[8, 4] cos, float[8, 4] sin>
+{ y = com.microsoft.RotaryEmbedding<interleaved = 1, num_heads = 3>(x, at, cos, sin) }
+x[a=N b=3! (c=3 d=4 e=2!)] at[f=N g=3!] cos[h=8! d] sin[h d]
+-> y[a b (c d e)]
+group cos:1 head_dim 4: cos:1 sin:1
+frozen b e h: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': a rotation pairs it
+frozen f g: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': operand 1 counts positions, it holds no
+    channels
+
+refuse com.microsoft::RotaryEmbedding: tables of another size [not run: malformed]
+(float[2, 3, 4, 8] x, int64[2, 4] at) => (float[2, 3, 4, 8] y) <float[8, 3] cos, float[8, 3] sin>
+{ y = com.microsoft.RotaryEmbedding(x, at, cos, sin) }
+x[a=2 b=3 c=4! d=8!] at[e=2! f=4!] cos[g=8! h=3!] sin[g h]
+-> y[a b c (i=2! h)]
+frozen c g i: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': a rotation pairs it
+frozen d h i: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': sizes 6 and 8 do not agree
+frozen e f: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': operand 1 counts positions, it holds no
+    channels
+
+match com.microsoft::SkipLayerNormalization: with a bias and the sum
+(float[2, 3, 4] x, float[2, 3, 4] s) => (float[2, 3, 4] y, float[2, 3, 4] sum)
+<float[4] scale, float[4] beta, float[4] bias>
+{ y, "", "", sum = com.microsoft.SkipLayerNormalization(x, s, scale, beta, bias) }
+x[a=2 b=3 c=4] s[a b c] scale[c] beta[c] bias[c]
+-> y[a b c] sum[a b c]
+group beta:0 hidden 4: beta:0 bias:0 scale:0 (inexact)
+
+refuse com.microsoft::SkipLayerNormalization: rank unknown
+(float[] x, float[] s) => (float[2, 3, 4] y) <float[4] scale, float[4] beta>
+{ y = com.microsoft.SkipLayerNormalization(x, s, scale, beta) }
+x[?] s[?] scale[a=4!] beta[b=4!]
+-> y[c=2! d=3! e=4!]
+frozen a b c d e: com.microsoft::SkipLayerNormalization 'SkipLayerNormalization:y': the shape of operand 1
+    is unknown
+
+match com.microsoft::SkipSimplifiedLayerNormalization: the root of the mean square
+(float[2, 3, 4] x, float[2, 3, 4] s) => (float[2, 3, 4] y, float[2, 3, 4] sum) <float[4] scale>
+{ y, "", "", sum = com.microsoft.SkipSimplifiedLayerNormalization(x, s, scale) }
+x[a=2 b=3 c=4] s[a b c] scale[c]
+-> y[a b c] sum[a b c]
+group scale:0 hidden 4: scale:0 (inexact)
+
+refuse com.microsoft::SkipSimplifiedLayerNormalization: rank unknown
+(float[] x, float[] s) => (float[2, 3, 4] y) <float[4] scale>
+{ y = com.microsoft.SkipSimplifiedLayerNormalization(x, s, scale) }
+x[?] s[?] scale[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::SkipSimplifiedLayerNormalization 'SkipSimplifiedLayerNormalization:y': the
+    shape of operand 1 is unknown
+
+match com.microsoft::EmbedLayerNormalization: words, positions and segments
+(int32[N, 3] at, int32[N, 3] segment) => (float[N, 3, 4] y, int32[N] ends)
+<float[32, 4] word, float[5, 4] position, float[32, 4] kind, float[4] scale, float[4] beta>
+{ y, ends = com.microsoft.EmbedLayerNormalization(at, segment, word, position, kind, scale, beta) }
+at[a=N b=3!] segment[a b] word[c=32! d=4] position[e=5! d] kind[f=32! d] scale[d] beta[d]
+-> y[a b d] ends[g=N]
+group beta:0 hidden 4: kind:1 position:1 word:1 beta:0 scale:0 (inexact)
+frozen b c e f: com.microsoft::EmbedLayerNormalization 'EmbedLayerNormalization:y': it is looked up by index
+frozen g: com.microsoft::EmbedLayerNormalization 'EmbedLayerNormalization:y': its result holds no channels
+
+refuse com.microsoft::EmbedLayerNormalization: a table of rank one [not run: malformed]
+(int32[2, 3] at) => (float[2, 3, 4] y, int32[2] ends)
+<float[7] word, float[5, 4] position, float[4] scale, float[4] beta>
+{ y, ends = com.microsoft.EmbedLayerNormalization(at, "", word, position, "", scale, beta) }
+at[a=2! b=3!] word[c=7!] position[d=5! e=4!] scale[f=4!] beta[g=4!]
+-> y[h=2! i=3! j=4!] ends[k=2!]
+frozen a b c d e f g h i j k: com.microsoft::EmbedLayerNormalization 'EmbedLayerNormalization:y': operand
+    has rank 1, its signature says 2
+
+match com.microsoft::BiasGelu: a bias for every channel
+(float[2, 3, 4] x) => (float[2, 3, 4] y) <float[4] b> { y = com.microsoft.BiasGelu(x, b) }
+x[a=2 b=3 c=4] b[c]
+-> y[a b c]
+group b:0 mlp 4: b:0
+
+refuse com.microsoft::BiasGelu: rank unknown
+(float[] x) => (float[2, 3, 4] y) <float[4] b> { y = com.microsoft.BiasGelu(x, b) }
+x[?] b[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::BiasGelu 'BiasGelu:y': the shape of operand 0 is unknown
+
+match com.microsoft::FastGelu: a bias for every channel
+(float[2, 3, 4] x) => (float[2, 3, 4] y) <float[4] b> { y = com.microsoft.FastGelu(x, b) }
+x[a=2 b=3 c=4] b[c]
+-> y[a b c]
+group b:0 mlp 4: b:0
+
+refuse com.microsoft::FastGelu: rank unknown
+(float[] x) => (float[2, 3, 4] y) <float[4] b> { y = com.microsoft.FastGelu(x, b) }
+x[?] b[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::FastGelu 'FastGelu:y': the shape of operand 0 is unknown
+
+match com.microsoft::Gelu: any shape
+(float[2, 3, 4] x) => (float[2, 3, 4] y) { y = com.microsoft.Gelu(x) }
+x[a=2 b=3 c=4]
+-> y[a b c]
+
+refuse com.microsoft::Gelu: rank unknown
+(float[] x) => (float[2, 3, 4] y) { y = com.microsoft.Gelu(x) }
+x[?]
+-> y[a=2! b=3! c=4!]
+frozen a b c: com.microsoft::Gelu 'Gelu:y': the shape of operand 0 is unknown
+
+match com.microsoft::QuickGelu: any shape
+(float[2, 3, 4] x) => (float[2, 3, 4] y) { y = com.microsoft.QuickGelu(x) }
+x[a=2 b=3 c=4]
+-> y[a b c]
+
+refuse com.microsoft::QuickGelu: rank unknown
+(float[] x) => (float[2, 3, 4] y) { y = com.microsoft.QuickGelu(x) }
+x[?]
+-> y[a=2! b=3! c=4!]
+frozen a b c: com.microsoft::QuickGelu 'QuickGelu:y': the shape of operand 0 is unknown
+
+match com.microsoft::BiasAdd: a skip connection [not run: no kernel]
+(float[2, 3, 4] x, float[2, 3, 4] s) => (float[2, 3, 4] y) <float[4] b> { y = com.microsoft.BiasAdd(x, b, s) }
+x[a=2 b=3 c=4] s[a b c] b[c]
+-> y[a b c]
+group b:0 mlp 4: b:0
+
+refuse com.microsoft::BiasAdd: rank unknown
+(float[] x, float[2, 3, 4] s) => (float[2, 3, 4] y) <float[4] b> { y = com.microsoft.BiasAdd(x, b, s) }
+x[?] s[a=2! b=3! c=4!] b[d=4!]
+-> y[e=2! f=3! g=4!]
+frozen a b c d e f g: com.microsoft::BiasAdd 'BiasAdd:y': the shape of operand 0 is unknown
+
+match com.microsoft::FusedConv: an activation and a fourth operand
+(float[2, 4, 8, 8] x, float[2, 6, 6, 6] z) => (float[2, 6, 6, 6] y) <float[6, 4, 3, 3] w, float[6] b>
+{ y = com.microsoft.FusedConv<activation = "Relu">(x, w, b, z) }
+x[a=2 b=4 c=8! d=8!] z[a e=6 f=6! g=6!] w[e b h=3! i=3!] b[e]
+-> y[a e f g]
+group w:0 channels 6: w:0 b:0
+group w:1 channels 4: w:1
+frozen c d f g h i: com.microsoft::FusedConv 'FusedConv:y': the window of a convolution slides over it
+
+refuse com.microsoft::FusedConv: groups that do not divide the filters [not run: malformed]
+(float[2, 4, 8, 8] x) => (float[2, 5, 6, 6] y) <float[5, 2, 3, 3] w>
+{ y = com.microsoft.FusedConv<group = 2, activation = "Relu">(x, w) }
+x[a=2! (b=2! c=2!) d=8! e=8!] w[f=5! g=2! h=3! i=3!]
+-> y[j=2! k=5! l=6! m=6!]
+frozen a b c d e f g h i j k l m: com.microsoft::FusedConv 'FusedConv:y': size 5 is no multiple of 2
+
+match com.microsoft::FusedMatMul: the second factor transposed
+(float[2, 3, 4] x) => (float[2, 3, 6] y) <float[6, 4] w> { y = com.microsoft.FusedMatMul<transB = 1>(x, w) }
+x[a=2 b=3 c=4] w[d=6 c]
+-> y[a b d]
+group w:0 mlp 6: w:0
+group w:1 mlp 4: w:1
+
+match com.microsoft::FusedMatMul: the first factor transposed
+(float[2, 4, 3] x) => (float[2, 3, 6] y) <float[4, 6] w>
+{ y = com.microsoft.FusedMatMul<transA = 1, alpha = 0.5>(x, w) }
+x[a=2 b=4 c=3] w[b d=6]
+-> y[a c d]
+group w:0 mlp 4: w:0
+group w:1 mlp 6: w:1
+
+refuse com.microsoft::FusedMatMul: batch axes transposed
+(float[3, 2, 4] x, float[2, 4, 6] z) => (float[2, 3, 6] y)
+{ y = com.microsoft.FusedMatMul<transBatchA = 1>(x, z) }
+x[a=3! b=2! c=4!] z[d=2! e=4! f=6!]
+-> y[g=2! h=3! i=6!]
+frozen a b c d e f g h i: com.microsoft::FusedMatMul 'FusedMatMul:y': batch axes are transposed
+
+match com.microsoft::FusedGemm: an activation
+(float[3, 4] x) => (float[3, 6] y) <float[6, 4] w, float[6] b>
+{ y = com.microsoft.FusedGemm<transB = 1, activation = "Relu">(x, w, b) }
+x[a=3 b=4] w[c=6 b] b[c]
+-> y[a c]
+group w:1 mlp 4: w:1
+group w:0 mlp 6: w:0 b:0
+
+refuse com.microsoft::FusedGemm: a bias of three dimensions [not run: malformed]
+(float[3, 4] x) => (float[3, 6] y) <float[4, 6] w, float[1, 1, 6] b>
+{ y = com.microsoft.FusedGemm<activation = "Relu">(x, w, b) }
+x[a=3! b=4!] w[c=4! d=6!] b[1 1 e=6!]
+-> y[f=3! g=6!]
+frozen a b c d e f g: com.microsoft::FusedGemm 'FusedGemm:y': its attributes or operands make no sense
+    (ValueError: zip() argument 2 is longer than argument 1)
+
+match com.microsoft::QGemm: a scale for every column and a bias
+(uint8[3, 4] x) => (uint8[3, 6] y)
+<float xscale, uint8 xz, int8[6, 4] w, float[6] wscale, int8[6] wz, int32[6] b, float yscale, uint8 yz>
+{ y = com.microsoft.QGemm<transB = 1>(x, xscale, xz, w, wscale, wz, b, yscale, yz) }
+x[a=3 b=4] w[c=6 b] wscale[c] wz[c] b[c]
+-> y[a c]
+group w:1 mlp 4: w:1
+group w:0 mlp 6: w:0 b:0 wscale:0 wz:0
+
+match com.microsoft::QGemm: a result that is not quantised
+(uint8[3, 4] x) => (float[3, 6] y) <float xscale, uint8 xz, int8[4, 6] w, float wscale, int8 wz>
+{ y = com.microsoft.QGemm(x, xscale, xz, w, wscale, wz) }
+x[a=3 b=4] w[b c=6]
+-> y[a c]
+group w:0 mlp 4: w:0
+group w:1 mlp 6: w:1
+
+refuse com.microsoft::QGemm: scales of two dimensions [not run: malformed]
+(uint8[3, 4] x) => (uint8[3, 6] y)
+<float xscale, uint8 xz, int8[4, 6] w, float[2, 3] wscale, int8 wz, float yscale, uint8 yz>
+{ y = com.microsoft.QGemm(x, xscale, xz, w, wscale, wz, "", yscale, yz) }
+x[a=3! b=4!] w[c=4! d=6!] wscale[e=2! f=3!]
+-> y[g=3! h=6!]
+frozen a b c d e f g h: com.microsoft::QGemm 'QGemm:y': operand 4: scales of rank 2
+
+match com.microsoft::MatMulNBits: whole blocks of four bits
+(float[2, 32] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale>
+{ y = com.microsoft.MatMulNBits<K = 32, N = 6, bits = 4, block_size = 16>(x, w, scale) }
+x[a=2 (b=2 c=16!)] w[d=6 b e=8!] scale[(d b)]
+-> y[a d]
+group w:0 mlp 6: w:0 scale:0
+group scale:0 mlp 2: w:1 scale:0
+frozen c e: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
+
+match com.microsoft::MatMulNBits: packed zero points
+(float[2, 32] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale, uint8[6] zero>
+{ y = com.microsoft.MatMulNBits<K = 32, N = 6, bits = 4, block_size = 16>(x, w, scale, zero) }
+x[a=2 (b=2! c=16!)] w[d=6 b e=8!] scale[(d b)] zero[d]
+-> y[a d]
+group w:0 mlp 6: w:0 scale:0 zero:0
+frozen b c e: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
+
+refuse com.microsoft::MatMulNBits: the last block is not full
+(float[2, 24] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale>
+{ y = com.microsoft.MatMulNBits<K = 24, N = 6, bits = 4, block_size = 16>(x, w, scale) }
+x[a=2! b=24!] w[c=6! d=2! e=8!] scale[f=12!]
+-> y[g=2! h=6!]
+frozen a b c d e f g h: com.microsoft::MatMulNBits 'MatMulNBits:y': the last block of 16 is not full (K=24)
+
+match com.microsoft::MatMulIntegerToFloat: a scale for every column
+(uint8[3, 4] x) => (float[3, 6] y) <uint8[4, 6] w, float xscale, float[6] wscale, uint8 xz, uint8[6] wz, float[6] b>
+{ y = com.microsoft.MatMulIntegerToFloat(x, w, xscale, wscale, xz, wz, b) }
+x[a=3 b=4] w[b c=6] wscale[c] wz[c] b[c]
+-> y[a c]
+group w:0 mlp 4: w:0
+group b:0 mlp 6: w:1 b:0 wscale:0 wz:0
+
+refuse com.microsoft::MatMulIntegerToFloat: rank unknown
+(uint8[] x) => (float[3, 6] y) <uint8[4, 6] w, float xscale, float wscale>
+{ y = com.microsoft.MatMulIntegerToFloat(x, w, xscale, wscale) }
+x[?] w[a=4! b=6!]
+-> y[c=3! d=6!]
+frozen a b c d: com.microsoft::MatMulIntegerToFloat 'MatMulIntegerToFloat:y': the shape of operand 0 is
+    unknown
+
+match com.microsoft::DynamicQuantizeMatMul: a scale for every column
+(float[3, 4] x) => (float[3, 6] y) <int8[4, 6] w, float[6] wscale, int8[6] wz, float[6] b>
+{ y = com.microsoft.DynamicQuantizeMatMul(x, w, wscale, wz, b) }
+x[a=3 b=4] w[b c=6] wscale[c] wz[c] b[c]
+-> y[a c]
+group w:0 hidden 4: w:0 (inexact)
+group b:0 mlp 6: w:1 b:0 wscale:0 wz:0
+
+refuse com.microsoft::DynamicQuantizeMatMul: rank unknown
+(float[] x) => (float[3, 6] y) <int8[4, 6] w, float wscale>
+{ y = com.microsoft.DynamicQuantizeMatMul(x, w, wscale) }
+x[?] w[a=4! b=6!]
+-> y[c=3! d=6!]
+frozen a b c d: com.microsoft::DynamicQuantizeMatMul 'DynamicQuantizeMatMul:y': the shape of operand 0 is
+    unknown
+
+match com.microsoft::QLinearAdd: a number for every channel
+(uint8[2, 3, 4] x) => (uint8[2, 3, 4] y)
+<float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAdd(x, xscale, xz, c, cscale, cz, yscale, yz) }
+x[a=2 b=3 c=4] c[c]
+-> y[a b c]
+group c:0 mlp 4: c:0
+
+refuse com.microsoft::QLinearAdd: rank unknown
+(uint8[] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAdd(x, xscale, xz, c, cscale, cz, yscale, yz) }
+x[?] c[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::QLinearAdd 'QLinearAdd:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearMul: a gate that broadcasts
+(uint8[2, 4, 5] x, uint8[2, 4, 1] g) => (uint8[2, 4, 5] y)
+<float xscale, uint8 xz, float gscale, uint8 gz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearMul(x, xscale, xz, g, gscale, gz, yscale, yz) }
+x[a=2 b=4 c=5] g[a b 1]
+-> y[a b c]
+
+refuse com.microsoft::QLinearMul: rank unknown
+(uint8[] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearMul(x, xscale, xz, c, cscale, cz, yscale, yz) }
+x[?] c[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::QLinearMul 'QLinearMul:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearSigmoid: one scale
+(uint8[2, 4] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSigmoid(x, xscale, xz, yscale, yz) }
+x[a=2 b=4]
+-> y[a b]
+
+refuse com.microsoft::QLinearSigmoid: rank unknown
+(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSigmoid(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4!]
+frozen a b: com.microsoft::QLinearSigmoid 'QLinearSigmoid:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearLeakyRelu: one scale
+(uint8[2, 4] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearLeakyRelu<alpha = 0.1>(x, xscale, xz, yscale, yz) }
+x[a=2 b=4]
+-> y[a b]
+
+refuse com.microsoft::QLinearLeakyRelu: rank unknown
+(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearLeakyRelu<alpha = 0.1>(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4!]
+frozen a b: com.microsoft::QLinearLeakyRelu 'QLinearLeakyRelu:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearGlobalAveragePool: channels first
+(uint8[2, 4, 3, 3] x) => (uint8[2, 4, 1, 1] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearGlobalAveragePool(x, xscale, xz, yscale, yz) }
+x[a=2 b=4 c=3 d=3]
+-> y[a b 1 1]
+
+match com.microsoft::QLinearGlobalAveragePool: channels last
+(uint8[2, 3, 3, 4] x) => (uint8[2, 1, 1, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearGlobalAveragePool<channels_last = 1>(x, xscale, xz, yscale, yz) }
+x[a=2 b=3 c=3 d=4]
+-> y[a 1 1 d]
+
+refuse com.microsoft::QLinearGlobalAveragePool: rank unknown
+(uint8[] x) => (uint8[2, 4, 1, 1] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearGlobalAveragePool(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4! 1 1]
+frozen a b: com.microsoft::QLinearGlobalAveragePool 'QLinearGlobalAveragePool:y': the shape of operand 0 is
+    unknown
+
+match com.microsoft::QLinearAveragePool: a window
+(uint8[2, 4, 4, 4] x) => (uint8[2, 4, 3, 3] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2]>(x, xscale, xz, yscale, yz) }
+x[a=2 b=4 c=4! d=4!]
+-> y[a b e=3! f=3!]
+frozen c d e f: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the window of a pooling slides
+    over it
+
+refuse com.microsoft::QLinearAveragePool: channels last
+(uint8[2, 4, 4, 4] x) => (uint8[2, 3, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2], channels_last = 1>(x, xscale, xz, yscale, yz) }
+x[a=2! b=4! c=4! d=4!]
+-> y[e=2! f=3! g=3! h=4!]
+frozen a b c d e f g h: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': channels come last
+
+match com.microsoft::QLinearConcat: two parts
+(uint8[2, 4, 3] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
+<float yscale, uint8 yz, float xscale, uint8 xz, float zscale, uint8 zz>
+{ y = com.microsoft.QLinearConcat<axis = 1>(yscale, yz, x, xscale, xz, z, zscale, zz) }
+x[a=2 b=4 c=3] z[a d=5 c]
+-> y[a (b + d) c]
+
+refuse com.microsoft::QLinearConcat: rank unknown
+(uint8[] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
+<float yscale, uint8 yz, float xscale, uint8 xz, float zscale, uint8 zz>
+{ y = com.microsoft.QLinearConcat<axis = 1>(yscale, yz, x, xscale, xz, z, zscale, zz) }
+x[?] z[a=2! b=5! c=3!]
+-> y[d=2! e=9! f=3!]
+frozen a b c d e f: com.microsoft::QLinearConcat 'QLinearConcat:y': the shape of operand 2 is unknown
+
+match com.microsoft::QuantizeLinear: a scale for every channel
+(float[2, 4, 3] x) => (uint8[2, 4, 3] y) <float[4] scale, uint8[4] zero>
+{ y = com.microsoft.QuantizeLinear<axis = 1>(x, scale, zero) }
+x[a=2 b=4 c=3] scale[b] zero[b]
+-> y[a b c]
+group scale:0 mlp 4: scale:0 zero:0
+
+refuse com.microsoft::QuantizeLinear: blocks share a scale
+(float[2, 4] x) => (uint8[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
+{ y = com.microsoft.QuantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
+x[a=2! b=4!] scale[c=2! d=2!] zero[e=2! f=2!]
+-> y[g=2! h=4!]
+frozen a b c d e f g h: com.microsoft::QuantizeLinear 'QuantizeLinear:y': blocks of elements share a scale
+
+match com.microsoft::DequantizeLinear: a scale for every channel
+(uint8[2, 4, 3] x) => (float[2, 4, 3] y) <float[4] scale, uint8[4] zero>
+{ y = com.microsoft.DequantizeLinear<axis = 1>(x, scale, zero) }
+x[a=2 b=4 c=3] scale[b] zero[b]
+-> y[a b c]
+group scale:0 mlp 4: scale:0 zero:0
+
+refuse com.microsoft::DequantizeLinear: blocks share a scale
+(uint8[2, 4] x) => (float[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
+{ y = com.microsoft.DequantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
+x[a=2! b=4!] scale[c=2! d=2!] zero[e=2! f=2!]
+-> y[g=2! h=4!]
+frozen a b c d e f g h: com.microsoft::DequantizeLinear 'DequantizeLinear:y': blocks of elements share a
+    scale
+
+"""
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_axes(case: Case) -> None:
+    check_case(case)
