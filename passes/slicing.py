@@ -102,6 +102,8 @@ class _Rewriter:
                 continue
             if len(value.shape) != len(dims):  # inference and the signature disagree: the model declares nonsense
                 continue
+            if not any(map(self._changes, dims)):
+                continue
             pairs = zip(value.shape, dims, strict=True)
             shape = tuple(self._size(axis).as_dim() if self._changes(axis) else dim for dim, axis in pairs)
             self.values[name] = replace(value, shape=shape)
@@ -130,6 +132,8 @@ class _Rewriter:
 
     def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
         """The variant with the most uses keeps the name, the others become private copies."""
+        if variants.keys() == {()}:
+            return  # stays as it is, for all
         original = self.constants[name]
         ranked = sorted(variants.items(), key=lambda item: (-len(item[1]), item[0]))
         for k, (kept, uses) in enumerate(ranked):
