@@ -7,6 +7,7 @@ the group (He et al., 2019); ``random`` a seeded permutation.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from string import ascii_lowercase
@@ -83,7 +84,7 @@ def require_numbers(analysis: Analysis, criterion: str) -> None:
 
 def _each(read: Callable[[T], R], items: Sequence[T], sizes: Iterable[int]) -> Iterator[R]:
     """What a function finds in each item, in order; those of large size are read in threads."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         waiting = [pool.submit(read, item) if size > _LARGE else None for item, size in zip(items, sizes, strict=True)]
         for item, found in zip(items, waiting, strict=True):
             yield read(item) if found is None else found.result()

@@ -108,11 +108,10 @@ class _Solver:
             if (after == self.frozen).all():
                 break
             self.frozen = after
-        component = np.where(self.frozen, _KEPT, component)
-        names, atom = np.unique(component, return_inverse=True)
-        if len(names) and names[0] == _KEPT:
-            return atom - 1, len(names) - 1
-        return atom, len(names)
+        free = np.zeros(component.max(initial=-1) + 1, dtype=bool)
+        free[component[~self.frozen]] = True
+        number = np.cumsum(free) - 1
+        return np.where(self.frozen, _KEPT, number[component]), int(free.sum())
 
     def reasons_of(self, start: int, size: int) -> list[str]:
         found = [where for elements, where in self.causes if ((elements >= start) & (elements < start + size)).any()]
