@@ -149,14 +149,10 @@ def plain(path: Path, output: Path) -> None:
 
 
 def pruned(path: Path, output: Path) -> None:
-    """irprune's plan and apply."""
-    from irprune import api
-    from irprune.backends.onnx import save
+    """irprune's plan and apply, without verification."""
+    import irprune
 
-    source = api.open_model(path)
-    analysis = api.analyse_model(source)
-    plan = api.plan_for(source, analysis, api.request_of(ratio=0.5))
-    save(api.apply_to(source, plan, analysis), output, external=True)
+    irprune.prune(path, output, ratio=0.5, verify=False)
 
 
 def analysed(path: Path, output: Path) -> None:

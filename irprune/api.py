@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
@@ -20,7 +20,9 @@ import onnx_ir as oir
 from .analysis import Analysis, analyse
 from .backends.onnx import emit, save
 from .errors import InputError, VerificationError
-from .frontends.onnx import import_model, load, without_functions
+from .frontends.files import load, parse, read_file, without_functions
+from .frontends.onnx import import_model
+from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, make_plan, removed_atoms
@@ -41,8 +43,13 @@ class Source:
 
     given: AnyModel
     model: oir.Model
-    sha256: str
     size: int
+    digest: Future[str] = field(repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Identifies the model; computed beside the work on it."""
+        return self.digest.result()
 
     @property
     def is_path(self) -> bool:
@@ -52,26 +59,20 @@ class Source:
 def open_model(model: AnyModel) -> Source:
     """Read a model of any kind. Raises :class:`InputError` for what is none."""
     if isinstance(model, (str, os.PathLike)):
-        with ThreadPoolExecutor(1) as pool:
-            digest = pool.submit(_sha_of_file, model) if os.path.isfile(model) else None
-            loaded = load(model)
-        return Source(model, loaded, digest.result() if digest else "", os.path.getsize(model))
+        data = read_file(model)
+        return Source(model, parse(data, model), len(data), _sha(data))
     proto = as_proto(model)
     data = proto.SerializeToString(deterministic=True)
     converted = without_functions(model if isinstance(model, oir.Model) else oir.from_proto(proto))
-    return Source(model, converted, _sha(data), len(data))
+    return Source(model, converted, len(data), _sha(data))
 
 
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _sha_of_file(path: str | os.PathLike[str]) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _sha(data: bytes) -> Future[str]:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(lambda: hashlib.sha256(data).hexdigest())
+    finally:
+        pool.shutdown(wait=False)
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:
@@ -162,9 +163,16 @@ class Identified(Protocol):
 
 def plan_for(source: Identified, analysis: Analysis, request: Request) -> Plan:
     """The plan for a model that was analysed before."""
+    return _decide(source, analysis, request)[0]
+
+
+def _decide(source: Source, analysis: Analysis, request: Request) -> tuple[Plan, Graph]:
+    """The plan, and the graph without what it removes."""
     require_numbers(analysis, request.criterion)
-    decided = make_plan(analysis, request, sha256=source.sha256, size=source.size)
-    return decided.with_slices(remove_atoms(analysis, removed_atoms(decided, analysis))[1])
+    decided = make_plan(analysis, request)
+    graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
+    # the digest comes last: it is computed beside all of this
+    return replace(decided, sha256=source.sha256, bytes=source.size, slices=slices), graph
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -289,8 +297,8 @@ def prune(
     wanted = request_of(**request)
     source = open_model(model)
     analysis = analyse_model(source, wanted.allow_io)
-    decided = plan_for(source, analysis, wanted)
-    small = apply_to(source, decided, analysis)
+    decided, graph = _decide(source, analysis, wanted)
+    small = emit(source.model, analysis.graph, graph)
     report = None
     if verify:
         report = _verify(model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed)

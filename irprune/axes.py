@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 from typing import TypeAlias
 
 import numpy as np
@@ -339,9 +340,11 @@ def resolve(axis: Axis) -> Axis:
         return axis.bound
     if axis.settled:
         return axis
-    if isinstance(axis, Product):
-        return _product([resolve(factor) for factor in axis.factors])
-    return _sum([resolve(part) for part in axis.parts])
+    inner = axis.factors if isinstance(axis, Product) else axis.parts
+    resolved = [resolve(child) for child in inner]
+    if all(map(is_, resolved, inner)):  # an expression that stays is not made anew
+        return axis
+    return _product(resolved) if isinstance(axis, Product) else _sum(resolved)
 
 
 def settle(axis: Axis) -> Axis:
@@ -356,11 +359,15 @@ def settle(axis: Axis) -> Axis:
 
 def leaves_of(axis: Axis) -> list[Leaf]:
     """The root leaves of an expression, in order, with repetitions."""
-    axis = resolve(axis)
-    if isinstance(axis, Leaf):
-        return [axis]
-    children = axis.factors if isinstance(axis, Product) else axis.parts
-    return [leaf for child in children for leaf in leaves_of(child)]
+    found: list[Leaf] = []
+    waiting = [axis]
+    while waiting:
+        axis = resolve(waiting.pop())
+        if isinstance(axis, Leaf):
+            found.append(axis)
+        else:
+            waiting += reversed(axis.factors if isinstance(axis, Product) else axis.parts)
+    return found
 
 
 def size_of(axis: Axis) -> Size:

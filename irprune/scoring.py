@@ -7,10 +7,11 @@ the group (He et al., 2019); ``random`` a seeded permutation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from string import ascii_lowercase
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,11 @@ from .ir.core import Array
 
 Scores: TypeAlias = NDArray[np.float64]
 Floats: TypeAlias = NDArray[np.floating[Any]]
+T = TypeVar("T")
+R = TypeVar("R")
 _SINGLE = 4
+_LARGE = 1 << 16
+"""Elements from which reading a tensor is worth a thread."""
 CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
 
 
@@ -71,10 +76,18 @@ def require_numbers(analysis: Analysis, criterion: str) -> None:
     """
     read_later = {parameter.tensor for parameter in weights(analysis)} if criterion in ("l1", "l2") else set()
     constants = {name: c for name, c in analysis.graph.constants.items() if name not in read_later}
-    with ThreadPoolExecutor() as pool:
-        for name, position in zip(constants, pool.map(_first_nan, constants.values()), strict=True):
-            if position is not None:
-                raise _holds_nan(name, position)
+    found = _each(_first_nan, list(constants.values()), [constant.size for constant in constants.values()])
+    for name, position in zip(constants, found, strict=True):
+        if position is not None:
+            raise _holds_nan(name, position)
+
+
+def _each(read: Callable[[T], R], items: Sequence[T], sizes: Iterable[int]) -> Iterator[R]:
+    """What a function finds in each item, in order; those of large size are read in threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = [pool.submit(read, item) if size > _LARGE else None for item, size in zip(items, sizes, strict=True)]
+        for item, found in zip(items, waiting, strict=True):
+            yield read(item) if found is None else found.result()
 
 
 def _holds_nan(name: str, position: list[int]) -> InputError:
@@ -106,10 +119,10 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
             return found
 
         totals = np.zeros(analysis.atoms.count)
-        with ThreadPoolExecutor() as pool:
-            for found in pool.map(reduced, weights(analysis)):
-                for dim, values in found:
-                    _spread(analysis, dim, values, totals)
+        read = weights(analysis)
+        for found in _each(reduced, read, [parameter.constant.size for parameter in read]):
+            for dim, values in found:
+                _spread(analysis, dim, values, totals)
         return totals if power == 1 else np.sqrt(totals)
 
     return criterion

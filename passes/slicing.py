@@ -51,6 +51,8 @@ class _Rewriter:
         self.added: dict[str, list[Node]] = {}
         self.changed: dict[int, tuple[Axis, bool]] = {}
         self.indices: dict[int, tuple[Axis, tuple[int, ...]]] = {}
+        self.arrays: dict[int, NDArray[np.intp]] = {}
+        """By the ``id`` of a tuple in ``indices``, the same as an array."""
 
     def run(self) -> tuple[Graph, dict[str, Slice]]:
         graph = self.analysis.graph
@@ -102,9 +104,11 @@ class _Rewriter:
                 continue
             if len(value.shape) != len(dims):  # inference and the signature disagree: the model declares nonsense
                 continue
+            if not any(map(self._changes, dims)):
+                continue
             pairs = zip(value.shape, dims, strict=True)
             shape = tuple(self._size(axis).as_dim() if self._changes(axis) else dim for dim, axis in pairs)
-            self.values[name] = replace(value, shape=shape)
+            self.values[name] = Value(name, value.dtype, shape)
 
     # -- constants -----------------------------------------------------------------------------------------------
 
@@ -125,18 +129,22 @@ class _Rewriter:
     def _indices(self, axis: Axis) -> tuple[int, ...]:
         known = self.indices.get(id(axis))
         if known is None:
-            known = self.indices[id(axis)] = (axis, tuple(kept_indices(axis, self.kept).tolist()))
+            array = kept_indices(axis, self.kept)
+            known = self.indices[id(axis)] = (axis, tuple(array.tolist()))
+            self.arrays[id(known[1])] = array
         return known[1]
 
     def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
         """The variant with the most uses keeps the name, the others become private copies."""
+        if variants.keys() == {()}:
+            return  # stays as it is, for all
         original = self.constants[name]
         ranked = sorted(variants.items(), key=lambda item: (-len(item[1]), item[0]))
         for k, (kept, uses) in enumerate(ranked):
             target = name if k == 0 else self._fresh(name)
-            sliced = original.take({axis: np.array(indices, dtype=np.intp) for axis, indices in kept})
+            sliced = original.take({axis: self.arrays[id(indices)] for axis, indices in kept})
             self.constants[target] = sliced
-            self.values[target] = replace(self.values[name], name=target, shape=sliced.shape)
+            self.values[target] = Value(target, self.values[name].dtype, sliced.shape)
             for node, position in uses:
                 self.inputs[node][position] = target
             if kept or k > 0:
@@ -197,7 +205,9 @@ class _Rewriter:
                 self._follow_operand(bound, position, entries, attributes)
             if bound.signature.pins and any(self._changes(axis) for dims in bound.axes.values() for axis in dims):
                 self._pin(bound, attributes)
-        return replace(node, inputs=tuple(self.inputs[node.name]), attributes=attributes)
+        inputs = tuple(self.inputs[node.name])
+        stays = inputs == node.inputs and attributes == node.attributes
+        return node if stays else replace(node, inputs=inputs, attributes=attributes)
 
     def _pin(self, bound: Bound, attributes: dict[str, Attribute]) -> None:
         """Spell defaults out: attributes by name, operands by position."""

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, leaves_of, resolve
 
@@ -110,11 +108,10 @@ class _Solver:
             if (after == self.frozen).all():
                 break
             self.frozen = after
-        component = np.where(self.frozen, _KEPT, component)
-        names, atom = np.unique(component, return_inverse=True)
-        if len(names) and names[0] == _KEPT:
-            return atom - 1, len(names) - 1
-        return atom, len(names)
+        free = np.zeros(component.max(initial=-1) + 1, dtype=bool)
+        free[component[~self.frozen]] = True
+        number = np.cumsum(free) - 1
+        return np.where(self.frozen, _KEPT, number[component]), int(free.sum())
 
     def reasons_of(self, start: int, size: int) -> list[str]:
         found = [where for elements, where in self.causes if ((elements >= start) & (elements < start + size)).any()]
@@ -178,9 +175,12 @@ class _Solver:
         return np.where(common_left, _KEPT, left), np.where(common_right, _KEPT, right)
 
     def _components(self, edges: list[NDArray[np.intp]]) -> NDArray[np.intp]:
-        if not self.total:
-            return np.zeros(0, dtype=np.intp)
         pairs = np.concatenate([*edges, np.zeros((0, 2), dtype=np.intp)])
+        if not len(pairs):
+            return np.arange(self.total)
+        from scipy.sparse import coo_array  # slow to import, and many a model relates whole axes alone
+        from scipy.sparse.csgraph import connected_components
+
         graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(self.total, self.total))
         _, labels = connected_components(graph, directed=False)
         return np.asarray(labels, dtype=np.intp)
@@ -195,7 +195,8 @@ def kept_mask(axis: Axis, kept: dict[int, Mask]) -> Mask:
     """An element of a product is kept where every factor is; a sum lays its parts end to end."""
     axis = resolve(axis)
     if isinstance(axis, Leaf):
-        return kept.get(axis.number, np.ones(axis.size.coefficient, dtype=bool))
+        known = kept.get(axis.number)
+        return np.ones(axis.size.coefficient, dtype=bool) if known is None else known
     if isinstance(axis, Product):
         mask: Mask = np.ones(1, dtype=bool)
         for factor in axis.factors:

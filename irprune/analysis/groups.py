@@ -202,7 +202,7 @@ class CostModel:
         return Cost(params, sum(volume(term) for term in self._macs), int(stored))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # hashed often, and dimensions that are the same share one
 class _Formula:
     """The size of an axis expression: a leaf number and its size, or a product or a sum of formulas."""
 

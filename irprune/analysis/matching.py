@@ -55,8 +55,9 @@ class Matcher:
             return
         if isinstance(item, Unit):
             return
-        if isinstance(item, Name) and item.name not in self.axes:
-            self.axes[item.name] = (axis,)
+        if isinstance(item, Name):
+            known = self.axes.setdefault(item.name, (axis,))
+            self.system.unify(known[0], axis, self.where)
             return
         self._solve_sizes(item, size_of(axis))
         self.system.unify(build(item, self.axes), axis, self.where)

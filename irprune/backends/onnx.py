@@ -12,10 +12,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import onnx
 import onnx_ir as oir
 
 from ..errors import InputError
 from ..frontends.scopes import ENTER, Scopes, subgraphs
+from ..frontends.wire import LARGE, fill_weights
 from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
 
 _PROTO_LIMIT = 2_000_000_000
@@ -248,8 +251,10 @@ def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = Fal
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     try:
-        data = f"{path.name}.data" if external else None
-        oir.save(model, folder / path.name, external_data=data, max_workers=os.cpu_count() if external else None)
+        if external:
+            oir.save(model, folder / path.name, external_data=f"{path.name}.data", max_workers=os.cpu_count())
+        else:
+            _write(model, folder / path.name)
         for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
             os.replace(written, path.parent / written.name)  # the model itself comes last
     except OSError as error:
@@ -257,3 +262,38 @@ def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = Fal
     finally:
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
+
+
+def _write(model: oir.Model, path: Path) -> None:
+    """Write a model to one file; large weights are read one after the other, while it is written."""
+    if onnx.serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
+        oir.save(model, path)
+        return
+    weights: dict[int, oir.TensorProtocol] = {}
+    initializers = [value for value in model.graph.initializers.values() if value.const_value is not None]
+    try:
+        for position, value in enumerate(initializers):
+            tensor = value.const_value
+            if isinstance(tensor, (oir.Tensor, oir.LazyTensor)) and tensor.nbytes > LARGE:
+                weights[position] = tensor
+                value.const_value = _empty(tensor)
+        rest = oir.to_proto(model).SerializeToString()
+    finally:
+        for position, tensor in weights.items():
+            initializers[position].const_value = tensor
+    with path.open("wb") as file:
+        for piece in fill_weights(rest, {position: tensor.nbytes for position, tensor in weights.items()}):
+            file.write(weights[piece].tobytes() if isinstance(piece, int) else piece)
+
+
+def _empty(tensor: oir.TensorProtocol) -> oir.TensorProtocol:
+    """A tensor without data that is otherwise the same."""
+    nothing = oir.Tensor(np.zeros(0, np.uint8))
+    return oir.LazyTensor(
+        lambda: nothing,
+        tensor.dtype,
+        oir.Shape(tensor.shape.numpy()),
+        name=tensor.name,
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+    )

@@ -3,127 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as oir
-from google.protobuf.message import DecodeError
-from onnx_ir.passes.common import InlinePass
 
 from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
+from .files import BYTE, root_cause, static_shape
 from .scopes import ENTER, Scopes, captured, proto_scopes, qualified, sorted_nodes
 
 OLDEST_OPSET = 7
 
 _INFERENCE_LIMIT = 1024
 """Initializers above this many bytes are weights: shape inference sees their shape alone."""
-
-
-def load(path: str | os.PathLike[str]) -> oir.Model:
-    """Read an ONNX file; external data is memory-mapped when a tensor is read.
-
-    Raises :class:`InputError` for a file that is missing, is not ONNX, is truncated, has no nodes, or names external
-    data that is missing or lies outside the model's folder.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        proto = onnx.load(path, load_external_data=False)
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not an ONNX file, or truncated ({error})") from error
-    if not proto.HasField("graph") or not proto.opset_import:
-        raise InputError(f"{path}: not an ONNX model: it has no graph or no opset")
-    if not proto.graph.node:
-        raise InputError(f"{path}: the graph has no nodes")
-    _check_external_data(proto, path)
-    for tensor in _tensors(proto.graph):
-        _check_tensor(tensor, path)
-    try:
-        model = oir.serde.deserialize_model(proto)
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: the model is malformed: {error}") from error
-    oir.external_data.set_base_dir(model.graph, path.parent)
-    if proto.graph.sparse_initializer:
-        raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
-    return without_functions(model)
-
-
-def without_functions(model: oir.Model) -> oir.Model:
-    """The model with calls of its own functions replaced by their bodies, in which axes can be followed.
-
-    A model without functions is returned as it is.
-    """
-    if not model.functions:
-        return model
-    try:
-        copy = model.clone()
-        InlinePass()(copy)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"the model's functions cannot be inlined: {_root_cause(error)}") from error
-    return copy
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """The tensors stored in a graph, in the attributes of its nodes and in their subgraphs."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _tensors(inner)
-
-
-_COMPLEX = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
-
-
-def _check_tensor(tensor: onnx.TensorProto, path: Path) -> None:
-    """Raise :class:`InputError` for a tensor of unknown type, with a negative size, or with too much or little data."""
-    where = f"{path}: tensor '{tensor.name}'"
-    try:
-        dtype = oir.DataType(tensor.data_type)
-    except ValueError as error:
-        raise InputError(f"{where} has the unknown element type {tensor.data_type}") from error
-    if dtype == oir.DataType.UNDEFINED or any(dim < 0 for dim in tensor.dims):
-        raise InputError(f"{where} has type {dtype.name.lower()} and dimensions {list(tensor.dims)}")
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or dtype == oir.DataType.STRING:
-        return
-    count = int(np.prod(tensor.dims, dtype=np.int64))
-    if tensor.HasField("raw_data"):
-        expected, found, unit = -(-count * dtype.bitwidth // 8), len(tensor.raw_data), "bytes"
-    else:
-        found, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "elements"
-        expected = 2 * count if tensor.data_type in _COMPLEX else -(-count * min(dtype.bitwidth, 8) // 8)
-    if found != expected:
-        raise InputError(f"{where} of dimensions {list(tensor.dims)} holds {found} {unit}, expected {expected}")
-
-
-def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
-    folder = path.resolve().parent
-    for tensor in proto.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = (folder / entries.get("location", "")).resolve()
-        if not location.is_relative_to(folder):
-            raise InputError(
-                f"{path}: tensor '{tensor.name}' names external data outside the model's folder: {location}"
-            )
-        if not location.is_file():
-            raise InputError(f"{path}: tensor '{tensor.name}' names external data that is missing: {location}")
-        end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
-        if location.stat().st_size < end:
-            raise InputError(
-                f"{path}: external data of tensor '{tensor.name}' is truncated: "
-                f"{location} has {location.stat().st_size} bytes, expected at least {end}"
-            )
 
 
 def import_model(model: oir.Model) -> Graph:
@@ -143,17 +39,11 @@ def import_model(model: oir.Model) -> Graph:
     try:
         proto = _without_weights(model)
     except (RuntimeError, ValueError, oir.serde.SerdeError) as error:
-        raise InputError(f"the model is malformed: {_root_cause(error)}") from error
+        raise InputError(f"the model is malformed: {root_cause(error)}") from error
     graph = _build(model, scopes, opsets, _inferred(proto))
     while _help_inference(proto, graph):
         graph = _build(model, scopes, opsets, _inferred(proto))
     return graph
-
-
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:300]
 
 
 def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int], inferred: Iterable[Value]) -> Graph:
@@ -252,24 +142,17 @@ def _attribute(attribute: oir.Attr) -> Attribute:
 
 def tensor_constant(tensor: oir.TensorProtocol, origin: str | None) -> Constant:
     """A tensor as a constant that reads it on demand."""
-    return Constant(dtype_name(tensor.dtype), _static_shape(tensor), lambda: read_tensor(tensor), origin)
-
-
-def _static_shape(tensor: oir.TensorProtocol) -> tuple[int, ...]:
-    return tuple(int(dim) for dim in tensor.shape)  # type: ignore[arg-type]
+    return Constant(dtype_name(tensor.dtype), static_shape(tensor), lambda: read_tensor(tensor), origin)
 
 
 def read_tensor(tensor: oir.TensorProtocol) -> Array:
     """The elements of a tensor. External data is mapped for this one array, so that it is gone once it was used."""
-    if isinstance(tensor, oir.ExternalTensor) and tensor.dtype.bitwidth >= _BYTE:
-        shape = _static_shape(tensor)
+    if isinstance(tensor, oir.ExternalTensor) and tensor.dtype.bitwidth >= BYTE:
+        shape = static_shape(tensor)
         if 0 in shape:
             return np.zeros(shape, tensor.dtype.numpy())
         return np.memmap(tensor.path, tensor.dtype.numpy(), "r", tensor.offset or 0, shape)
     return np.asarray(tensor.numpy())
-
-
-_BYTE = 8
 
 
 def dtype_name(dtype: oir.DataType | None) -> str:
@@ -372,16 +255,21 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 
 def _without_weights(model: oir.Model) -> onnx.ModelProto:
-    """A serialised copy in which weights are inputs: their shapes matter to inference, their data does not."""
-    copy = model.clone()
-    for name, value in list(copy.graph.initializers.items()):
+    """The model with weights as inputs: their shapes matter to inference, their data does not."""
+    graph = model.graph
+    inputs = {str(value.name): value for value in graph.inputs}
+    small = []
+    for name, value in graph.initializers.items():
         tensor = value.const_value
         if tensor is None or tensor.nbytes <= _INFERENCE_LIMIT:
-            continue
-        value.shape = oir.Shape(list(tensor.shape.numpy()))
-        value.type = oir.TensorType(tensor.dtype)
-        value.const_value = None
-        copy.graph.initializers.pop(name)
-        if value not in copy.graph.inputs:
-            copy.graph.inputs.append(value)
-    return oir.to_proto(copy)
+            small.append(value)
+        else:
+            inputs[name] = oir.Value(
+                name=name, shape=oir.Shape(static_shape(tensor)), type=oir.TensorType(tensor.dtype)
+            )
+    view = oir.GraphView(list(inputs.values()), graph.outputs, nodes=graph, initializers=small, name=graph.name)
+    proto = onnx.ModelProto(ir_version=model.ir_version)
+    for domain, version in graph.opset_imports.items():
+        proto.opset_import.add(domain=domain, version=version)
+    oir.serde.serialize_graph_into(proto.graph, view, model_ir_version=model.ir_version)  # type: ignore[arg-type]
+    return proto

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 
 _MONOMIAL = re.compile(r"\d+|[^*\d][^*]*")
 
@@ -26,14 +26,7 @@ class Size:
         """
         if isinstance(dim, Size):
             return dim
-        if isinstance(dim, int):
-            return Size(dim)
-        factors = [factor.strip() for factor in dim.split("*")]
-        if not all(_MONOMIAL.fullmatch(factor) and "(" not in factor for factor in factors):
-            return Size(1, (dim,))
-        numbers = [int(factor) for factor in factors if factor.isdigit()]
-        symbols = tuple(sorted(factor for factor in factors if not factor.isdigit()))
-        return Size(reduce(lambda a, b: a * b, numbers, 1), symbols)
+        return _parsed(dim)
 
     @property
     def is_static(self) -> bool:
@@ -61,6 +54,18 @@ class Size:
     def __str__(self) -> str:
         parts = [str(self.coefficient)] if self.coefficient != 1 or not self.symbols else []
         return "*".join([*parts, *self.symbols])
+
+
+@lru_cache(maxsize=4096)
+def _parsed(dim: int | str) -> Size:
+    if isinstance(dim, int):
+        return Size(dim)
+    factors = [factor.strip() for factor in dim.split("*")]
+    if not all(_MONOMIAL.fullmatch(factor) and "(" not in factor for factor in factors):
+        return Size(1, (dim,))
+    numbers = [int(factor) for factor in factors if factor.isdigit()]
+    symbols = tuple(sorted(factor for factor in factors if not factor.isdigit()))
+    return Size(reduce(lambda a, b: a * b, numbers, 1), symbols)
 
 
 ONE = Size(1)

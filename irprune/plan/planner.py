@@ -239,7 +239,7 @@ def _closest(
 
     The result costs at most the target, or exceeds it by no more than the tolerance.
     """
-    limits = order.counts(len(order.events))
+    limits = order.limits
 
     def distance(counts: Counts) -> float:
         error = cost(counts) / target - 1
@@ -275,9 +275,8 @@ def _by_ratio(ratio: float, scope: str, order: RemovalOrder) -> Counts:
     if scope == "global":
         total = sum(group.group.size for group in order.groups)
         return order.counts(min(round(ratio * total), len(order.events)))
-    limits = order.counts(len(order.events))
     wanted = [int(np.searchsorted(group.share, ratio + 1e-9, side="right")) for group in order.groups]
-    return np.minimum(np.array(wanted, dtype=np.intp), limits)
+    return np.minimum(np.array(wanted, dtype=np.intp), order.limits)
 
 
 def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> str:

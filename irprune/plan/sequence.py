@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -52,10 +53,23 @@ class GroupOrder:
 
 @dataclass(frozen=True)
 class RemovalOrder:
-    """All candidate groups, and the events "one more atom of group g goes" in order of importance."""
+    """All candidate groups; ``keys`` has, for each, when one more atom of it goes, as far as it may."""
 
     groups: tuple[GroupOrder, ...]
-    events: Order
+    keys: tuple[NDArray[np.float64], ...]
+
+    @property
+    def limits(self) -> Counts:
+        """The most removals per group."""
+        return np.array([len(key) for key in self.keys], dtype=np.intp)
+
+    @cached_property
+    def events(self) -> Order:
+        """The events "one more atom of group g goes" in order of importance."""
+        if not self.groups:
+            return np.zeros(0, dtype=np.intp)
+        owners = np.repeat(np.arange(len(self.groups)), self.limits)
+        return owners[np.argsort(np.concatenate(self.keys), kind="stable")]
 
     def counts(self, prefix: int) -> Counts:
         """Removals per group when the first ``prefix`` events have happened."""
@@ -79,16 +93,10 @@ def order_groups(
     """Order by the share of the group that is gone (``by_share``: every group shrinks alike), or by score."""
     orders = tuple(_order_group(analysis, group, scores) for group in groups)
     keys: list[NDArray[np.float64]] = []
-    owners: list[Order] = []
-    for k, order in enumerate(orders):
-        allowed = order.allowed(max_ratio, min_channels)
+    for order in orders:
         key = order.share if by_share else np.maximum.accumulate(scores[order.atoms])
-        keys.append(key[:allowed])
-        owners.append(np.full(allowed, k, dtype=np.intp))
-    if not orders:
-        return RemovalOrder((), np.zeros(0, dtype=np.intp))
-    ranking = np.argsort(np.concatenate(keys), kind="stable")
-    return RemovalOrder(orders, np.concatenate(owners)[ranking])
+        keys.append(key[: order.allowed(max_ratio, min_channels)])
+    return RemovalOrder(orders, tuple(keys))
 
 
 def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder:

@@ -14,7 +14,8 @@ import onnx_ir as oir
 
 from ..analysis import analyse
 from ..errors import InputError
-from ..frontends.onnx import import_model, load, without_functions
+from ..frontends.files import load, without_functions
+from ..frontends.onnx import import_model
 from ..ir.core import Array
 from ..plan import Plan, removed_atoms
 from .equivalence import Comparison, relative_error, tolerance_of

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from irprune.backends.onnx import emit, save
 from irprune.errors import InputError
-from irprune.frontends.onnx import import_model, load
+from irprune.frontends.files import load
+from irprune.frontends.onnx import import_model
 from irprune.ir import Constant, Node, Value
 from tests.golden.helpers.models import model_of
 from tests.golden.helpers.removal import feeds_for, relative_error, remove_elements, run
@@ -277,7 +278,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.
     def fail(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(oir, "save", fail)
+    monkeypatch.setattr("irprune.backends.onnx.fill_weights", fail)
     with pytest.raises(InputError, match=r"^cannot write .*m\.onnx: No space left on device$"):
         save(oir.from_proto(model_of(NET)), tmp_path / "m.onnx")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", b"as it was")]

@@ -13,7 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from irprune.errors import InputError
-from irprune.frontends.onnx import import_model, load
+from irprune.frontends.files import load
+from irprune.frontends.onnx import import_model
 from irprune.ir import Constant, Graph, check, render
 from tests.golden.helpers.models import graph_of, model_of
 

@@ -1,0 +1,179 @@
+"""ONNX files: bytes become an ``onnx_ir`` model, once everything that a file may get wrong has been looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as oir
+from google.protobuf.message import DecodeError
+from onnx_ir.passes.common import InlinePass
+
+from ..errors import InputError
+from .wire import Weights, lift_weights
+
+BYTE = 8
+"""Bits."""
+
+
+def load(path: str | os.PathLike[str]) -> oir.Model:
+    """Read an ONNX file; external data is memory-mapped when a tensor is read.
+
+    Raises :class:`InputError` for a file that is missing, is not ONNX, is truncated, has no nodes, or names external
+    data that is missing or lies outside the model's folder.
+    """
+    return parse(read_file(path), path)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file; raises :class:`InputError` where there is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return path.read_bytes()
+
+
+def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
+    """The model that the bytes of an ONNX file hold, as :func:`load`; large weights are views into ``data``."""
+    path = Path(path)
+    kind = onnx.serialization.registry.get_format_from_file_extension(path.suffix) or "protobuf"
+    rest, weights = lift_weights(data) if kind == "protobuf" else (data, {})
+    try:
+        proto = onnx.load_model_from_string(rest, kind)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not an ONNX file, or truncated ({error})") from error
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise InputError(f"{path}: not an ONNX model: it has no graph or no opset")
+    if not proto.graph.node:
+        raise InputError(f"{path}: the graph has no nodes")
+    _check_external_data(proto, path)
+    tensors = list(_tensors(proto.graph))
+    for position, tensor in enumerate(tensors):  # initializers of the outermost graph come first
+        _check_tensor(tensor, path, weights.get(position))
+    try:
+        _return_unusual(proto.graph, weights)
+        model = oir.serde.deserialize_model(proto)
+        for position, weight in weights.items():
+            _attach(model.graph.initializers[proto.graph.initializer[position].name], weight)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: the model is malformed: {error}") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
+        oir.external_data.set_base_dir(model.graph, path.parent)
+    if proto.graph.sparse_initializer:
+        raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
+    return without_functions(model)
+
+
+def _return_unusual(graph: onnx.GraphProto, weights: Weights) -> None:
+    """Put back the data of tensors whose elements are no whole bytes, or that have no name to be found by."""
+    for position in list(weights):
+        tensor = graph.initializer[position]
+        if oir.DataType(tensor.data_type).bitwidth < BYTE or not tensor.name:
+            tensor.raw_data = bytes(weights.pop(position))
+
+
+def _attach(value: oir.Value, weight: memoryview) -> None:
+    """Give an initializer the data that was lifted out of its tensor."""
+    empty = value.const_value
+    assert empty is not None
+    array = np.frombuffer(weight, empty.dtype.numpy().newbyteorder("<")).reshape(static_shape(empty))
+    value.const_value = oir.Tensor(
+        array, empty.dtype, name=empty.name, doc_string=empty.doc_string, metadata_props=dict(empty.metadata_props)
+    )
+
+
+def without_functions(model: oir.Model) -> oir.Model:
+    """The model with calls of its own functions replaced by their bodies, in which axes can be followed.
+
+    A model without functions is returned as it is.
+    """
+    if not model.functions:
+        return model
+    try:
+        copy = model.clone()
+        InlinePass()(copy)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"the model's functions cannot be inlined: {root_cause(error)}") from error
+    return copy
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The tensors stored in a graph, in the attributes of its nodes and in their subgraphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _tensors(inner)
+
+
+_COMPLEX = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
+
+
+def _check_tensor(tensor: onnx.TensorProto, path: Path, weight: memoryview | None) -> None:
+    """Raise :class:`InputError` for a tensor of unknown type, with a negative size, or with too much or little data.
+
+    ``weight`` is its data where that was lifted out.
+    """
+    where = f"{path}: tensor '{tensor.name}'"
+    try:
+        dtype = oir.DataType(tensor.data_type)
+    except ValueError as error:
+        raise InputError(f"{where} has the unknown element type {tensor.data_type}") from error
+    if dtype == oir.DataType.UNDEFINED or any(dim < 0 for dim in tensor.dims):
+        raise InputError(f"{where} has type {dtype.name.lower()} and dimensions {list(tensor.dims)}")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or dtype == oir.DataType.STRING:
+        return
+    count = int(np.prod(tensor.dims, dtype=np.int64))
+    if weight is not None or tensor.HasField("raw_data"):
+        found = len(tensor.raw_data if weight is None else weight)
+        expected, unit = -(-count * dtype.bitwidth // 8), "bytes"
+    else:
+        found, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "elements"
+        expected = 2 * count if tensor.data_type in _COMPLEX else -(-count * min(dtype.bitwidth, 8) // 8)
+    if found != expected:
+        raise InputError(f"{where} of dimensions {list(tensor.dims)} holds {found} {unit}, expected {expected}")
+
+
+def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
+    folder = path.resolve().parent
+    sizes: dict[str, int] = {}
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        name = entries.get("location", "")
+        if name not in sizes:
+            sizes[name] = _external_size(folder, name, f"{path}: tensor '{tensor.name}'")
+        end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        if sizes[name] < end:
+            raise InputError(
+                f"{path}: external data of tensor '{tensor.name}' is truncated: "
+                f"{(folder / name).resolve()} has {sizes[name]} bytes, expected at least {end}"
+            )
+
+
+def _external_size(folder: Path, name: str, who: str) -> int:
+    """The bytes of a file of external data."""
+    location = (folder / name).resolve()
+    if not location.is_relative_to(folder):
+        raise InputError(f"{who} names external data outside the model's folder: {location}")
+    if not location.is_file():
+        raise InputError(f"{who} names external data that is missing: {location}")
+    return location.stat().st_size
+
+
+def root_cause(error: BaseException) -> str:
+    """What the first of a chain of errors says, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:300]
+
+
+def static_shape(tensor: oir.TensorProtocol) -> tuple[int, ...]:
+    """The dimensions of a tensor that has data."""
+    return tuple(int(dim) for dim in tensor.shape)  # type: ignore[arg-type]
