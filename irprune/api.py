@@ -166,7 +166,7 @@ def plan_for(source: Identified, analysis: Analysis, request: Request) -> Plan:
     return _decide(source, analysis, request)[0]
 
 
-def _decide(source: Source, analysis: Analysis, request: Request) -> tuple[Plan, Graph]:
+def _decide(source: Identified, analysis: Analysis, request: Request) -> tuple[Plan, Graph]:
     """The plan, and the graph without what it removes."""
     require_numbers(analysis, request.criterion)
     decided = make_plan(analysis, request)
