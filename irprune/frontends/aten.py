@@ -114,7 +114,7 @@ def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
             return _complete(call, _read(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
         return elementwise(call)
-    raise NoSignature("the operator has no signature")
+    raise NoSignature(f"operator aten::{base} has no signature")
 
 
 def _complete(call: Call, lowered: Lowered) -> Lowered:
@@ -132,6 +132,10 @@ _OF_ANOTHER = {"Identity", "ConstantOfShape"}
 
 
 def elementwise(call: Call) -> Lowered:
+    """One result, whose shape is that of all tensors together."""
+    rank = max((len(call.shapes[name]) for name in call.tensors()), default=0)
+    if call.result is None or len(call.result) != rank:
+        raise NoSignature("the result is no broadcast of the operands")
     return Lowered("elementwise", tuple(call.tensors()), "aten")
 
 
@@ -422,7 +426,6 @@ TABLE: dict[str, str | Lowering] = {
     **dict.fromkeys(_VIEWS, "Reshape(self, size)"),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),
     "reshape": "Reshape(self, shape)",
-    "view.dtype": "aten.unknown(self)",
     # undefined at zero, which the reference has to know
     "div.Tensor": "Div(self, other)",
     "true_divide": "Div(self, other)",
@@ -506,7 +509,6 @@ TABLE: dict[str, str | Lowering] = {
     "split_with_sizes": "Split(self, split_sizes, axis=dim)",
     "unbind": "aten.unbind(self, axis=dim)",
     "slice": "Slice(self, [start or 0], [end or MAX], [dim], [step])",
-    "narrow": "aten.unknown(self)",
     "select": "Gather(self, index, axis=dim)",
     "index_select": "Gather(self, index, axis=dim)",
     "embedding": "Gather(weight, indices)",
@@ -532,7 +534,6 @@ TABLE: dict[str, str | Lowering] = {
     "expand": _expand,
     "broadcast_to": _expand,
     "repeat": _repeat,
-    "tile": "aten.unknown(self)",
     "repeat_interleave.self_int": "aten.repeat_interleave(self, axis=dim, repeats=repeats)",
     "pad": _pad,
     "constant_pad_nd": _pad,

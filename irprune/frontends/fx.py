@@ -195,11 +195,7 @@ class _Importer:
         outputs = tuple(name for name, _ in results)
         if self._tensor(node) is not None:
             self.names[node] = node.name
-        try:
-            self._add(node, self._lowered(node), outputs)
-        except (NoSignature, LookupError, TypeError, ValueError):
-            tensors = [TensorName(self.names[n]) for n in node.all_input_nodes if n in self.names]
-            self._add(node, Lowered(_operator_name(node), tuple(tensors), "aten"), outputs)
+        self._add(node, self._lowered(node), outputs)
 
     def _results(self, node: fx.Node) -> Iterator[tuple[str, Tensor | None]]:
         """The names and tensors of a call's results; one that nobody takes has no name, unless it is split off."""
@@ -218,11 +214,20 @@ class _Importer:
             yield (taker.name if taker is not None else f"{node.name}.{position}" if keep_all else ""), item
 
     def _lowered(self, node: fx.Node) -> Lowered:
+        """The IR operator of a call; one that the table does not know stays itself, with the reason."""
+        try:
+            return self._looked_up(node)
+        except NoSignature as refusal:
+            why = str(refusal)
+        except (LookupError, TypeError, ValueError) as error:
+            why = f"its arguments make no sense ({type(error).__name__}: {error})"
+        tensors = tuple(TensorName(self.names[n]) for n in node.all_input_nodes if n in self.names)
+        return Lowered(_operator_name(node), tensors, "torch", {"why": why})
+
+    def _looked_up(self, node: fx.Node) -> Lowered:
         if not isinstance(node.target, torch._ops.OpOverload):
-            raise NoSignature("no ATen operator")
+            raise NoSignature("it is no ATen operator")
         arguments = self._arguments(node, node.target)
-        base, _, overload = str(node.target._schema.name).partition("::")[2], None, node.target._overloadname
-        pointwise = torch.Tag.pointwise in node.target.tags
         shapes: dict[str, tuple[int | str, ...]] = {}
         for name in (self.names[n] for n in node.all_input_nodes if n in self.names):
             shape = self.values[name].shape
@@ -230,7 +235,8 @@ class _Importer:
             shapes[name] = tuple(dim for dim in shape if dim is not None)
         tensor = self._tensor(node)
         result = None if tensor is None else tuple(dim_of(size) for size in tensor.shape)
-        return lower(Call(base, arguments, shapes, result), overload, pointwise)
+        call = Call(_operator_name(node), arguments, shapes, result)
+        return lower(call, node.target._overloadname, torch.Tag.pointwise in node.target.tags)
 
     def _arguments(self, node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}

@@ -100,5 +100,5 @@ def signature_of(site: Site) -> Signature:
     """The signature of a node; raises :class:`NoSignature` with the reason where there is none."""
     rule = RULES.get(site.node.qualified_op)
     if rule is None:
-        raise NoSignature(f"operator {site.node.qualified_op} has no signature")
+        raise NoSignature(site.node.str("why") or f"operator {site.node.qualified_op} has no signature")
     return rule(site)
