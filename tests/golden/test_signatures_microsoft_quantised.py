@@ -1,0 +1,230 @@
+"""Golden cases of com.microsoft: ONNX Runtime's quantised operators."""
+
+import pytest
+
+from tests.golden.helpers.cases import Case, check_case, parse_cases
+
+CASES = parse_cases(
+    """
+match com.microsoft::QGemm: a scale for every column and a bias
+(uint8[3, 4] x) => (uint8[3, 6] y)
+<float xscale, uint8 xz, int8[6, 4] w, float[6] wscale, int8[6] wz, int32[6] b, float yscale, uint8 yz>
+{ y = com.microsoft.QGemm<transB = 1>(x, xscale, xz, w, wscale, wz, b, yscale, yz) }
+x[a=3 b=4] w[c=6 b] wscale[c] wz[c] b[c]
+-> y[a c]
+group w:1 mlp 4: w:1
+group w:0 mlp 6: w:0 b:0 wscale:0 wz:0
+
+match com.microsoft::QGemm: a result that is not quantised
+(uint8[3, 4] x) => (float[3, 6] y) <float xscale, uint8 xz, int8[4, 6] w, float wscale, int8 wz>
+{ y = com.microsoft.QGemm(x, xscale, xz, w, wscale, wz) }
+x[a=3 b=4] w[b c=6]
+-> y[a c]
+group w:0 mlp 4: w:0
+group w:1 mlp 6: w:1
+
+refuse com.microsoft::QGemm: scales of two dimensions [not run: malformed]
+(uint8[3, 4] x) => (uint8[3, 6] y)
+<float xscale, uint8 xz, int8[4, 6] w, float[2, 3] wscale, int8 wz, float yscale, uint8 yz>
+{ y = com.microsoft.QGemm(x, xscale, xz, w, wscale, wz, "", yscale, yz) }
+x[a=3! b=4!] w[c=4! d=6!] wscale[e=2! f=3!]
+-> y[g=3! h=6!]
+frozen a b c d e f g h: com.microsoft::QGemm 'QGemm:y': operand 4: scales of rank 2
+
+match com.microsoft::MatMulNBits: whole blocks of four bits
+(float[2, 32] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale>
+{ y = com.microsoft.MatMulNBits<K = 32, N = 6, bits = 4, block_size = 16>(x, w, scale) }
+x[a=2 (b=2 c=16!)] w[d=6 b e=8!] scale[(d b)]
+-> y[a d]
+group w:0 mlp 6: w:0 scale:0
+group scale:0 mlp 2: w:1 scale:0
+frozen c e: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
+
+match com.microsoft::MatMulNBits: packed zero points
+(float[2, 32] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale, uint8[6] zero>
+{ y = com.microsoft.MatMulNBits<K = 32, N = 6, bits = 4, block_size = 16>(x, w, scale, zero) }
+x[a=2 (b=2! c=16!)] w[d=6 b e=8!] scale[(d b)] zero[d]
+-> y[a d]
+group w:0 mlp 6: w:0 scale:0 zero:0
+frozen b c e: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
+
+refuse com.microsoft::MatMulNBits: the last block is not full
+(float[2, 24] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale>
+{ y = com.microsoft.MatMulNBits<K = 24, N = 6, bits = 4, block_size = 16>(x, w, scale) }
+x[a=2! b=24!] w[c=6! d=2! e=8!] scale[f=12!]
+-> y[g=2! h=6!]
+frozen a b c d e f g h: com.microsoft::MatMulNBits 'MatMulNBits:y': the last block of 16 is not full (K=24)
+
+match com.microsoft::MatMulIntegerToFloat: a scale for every column
+(uint8[3, 4] x) => (float[3, 6] y) <uint8[4, 6] w, float xscale, float[6] wscale, uint8 xz, uint8[6] wz, float[6] b>
+{ y = com.microsoft.MatMulIntegerToFloat(x, w, xscale, wscale, xz, wz, b) }
+x[a=3 b=4] w[b c=6] wscale[c] wz[c] b[c]
+-> y[a c]
+group w:0 mlp 4: w:0
+group b:0 mlp 6: w:1 b:0 wscale:0 wz:0
+
+refuse com.microsoft::MatMulIntegerToFloat: rank unknown
+(uint8[] x) => (float[3, 6] y) <uint8[4, 6] w, float xscale, float wscale>
+{ y = com.microsoft.MatMulIntegerToFloat(x, w, xscale, wscale) }
+x[?] w[a=4! b=6!]
+-> y[c=3! d=6!]
+frozen a b c d: com.microsoft::MatMulIntegerToFloat 'MatMulIntegerToFloat:y': the shape of operand 0 is
+    unknown
+
+match com.microsoft::DynamicQuantizeMatMul: a scale for every column
+(float[3, 4] x) => (float[3, 6] y) <int8[4, 6] w, float[6] wscale, int8[6] wz, float[6] b>
+{ y = com.microsoft.DynamicQuantizeMatMul(x, w, wscale, wz, b) }
+x[a=3 b=4] w[b c=6] wscale[c] wz[c] b[c]
+-> y[a c]
+group w:0 hidden 4: w:0 (inexact)
+group b:0 mlp 6: w:1 b:0 wscale:0 wz:0
+
+refuse com.microsoft::DynamicQuantizeMatMul: rank unknown
+(float[] x) => (float[3, 6] y) <int8[4, 6] w, float wscale>
+{ y = com.microsoft.DynamicQuantizeMatMul(x, w, wscale) }
+x[?] w[a=4! b=6!]
+-> y[c=3! d=6!]
+frozen a b c d: com.microsoft::DynamicQuantizeMatMul 'DynamicQuantizeMatMul:y': the shape of operand 0 is
+    unknown
+
+match com.microsoft::QLinearAdd: a number for every channel
+(uint8[2, 3, 4] x) => (uint8[2, 3, 4] y)
+<float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAdd(x, xscale, xz, c, cscale, cz, yscale, yz) }
+x[a=2 b=3 c=4] c[c]
+-> y[a b c]
+group c:0 mlp 4: c:0
+
+refuse com.microsoft::QLinearAdd: rank unknown
+(uint8[] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAdd(x, xscale, xz, c, cscale, cz, yscale, yz) }
+x[?] c[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::QLinearAdd 'QLinearAdd:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearMul: a gate that broadcasts
+(uint8[2, 4, 5] x, uint8[2, 4, 1] g) => (uint8[2, 4, 5] y)
+<float xscale, uint8 xz, float gscale, uint8 gz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearMul(x, xscale, xz, g, gscale, gz, yscale, yz) }
+x[a=2 b=4 c=5] g[a b 1]
+-> y[a b c]
+
+refuse com.microsoft::QLinearMul: rank unknown
+(uint8[] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearMul(x, xscale, xz, c, cscale, cz, yscale, yz) }
+x[?] c[a=4!]
+-> y[b=2! c=3! d=4!]
+frozen a b c d: com.microsoft::QLinearMul 'QLinearMul:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearSigmoid: one scale
+(uint8[2, 4] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSigmoid(x, xscale, xz, yscale, yz) }
+x[a=2 b=4]
+-> y[a b]
+
+refuse com.microsoft::QLinearSigmoid: rank unknown
+(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSigmoid(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4!]
+frozen a b: com.microsoft::QLinearSigmoid 'QLinearSigmoid:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearLeakyRelu: one scale
+(uint8[2, 4] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearLeakyRelu<alpha = 0.1>(x, xscale, xz, yscale, yz) }
+x[a=2 b=4]
+-> y[a b]
+
+refuse com.microsoft::QLinearLeakyRelu: rank unknown
+(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearLeakyRelu<alpha = 0.1>(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4!]
+frozen a b: com.microsoft::QLinearLeakyRelu 'QLinearLeakyRelu:y': the shape of operand 0 is unknown
+
+match com.microsoft::QLinearGlobalAveragePool: channels first
+(uint8[2, 4, 3, 3] x) => (uint8[2, 4, 1, 1] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearGlobalAveragePool(x, xscale, xz, yscale, yz) }
+x[a=2 b=4 c=3 d=3]
+-> y[a b 1 1]
+
+match com.microsoft::QLinearGlobalAveragePool: channels last
+(uint8[2, 3, 3, 4] x) => (uint8[2, 1, 1, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearGlobalAveragePool<channels_last = 1>(x, xscale, xz, yscale, yz) }
+x[a=2 b=3 c=3 d=4]
+-> y[a 1 1 d]
+
+refuse com.microsoft::QLinearGlobalAveragePool: rank unknown
+(uint8[] x) => (uint8[2, 4, 1, 1] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearGlobalAveragePool(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4! 1 1]
+frozen a b: com.microsoft::QLinearGlobalAveragePool 'QLinearGlobalAveragePool:y': the shape of operand 0 is
+    unknown
+
+match com.microsoft::QLinearAveragePool: a window
+(uint8[2, 4, 4, 4] x) => (uint8[2, 4, 3, 3] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2]>(x, xscale, xz, yscale, yz) }
+x[a=2 b=4 c=4! d=4!]
+-> y[a b e=3! f=3!]
+frozen c d e f: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the window of a pooling slides
+    over it
+
+refuse com.microsoft::QLinearAveragePool: channels last
+(uint8[2, 4, 4, 4] x) => (uint8[2, 3, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2], channels_last = 1>(x, xscale, xz, yscale, yz) }
+x[a=2! b=4! c=4! d=4!]
+-> y[e=2! f=3! g=3! h=4!]
+frozen a b c d e f g h: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': channels come last
+
+match com.microsoft::QLinearConcat: two parts
+(uint8[2, 4, 3] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
+<float yscale, uint8 yz, float xscale, uint8 xz, float zscale, uint8 zz>
+{ y = com.microsoft.QLinearConcat<axis = 1>(yscale, yz, x, xscale, xz, z, zscale, zz) }
+x[a=2 b=4 c=3] z[a d=5 c]
+-> y[a (b + d) c]
+
+refuse com.microsoft::QLinearConcat: rank unknown
+(uint8[] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
+<float yscale, uint8 yz, float xscale, uint8 xz, float zscale, uint8 zz>
+{ y = com.microsoft.QLinearConcat<axis = 1>(yscale, yz, x, xscale, xz, z, zscale, zz) }
+x[?] z[a=2! b=5! c=3!]
+-> y[d=2! e=9! f=3!]
+frozen a b c d e f: com.microsoft::QLinearConcat 'QLinearConcat:y': the shape of operand 2 is unknown
+
+match com.microsoft::QuantizeLinear: a scale for every channel
+(float[2, 4, 3] x) => (uint8[2, 4, 3] y) <float[4] scale, uint8[4] zero>
+{ y = com.microsoft.QuantizeLinear<axis = 1>(x, scale, zero) }
+x[a=2 b=4 c=3] scale[b] zero[b]
+-> y[a b c]
+group scale:0 mlp 4: scale:0 zero:0
+
+refuse com.microsoft::QuantizeLinear: blocks share a scale
+(float[2, 4] x) => (uint8[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
+{ y = com.microsoft.QuantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
+x[a=2! b=4!] scale[c=2! d=2!] zero[e=2! f=2!]
+-> y[g=2! h=4!]
+frozen a b c d e f g h: com.microsoft::QuantizeLinear 'QuantizeLinear:y': blocks of elements share a scale
+
+match com.microsoft::DequantizeLinear: a scale for every channel
+(uint8[2, 4, 3] x) => (float[2, 4, 3] y) <float[4] scale, uint8[4] zero>
+{ y = com.microsoft.DequantizeLinear<axis = 1>(x, scale, zero) }
+x[a=2 b=4 c=3] scale[b] zero[b]
+-> y[a b c]
+group scale:0 mlp 4: scale:0 zero:0
+
+refuse com.microsoft::DequantizeLinear: blocks share a scale
+(uint8[2, 4] x) => (float[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
+{ y = com.microsoft.DequantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
+x[a=2! b=4!] scale[c=2! d=2!] zero[e=2! f=2!]
+-> y[g=2! h=4!]
+frozen a b c d e f g h: com.microsoft::DequantizeLinear 'DequantizeLinear:y': blocks of elements share a
+    scale
+
+"""
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_axes(case: Case) -> None:
+    check_case(case)
