@@ -214,24 +214,26 @@ def _like(leaf: Any, generator: torch.Generator) -> Any:
 
 
 def _resized(program: Program) -> list[Case]:
-    """Per symbol of the inputs, the example inputs with the dimensions of that name one longer."""
+    """The example inputs with dimensions that vary one longer: all of one size together, as they may have to agree."""
     placeholders = [n for n in program.module.graph.nodes if n.op == "placeholder"]
     leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
-    shapes = [program.imported.graph.shape(n.name) for n in placeholders]
-    symbols = dict.fromkeys(
-        dim for shape in shapes for dim in shape or () if isinstance(dim, str) and dim.isidentifier()
-    )
+    varying = [_varying(program.imported.graph.shape(n.name)) for n in placeholders]
+    pairs = list(zip(leaves, varying, strict=True))
     cases = []
-    for symbol in symbols:
-        grown = [_grown(leaf, shape or (), symbol) for leaf, shape in zip(leaves, shapes, strict=True)]
+    for size in sorted({leaf.shape[axis] for leaf, axes in pairs for axis in axes}):
+        grown = [_grown(leaf, [axis for axis in axes if leaf.shape[axis] == size]) for leaf, axes in pairs]
         args, kwargs = pytree.tree_unflatten(grown, spec)
-        cases.append(Case(f"one more of {symbol}", args, kwargs))
+        cases.append(Case(f"{size + 1} in place of {size}", args, kwargs))
     return cases
 
 
-def _grown(leaf: Any, shape: Sequence[int | str | None], symbol: str) -> Any:
-    for axis, dim in enumerate(shape):
-        if dim == symbol:
-            size = leaf.shape[axis]
-            leaf = leaf.index_select(axis, torch.arange(size + 1) % size)
+def _varying(shape: Sequence[int | str | None] | None) -> list[int]:
+    """The dimensions that are a symbol by themselves."""
+    return [axis for axis, dim in enumerate(shape or ()) if isinstance(dim, str) and dim.isidentifier()]
+
+
+def _grown(leaf: Any, axes: Sequence[int]) -> Any:
+    for axis in axes:
+        size = leaf.shape[axis]
+        leaf = leaf.index_select(axis, torch.arange(size + 1) % size)
     return leaf
