@@ -37,7 +37,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
-    """The model that the bytes of an ONNX file hold, as :func:`load`; large weights are views into ``data``."""
+    """The model that the bytes of an ONNX file hold, as :func:`load`."""
     path = Path(path)
     kind = onnx.serialization.registry.get_format_from_file_extension(path.suffix) or "protobuf"
     rest, weights = lift_weights(data) if kind == "protobuf" else (data, {})
@@ -76,10 +76,14 @@ def _return_unusual(graph: onnx.GraphProto, weights: Weights) -> None:
 
 
 def _attach(value: oir.Value, weight: memoryview) -> None:
-    """Give an initializer the data that was lifted out of its tensor."""
+    """Give an initializer the data that was lifted out of its tensor.
+
+    It is a copy: in the file it stands at any address, and numpy copies what is not aligned each time it is used.
+    """
     empty = value.const_value
     assert empty is not None
-    array = np.frombuffer(weight, empty.dtype.numpy().newbyteorder("<")).reshape(static_shape(empty))
+    array = np.frombuffer(weight, empty.dtype.numpy().newbyteorder("<")).reshape(static_shape(empty)).copy()
+    array.flags.writeable = False
     value.const_value = oir.Tensor(
         array, empty.dtype, name=empty.name, doc_string=empty.doc_string, metadata_props=dict(empty.metadata_props)
     )

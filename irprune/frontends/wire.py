@@ -1,7 +1,7 @@
 """The protobuf wire format, as far as it takes to read and write weights without copying them.
 
-Parsing and serialising copy every weight of a model, several times over. Here the large ones stay views into the bytes
-of a file, or are written straight to one; only what is left goes through protobuf.
+Parsing and serialising copy every weight of a model, several times over. Here the large ones are taken straight out of
+the bytes of a file, or written straight to one; only what is left goes through protobuf.
 """
 
 from __future__ import annotations

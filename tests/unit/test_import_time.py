@@ -30,3 +30,8 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_api_loads_no_frameworks() -> None:
     assert loaded("import irprune; irprune.prune") & NEVER == set()
+
+
+def test_axes_that_are_related_as_wholes_need_no_scipy() -> None:
+    analysed = "api.analyse_model(api.open_model('models/digits.onnx')).groups"
+    assert "scipy" not in loaded(f"from irprune import api; {analysed}")

@@ -102,3 +102,13 @@ def test_a_text_format_is_read_and_written(tmp_path: Path) -> None:
     onnx.save(model_with(tensor("a", WEIGHT)), tmp_path / "m.textproto")
     save(load(tmp_path / "m.textproto"), tmp_path / "n.json")
     assert numpy_helper.to_array(onnx.load(tmp_path / "n.json").graph.initializer[0]).tolist() == WEIGHT.tolist()
+
+
+@pytest.mark.parametrize("name", ["a", "ab", "abc", "abcd"])
+def test_weights_are_aligned_wherever_they_stand_in_the_file(tmp_path: Path, name: str) -> None:
+    onnx.save(model_with(tensor(name, WEIGHT)), tmp_path / "m.onnx")
+    value = load(tmp_path / "m.onnx").graph.initializers[name].const_value
+    assert value is not None
+    array = value.numpy()
+    assert array.flags.aligned and not array.flags.writeable
+    assert array.tolist() == WEIGHT.tolist()
