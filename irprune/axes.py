@@ -21,7 +21,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .ir.sizes import ONE, Size, product
+from .ir.sizes import ONE, Size, product, total
 
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -376,7 +376,4 @@ def size_of(axis: Axis) -> Size:
         return axis.size
     if isinstance(axis, Product):
         return product(size_of(factor) for factor in axis.factors)
-    sizes = [size_of(part) for part in axis.parts]
-    if all(size.is_static for size in sizes):
-        return Size(sum(size.coefficient for size in sizes))
-    return Size(1, (f"({'+'.join(map(str, sizes))})",))
+    return total(size_of(part) for part in axis.parts)

@@ -19,7 +19,7 @@ from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import IRError
 from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
 from ..ir.integers import Entries
-from ..ir.sizes import product
+from ..ir.sizes import product, total
 from ..plan import Slice
 from ..signatures import Composite, Follower, Renumber, SizeOf
 
@@ -51,8 +51,6 @@ class _Rewriter:
         self.added: dict[str, list[Node]] = {}
         self.changed: dict[int, tuple[Axis, bool]] = {}
         self.indices: dict[int, tuple[Axis, tuple[int, ...]]] = {}
-        self.arrays: dict[int, NDArray[np.intp]] = {}
-        """By the ``id`` of a tuple in ``indices``, the same as an array."""
 
     def run(self) -> tuple[Graph, dict[str, Slice]]:
         graph = self.analysis.graph
@@ -85,7 +83,7 @@ class _Rewriter:
             return axis.size if mask is None else Size(int(mask.sum()))
         if isinstance(axis, Product):
             return product(self._size(factor) for factor in axis.factors)
-        return Size(sum(self._size(part).coefficient for part in axis.parts))
+        return total(self._size(part) for part in axis.parts)
 
     def _old_shape(self, name: str) -> tuple[Size, ...] | None:
         constant = self.analysis.graph.constants.get(name)
@@ -129,9 +127,7 @@ class _Rewriter:
     def _indices(self, axis: Axis) -> tuple[int, ...]:
         known = self.indices.get(id(axis))
         if known is None:
-            array = kept_indices(axis, self.kept)
-            known = self.indices[id(axis)] = (axis, tuple(array.tolist()))
-            self.arrays[id(known[1])] = array
+            known = self.indices[id(axis)] = (axis, tuple(kept_indices(axis, self.kept).tolist()))
         return known[1]
 
     def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
@@ -142,7 +138,7 @@ class _Rewriter:
         ranked = sorted(variants.items(), key=lambda item: (-len(item[1]), item[0]))
         for k, (kept, uses) in enumerate(ranked):
             target = name if k == 0 else self._fresh(name)
-            sliced = original.take({axis: self.arrays[id(indices)] for axis, indices in kept})
+            sliced = original.take({axis: np.array(indices, dtype=np.intp) for axis, indices in kept})
             self.constants[target] = sliced
             self.values[target] = Value(target, self.values[name].dtype, sliced.shape)
             for node, position in uses:
@@ -246,7 +242,10 @@ class _Rewriter:
         """What an entry has to become; ``None`` where it stays what it is."""
         if not isinstance(follower, SizeOf):
             return None if follower is None else Size(follower)
-        return Size(follower.sign) * self._size(bound.dim(follower.term))
+        size = Size(follower.sign) * self._size(bound.dim(follower.term))
+        if self._entry_changes(bound, follower) or not any(symbol.startswith("(") for symbol in size.symbols):
+            return size
+        return None  # a sum that run time goes on computing
 
     def _entry_changes(self, bound: Bound, follower: Follower) -> bool:
         return isinstance(follower, SizeOf) and self._changes(bound.dim(follower.term))

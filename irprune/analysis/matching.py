@@ -9,6 +9,7 @@ import numpy as np
 
 from ..axes import UNIT, Axis, AxisSystem, product_of, size_of, sum_of
 from ..ir import Size
+from ..ir.sizes import product, total
 from ..signatures import NoSignature, Signature
 from ..signatures.grammar import Composite, Name, Star, Term, Unit, Unknown, term
 
@@ -142,23 +143,16 @@ def build(item: Term, axes: Mapping[str, Dims]) -> Axis:
 
 
 def _combine(item: Composite, sizes: list[Size]) -> Size:
-    if not item.is_sum:
-        total = Size(1)
-        for size in sizes:
-            total = total * size
-        return total
-    if all(size.is_static for size in sizes):
-        return Size(sum(size.coefficient for size in sizes))
-    return Size(1, (f"({'+'.join(map(str, sizes))})",))
+    return total(sizes) if item.is_sum else product(sizes)
 
 
-def _remainder(item: Composite, total: Size, known: list[Size]) -> Size:
+def _remainder(item: Composite, whole: Size, known: list[Size]) -> Size:
     combined = _combine(Composite((), item.is_sum), known)
     if not item.is_sum:
-        quotient = total.divided_by(combined)
+        quotient = whole.divided_by(combined)
         if quotient is None:
-            raise NoSignature(f"size {total} is no multiple of {combined}")
+            raise NoSignature(f"size {whole} is no multiple of {combined}")
         return quotient
-    if not total.is_static or not combined.is_static or total.coefficient < combined.coefficient:
-        raise NoSignature(f"size {total} cannot be split into {combined} and the rest")
-    return Size(total.coefficient - combined.coefficient)
+    if not whole.is_static or not combined.is_static or whole.coefficient < combined.coefficient:
+        raise NoSignature(f"size {whole} cannot be split into {combined} and the rest")
+    return Size(whole.coefficient - combined.coefficient)

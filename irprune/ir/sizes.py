@@ -73,3 +73,11 @@ ONE = Size(1)
 
 def product(sizes: Iterable[Size]) -> Size:
     return reduce(lambda a, b: a * b, sizes, ONE)
+
+
+def total(sizes: Iterable[Size]) -> Size:
+    """The sum; with parts that run time tells, it is a symbol of its own."""
+    parts = list(sizes)
+    if all(size.is_static for size in parts):
+        return Size(sum(size.coefficient for size in parts))
+    return Size(1, (f"({'+'.join(map(str, parts))})",))

@@ -10,6 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 import onnx_ir
 import pytest
+import torch
 
 import irprune
 from irprune.errors import InputError, VerificationError
@@ -22,10 +23,26 @@ def weights(model: onnx.ModelProto) -> int:
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
 
 
+def example(heading: str) -> str:
+    """The first Python code under a heading of the README."""
+    section = (ROOT / "README.md").read_text().partition(f"## {heading}\n")[2]
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_example_of_torch_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
+    exec(compile(example("In PyTorch"), "README.md", "exec"), {"model": model, "images": torch.randn(2, 3, 8, 8)})
+    small = torch.export.load("smaller.pt2").module()
+    assert small.get_parameter("0.weight").shape[0] < 8
+
+
 def test_the_example_in_the_readme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = example("In Python")
     (tmp_path / "model.onnx").write_bytes(DIGITS.read_bytes())
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
