@@ -142,8 +142,10 @@ def _spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> No
     dim = resolve(dim)
     if isinstance(dim, Leaf):
         atoms = analysis.atoms.of_leaf(dim)
-        free = atoms >= 0
-        np.add.at(totals, atoms[free], values[free])
+        if atoms.min(initial=0) < 0:
+            free = atoms >= 0
+            atoms, values = atoms[free], values[free]
+        np.add.at(totals, atoms, values)
         return
     sizes = [int(_length(part)) for part in (dim.factors if isinstance(dim, Product) else dim.parts)]
     if isinstance(dim, Product):

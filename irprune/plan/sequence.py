@@ -116,7 +116,10 @@ def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
     rows = []
     for leaf in group.leaves:
         own = analysis.atoms.of_leaf(leaf)
-        rows.append(np.bincount(np.searchsorted(group.atoms, own[own >= 0]), minlength=group.size))
+        if np.array_equal(own, group.atoms):  # one element an atom, as is the rule
+            rows.append(np.ones(group.size, dtype=np.intp))
+        else:
+            rows.append(np.bincount(np.searchsorted(group.atoms, own[own >= 0]), minlength=group.size))
     return np.array(rows, dtype=np.intp).reshape(len(group.leaves), group.size)
 
 
