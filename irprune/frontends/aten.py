@@ -159,8 +159,8 @@ def _read(text: str) -> Lowering:
             value, source = _argument(item, site)
             if value is not None:
                 values[name] = _attribute(value)
-                if source is not None:
-                    sources[name] = Source(source)
+            if source is not None:  # also of a default, which may have to be spelled out
+                sources[name] = Source(source)
         return Lowered(op, tuple(x for item in operands for x in _operand(item, site)), domain, values, sources)
 
     return lowering
@@ -556,5 +556,5 @@ TABLE: dict[str, str | Lowering] = {
     "arange": "Range(0, end, 1)",
     "arange.start": "Range(start, end, 1)",
     "arange.start_step": "Range(start, end, step)",
-    "scalar_tensor": "aten.constant()",
+    "scalar_tensor": elementwise,
 }

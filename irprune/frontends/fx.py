@@ -87,6 +87,10 @@ def numbers_name(node: str, position: int) -> str:
     return f"{node}/{position}"
 
 
+_KEEPS_ELEMENTS = {"detach_", "requires_grad_"}
+"""Operators in place that change what autograd knows of a tensor alone."""
+
+
 def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
     """The nodes whose results are changed in place later on, through themselves or a view of them.
 
@@ -94,7 +98,7 @@ def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
     """
     found: set[fx.Node] = set()
     for node in graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload):
+        if not isinstance(node.target, torch._ops.OpOverload) or _operator_name(node) in _KEEPS_ELEMENTS:
             continue
         for position, argument in enumerate(node.target._schema.arguments):
             if argument.alias_info is None or not argument.alias_info.is_write or position >= len(node.args):

@@ -227,7 +227,6 @@ register(
         "aten::resample": resample,
         "aten::pixel_unshuffle": pixel_unshuffle,
         "aten::recurrent": recurrent,
-        "aten::constant": " -> ",
         # sizes that a frontend knows symbolically
         "irprune::sizes": " -> _",
     }

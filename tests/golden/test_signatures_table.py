@@ -42,7 +42,10 @@ RUN = [case for case in ALL if case.kind == "match" and not case.excuse]
 
 def test_every_operator_has_a_matching_case_beside_its_refusing_twin() -> None:
     covered = {kind: {case.op for case in ALL if case.kind == kind} for kind in ("match", "refuse")}
-    assert covered == {"match": set(RULES), "refuse": set(RULES)}
+    table = {
+        name for name in RULES if not name.startswith(("aten::", "irprune::sizes"))
+    }  # those have cases of their own
+    assert covered == {"match": table, "refuse": table}
 
 
 def test_titles_are_unique() -> None:

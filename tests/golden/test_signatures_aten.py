@@ -1,0 +1,416 @@
+"""Golden cases of ATen: calls that are operators of ai.onnx under another name, and those that have their own."""
+
+import pytest
+
+from irprune.errors import TargetError
+from irprune.signatures import RULES
+from irprune.torch import prune
+from tests.golden.helpers.aten import AtenCase, found_in, parse_aten_cases
+
+CASES = parse_aten_cases(
+    """
+match aten::linear: a bias
+lambda x, w, b: F.linear(x, w, b)
+2 3 4, 6 4, 6
+arguments_0[a=2 b=3 c=4] arguments_1[d=6 c] arguments_2[d]
+-> linear[a b d]
+
+match aten::linear: a vector
+lambda x, w: F.linear(x, w)
+4, 6 4
+arguments_0[a=4] arguments_1[b=6 a]
+-> linear[b]
+
+refuse aten::linear: the result is a graph output
+lambda x, w: F.linear(x, w).argmax(-1)
+2 4, 6 4
+arguments_0[a=2 b=4] arguments_1[c=6! b]
+-> linear[a c] argmax[a]
+frozen c: ArgMax 'argmax': the positions of its extrema are the result
+
+match aten::baddbmm: a broadcast addend
+lambda x, y, z: torch.baddbmm(z, x, y)
+2 3 4, 2 4 5, 3 1
+arguments_0[a=2 b=3 c=4] arguments_1[a c d=5] arguments_2[b 1]
+-> baddbmm[a b d]
+
+refuse aten::baddbmm: a softmax behind it
+lambda x, y, z: torch.baddbmm(z, x, y).softmax(-1)
+2 3 4, 2 4 5, 5
+arguments_0[a=2 b=3 c=4] arguments_1[a c d=5!] arguments_2[d]
+-> baddbmm[a b d] softmax[a b d]
+frozen d: Softmax 'softmax': a softmax is taken over it
+
+match aten::elementwise: broadcasting
+lambda x, y: torch.addcmul(x, y, y)
+2 3 4, 4
+arguments_0[a=2 b=3 c=4] arguments_1[c]
+-> addcmul[a b c]
+
+match aten::elementwise: in place
+lambda x, y: (x * 1).add_(y).relu_()
+2 3, 3
+arguments_0[a=2 b=3] arguments_1[b]
+-> mul[a b] add_[a b] relu_[a b]
+
+refuse aten::elementwise: positions as the result
+lambda x: torch.where(x > 0)[0]
+2 3
+arguments_0[a=2! b=3!]
+-> gt[a b] getitem_2[c=u0] getitem_1[d=u0]
+frozen a b c d: torch::where 'where': the result is no broadcast of the operands
+
+match aten::rsqrt: as any other function
+lambda x: x.abs().add(1).rsqrt()
+2 3
+arguments_0[a=2 b=3]
+-> abs_1[a b] add[a b] rsqrt[a b]
+
+refuse aten::rsqrt: sorted
+lambda x: x.rsqrt().sort()[0]
+3
+arguments_0[a=3!]
+-> rsqrt[a] getitem[b=3!] getitem_1[b]
+frozen a b: TopK 'sort': it is sorted
+
+match aten::prelu: a slope a channel
+lambda x, w: F.prelu(x, w)
+2 3 4, 3
+arguments_0[a=2 b=3 c=4] arguments_1[b]
+-> prelu[a b c]
+
+match aten::prelu: one slope
+lambda x, w: F.prelu(x, w)
+2 3 4, 1
+arguments_0[a=2 b=3 c=4] arguments_1[1]
+-> prelu[a b c]
+
+refuse aten::prelu: a softmax behind it
+lambda x, w: F.prelu(x, w).softmax(1)
+2 3, 3
+arguments_0[a=2 b=3!] arguments_1[b]
+-> prelu[a b] softmax[a b]
+frozen b: Softmax 'softmax': a softmax is taken over it
+
+match aten::layer_norm: the normalised shape follows
+lambda x, w, b: F.layer_norm(x, (4,), w, b)
+2 3 4, 4, 4
+arguments_0[a=2 b=3 c=4] arguments_1[c] arguments_2[c]
+-> layer_norm[a b c]
+
+match aten::layer_norm: two dimensions
+lambda x: F.layer_norm(x, (3, 4))
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> layer_norm[a b c]
+
+refuse aten::layer_norm: a softmax behind it
+lambda x: F.layer_norm(x, (4,)).softmax(-1)
+2 4
+arguments_0[a=2 b=4!]
+-> layer_norm[a b] softmax[a b]
+frozen b: Softmax 'softmax': a softmax is taken over it
+
+match aten::weight_norm: the first dimension
+lambda v, g: torch._weight_norm(v, g, 0)
+4 3 2, 4 1 1
+arguments_0[a=4 b=3 c=2] arguments_1[a 1 1]
+-> _weight_norm[a b c]
+
+refuse aten::weight_norm: a window
+lambda v, g, x: F.conv1d(x, torch._weight_norm(v, g, 2))
+4 3 2, 1 1 2, 1 3 5
+arguments_0[a=4 b=3 c=2!] arguments_1[1 1 c] arguments_2[1 b d=5!]
+-> _weight_norm[a b c] conv1d[1 a e=4!]
+frozen c d e: Conv 'conv1d': the window of a convolution slides over it
+
+match aten::variance: over one dimension
+lambda x: x.var(1, keepdim=True)
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> var[a 1 c]
+
+refuse aten::variance: of everything sorted
+lambda x: x.sort(1)[0].var(0)
+2 3
+arguments_0[a=2 b=3!]
+-> getitem[a c=3!] getitem_1[a c] var[c]
+frozen b c: TopK 'sort': it is sorted
+
+match aten::extremum: the others are carried
+lambda x: x.max(1)[0]
+2 3 4
+arguments_0[a=2 b=3! c=4]
+-> getitem[a c] getitem_1[a c]
+frozen b: aten::extremum 'max_1': the positions of its extrema are a result
+
+refuse aten::extremum: its own axis
+lambda x: x.max(0)[1]
+3
+arguments_0[a=3!]
+-> getitem[] getitem_1[]
+frozen a: aten::extremum 'max_1': the positions of its extrema are a result
+
+match aten::pool: channels
+lambda x: F.max_pool2d(x, 2)
+1 3 4 4
+arguments_0[1 a=3 b=4! c=4!]
+-> max_pool2d[1 a d=2! e=2!]
+frozen b c d e: aten::pool 'max_pool2d': the window of a pooling slides over it
+
+match aten::pool: with positions of the maxima
+lambda x: F.adaptive_max_pool2d(x, 2, return_indices=True)[0]
+1 3 4 4
+arguments_0[1 a=3 b=4! c=4!]
+-> getitem[1 a d=2! e=2!] getitem_1[1 a d e]
+frozen b c d e: aten::pool 'adaptive_max_pool2d': the window of a pooling slides over it
+
+refuse aten::pool: no batch
+lambda x: F.avg_pool2d(x, 2)
+3 4 4
+arguments_0[a=3! b=4! c=4!]
+-> avg_pool2d[d=3! e=2! f=2!]
+frozen a b c d e f: torch::avg_pool2d 'avg_pool2d': the operand has no batch (rank 3)
+
+match aten::stack: a new dimension
+lambda x, y: torch.stack((x, y), 1)
+2 3, 2 3
+arguments_0[a=2 b=3] arguments_1[a b]
+-> stack[a (1 + 1) b]
+
+refuse aten::stack: of what is sorted
+lambda x, y: torch.stack((x.sort(0)[0], y))
+3, 3
+arguments_0[a=3!] arguments_1[b=3!]
+-> getitem[b] getitem_1[b] stack[(1 + 1) b]
+frozen a b: TopK 'sort': it is sorted
+
+match aten::unbind: a part each
+lambda x: x.unbind(1)[1]
+2 2 3
+arguments_0[a=2 (1 + 1) b=3]
+-> getitem[a b] getitem_1[a b]
+
+refuse aten::unbind: of what is sorted
+lambda x: x.sort(1)[0].unbind(0)[0]
+2 3
+arguments_0[(1 + 1) a=3!]
+-> getitem[(1 + 1) b=3!] getitem_1[(1 + 1) b] getitem_2[b] getitem_3[b]
+frozen a b: TopK 'sort': it is sorted
+
+match aten::index: points of two dimensions
+lambda x: x[torch.tensor([0, 1]), :, torch.tensor([1, 1])]
+2 3 2
+arguments_0[a=2! b=3 c=2!]
+-> lift_fresh_copy[d=2!] detach_[d] lift_fresh_copy_1[d] detach__1[d] index[d b]
+frozen a c d: aten::index 'index': it is looked up by index
+
+refuse aten::index: points of all dimensions
+lambda x: x[torch.tensor([0, 1]), torch.tensor([1, 1])]
+2 3
+arguments_0[a=2! b=3!]
+-> lift_fresh_copy[c=2!] detach_[c] lift_fresh_copy_1[c] detach__1[c] index[c]
+frozen a b c: aten::index 'index': it is looked up by index
+
+match aten::moved: the others are carried
+lambda x: x.roll(1, 2)
+2 3 4
+arguments_0[a=2 b=3 c=4!]
+-> roll[a b c]
+frozen c: aten::moved 'roll': its elements are moved along
+
+refuse aten::moved: rolled along
+lambda x: x.flip(0)
+4
+arguments_0[a=4!]
+-> flip[a]
+frozen a: aten::moved 'flip': its elements are moved along
+
+match aten::repeat: new outer dimensions
+lambda x: x.repeat(2, 1, 3)
+4 5
+arguments_0[a=4 b=5]
+-> repeat[c=2 a (d=3 b)]
+
+refuse aten::repeat: of what is sorted
+lambda x: x.sort(0)[0].repeat(2, 1)
+4
+arguments_0[a=4!]
+-> getitem[b=4!] getitem_1[b] repeat[c=2 b]
+frozen a b: TopK 'sort': it is sorted
+
+match aten::repeat_interleave: an inner factor
+lambda x: x.repeat_interleave(2, 1)
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> repeat_interleave[a (b d=2) c]
+
+refuse aten::repeat_interleave: of everything
+lambda x: x.repeat_interleave(2)
+3
+arguments_0[a=3!]
+-> repeat_interleave[b=6!]
+frozen a b: aten::repeat_interleave 'repeat_interleave': it repeats all elements of the tensor
+
+match aten::resample: channels
+lambda x: F.interpolate(x, scale_factor=2.0)
+1 3 4 4
+arguments_0[1 a=3 b=4! c=4!]
+-> upsample_nearest2d[1 a d=8! e=8!]
+frozen b c d e: aten::resample 'upsample_nearest2d': it is resampled
+
+refuse aten::resample: no channels
+lambda x: F.interpolate(x[None, None], scale_factor=2.0)
+4
+arguments_0[a=4!]
+-> unsqueeze[1 a] unsqueeze_1[1 1 a] upsample_nearest1d[1 1 b=8!]
+frozen a b: aten::resample 'upsample_nearest1d': it is resampled
+
+match aten::pixel_unshuffle: channels
+lambda x: F.pixel_unshuffle(x, 2)
+1 3 4 4
+arguments_0[1 a=3 (b=2 c=2!) (d=2 e=2!)]
+-> pixel_unshuffle[1 (a c e) b d]
+frozen c e: aten::pixel_unshuffle 'pixel_unshuffle': it comes from space
+
+refuse aten::pixel_unshuffle: no batch
+lambda x: F.pixel_unshuffle(x, 2)
+3 4 4
+arguments_0[a=3! b=4! c=4!]
+-> pixel_unshuffle[d=12! e=2! f=2!]
+frozen a b c d e f: torch::pixel_unshuffle 'pixel_unshuffle': the operand has no batch (rank 3)
+
+match aten::recurrent: a hidden size
+lambda x, h, c, w, u, b, v: torch.lstm(x, (h, c), (w, u, b, v), True, 1, 0.0, False, False, True)[0]
+2 3 4, 1 2 5, 1 2 5, 20 4, 20 5, 20, 20
+arguments_0[a=2 b=3! c=4] arguments_1[1 a d=5] arguments_2[1 a d] arguments_3[(e=4! d) c] arguments_4[(e d)
+    d] arguments_5[(e d)] arguments_6[(e d)]
+-> getitem[a b d] getitem_1[1 a d] getitem_2[1 a d]
+frozen b e: aten::recurrent 'lstm': it counts steps, directions or gates of a recurrent cell
+
+match aten::recurrent: two layers and directions
+lambda x, h, *w: torch.gru(x, h, w, False, 2, 0.0, False, True, False)[0]
+3 2 4, 4 2 2, 6 4, 6 2, 6 4, 6 2, 6 4, 6 2, 6 4, 6 2
+arguments_0[a=3! b=2 c=4] arguments_1[d=4! b e=2] arguments_2[(f=3! e) c] arguments_3[(f e) e]
+    arguments_4[(f e) c] arguments_5[(f e) e] arguments_6[(f e) (g=2! e)] arguments_7[(f e) e]
+    arguments_8[(f e) (g e)] arguments_9[(f e) e]
+-> getitem[a b (g e)] getitem_1[d b e]
+frozen a d f g: aten::recurrent 'gru': it counts steps, directions or gates of a recurrent cell
+
+refuse aten::recurrent: a projection of the hidden state
+lambda x, h, c, w, u, p: torch.lstm(x, (h, c), (w, u, p), False, 1, 0.0, False, False, True)[0]
+2 3 4, 1 2 2, 1 2 3, 12 4, 12 2, 2 3
+arguments_0[a=2! b=3! c=4!] arguments_1[1 d=2! e=2!] arguments_2[1 f=2! g=3!] arguments_3[h=12! i=4!]
+    arguments_4[j=12! k=2!] arguments_5[l=2! m=3!]
+-> getitem[n=2! o=3! p=2!] getitem_1[1 q=2! r=2!] getitem_2[1 s=2! t=3!]
+frozen a b c d e f g h i j k l m n o p q r s t: aten::recurrent 'lstm': a projection of the hidden state
+
+match Split: an even split becomes an uneven one
+lambda x: x.chunk(2, 1)[0]
+2 6
+arguments_0[a=2 (b=3 + c=3)]
+-> getitem[a b] getitem_1[a c]
+
+match Squeeze: only dimensions of size one
+lambda x: x.squeeze()
+2 1 3
+arguments_0[a=2 1 b=3]
+-> squeeze[a b]
+
+match Reshape: heads of the last dimension
+lambda x: x.view(2, 3, 2, 4).transpose(1, 2)
+2 3 8
+arguments_0[a=2 b=3 (c=2 d=4)]
+-> view[a b c d] transpose[a c b d]
+
+match Reshape: a factor spelled out
+lambda x: x.unflatten(1, (2, 3))
+2 6 4
+arguments_0[a=2 (b=2 c=3) d=4]
+-> unflatten[a b c d]
+
+match Reshape: flattened
+lambda x: x.flatten(1)
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> flatten[a (b c)]
+
+match Pad: channels of zeros
+lambda x: F.pad(x, (0, 0, 1, 2))
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> pad[a (1 + b + d=2) c]
+
+match Slice: rotated halves
+lambda x: torch.cat((-x[..., 2:], x[..., :2]), -1)
+2 4
+arguments_0[a=2 (b=2 + c=2)]
+-> slice_1[a c] neg[a c] slice_2[a b] cat[a (c + b)]
+
+match Attention: grouped queries
+lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+1 4 3 8, 1 2 3 8, 1 2 3 8
+arguments_0[1 (a=2 b=2) c=3! d=8] arguments_1[1 a e=3! d] arguments_2[1 a e f=8]
+-> scaled_dot_product_attention[1 (a b) c f]
+frozen c e: Attention 'scaled_dot_product_attention': it counts positions of a sequence
+
+match GroupNormalization: groups stay whole
+lambda x, w, b: F.group_norm(x, 2, w, b)
+1 4 3, 4, 4
+arguments_0[1 (a=2 b=2) c=3] arguments_1[(a b)] arguments_2[(a b)]
+-> group_norm[1 (a b) c]
+
+match Gather: a table by constant indices
+lambda x: x[torch.tensor([2, 0, 1, 0])]
+3 4
+arguments_0[a=3{0 1 2} b=4]
+-> lift_fresh_copy[c=4!] detach_[c] index[d=4{2 0 1 0} b]
+frozen c: Gather 'index': operand 1 counts positions, it holds no channels
+
+match DepthToSpace: channels
+lambda x: F.pixel_shuffle(x, 2)
+1 12 2 2
+arguments_0[1 (a=3 b=2! c=2!) d=2 e=2]
+-> pixel_shuffle[1 a (d b) (e c)]
+frozen b c: DepthToSpace 'pixel_shuffle': it becomes space
+
+match Conv: groups
+lambda x, w: F.conv2d(x, w, groups=2)
+1 4 5 5, 6 2 3 3
+arguments_0[1 (a=2 b=2) c=5! d=5!] arguments_1[(a e=3) b f=3! g=3!]
+-> conv2d[1 (a e) h=3! i=3!]
+frozen c d f g h i: Conv 'conv2d': the window of a convolution slides over it
+
+refuse Conv: no batch
+lambda x, w: F.conv2d(x, w)
+4 5 5, 6 4 3 3
+arguments_0[a=4! b=5! c=5!] arguments_1[d=6! e=4! f=3! g=3!]
+-> conv2d[h=6! i=3! j=3!]
+frozen a b c d e f g h i j: torch::conv2d 'conv2d': the operand has no batch (rank 3)
+"""
+)
+MATCHES = [case for case in CASES if case.kind == "match"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_analysis_of_a_call(case: AtenCase) -> None:
+    assert found_in(case) == case.expected
+
+
+def test_every_operator_has_a_matching_case_beside_its_refusing_twin() -> None:
+    own = {name for name in RULES if name.startswith("aten::")}
+    for kind in ("match", "refuse"):
+        assert own - {case.op for case in CASES if case.kind == kind} == set()
+
+
+@pytest.mark.parametrize("case", MATCHES, ids=str)
+def test_removals_are_equivalent_to_their_reference(case: AtenCase) -> None:
+    result = prune(case.weighted(), ratio=0.5, criterion="random", allow_io=("*",), runtime=False)
+    assert result.plan.groups
+    assert result.report is not None and result.report.equivalence.ok
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.title == "its own axis"], ids=str)
+def test_nothing_can_be_removed_of_an_axis_whose_order_matters(case: AtenCase) -> None:
+    with pytest.raises(TargetError, match="positions of its extrema"):
+        prune(case.weighted(), ratio=0.5, criterion="random", allow_io=("*",), runtime=False)
