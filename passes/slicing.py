@@ -7,7 +7,7 @@ expression; every constant is taken at the kept indices of its dimensions, every
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -21,7 +21,8 @@ from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_
 from ..ir.integers import Entries
 from ..ir.sizes import product
 from ..plan import Slice
-from ..signatures import Composite, Follower, Renumber, SizeOf
+from ..signatures import Composite, Follower, Renumber, Restride, SizeOf
+from .liveness import without_orphans
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
 """Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
@@ -260,13 +261,16 @@ class _Rewriter:
         self,
         bound: Bound,
         position: int,
-        entries: tuple[Follower, ...] | Renumber,
+        entries: tuple[Follower, ...] | Renumber | Restride,
         attributes: dict[str, Attribute],
     ) -> None:
         node = bound.node
         name = node.inputs[position] if position < len(node.inputs) else ""
         if isinstance(entries, Renumber):
             self._follow_indices(bound, position, entries)
+            return
+        if isinstance(entries, Restride):
+            self._follow_strides(bound, position, entries)
             return
         changes = [self._entry_changes(bound, entry) for entry in entries]
         if not any(changes) and (not name or name in self.analysis.graph.constants):
@@ -301,6 +305,27 @@ class _Rewriter:
         shape = [1 if dim == 1 else next(sizes) for dim in old.shape or (len(indices),)]
         array = indices.reshape(shape).astype(old.dtype or "int64")
         self.inputs[bound.node.name][position] = self._new_constant(bound.node.inputs[position], array)
+
+    def _follow_strides(self, bound: Bound, position: int, follower: Restride) -> None:
+        """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""
+        node, source = bound.node, bound.dim(follower.source)
+        if not self._changes(source):
+            return
+        name = node.inputs[position]
+        dtype = self.values[name].dtype or "int64"
+        for k, dim in enumerate(map(bound.dim, follower.dims)):
+            if self._changes(dim):
+                kept = self._new_constant(f"{name}_kept", np.array(self._indices(dim), dtype=np.int64))
+                name = self._add(node, "Gather", [name, kept], name, {"axis": k}, {k: self._size(dim).as_dim()})
+        mask = kept_mask(source, self.kept)
+        rank = self._new_constant(f"{name}_rank", (np.cumsum(mask) - 1).astype(dtype))
+        before = self._new_constant(f"{name}_old", np.array(mask.size, dtype=dtype))
+        after = self._new_constant(f"{name}_new", np.array(mask.sum(), dtype=dtype))
+        block = self._add(node, "Div", [name, before], name, {})
+        element = self._add(node, "Mod", [name, before], name, {})
+        element = self._add(node, "Gather", [rank, element], name, {"axis": 0})
+        block = self._add(node, "Mul", [block, after], name, {})
+        self.inputs[node.name][position] = self._add(node, "Add", [block, element], name, {})
 
     # -- shape operands ------------------------------------------------------------------------------------------
 
@@ -351,10 +376,21 @@ class _Rewriter:
         quotient = self._add(node, "Div", [name, self._new_constant(f"{name}_old", old)], name, {})
         return self._add(node, "Mul", [quotient, self._new_constant(f"{name}_new", new)], name, {})
 
-    def _add(self, node: Node, op: str, inputs: list[str], like: str, attributes: dict[str, Attribute]) -> str:
-        """A new node before ``node``; its result has the type of the value ``like``."""
+    def _add(
+        self,
+        node: Node,
+        op: str,
+        inputs: list[str],
+        like: str,
+        attributes: dict[str, Attribute],
+        sizes: Mapping[int, int | str] | None = None,
+    ) -> str:
+        """A new node before ``node``; its result has the type of the value ``like``, but for some ``sizes``."""
         name = self._fresh(like)
-        self.values[name] = replace(self.analysis.graph.values[like], name=name)
+        shape = self.values[like].shape
+        if shape is not None:
+            shape = tuple((sizes or {}).get(k, dim) for k, dim in enumerate(shape))
+        self.values[name] = replace(self.values[like], name=name, shape=shape)
         self.added.setdefault(node.name, []).append(
             Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), attributes=attributes)
         )
@@ -363,24 +399,3 @@ class _Rewriter:
 
 def _agree(old: Entries, new: Entries | None) -> bool:
     return new is not None and old.shape == new.shape and all(a == b for a, b in zip(old.flat, new.flat, strict=True))
-
-
-def without_orphans(before: Graph, after: Graph) -> Graph:
-    """Drop nodes and constants of ``after`` that nothing reads, unless nothing read them in ``before`` either."""
-    spared = set(before.values) - live_values(before)
-    live = live_values(after, spared)
-    nodes = tuple(n for n in after.nodes if any(o in live for o in n.outputs))
-    read = {name for node in nodes for name in (*node.inputs, *node.captures)} | set(after.outputs)
-    constants = {name: c for name, c in after.constants.items() if name in read or name in spared}
-    kept = {name for node in nodes for name in node.outputs} | set(after.inputs) | set(constants)
-    values = {name: value for name, value in after.values.items() if name in kept}
-    return replace(after, nodes=nodes, constants=constants, values=values)
-
-
-def live_values(graph: Graph, spared: Collection[str] = ()) -> set[str]:
-    """Values that a graph output, or a spared value, depends on."""
-    live = {*graph.outputs, *spared}
-    for node in reversed(graph.nodes):
-        if any(output in live for output in node.outputs):
-            live.update(name for name in (*node.inputs, *node.captures) if name)
-    return live

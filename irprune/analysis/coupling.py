@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
-from ..ir import Graph, Integers, Node, Size
+from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
 from ..signatures.grammar import Operand, Term, names_of
@@ -68,6 +68,7 @@ class _Walk:
         self.system = AxisSystem()
         self.result = Coupling(graph, self.system)
         self.integers = Integers(graph, self._sizes)
+        self.ramps = Ramps(graph, self.integers)
         self.deferred: list[tuple[Region, dict[str, Axis]]] = []
         self.skipped: set[str] = set()
         self.from_constants = set(graph.constants)
@@ -198,6 +199,10 @@ class _Walk:
                 return None
             return tuple(entry if isinstance(entry, Size) else None for entry in found.ravel())
 
+        def ramp(position: int) -> Ramp | None:
+            name = node.inputs[position] if position < len(node.inputs) else ""
+            return self.ramps.ramp(name) if name else None
+
         def inferred(name: str) -> tuple[Size | None, ...] | None:
             shape = self.graph.shape(name) if name else None
             return None if shape is None else tuple(None if dim is None else Size.of(dim) for dim in shape)
@@ -209,6 +214,7 @@ class _Walk:
             tuple(inferred(name) for name in node.outputs),
             read,
             entries,
+            ramp,
         )
 
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:

@@ -86,6 +86,17 @@ class Renumber:
     indices: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Restride:
+    """Indices computed at run time: each is ``k * size(source)`` plus the number of an element of ``source``.
+
+    ``dims`` spells out the dimensions of the index tensor: both lose what is removed.
+    """
+
+    source: Term
+    dims: tuple[Term, ...]
+
+
 Follower: TypeAlias = SizeOf | int | None
 """An entry of a shape operand: a size, a fixed number, or whatever it was."""
 
@@ -113,7 +124,7 @@ class Signature:
     notation: Notation
     sizes: Mapping[str, Size] = field(default_factory=dict)
     attributes: Mapping[str, SizeOf | tuple[Follower, ...]] = field(default_factory=dict)
-    operands: Mapping[int, tuple[Follower, ...] | Renumber] = field(default_factory=dict)
+    operands: Mapping[int, tuple[Follower, ...] | Renumber | Restride] = field(default_factory=dict)
     maps: tuple[ElementMap, ...] = ()
     reason: str = ""
     statistics: frozenset[int] = frozenset()
@@ -125,7 +136,7 @@ def signature(
     *,
     sizes: Mapping[str, int | str | Size] | None = None,
     attributes: Mapping[str, str | Sequence[Follower]] | None = None,
-    operands: Mapping[int, Sequence[Follower] | Renumber] | None = None,
+    operands: Mapping[int, Sequence[Follower] | Renumber | Restride] | None = None,
     maps: Sequence[ElementMap] = (),
     reason: str = "",
     statistics: Sequence[int] = (),
@@ -142,7 +153,7 @@ def signature(
         parse_notation(text),
         {name: Size.of(size) for name, size in (sizes or {}).items()},
         follow,
-        {k: v if isinstance(v, Renumber) else tuple(v) for k, v in (operands or {}).items()},
+        {k: v if isinstance(v, (Renumber, Restride)) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
         reason,
         frozenset(statistics),
