@@ -190,6 +190,7 @@ class _Rewriter:
     def _rewrite(self, node: Node) -> Node:
         bound = self.analysis.coupling.bound.get(node.name)
         attributes = dict(node.attributes)
+        self._narrow_uses(node)
         self._hold_numbers(node, bound.signature.operands.keys() if bound is not None else ())
         if bound is not None:
             for name, follower in bound.signature.attributes.items():
@@ -199,6 +200,29 @@ class _Rewriter:
             if bound.signature.pins and any(self._changes(axis) for dims in bound.axes.values() for axis in dims):
                 self._pin(bound, attributes)
         return replace(node, inputs=tuple(self.inputs[node.name]), attributes=attributes)
+
+    def _narrow_uses(self, node: Node) -> None:
+        """A use that needs fewer of the equal elements of a repeated axis takes the first ones."""
+        narrow: dict[tuple[str, int, int], str] = {}
+        for position, original in enumerate(node.inputs):
+            own, dims = (
+                self.analysis.coupling.uses.get((node.name, position)),
+                self.analysis.coupling.dims.get(original),
+            )
+            if own is None or dims is None or original in self.analysis.graph.constants:
+                continue
+            for k, (axis, use) in enumerate(zip(dims, own, strict=True)):
+                size, wanted = self._size(axis), self._size(use)
+                if size == wanted:
+                    continue
+                name = self.inputs[node.name][position]
+                if wanted.coefficient > size.coefficient:
+                    raise IRError(f"'{original}' keeps {size} equal elements, node '{node.name}' needs {wanted}")
+                key = name, k, wanted.coefficient
+                if key not in narrow:
+                    first = self._new_constant(f"{original}_kept", np.arange(wanted.coefficient, dtype=np.int64))
+                    narrow[key] = self._add(node, "Gather", [name, first], name, {"axis": k}, {k: wanted.coefficient})
+                self.inputs[node.name][position] = narrow[key]
 
     def _pin(self, bound: Bound, attributes: dict[str, Attribute]) -> None:
         """Spell defaults out: attributes by name, operands by position."""

@@ -321,6 +321,45 @@ r[3] = Relu(b)
 e[1 3] = Expand(r, s_1)
 a[N 3] = Add(h, e)
 
+Expand: equal elements serve every use
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] v, float c = {0.5}, int64[2] s = {1, 4},
+float[4, 5] u, float[4, 5] t>
+{ e = Expand(c, s) f = Neg(e) g = MatMul(x, w) h = MatMul(x, v) a = Add(g, f) b = Add(h, f) y = MatMul(a, u)
+z = MatMul(b, t) }
+remove u:0 0
+remove t:0 1 3
+f_kept = [0, 1]
+s_1 = [1, 3]
+t float32[2, 5]
+u float32[3, 5]
+v float32[3, 2]
+w float32[3, 3]
+e[1 3] = Expand(c, s_1)
+f[1 3] = Neg(e)
+g[N 3] = MatMul(x, w)
+h[N 2] = MatMul(x, v)
+a[N 3] = Add(g, f)
+f_1[1 2] = Gather(f, f_kept) {"axis": 1}
+b[N 2] = Add(h, f_1)
+
+ConstantOfShape: every use loses as much
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] v, int64[2] s = {1, 4}, float[4, 5] u,
+float[4, 5] t>
+{ e = ConstantOfShape(s) g = MatMul(x, w) h = MatMul(x, v) a = Add(g, e) b = Add(h, e) y = MatMul(a, u)
+z = MatMul(b, t) }
+remove u:0 0
+remove t:0 1
+s_1 = [1, 3]
+t float32[3, 5]
+u float32[3, 5]
+v float32[3, 3]
+w float32[3, 3]
+e[1 3] = ConstantOfShape(s_1)
+g[N 3] = MatMul(x, w)
+h[N 3] = MatMul(x, v)
+a[N 3] = Add(g, e)
+b[N 3] = Add(h, e)
+
 Tile: repeats are a factor
 (float[N, 3] x) => (float[] y) <float[3, 2] w, int64[2] r = {1, 3}, float[6, 5] u>
 { h = MatMul(x, w) t = Tile(h, r) y = MatMul(t, u) }
