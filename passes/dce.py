@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..ir import Graph
 from .base import Pass, State, register
-from .slicing import live_values
+from .liveness import live_values
 
 
 @register

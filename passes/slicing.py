@@ -7,7 +7,7 @@ expression; every constant is taken at the kept indices of its dimensions, every
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -21,7 +21,8 @@ from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
 from ..plan import Slice
-from ..signatures import Composite, Follower, Renumber, SizeOf
+from ..signatures import Composite, Follower, Renumber, Restride, SizeOf
+from .liveness import without_orphans
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
 """Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
@@ -193,6 +194,7 @@ class _Rewriter:
     def _rewrite(self, node: Node) -> Node:
         bound = self.analysis.coupling.bound.get(node.name)
         attributes = dict(node.attributes)
+        self._narrow_uses(node)
         self._hold_numbers(node, bound.signature.operands.keys() if bound is not None else ())
         if bound is not None:
             for name, follower in bound.signature.attributes.items():
@@ -204,6 +206,31 @@ class _Rewriter:
         inputs = tuple(self.inputs[node.name])
         stays = inputs == node.inputs and attributes == node.attributes
         return node if stays else replace(node, inputs=inputs, attributes=attributes)
+
+    def _narrow_uses(self, node: Node) -> None:
+        """A use that needs fewer of the equal elements of a repeated axis takes the first ones."""
+        narrow: dict[tuple[str, int, int], str] = {}
+        for position, original in enumerate(node.inputs):
+            own, dims = (
+                self.analysis.coupling.uses.get((node.name, position)),
+                self.analysis.coupling.dims.get(original),
+            )
+            if own is None or dims is None or original in self.analysis.graph.constants:
+                continue
+            for k, (axis, use) in enumerate(zip(dims, own, strict=True)):
+                size, wanted = self._size(axis), self._size(use)
+                if size == wanted:
+                    continue
+                name = self.inputs[node.name][position]
+                if wanted.coefficient > size.coefficient:
+                    raise IRError(f"'{original}' keeps {size} equal elements, node '{node.name}' needs {wanted}")
+                key = name, k, wanted.coefficient
+                if key not in narrow:
+                    first = self._new_constant(f"{original}_kept", np.arange(wanted.coefficient, dtype=np.int64))
+                    narrow[key] = self._add(
+                        node, "Gather", [name, first], name, {"axis": k}, sizes={k: wanted.coefficient}
+                    )
+                self.inputs[node.name][position] = narrow[key]
 
     def _pin(self, bound: Bound, attributes: dict[str, Attribute]) -> None:
         """Spell defaults out: attributes by name, operands by position."""
@@ -269,13 +296,16 @@ class _Rewriter:
         self,
         bound: Bound,
         position: int,
-        entries: tuple[Follower, ...] | Renumber,
+        entries: tuple[Follower, ...] | Renumber | Restride,
         attributes: dict[str, Attribute],
     ) -> None:
         node = bound.node
         name = node.inputs[position] if position < len(node.inputs) else ""
         if isinstance(entries, Renumber):
             self._follow_indices(bound, position, entries)
+            return
+        if isinstance(entries, Restride):
+            self._follow_strides(bound, position, entries)
             return
         changes = [self._entry_changes(bound, entry) for entry in entries]
         if not any(changes) and (not name or name in self.analysis.graph.constants):
@@ -311,6 +341,27 @@ class _Rewriter:
         array = indices.reshape(shape).astype(old.dtype or "int64")
         self.inputs[bound.node.name][position] = self._new_constant(bound.node.inputs[position], array)
 
+    def _follow_strides(self, bound: Bound, position: int, follower: Restride) -> None:
+        """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""
+        node, source = bound.node, bound.dim(follower.source)
+        if not self._changes(source):
+            return
+        name = node.inputs[position]
+        dtype = self.values[name].dtype or "int64"
+        for k, dim in enumerate(map(bound.dim, follower.dims)):
+            if self._changes(dim):
+                kept = self._new_constant(f"{name}_kept", np.array(self._indices(dim), dtype=np.int64))
+                name = self._add(node, "Gather", [name, kept], name, {"axis": k}, sizes={k: self._size(dim).as_dim()})
+        mask = kept_mask(source, self.kept)
+        rank = self._new_constant(f"{name}_rank", (np.cumsum(mask) - 1).astype(dtype))
+        before = self._new_constant(f"{name}_old", np.array(mask.size, dtype=dtype))
+        after = self._new_constant(f"{name}_new", np.array(mask.sum(), dtype=dtype))
+        block = self._add(node, "Div", [name, before], name, {})
+        element = self._add(node, "Mod", [name, before], name, {})
+        element = self._add(node, "Gather", [rank, element], name, {"axis": 0})
+        block = self._add(node, "Mul", [block, after], name, {})
+        self.inputs[node.name][position] = self._add(node, "Add", [block, element], name, {})
+
     # -- shape operands ------------------------------------------------------------------------------------------
 
     def _fix(self, node: Node, name: str, wanted: list[Size | None]) -> str:
@@ -338,7 +389,7 @@ class _Rewriter:
             return self._fix_concat(node, producer, name, wanted)
         if producer is not None and producer.qualified_op == "irprune::sizes":
             entries = tuple("?" if size is None else str(size) for size in goal)
-            return self._add(node, "sizes", [], name, {"entries": entries}, "irprune")
+            return self._add(node, "sizes", [], name, {"entries": entries}, domain="irprune")
         return self._rescale(node, name, flat, goal, dtype)
 
     def _fix_concat(self, node: Node, producer: Node, name: str, wanted: list[Size | None]) -> str:
@@ -364,11 +415,22 @@ class _Rewriter:
         return self._add(node, "Mul", [quotient, self._new_constant(f"{name}_new", new)], name, {})
 
     def _add(
-        self, node: Node, op: str, inputs: list[str], like: str, attributes: dict[str, Attribute], domain: str = ""
+        self,
+        node: Node,
+        op: str,
+        inputs: list[str],
+        like: str,
+        attributes: dict[str, Attribute],
+        *,
+        domain: str = "",
+        sizes: Mapping[int, int | str] | None = None,
     ) -> str:
-        """A new node before ``node``; its result has the type of the value ``like``."""
+        """A new node before ``node``; its result has the type of the value ``like``, but for some ``sizes``."""
         name = self._fresh(like)
-        self.values[name] = replace(self.analysis.graph.values[like], name=name)
+        shape = self.values[like].shape
+        if shape is not None:
+            shape = tuple((sizes or {}).get(k, dim) for k, dim in enumerate(shape))
+        self.values[name] = replace(self.values[like], name=name, shape=shape)
         self.added.setdefault(node.name, []).append(
             Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), domain, attributes)
         )
@@ -377,24 +439,3 @@ class _Rewriter:
 
 def _agree(old: Entries, new: Entries | None) -> bool:
     return new is not None and old.shape == new.shape and all(a == b for a, b in zip(old.flat, new.flat, strict=True))
-
-
-def without_orphans(before: Graph, after: Graph) -> Graph:
-    """Drop nodes and constants of ``after`` that nothing reads, unless nothing read them in ``before`` either."""
-    spared = set(before.values) - live_values(before)
-    live = live_values(after, spared)
-    nodes = tuple(n for n in after.nodes if any(o in live for o in n.outputs))
-    read = {name for node in nodes for name in (*node.inputs, *node.captures)} | set(after.outputs)
-    constants = {name: c for name, c in after.constants.items() if name in read or name in spared}
-    kept = {name for node in nodes for name in node.outputs} | set(after.inputs) | set(constants)
-    values = {name: value for name, value in after.values.items() if name in kept}
-    return replace(after, nodes=nodes, constants=constants, values=values)
-
-
-def live_values(graph: Graph, spared: Collection[str] = ()) -> set[str]:
-    """Values that a graph output, or a spared value, depends on."""
-    live = {*graph.outputs, *spared}
-    for node in reversed(graph.nodes):
-        if any(output in live for output in node.outputs):
-            live.update(name for name in (*node.inputs, *node.captures) if name)
-    return live

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
 from ..frontends.scopes import ENTER
-from ..ir import Graph, Integers, Node, Size
+from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
 from ..signatures.grammar import Operand, Term, names_of
 from .matching import Dims, Matcher, build
+from .repetition import Repetitions
 from .views import Region, find_region
 
 
@@ -35,9 +36,10 @@ class Bound:
 class Coupling:
     """The result of the walk.
 
-    ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant at one
-    operand position, where it is analysed per use; ``bound`` the matched nodes; ``refused`` why the others touch
-    nothing; ``regions`` the view chains that act as a permutation of elements.
+    ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant, or of a
+    value with repeated axes, at one operand position, where it is analysed per use; ``bound`` the matched nodes;
+    ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements;
+    ``repeated`` pairs the repeated axes of values with those of their uses.
     """
 
     graph: Graph
@@ -47,6 +49,7 @@ class Coupling:
     bound: dict[str, Bound] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
+    repeated: tuple[tuple[Axis, Axis], ...] = ()
 
     def operand(self, node: Node, position: int) -> Dims | None:
         """The axes of an operand as this node sees it."""
@@ -69,9 +72,11 @@ class _Walk:
         self.system = AxisSystem()
         self.result = Coupling(graph, self.system)
         self.integers = Integers(graph, self._sizes)
+        self.ramps = Ramps(graph, self.integers)
         self.deferred: list[tuple[Region, dict[str, Axis]]] = []
         self.skipped: set[str] = set()
         self.from_constants = set(graph.constants)
+        self.repetitions = Repetitions(self.system)
         self.unknowns = 0
 
     def run(self) -> Coupling:
@@ -83,6 +88,7 @@ class _Walk:
         for node in self.graph.canonical:
             if node.name not in self.skipped:
                 self._visit(node)
+        self.repetitions.tie_state()
         self._settle_regions()
         for name in self.graph.outputs:
             if not self._may_change(name):
@@ -120,6 +126,7 @@ class _Walk:
             name: replace(bound, axes={letter: settled(dims) for letter, dims in bound.axes.items()})
             for name, bound in result.bound.items()
         }
+        result.repeated = tuple((settle(axis), settle(use)) for axis, use in self.repetitions.pairs)
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -161,7 +168,7 @@ class _Walk:
 
     def _visit(self, node: Node) -> None:
         region = find_region(self.graph, node, self._sizes, self.integers)
-        if region is not None:
+        if region is not None and not self.repetitions.of(region.source):
             self._defer(region)
             return
         self._bind_node(node)
@@ -178,6 +185,8 @@ class _Walk:
     def _refuse(self, node: Node, reason: str) -> None:
         text = f"{node.qualified_op} '{node.name}': {reason}"
         self.result.refused[node.name] = text
+        for position in range(len(node.inputs)):
+            self.result.uses.pop((node.name, position), None)
         for name in (*node.inputs, *node.captures):
             if name:
                 self._freeze(self._dims(name), text)
@@ -201,6 +210,10 @@ class _Walk:
                 return None
             return tuple(entry if isinstance(entry, Size) else None for entry in found.ravel())
 
+        def ramp(position: int) -> Ramp | None:
+            name = node.inputs[position] if position < len(node.inputs) else ""
+            return self.ramps.ramp(name) if name else None
+
         def inferred(name: str) -> tuple[Size | None, ...] | None:
             shape = self.graph.shape(name) if name else None
             return None if shape is None else tuple(None if dim is None else Size.of(dim) for dim in shape)
@@ -212,6 +225,7 @@ class _Walk:
             tuple(inferred(name) for name in node.outputs),
             read,
             entries,
+            ramp,
         )
 
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
@@ -242,12 +256,16 @@ class _Walk:
         where = f"{node.qualified_op} '{node.name}'"
         notation = found.notation
         matcher = Matcher(self.system, found, where)
+        carried = self.repetitions.carried({k: name for k, name in enumerate(node.inputs) if name}, found)
         named = frozenset(n for operand in notation.outputs if operand for item in operand for n in names_of(item))
         for position, name in enumerate(node.inputs):
             operand = notation.inputs[position] if position < len(notation.inputs) else None
             if not name:
                 continue
             dims = self._operand_dims(node, position, operand, named)
+            own = None if dims is None else self.repetitions.use(name, dims, operand, carried, found)
+            if own is not None:
+                dims = self.result.uses[node.name, position] = own
             if operand is not None and dims is None:
                 raise NoSignature(f"the rank of '{name}' is unknown")
             if operand is not None and dims is not None:
@@ -263,6 +281,7 @@ class _Walk:
                     self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
                 else:
                     self.result.dims[name] = matcher.result(operand, shape, self._size, name)
+                    self.repetitions.enter(name, operand, carried | notation.repeated)
         for axis_map in found.maps:
             matcher.relate(axis_map.source, axis_map.result, axis_map.indices)
         reason = f"{where}: {found.reason or 'order or identity matters'}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..ir import Constant, Graph, fresh_name
 from ..signatures import SizeOf, names_of
-from .atoms import Atoms, Mask, find_atoms
+from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .coupling import Bound, Coupling, couple
 
 FIXED_SYMBOL_SIZE = 1
@@ -128,7 +128,29 @@ class Analysis:
         """Per leaf that loses something, which of its elements stay; ``removed`` is a mask over atoms."""
         table = np.append(~removed, True)
         masks = {number: table[atom] for number, atom in self.incidence.items()}
-        return {number: mask for number, mask in masks.items() if not mask.all()}
+        masks = {number: mask for number, mask in masks.items() if not mask.all()}
+        for number, uses in self._repeated.items():
+            count = max(int(kept_mask(axis, masks).sum()) for axis in uses)
+            if count < len(self.incidence[number]):
+                masks[number] = np.arange(len(self.incidence[number])) < count
+        return masks
+
+    @cached_property
+    def _repeated(self) -> dict[int, list[Axis]]:
+        """Free repeated axes by leaf number, with the axes of their uses, the largest of which they have to serve."""
+        related = {
+            leaf.number for r in self.coupling.system.relations for s in (r.left, r.right) for leaf in leaves_of(s)
+        }
+        found: dict[int, list[Axis]] = {}
+        for axis, use in self.coupling.repeated:
+            if (
+                isinstance(axis, Leaf)
+                and axis.number in self.atoms.offset
+                and axis.number not in related
+                and use is not axis
+            ):
+                found.setdefault(axis.number, []).append(use)
+        return found
 
     @cached_property
     def cost_model(self) -> CostModel:

@@ -25,6 +25,15 @@ from ..plan import Slice
 
 _ATEN = torch.ops.aten
 
+_INSERTED = {
+    "Add": _ATEN.add.Tensor,
+    "Div": _ATEN.floor_divide.default,
+    "Gather": _ATEN.index.Tensor,
+    "Mod": _ATEN.remainder.Tensor,
+    "Mul": _ATEN.mul.Tensor,
+}
+"""What the rewriter adds: lookups, and arithmetic of indices."""
+
 
 def emit_graph_module(
     module: fx.GraphModule, imported: Imported, graph: Graph, slices: Mapping[str, Slice]
@@ -50,9 +59,14 @@ class _Emitter:
         originals = dict(self.calls)
         for name, part in self.slices.items():
             self._slice(name, part)
+        following: fx.Node | None = None
+        place: dict[str, fx.Node | None] = {}
+        for node in reversed(self.graph.nodes):
+            following = originals.get(node.name, following)
+            place[node.name] = following
         for node in self.graph.nodes:
             if node.name not in old and node.domain != "irprune":
-                self._insert(node)
+                self._insert(node, place[node.name])
         for name, node in old.items():
             if name in originals and name in new:
                 self._update(originals[name], node, new[name])
@@ -155,9 +169,7 @@ class _Emitter:
 
     def _redirect(self, call: fx.Node, was: str, now: str) -> None:
         """Read another constant: a private copy, or indices that were counted anew."""
-        if now not in self.slices:
-            self._set_buffer(now)
-        reference = self._get(self._target(now), call)
+        reference = self._reference(now, call)
         names = {was, *self.imported.aliases.get(was, ())}
 
         def replaced(node: fx.Node) -> fx.Node:
@@ -171,22 +183,39 @@ class _Emitter:
 
     def _target(self, name: str) -> str:
         """The name a constant has as an attribute; one that a call's numbers were made of has none yet."""
-        return name if name in self.slices else name.replace(".", "_").replace("/", "_")
+        return (
+            name
+            if name in self.slices or name in self.imported.graph.constants
+            else name.replace(".", "_").replace("/", "_")
+        )
 
-    def _insert(self, node: Node) -> None:
-        """A Gather that stands for a view chain."""
-        if node.op != "Gather":
-            raise IRError(f"node '{node.name}': {node.qualified_op} cannot be written as an ATen call")
+    def _insert(self, node: Node, following: fx.Node | None) -> None:
+        """A call in front of the next one of the original; where it stands for a view chain, in its place."""
         (result,) = node.outputs
-        call = self.calls[result]
-        self._set_buffer(node.inputs[1])
-        indices = self._get(self._target(node.inputs[1]), call)
-        with self.module.graph.inserting_before(call):
-            arguments = (self.calls[node.inputs[0]], node.int("axis"), indices)
-            gathered = self.module.graph.call_function(_ATEN.index_select.default, arguments)
-        gathered.meta = dict(call.meta)
-        call.replace_all_uses_with(gathered)
-        self.calls[result] = gathered
+        replaced = self.calls.get(result)
+        before = replaced or following
+        if before is None or node.op not in _INSERTED:
+            raise IRError(f"node '{node.name}': {node.qualified_op} cannot be written as an ATen call")
+        operands = [self._reference(name, before) for name in node.inputs]
+        with self.module.graph.inserting_before(before):
+            if node.op == "Gather":
+                picked = [None] * node.int("axis") + [operands[1]]
+                made = self.module.graph.call_function(_ATEN.index.Tensor, (operands[0], picked))
+            else:
+                made = self.module.graph.call_function(_INSERTED[node.op], tuple(operands))
+        made.meta = dict((replaced or operands[0]).meta)
+        if replaced is not None:
+            replaced.replace_all_uses_with(made)
+        self.calls[result] = made
+
+    def _reference(self, name: str, before: fx.Node) -> fx.Node:
+        """The value of that name, in front of a call."""
+        known: fx.Node | None = self.calls.get(name)
+        if known is not None and known.op != "get_attr":
+            return known
+        if name not in self.slices and name not in self.imported.graph.constants:
+            self._set_buffer(name)
+        return self._get(self._target(name), before)
 
     def _drop_unused(self, gone: set[str]) -> None:
         for node in reversed(list(self.module.graph.nodes)):

@@ -3,6 +3,7 @@
 from .check import check
 from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
 from .integers import Integers
+from .ramps import Ramp, Ramps
 from .sizes import Size
 from .text import parse, render
 
@@ -14,6 +15,8 @@ __all__ = [
     "Integers",
     "Node",
     "Opaque",
+    "Ramp",
+    "Ramps",
     "Size",
     "Value",
     "check",

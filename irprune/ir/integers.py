@@ -278,16 +278,6 @@ def _arithmetic(
     return combine
 
 
-def _add(left: Size, right: Size) -> Size | None:
-    if left.coefficient == 0:
-        return right
-    if right.coefficient == 0:
-        return left
-    if left.symbols != right.symbols:
-        return None
-    return Size(left.coefficient + right.coefficient, left.symbols)
-
-
 def _compare(plain: Callable[[float, float], bool]) -> Callable[[object, object], object]:
     def combine(left: object, right: object) -> object:
         a, b = _plain(left), _plain(right)
@@ -346,8 +336,8 @@ _OPERATORS: dict[str, Callable[[Integers, Node, int], Entries]] = {
     "Range": _range,
     "Where": _where,
     "Expand": _expand,
-    "Add": _elementwise(_arithmetic(lambda a, b: a + b, _add)),
-    "Sub": _elementwise(_arithmetic(lambda a, b: a - b, lambda a, b: _add(a, Size(-b.coefficient, b.symbols)))),
+    "Add": _elementwise(_arithmetic(lambda a, b: a + b, lambda a, b: a.plus(b))),
+    "Sub": _elementwise(_arithmetic(lambda a, b: a - b, lambda a, b: a.plus(Size(-b.coefficient, b.symbols)))),
     "Mul": _elementwise(_arithmetic(lambda a, b: a * b, lambda a, b: a * b)),
     "Div": _elementwise(_arithmetic(_divide, lambda a, b: a.divided_by(b))),
     "Mod": _elementwise(_arithmetic(lambda a, b: a % b, lambda a, b: None)),

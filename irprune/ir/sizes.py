@@ -33,7 +33,16 @@ class Size:
         return not self.symbols
 
     def __mul__(self, other: Size) -> Size:
-        return Size(self.coefficient * other.coefficient, tuple(sorted(self.symbols + other.symbols)))
+        coefficient = self.coefficient * other.coefficient
+        return Size(coefficient, tuple(sorted(self.symbols + other.symbols)) if coefficient else ())
+
+    def plus(self, other: Size) -> Size | None:
+        """The sum, or ``None`` where it is no monomial."""
+        if 0 in (self.coefficient, other.coefficient):
+            return other if self.coefficient == 0 else self
+        if self.symbols != other.symbols:
+            return None
+        return Size(self.coefficient + other.coefficient, self.symbols)
 
     def divided_by(self, other: Size) -> Size | None:
         """The exact quotient, or ``None`` where ``other`` does not divide this size."""

@@ -25,7 +25,7 @@ def enter_loop(site: Site) -> Signature:
     """``trip count, condition, state... -> iteration, condition, state...``."""
     state = [_spell(site, k, f"v{k}") for k in range(2, len(site.node.inputs))]
     before = ", ".join(["_", "_", *state])
-    return signature(f"{before} -> {before}")
+    return signature(f"{before} -> {before}", stateful=True)
 
 
 def loop(site: Site) -> Signature:
@@ -37,7 +37,9 @@ def loop(site: Site) -> Signature:
     results = [*state, *(f"trips{k} {text}" for k, text in enumerate(collected))]
     trips = " ".join(f"trips{k}" for k in range(len(collected)))
     role = f" ; opaque {trips}" if trips else ""
-    return signature(f"{', '.join(operands)} -> {', '.join(results)}{role}", reason="it counts iterations")
+    return signature(
+        f"{', '.join(operands)} -> {', '.join(results)}{role}", reason="it counts iterations", stateful=True
+    )
 
 
 def if_(site: Site) -> Signature:
@@ -69,7 +71,7 @@ def enter_scan(site: Site) -> Signature:
     """``state..., sequences... -> state..., elements...``."""
     _, state, whole, element, steps = _scan_parts(site, len(site.node.inputs))
     text = f"{', '.join([*state, *whole])} -> {', '.join([*state, *element])}"
-    return signature(f"{text} ; opaque {steps}", reason="it is scanned")
+    return signature(f"{text} ; opaque {steps}", reason="it is scanned", stateful=True)
 
 
 def scan(site: Site) -> Signature:
@@ -89,4 +91,4 @@ def scan(site: Site) -> Signature:
         collected.append(" ".join([*names[:position], f"out{k}", *names[position:]]))
     opaque = " ".join([steps, *(f"out{k}" for k in range(len(axes)))])
     text = f"{', '.join([*state, *whole, *state, *yielded])} -> {', '.join([*state, *collected])}"
-    return signature(f"{text} ; opaque {opaque}", reason="it is scanned")
+    return signature(f"{text} ; opaque {opaque}", reason="it is scanned", stateful=True)

@@ -10,6 +10,7 @@ from ..ir.sizes import ONE
 from .compute import letters
 from .grammar import Composite, ElementMap, Follower, Name, Renumber, Signature, SizeOf, signature, term
 from .registry import NoSignature, Site
+from .strided import strided_gather
 
 
 def _replace(names: Sequence[str], axis: int, text: str) -> str:
@@ -178,6 +179,10 @@ def gather(site: Site) -> Signature:
     indices = site.read(1)
     outer, inner = names[:axis], names[axis + 1 :]
     if indices is None or not site.shape(0)[axis].is_static:
+        ramp = site.ramp(1)
+        strided = None if ramp is None else strided_gather(outer, inner, site.shape(0)[axis], ramp)
+        if strided is not None:
+            return strided
         index_names = letters(len(site.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"

@@ -7,8 +7,8 @@
 A word is an axis; the same word in two places is the same axis. ``(a b)`` is a row-major product, ``(a + b)`` a
 concatenation, ``*s`` a run of axes, ``1`` a dimension of size one and ``_`` an operand (or ``?`` a dimension)
 about which nothing is said. After ``;`` come the roles of axes: ``opaque`` (order or identity matters: frozen),
-``normalised`` (statistics are taken over it), and ``macs`` (the axes whose sizes multiply to the
-multiply-accumulates of the operator; a ``+`` between several such products).
+``normalised`` (statistics are taken over it), ``repeated`` (its elements are all equal) and ``macs`` (the axes whose
+sizes multiply to the multiply-accumulates of the operator; a ``+`` between several such products).
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Notation:
     outputs: tuple[Operand, ...]
     opaque: frozenset[str] = frozenset()
     normalised: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
     macs: tuple[tuple[str, ...], ...] = ()
 
 
@@ -84,6 +85,17 @@ class Renumber:
     source: Term
     result: Term
     indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restride:
+    """Indices computed at run time: each is ``k * size(source)`` plus the number of an element of ``source``.
+
+    ``dims`` spells out the dimensions of the index tensor: both lose what is removed.
+    """
+
+    source: Term
+    dims: tuple[Term, ...]
 
 
 Follower: TypeAlias = SizeOf | int | None
@@ -107,17 +119,19 @@ class Signature:
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
     for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned:
     they are stored, but no parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
-    of an attention): they are spelled out with the value they had when the node changes.
+    of an attention): they are spelled out with the value they had when the node changes. ``stateful`` nodes hand on
+    what they were given and, later, what became of it.
     """
 
     notation: Notation
     sizes: Mapping[str, Size] = field(default_factory=dict)
     attributes: Mapping[str, SizeOf | tuple[Follower, ...]] = field(default_factory=dict)
-    operands: Mapping[int, tuple[Follower, ...] | Renumber] = field(default_factory=dict)
+    operands: Mapping[int, tuple[Follower, ...] | Renumber | Restride] = field(default_factory=dict)
     maps: tuple[ElementMap, ...] = ()
     reason: str = ""
     statistics: frozenset[int] = frozenset()
     pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
+    stateful: bool = False
 
 
 def signature(
@@ -125,11 +139,12 @@ def signature(
     *,
     sizes: Mapping[str, int | str | Size] | None = None,
     attributes: Mapping[str, str | Sequence[Follower]] | None = None,
-    operands: Mapping[int, Sequence[Follower] | Renumber] | None = None,
+    operands: Mapping[int, Sequence[Follower] | Renumber | Restride] | None = None,
     maps: Sequence[ElementMap] = (),
     reason: str = "",
     statistics: Sequence[int] = (),
     pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
+    stateful: bool = False,
 ) -> Signature:
     """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
     spelled: dict[int | str, float | tuple[int, ...]] = {}
@@ -142,11 +157,12 @@ def signature(
         parse_notation(text),
         {name: Size.of(size) for name, size in (sizes or {}).items()},
         follow,
-        {k: v if isinstance(v, Renumber) else tuple(v) for k, v in (operands or {}).items()},
+        {k: v if isinstance(v, (Renumber, Restride)) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
         reason,
         frozenset(statistics),
         spelled,
+        stateful,
     )
 
 
@@ -163,7 +179,7 @@ def parse_notation(text: str) -> Notation:
     roles: dict[str, tuple[str, ...]] = {}
     for clause in clauses:
         role, *names = clause.split()
-        if role not in {"opaque", "normalised", "macs"}:
+        if role not in {"opaque", "normalised", "repeated", "macs"}:
             raise ValueError(f"signature {text!r}: unknown role {role!r}")
         roles[role] = tuple(names)
     return Notation(
@@ -171,6 +187,7 @@ def parse_notation(text: str) -> Notation:
         tuple(_operand(part) for part in right.split(",")) if right.strip() else (),
         frozenset(roles.get("opaque", ())),
         frozenset(roles.get("normalised", ())),
+        frozenset(roles.get("repeated", ())),
         _products(roles.get("macs", ())),
     )
 

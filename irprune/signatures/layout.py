@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -31,9 +31,15 @@ def tile(site: Site) -> Signature:
             result.append(source[k])
             continue
         sizes[f"r{k}"] = count
-        result.append(f"(r{k} {source[k]})")
+        result.append(f"(r{k} {source[k]})" if source[k] != "1" else f"r{k}")
         follow[k] = SizeOf(Name(f"r{k}")) if count.is_static else None
-    return signature(f"{' '.join(source)}, _ -> {' '.join(result)}", sizes=sizes, operands={1: follow})
+    return signature(
+        f"{' '.join(source)}, _ -> {' '.join(result)}{_repeated(sizes)}", sizes=sizes, operands={1: follow}
+    )
+
+
+def _repeated(names: Collection[str]) -> str:
+    return "".join([" ; repeated", *(f" {name}" for name in names)]) if names else ""
 
 
 def expand(site: Site) -> Signature:
@@ -68,6 +74,7 @@ def expand(site: Site) -> Signature:
         if target is not None and k >= offset:
             follow.append(SizeOf(term(result[-1])) if entry is not None and entry != ONE else None)
     text = f"{' '.join(source)}, _ -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
+    text += _repeated([word for word in result if word not in (*source, "1")])
     operands = {1: follow} if target is not None else None
     return signature(text, sizes=sizes, operands=operands, reason="its size is computed at run time")
 
@@ -301,5 +308,5 @@ def constant_of_shape(site: Site) -> Signature:
     sizes = {name: entry for name, entry in zip(names, entries, strict=True) if entry is not None and name != "1"}
     follow: list[Follower] = [SizeOf(Name(name)) if name in sizes else None for name in names]
     blind = [name for name in names if name != "1" and name not in sizes]
-    text = f"_ -> {' '.join(names)}" + (f" ; opaque {' '.join(blind)}" if blind else "")
+    text = f"_ -> {' '.join(names)}" + (f" ; opaque {' '.join(blind)}" if blind else "") + _repeated(list(sizes))
     return signature(text, sizes=sizes, operands={0: follow}, reason="its size is computed at run time")

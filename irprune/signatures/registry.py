@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..ir import Node, Size
+from ..ir import Node, Ramp, Size
 from ..ir.core import Array
 from .grammar import Signature, signature
 
@@ -24,7 +24,7 @@ class Site:
     ``inputs`` and ``outputs`` hold the sizes of the dimensions of each operand and result, ``None`` for an absent
     operand or an unknown rank; within an output, ``None`` is an unknown size. ``read(k)`` gives operand ``k`` as an
     array where it is known at compile time (entries are integers or floats), ``entries(k)`` the entries of a shape
-    operand, each a :class:`Size` or ``None``.
+    operand, each a :class:`Size` or ``None``, ``ramp(k)`` an index operand that is a sum of ranges.
     """
 
     node: Node
@@ -33,6 +33,7 @@ class Site:
     outputs: tuple[tuple[Size | None, ...] | None, ...]
     read: Callable[[int], Array | None]
     entries: Callable[[int], tuple[Size | None, ...] | None]
+    ramp: Callable[[int], Ramp | None]
 
     def shape(self, position: int) -> tuple[Size, ...]:
         """The sizes of an operand; refuses where it is absent or of unknown rank."""

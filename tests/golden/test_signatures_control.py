@@ -39,6 +39,18 @@ x[a=N b=4] trips[] c[] w[b b]
 group w:0 mlp 4: w:0 w:1
 frozen c: Loop 'Loop:y': it counts iterations
 
+match Loop: state that starts with equal elements stays one axis
+(float[N, 4] x, int64 trips, bool c) => (float[] y, float[] z) <float[4, 4] w, int64[2] k = {1, 4}>
+{ o = ConstantOfShape(k)
+y = Loop (trips, c, o) <body = step (int64 i, bool go, float[1, 4] s) => (bool on, float[1, 4] t)
+{ on = Identity(go) u = MatMul(s, w) t = Tanh(u) }>
+z = Add(x, o)
+}
+x[a=N b=4] trips[] c[] w[b b]
+-> o[1 b] Loop:y.body/i[] Loop:y.body/go[] Loop:y.body/s[1 b] Loop:y.body/on[] Loop:y.body/u[1 b]
+    Loop:y.body/t[1 b] y[1 b] z[a b]
+group w:0 mlp 4: w:0 w:1
+
 refuse Loop: iterations are counted
 (float[4] x, int64 trips, bool c) => (float[] y, float[] z)
 { y, z = Loop (trips, c, x) <body = step (int64 i, bool go, float[4] s) => (bool on, float[4] t, float[] u)

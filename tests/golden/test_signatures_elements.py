@@ -176,6 +176,49 @@ i[a=N b=S] w[c=5! d=4]
 group w:1 mlp 4: w:1
 frozen c: Gather 'Gather:y': it is looked up by index
 
+match Gather: a strided view of a flat value
+(float[N, 4] x) => (float[] y)
+<int64 zero = {0}, int64 one = {1}, int64[1] flat = {-1}, int64 c = {4}, int64[1] last = {1}, int64[4] k = {0,
+1, 2, 3}>
+{ f = Reshape(x, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) b = Mul(r, c)
+u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
+x[a=N b=4]
+-> f[(a b)] s[1] n[] r[c=unk__2] b[c] u[c 1] i[c d=4!] y[a b]
+frozen c: Range 'Range:r': it counts positions
+frozen c d: Gather 'Gather:y': operand 1 counts positions, it holds no channels
+
+match Gather: a strided view that skips and transposes
+(float[N, 3, 4] x) => (float[] y)
+<int64 zero = {0}, int64 one = {1}, int64[1] flat = {-1}, int64 c = {12}, int64[2] last = {0, 1}, int64[2, 3, 1]
+k = {1, 5, 9, 2, 6, 10}>
+{ f = Reshape(x, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) b = Mul(r, c)
+u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
+x[a=N b=3 (1 + c=2 + 1)]
+-> f[(a b (1 + c + 1))] s[1] n[] r[d=unk__2] b[d] u[1 1 d] i[e=2! f=3! d] y[c b a]
+frozen d: Range 'Range:r': it counts positions
+frozen d e f: Gather 'Gather:y': operand 1 counts positions, it holds no channels
+
+refuse Gather: windows that overlap
+(float[N, 6] x) => (float[] y)
+<int64 zero = {0}, int64 one = {1}, int64[1] flat = {-1}, int64 c = {6}, int64[2] last = {1, 2}, int64[3, 2] k =
+{0, 1, 1, 2, 2, 3}>
+{ f = Reshape(x, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) b = Mul(r, c)
+u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
+x[a=N b=6!]
+-> f[(a b)] s[1] n[] r[c=unk__2] b[c] u[c 1 1] i[c d=3 e=2] y[c d e]
+frozen a b: Gather 'Gather:y': it is looked up by index
+frozen c: Range 'Range:r': it counts positions
+
+refuse Gather: a strided view of part of a run-time size
+(float[N, 4] x, int64 n) => (float[] y)
+<int64 zero = {0}, int64 one = {1}, int64[1] flat = {-1}, int64 c = {4}, int64[1] last = {1}, int64[4] k = {0,
+1, 2, 3}>
+{ f = Reshape(x, flat) r = Range(zero, n, one) b = Mul(r, c) u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
+x[a=N b=4!] n[]
+-> f[(a b)] r[c=unk__2] b[c] u[c 1] i[c d=4] y[c d]
+frozen a b: Gather 'Gather:y': it is looked up by index
+frozen c: Range 'Range:r': it counts positions
+
 refuse Gather: channels by indices computed at run time
 (float[N, 4] x, int64[2] i) => (float[] y) { y = Gather<axis = 1>(x, i) }
 x[a=N b=4!] i[c=2]

@@ -299,7 +299,7 @@ frozen b: Range 'Range:p': it counts positions
 match ConstantOfShape: sizes follow
 (float[N, 4] x) => (float[] y) <int64[2] s = {1, 4}> { c = ConstantOfShape(s) y = Add(x, c) }
 x[a=N b=4]
--> c[1 b] y[a b]
+-> c[1 c=4] y[a b]
 
 refuse ConstantOfShape: shape computed at run time
 (float[N, 4] x, int64[2] s) => (float[N, 4] y) { c = ConstantOfShape(s) y = Add(x, c) }

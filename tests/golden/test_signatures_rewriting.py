@@ -147,6 +147,36 @@ h[N 1 2] = Conv(x, w)
 g[N 2 2] = Gather(h, i_1) {"axis": 1}
 c[N 2 2] = Conv(g, u) {"group": 1}
 
+Gather: a strided view follows by its indices
+(float[N, 3] x) => (float[] y)
+<float[3, 12] w, int64 zero = {0}, int64 one = {1}, int64[1] flat = {-1}, int64 c = {12}, int64[2] last = {0, 1},
+int64[2, 3, 1] k = {1, 5, 9, 2, 6, 10}, int64[1] front = {0}, float[2, 3, 4] u, int64[3] three = {0, 3, 4}>
+{ g = MatMul(x, w) h = Reshape(g, three) f = Reshape(h, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s)
+r = Range(zero, n, one) b = Mul(r, c) o = Unsqueeze(b, last) i = Add(o, k) v = Gather(f, i)
+t = Transpose<perm = [0, 2, 1]>(v) y = Einsum<equation = "anb,abk->nk">(t, u) }
+remove w:1/0 1
+remove w:1/1 0
+i_1_1_new = 6
+i_1_1_old = 12
+i_1_1_rank = [0, 0, 1, 2, 2, 2, 2, 2, 3, 3, 4, 5]
+i_1_kept = [0, 2]
+i_kept = [1]
+three_1 = [0, 2, 3]
+u float32[1, 2, 4]
+w float32[3, 6]
+g[N 6] = MatMul(x, w)
+h[N 2 3] = Reshape(g, three_1)
+f[6*N] = Reshape(h, flat)
+i_1[1 3 unk__2] = Gather(i, i_kept) {"axis": 0}
+i_1_1[1 2 unk__2] = Gather(i_1, i_1_kept) {"axis": 1}
+i_1_1_1[1 2 unk__2] = Div(i_1_1, i_1_1_old)
+i_1_1_2[1 2 unk__2] = Mod(i_1_1, i_1_1_old)
+i_1_1_3[1 2 unk__2] = Gather(i_1_1_rank, i_1_1_2) {"axis": 0}
+i_1_1_4[1 2 unk__2] = Mul(i_1_1_1, i_1_1_new)
+i_1_1_5[1 2 unk__2] = Add(i_1_1_4, i_1_1_3)
+v[1 2 unk__2] = Gather(f, i_1_1_5)
+t[1 unk__2 2] = Transpose(v) {"perm": [0, 2, 1]}
+
 Gather: indices of two dimensions
 (float[N, 6] x) => (float[] y) <float[6, 6] w, int64[2, 3] i = {5, 4, 3, 2, 1, 0}, float[3, 5] u>
 { h = MatMul(x, w) g = Gather<axis = 1>(h, i) y = MatMul(g, u) }
@@ -290,6 +320,45 @@ h[N 3] = MatMul(x, w)
 r[3] = Relu(b)
 e[1 3] = Expand(r, s_1)
 a[N 3] = Add(h, e)
+
+Expand: equal elements serve every use
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] v, float c = {0.5}, int64[2] s = {1, 4},
+float[4, 5] u, float[4, 5] t>
+{ e = Expand(c, s) f = Neg(e) g = MatMul(x, w) h = MatMul(x, v) a = Add(g, f) b = Add(h, f) y = MatMul(a, u)
+z = MatMul(b, t) }
+remove u:0 0
+remove t:0 1 3
+f_kept = [0, 1]
+s_1 = [1, 3]
+t float32[2, 5]
+u float32[3, 5]
+v float32[3, 2]
+w float32[3, 3]
+e[1 3] = Expand(c, s_1)
+f[1 3] = Neg(e)
+g[N 3] = MatMul(x, w)
+h[N 2] = MatMul(x, v)
+a[N 3] = Add(g, f)
+f_1[1 2] = Gather(f, f_kept) {"axis": 1}
+b[N 2] = Add(h, f_1)
+
+ConstantOfShape: every use loses as much
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] v, int64[2] s = {1, 4}, float[4, 5] u,
+float[4, 5] t>
+{ e = ConstantOfShape(s) g = MatMul(x, w) h = MatMul(x, v) a = Add(g, e) b = Add(h, e) y = MatMul(a, u)
+z = MatMul(b, t) }
+remove u:0 0
+remove t:0 1
+s_1 = [1, 3]
+t float32[3, 5]
+u float32[3, 5]
+v float32[3, 3]
+w float32[3, 3]
+e[1 3] = ConstantOfShape(s_1)
+g[N 3] = MatMul(x, w)
+h[N 3] = MatMul(x, v)
+a[N 3] = Add(g, e)
+b[N 3] = Add(h, e)
 
 Tile: repeats are a factor
 (float[N, 3] x) => (float[] y) <float[3, 2] w, int64[2] r = {1, 3}, float[6, 5] u>
