@@ -31,6 +31,11 @@ class Bound:
         """The axis expression of one term of the signature."""
         return build(item, self.axes)
 
+    def has_axes(self, position: int) -> bool:
+        """Whether the operand has axes of its own, and is not just numbers."""
+        inputs = self.signature.notation.inputs
+        return position < len(inputs) and inputs[position] is not None
+
 
 @dataclass
 class Coupling:
@@ -39,7 +44,8 @@ class Coupling:
     ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant, or of a
     value with repeated axes, at one operand position, where it is analysed per use; ``bound`` the matched nodes;
     ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements;
-    ``repeated`` pairs the repeated axes of values with those of their uses.
+    ``repeated`` pairs the repeated axes of values with those of their uses; ``weights`` are the constants, what is
+    computed from nothing else, and matrices that are looked up in a stack of them (experts).
     """
 
     graph: Graph
@@ -50,6 +56,7 @@ class Coupling:
     refused: dict[str, str] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
     repeated: tuple[tuple[Axis, Axis], ...] = ()
+    weights: set[str] = field(default_factory=set)
 
     def operand(self, node: Node, position: int) -> Dims | None:
         """The axes of an operand as this node sees it."""
@@ -76,6 +83,7 @@ class _Walk:
         self.deferred: list[tuple[Region, dict[str, Axis]]] = []
         self.skipped: set[str] = set()
         self.from_constants = set(graph.constants)
+        self.result.weights.update(graph.constants)
         self.repetitions = Repetitions(self.system)
         self.unknowns = 0
 
@@ -83,9 +91,7 @@ class _Walk:
         for name in self.graph.inputs:
             self._enter(name)
         for node in self.graph.canonical:
-            if all(name in self.from_constants for name in node.inputs if name) and not node.captures:
-                self.from_constants.update(node.outputs)
-        for node in self.graph.canonical:
+            self._trace(node)
             if node.name not in self.skipped:
                 self._visit(node)
         self.repetitions.tie_state()
@@ -96,6 +102,12 @@ class _Walk:
                 self._freeze_sizes_in(name)
         self._settle()
         return self.result
+
+    def _trace(self, node: Node) -> None:
+        """Note what is computed from constants alone, and from weights alone."""
+        for known in (self.from_constants, self.result.weights):
+            if all(name in known for name in node.inputs if name) and not node.captures:
+                known.update(node.outputs)
 
     def _freeze_sizes_in(self, name: str) -> None:
         """An output that is computed from sizes alone tells them to the user."""
@@ -288,6 +300,11 @@ class _Walk:
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
         self.result.bound[node.name] = Bound(node, found, matcher.axes)
+        if found.looks_up and self._is_stack(node.inputs[0]):
+            self.result.weights.update(node.outputs)
+
+    def _is_stack(self, name: str) -> bool:
+        return name in self.graph.constants and len(self.graph.constants[name].shape) > 2
 
     def _evaluated(self, name: str) -> tuple[int, ...] | None:
         """The shape of a value of shape arithmetic, where evaluation says more than inference."""

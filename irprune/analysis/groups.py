@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..ir import Constant, Graph, fresh_name
-from ..signatures import SizeOf, names_of
 from .atoms import Atoms, Mask, find_atoms, kept_mask
-from .coupling import Bound, Coupling, couple
+from .coupling import Coupling, couple
+from .roles import Roles
 
 FIXED_SYMBOL_SIZE = 1
 """Symbolic sizes count as one in multiply-accumulates: the figure is per element of the batch."""
@@ -24,7 +24,7 @@ FIXED_SYMBOL_SIZE = 1
 class Parameter:
     """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analysed for alone.
 
-    ``learned`` is false for stored statistics (the mean and variance of batch normalisation).
+    ``learned`` is false for stored statistics (the mean and variance of batch normalisation) and plain numbers.
     """
 
     tensor: str
@@ -47,8 +47,8 @@ class Group:
     """Leaves whose elements can only be removed together, atom by atom.
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
-    ``multiplier``, ``recurrent``, ``hidden`` and ``mlp``; ``exact`` says that no statistics are taken over it;
-    ``reasons`` says why nothing of it can go.
+    ``multiplier``, ``recurrent``, ``hidden``, ``mlp`` and ``unread`` (rows of a table that nothing reads); ``exact``
+    says that no statistics are taken over it; ``reasons`` says why nothing of it can go.
     """
 
     name: str
@@ -97,10 +97,12 @@ class Analysis:
             if constant.dtype in _NOT_WEIGHTS or name not in self.graph.consumers:
                 continue
             uses = per_use.get(name, [])
-            found += [Parameter(name, use, dims, constant, not self._is_statistic(use)) for use, dims in uses]
+            found += [
+                Parameter(name, use, dims, constant, bool(dims) and not self._is_statistic(use)) for use, dims in uses
+            ]
             tied = coupling.dims.get(name)
             if tied is not None:
-                found.append(Parameter(name, None, tied, constant))
+                found.append(Parameter(name, None, tied, constant, bool(tied) and self._is_learned(name)))
         return tuple(found)
 
     @cached_property
@@ -110,6 +112,11 @@ class Analysis:
     def _is_statistic(self, use: tuple[str, int]) -> bool:
         bound = self.coupling.bound.get(use[0])
         return bound is not None and use[1] in bound.signature.statistics
+
+    def _is_learned(self, name: str) -> bool:
+        """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""
+        uses = [(self.coupling.bound.get(node.name), k) for node, k in self.graph.consumers[name]]
+        return any(bound is None or bound.has_axes(k) for bound, k in uses)
 
     def _operand_name(self, use: tuple[str, int]) -> str:
         return self._nodes[use[0]][use[1]]
@@ -279,7 +286,7 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         first_leaf[own[seen < 0]] = leaf.number
         if seen.max(initial=-1) >= 0:
             graph.add_edges_from((("leaf", leaf.number), ("leaf", int(other))) for other in np.unique(seen[seen >= 0]))
-    roles = _Roles(analysis)
+    roles = Roles(analysis.coupling)
     by_number = {leaf.number: leaf for leaf in atoms.leaves}
     members = _members(analysis)
     groups: list[Group] = []
@@ -320,105 +327,3 @@ def _members(analysis: Analysis) -> dict[int, list[Member]]:
             for leaf in leaves_of(axis):
                 members.setdefault(leaf.number, []).append(Member(parameter.tensor, k))
     return members
-
-
-class _Roles:
-    """What operators do with each leaf, from which the kind of a group follows."""
-
-    def __init__(self, analysis: Analysis) -> None:
-        self.normalised: set[int] = set()
-        self.batched: set[int] = set()
-        self.contracted: set[int] = set()
-        self.grouped: set[int] = set()
-        self.multiplied: set[int] = set()
-        self.windowed: set[int] = set()
-        self.recurrent: set[int] = set()
-        self._constants = _constant_values(analysis.graph)
-        for bound in analysis.coupling.bound.values():
-            self._read(bound)
-
-    def kind(self, leaves: Sequence[Leaf]) -> str:
-        numbers = {leaf.number for leaf in leaves}
-        if numbers & self.grouped:
-            return "groups"
-        if numbers & self.multiplied:
-            return "multiplier"
-        if numbers & self.recurrent:
-            return "recurrent"
-        if numbers & self.batched and not numbers & self.contracted:
-            return "heads"
-        if numbers & self.contracted:
-            return "head_dim"
-        if numbers & self.windowed:
-            return "channels"
-        return "hidden" if numbers & self.normalised else "mlp"
-
-    def _read(self, bound: Bound) -> None:
-        notation = bound.signature.notation
-        self._read_attributes(bound)
-        if notation.normalised and len(notation.normalised) < len(bound.axes):
-            for name in notation.normalised:
-                self.normalised |= _numbers(bound.axes.get(name, ()))
-        if not notation.macs:
-            return
-        if bound.axes.keys() >= {"g", "i", "o"}:
-            self._read_convolution(bound)
-            return
-        factors = [k for k, operand in enumerate(notation.inputs) if operand is not None and len(operand) > 1]
-        if len(factors) < 2 or any(bound.node.inputs[k] in self._constants for k in factors[:2]):
-            return
-        operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]
-        outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
-        shared = operands[0] & operands[1] & outputs
-        for name in shared:
-            self.batched |= _numbers(bound.axes.get(name, ()))
-        for name in set().union(*operands) - shared:
-            self.contracted |= _numbers(bound.axes.get(name, ()))
-
-    def _read_attributes(self, bound: Bound) -> None:
-        """Fused operators say in their attributes which axis is which; heads are multiplied with what is in a head."""
-        heads: set[str] = set()
-        for attribute, follower in bound.signature.attributes.items():
-            if not isinstance(follower, SizeOf):
-                continue
-            if attribute.endswith("num_heads"):
-                heads |= set(names_of(follower.term))
-                self.batched |= _numbers([bound.dim(follower.term)])
-            elif attribute == "hidden_size":
-                self.recurrent |= _numbers([bound.dim(follower.term)])
-        for name in _multiplied_with(heads, bound):
-            self.contracted |= _numbers(bound.axes.get(name, ()))
-
-    def _read_convolution(self, bound: Bound) -> None:
-        group, inner, outer = (_numbers(bound.axes.get(name, ())) for name in "gio")
-        self.windowed |= inner | outer | group
-        if group and inner:
-            self.grouped |= group
-        elif group:
-            self.multiplied |= outer
-
-
-def _multiplied_with(names: set[str], bound: Bound) -> set[str]:
-    """The other factors of dimensions that are products with these axes."""
-    notation = bound.signature.notation
-    found: set[str] = set()
-    for operand in (*notation.inputs, *notation.outputs):
-        for item in operand or ():
-            factors = set(names_of(item))
-            found |= factors - names if factors & names else set()
-    return found
-
-
-def _numbers(dims: Iterable[Axis]) -> set[int]:
-    return {leaf.number for axis in dims for leaf in leaves_of(axis)}
-
-
-def _constant_values(graph: Graph) -> set[str]:
-    """Constants, what is computed from nothing else, and matrices that are picked from a stack of them."""
-    found = set(graph.constants)
-    stacks = {name for name, constant in graph.constants.items() if len(constant.shape) > 2}
-    for node in graph.nodes:
-        picked = node.op in ("Gather", "GatherND") and node.inputs[0] in stacks
-        if picked or (all(name in found for name in node.inputs if name) and not node.captures):
-            found.update(node.outputs)
-    return found

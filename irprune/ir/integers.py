@@ -254,6 +254,22 @@ def _expand(integers: Integers, node: Node, _: int) -> Entries:
     return np.broadcast_to(data, shape)
 
 
+def _one_hot(integers: Integers, node: Node, _: int) -> Entries:
+    """Exporters write repeats, ones but for one axis, as a one-hot vector."""
+    indices, values = integers.plain(node, 0), integers.operand(node, 2)
+    depth = integers.plain(node, 1)[0]
+    shape = integers.operand(node, 0).shape
+    if len(shape) > 1 or depth > _LIMIT:
+        raise _Unknown
+    rows = np.empty((len(indices), depth), dtype=object)
+    rows[:] = values[0]
+    for row, index in enumerate(indices):
+        if -depth <= index < depth:
+            rows[row, index] = values[1]
+    rows = rows if shape else rows[0]
+    return rows.T if shape and node.int("axis", -1) == 0 else rows
+
+
 def _elementwise(combine: Callable[[object, object], object]) -> Callable[[Integers, Node, int], Entries]:
     def rule(integers: Integers, node: Node, _: int) -> Entries:
         left, right = np.broadcast_arrays(integers.operand(node, 0), integers.operand(node, 1))
@@ -336,6 +352,7 @@ _OPERATORS: dict[str, Callable[[Integers, Node, int], Entries]] = {
     "Range": _range,
     "Where": _where,
     "Expand": _expand,
+    "OneHot": _one_hot,
     "Add": _elementwise(_arithmetic(lambda a, b: a + b, lambda a, b: a.plus(b))),
     "Sub": _elementwise(_arithmetic(lambda a, b: a - b, lambda a, b: a.plus(Size(-b.coefficient, b.symbols)))),
     "Mul": _elementwise(_arithmetic(lambda a, b: a * b, lambda a, b: a * b)),

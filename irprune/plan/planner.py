@@ -26,6 +26,7 @@ _PREFERENCE = {
     "mlp": 0,
     "hidden": 0,
     "recurrent": 0,
+    "unread": 0,
     "head_dim": 1,
     "groups": 2,
     "multiplier": 2,

@@ -186,7 +186,7 @@ def gather(site: Site) -> Signature:
         index_names = letters(len(site.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
-        return signature(text, reason="it is looked up by index")
+        return signature(text, reason="it is looked up by index", looks_up=True)
     size = site.static(0, axis)
     plain = np.asarray(indices, dtype=np.int64) % size
     if plain.size == 1:
@@ -200,6 +200,7 @@ def gather(site: Site) -> Signature:
         sizes={f"i{k}": width for k, width in enumerate(plain.shape)},
         maps=[ElementMap(names[axis], whole, order)],
         operands={1: Renumber(Name(names[axis]), term(whole), order)},
+        looks_up=True,
     )
 
 
@@ -212,7 +213,10 @@ def _gather_one(names: list[str], axis: int, index: int, size: int, rank: int) -
     counted = [words[name] for name in (("before",) if index >= 0 else ("one", "after")) if name in words]
     follow = SizeOf(Composite(tuple(map(term, counted)), is_sum=True), 1 if index >= 0 else -1)
     return signature(
-        f"{_replace(names, axis, whole)}, _ -> {' '.join(result)}", sizes=dict(spans), operands={1: (follow,)}
+        f"{_replace(names, axis, whole)}, _ -> {' '.join(result)}",
+        sizes=dict(spans),
+        operands={1: (follow,)},
+        looks_up=True,
     )
 
 

@@ -120,7 +120,7 @@ class Signature:
     for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned:
     they are stored, but no parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
     of an attention): they are spelled out with the value they had when the node changes. ``stateful`` nodes hand on
-    what they were given and, later, what became of it.
+    what they were given and, later, what became of it. The result of a node that ``looks_up`` is picked from operand 0.
     """
 
     notation: Notation
@@ -132,6 +132,7 @@ class Signature:
     statistics: frozenset[int] = frozenset()
     pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
     stateful: bool = False
+    looks_up: bool = False
 
 
 def signature(
@@ -145,6 +146,7 @@ def signature(
     statistics: Sequence[int] = (),
     pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
     stateful: bool = False,
+    looks_up: bool = False,
 ) -> Signature:
     """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
     spelled: dict[int | str, float | tuple[int, ...]] = {}
@@ -163,6 +165,7 @@ def signature(
         frozenset(statistics),
         spelled,
         stateful,
+        looks_up,
     )
 
 

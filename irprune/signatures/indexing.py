@@ -47,7 +47,7 @@ def gather_nd(site: Site) -> Signature:
     index[:batch] = data[:batch]
     indexed, rest = data[batch : batch + depth], data[batch + depth :]
     text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
-    return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON)
+    return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON, looks_up=True)
 
 
 def scatter_nd(site: Site) -> Signature:

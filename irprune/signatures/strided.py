@@ -24,7 +24,7 @@ def strided_gather(outer: list[str], inner: list[str], total: Size, ramp: Ramp) 
     opaque, rest = reading.outside()
     text += f" ; opaque {' '.join(opaque)}" if opaque else ""
     follow = Restride(Composite(tuple(map(term, rest))), tuple(map(term, reading.result)))
-    return signature(text, sizes=reading.sizes, operands={1: follow}, reason="it is looked up by index")
+    return signature(text, sizes=reading.sizes, operands={1: follow}, reason="it is looked up by index", looks_up=True)
 
 
 @dataclass

@@ -106,13 +106,18 @@ def error(expected: list[Array], got: list[Array]) -> float:
 
 
 def learned_parameters(model: onnx.ModelProto) -> int:
-    """Elements of the float tensors that nodes read, running statistics left out."""
-    statistics = {name for node in model.graph.node if node.op_type == "BatchNormalization" for name in node.input[3:5]}
-    read = {name for node in model.graph.node for name in node.input}
+    """Elements of the float tensors that nodes read; running statistics, scalars and scales of images left out."""
+    measured = {"BatchNormalization": slice(3, 5), "Resize": slice(1, None), "Upsample": slice(1, None)}
+    read = {
+        name
+        for node in model.graph.node
+        for k, name in enumerate(node.input)
+        if k not in range(len(node.input))[measured.get(node.op_type, slice(0))]
+    }
     return sum(
         int(np.prod(tensor.dims, dtype=np.int64))
         for name, tensor in stored(model).items()
-        if name in read - statistics and tensor.data_type == onnx.TensorProto.FLOAT
+        if name in read and tensor.dims and tensor.data_type == onnx.TensorProto.FLOAT
     )
 
 

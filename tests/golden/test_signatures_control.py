@@ -40,7 +40,7 @@ group w:0 mlp 4: w:0 w:1
 frozen c: Loop 'Loop:y': it counts iterations
 
 match Loop: state that starts with equal elements stays one axis
-(float[N, 4] x, int64 trips, bool c) => (float[] y, float[] z) <float[4, 4] w, int64[2] k = {1, 4}>
+(float[N, 4] x, int64 trips, bool c) => (float[1, 4] y, float[N, 4] z) <float[4, 4] w, int64[2] k = {1, 4}>
 { o = ConstantOfShape(k)
 y = Loop (trips, c, o) <body = step (int64 i, bool go, float[1, 4] s) => (bool on, float[1, 4] t)
 { on = Identity(go) u = MatMul(s, w) t = Tanh(u) }>

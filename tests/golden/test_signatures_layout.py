@@ -168,6 +168,16 @@ match Tile: a dimension of size one
 x[a=N 1 b=3]
 -> y[a c=4 b]
 
+match Tile: repeats from a one-hot vector
+(float[N, 1, 3] x, float[M, 4] z) => (float[] y, float[] w)
+<int64[1] at = {1}, int64 three = {3}, int64[1] one = {1}, int64[1] r = {-1}>
+{ s = Shape<start = 1>(z) v = Concat<axis = 0>(one, s) h = OneHot(at, three, v) f = Reshape(h, r) y = Tile(x, f)
+w = Relu(z) }
+x[a=N 1 b=3] z[c=M d=4]
+-> s[1] v[(1 + 1)] h[1 e=3!] f[e] y[a f=4 b] w[c d]
+frozen e: OneHot 'OneHot:h': it counts classes
+frozen e: Tile 'Tile:y': operand 1 counts positions, it holds no channels
+
 refuse Tile: repeats computed at run time
 (float[N, 4, 3] x, int64[3] r) => (float[] y) { y = Tile(x, r) }
 x[a=N b=4! c=3!] r[d=3!]

@@ -1,0 +1,119 @@
+"""What operators do with the axes, from which the kind of a group follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..axes import Axis, Leaf, leaves_of
+from ..signatures import Composite, Signature, SizeOf, names_of
+from ..signatures.grammar import Term
+from .coupling import Bound, Coupling
+
+
+class Roles:
+    """What operators do with each leaf, from which the kind of a group follows."""
+
+    def __init__(self, coupling: Coupling) -> None:
+        self.normalised: set[int] = set()
+        self.batched: set[int] = set()
+        self.contracted: set[int] = set()
+        self.grouped: set[int] = set()
+        self.multiplied: set[int] = set()
+        self.windowed: set[int] = set()
+        self.recurrent: set[int] = set()
+        self._weights = coupling.weights
+        self.read: set[int] = set()
+        for bound in coupling.bound.values():
+            self._read(bound)
+
+    def kind(self, leaves: Sequence[Leaf]) -> str:
+        numbers = {leaf.number for leaf in leaves}
+        if numbers & self.grouped:
+            return "groups"
+        if numbers & self.multiplied:
+            return "multiplier"
+        if numbers & self.recurrent:
+            return "recurrent"
+        if numbers & self.batched and not numbers & self.contracted:
+            return "heads"
+        if numbers & self.contracted:
+            return "head_dim"
+        if numbers & self.windowed:
+            return "channels"
+        if not numbers & self.read:
+            return "unread"
+        return "hidden" if numbers & self.normalised else "mlp"
+
+    def _read(self, bound: Bound) -> None:
+        notation = bound.signature.notation
+        self._read_attributes(bound)
+        for name in _names_read(bound.signature):
+            self.read |= _numbers(bound.axes.get(name, ()))
+        if notation.normalised and len(notation.normalised) < len(bound.axes):
+            for name in notation.normalised:
+                self.normalised |= _numbers(bound.axes.get(name, ()))
+        if not notation.macs:
+            return
+        if bound.axes.keys() >= {"g", "i", "o"}:
+            self._read_convolution(bound)
+            return
+        factors = [k for k, operand in enumerate(notation.inputs) if operand is not None and len(operand) > 1]
+        if len(factors) < 2 or any(bound.node.inputs[k] in self._weights for k in factors[:2]):
+            return
+        operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]
+        outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
+        shared = operands[0] & operands[1] & outputs
+        for name in shared:
+            self.batched |= _numbers(bound.axes.get(name, ()))
+        for name in set().union(*operands) - shared:
+            self.contracted |= _numbers(bound.axes.get(name, ()))
+
+    def _read_attributes(self, bound: Bound) -> None:
+        """Fused operators say in their attributes which axis is which; heads are multiplied with what is in a head."""
+        heads: set[str] = set()
+        for attribute, follower in bound.signature.attributes.items():
+            if not isinstance(follower, SizeOf):
+                continue
+            if attribute.endswith("num_heads"):
+                heads |= set(names_of(follower.term))
+                self.batched |= _numbers([bound.dim(follower.term)])
+            elif attribute == "hidden_size":
+                self.recurrent |= _numbers([bound.dim(follower.term)])
+        for name in _multiplied_with(heads, bound):
+            self.contracted |= _numbers(bound.axes.get(name, ()))
+
+    def _read_convolution(self, bound: Bound) -> None:
+        group, inner, outer = (_numbers(bound.axes.get(name, ())) for name in "gio")
+        self.windowed |= inner | outer | group
+        if group and inner:
+            self.grouped |= group
+        elif group:
+            self.multiplied |= outer
+
+
+def _names_read(found: Signature) -> set[str]:
+    """The axes of which an operator reads every element: parts that are cut off and sources of maps are none."""
+    notation = found.notation
+    operands = [item for operand in notation.inputs for item in operand or () if not _is_sum(item)]
+    results = [item for operand in notation.outputs for item in operand or ()]
+    sources = {axis_map.source for axis_map in found.maps}
+    return {name for item in operands for name in names_of(item)} - sources | {n for i in results for n in names_of(i)}
+
+
+def _multiplied_with(names: set[str], bound: Bound) -> set[str]:
+    """The other factors of dimensions that are products with these axes."""
+    notation = bound.signature.notation
+    found: set[str] = set()
+    for operand in (*notation.inputs, *notation.outputs):
+        for item in operand or ():
+            factors = set(names_of(item))
+            found |= factors - names if factors & names else set()
+    return found
+
+
+def _is_sum(item: Term) -> bool:
+    return isinstance(item, Composite) and item.is_sum
+
+
+def _numbers(dims: Iterable[Axis]) -> set[int]:
+    return {leaf.number for axis in dims for leaf in leaves_of(axis)}

@@ -1,0 +1,43 @@
+"""Kinds of groups, what counts as a parameter, and what is a weight."""
+
+from __future__ import annotations
+
+from tests.golden.helpers.models import analysis_of
+
+TABLE = """(float[N, 3, 4] x) => (float[N, 3, 4] y)
+<float[8, 4] w, int64[3] i = {0, 5, 2}, int64[1] a = {0}, int64[1] b = {3}>"""
+
+
+def kinds(text: str) -> dict[str, tuple[str, int]]:
+    return {group.name: (group.kind, group.size) for group in analysis_of(text).groups if not group.frozen}
+
+
+def test_rows_that_are_cut_off_are_unread() -> None:
+    assert kinds(f"{TABLE} {{ t = Slice(w, a, b, a) y = Add(x, t) }}") == {"w:0_1": ("unread", 5)}
+
+
+def test_rows_that_are_not_looked_up_are_unread() -> None:
+    assert kinds(f"{TABLE} {{ t = Gather(w, i) y = Add(x, t) }}") == {"w:0": ("unread", 5)}
+
+
+def test_a_weight_that_is_summed_is_read() -> None:
+    assert kinds(f"{TABLE} {{ t = ReduceSum<keepdims = 0>(w, a) y = Add(x, t) }}") == {"w:0": ("mlp", 8)}
+
+
+def test_plain_numbers_are_no_parameters() -> None:
+    """The scales of a Resize, and a scalar; a vector of one element may be a bias."""
+    found = analysis_of(
+        """(float[N, 3, 4, 4] x) => (float[] y) <float[4] s = {1, 1, 2, 2}, float c, float[1] b>
+        { r = Resize(x, , s) m = Mul(r, c) y = Add(m, b) }"""
+    )
+    assert {p.tensor: p.learned for p in found.parameters} == {"s": False, "c": False, "b": True}
+    cost = found.cost_model({})
+    assert (cost.params, cost.bytes) == (1, 24)
+
+
+def test_weights_are_what_comes_from_constants_alone_or_is_looked_up_in_a_stack() -> None:
+    found = analysis_of(
+        """(float[N, 4] x, int64[N] i) => (float[] y, float[] z) <float[3, 4, 5] w, float[6, 4] e>
+        { t = Transpose<perm = [0, 2, 1]>(w) g = Gather(w, i) r = Neg(g) h = Gather(e, i) y = Relu(x) z = Add(h, x) }"""
+    )
+    assert found.coupling.weights == {"w", "e", "t", "g", "r"}
