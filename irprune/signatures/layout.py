@@ -295,8 +295,21 @@ def shape_only(site: Site) -> Signature:
 
 
 def range_(site: Site) -> Signature:
-    """Positions: their order matters."""
-    return signature("_, _, _ -> a ; opaque a", reason="it counts positions")
+    """Positions: their order matters. How many they are often follows where shape inference gives up."""
+    size = _range_size(site)
+    if size == ONE:
+        return signature("_, _, _ -> 1")
+    sizes = None if size is None else {"a": size}
+    return signature("_, _, _ -> a ; opaque a", sizes=sizes, reason="it counts positions")
+
+
+def _range_size(site: Site) -> Size | None:
+    start, limit, step = (next(iter(site.entries(k) or ()), None) for k in range(3))
+    if start is None or limit is None or step is None:
+        return None
+    if start.is_static and limit.is_static and step.is_static and step.coefficient:
+        return Size(len(range(start.coefficient, limit.coefficient, step.coefficient)))
+    return limit if start == Size(0) and step == ONE and limit.coefficient > 0 else None
 
 
 def constant_of_shape(site: Site) -> Signature:

@@ -183,7 +183,7 @@ match Gather: a strided view of a flat value
 { f = Reshape(x, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) b = Mul(r, c)
 u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
 x[a=N b=4]
--> f[(a b)] s[1] n[] r[c=unk__2] b[c] u[c 1] i[c d=4!] y[a b]
+-> f[(a b)] s[1] n[] r[c=N] b[c] u[c 1] i[c d=4!] y[a b]
 frozen c: Range 'Range:r': it counts positions
 frozen c d: Gather 'Gather:y': operand 1 counts positions, it holds no channels
 
@@ -194,7 +194,7 @@ k = {1, 5, 9, 2, 6, 10}>
 { f = Reshape(x, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) b = Mul(r, c)
 u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
 x[a=N b=3 (1 + c=2 + 1)]
--> f[(a b (1 + c + 1))] s[1] n[] r[d=unk__2] b[d] u[1 1 d] i[e=2! f=3! d] y[c b a]
+-> f[(a b (1 + c + 1))] s[1] n[] r[d=N] b[d] u[1 1 d] i[e=2! f=3! d] y[c b a]
 frozen d: Range 'Range:r': it counts positions
 frozen d e f: Gather 'Gather:y': operand 1 counts positions, it holds no channels
 
@@ -205,7 +205,7 @@ refuse Gather: windows that overlap
 { f = Reshape(x, flat) s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) b = Mul(r, c)
 u = Unsqueeze(b, last) i = Add(u, k) y = Gather(f, i) }
 x[a=N b=6!]
--> f[(a b)] s[1] n[] r[c=unk__2] b[c] u[c 1 1] i[c d=3 e=2] y[c d e]
+-> f[(a b)] s[1] n[] r[c=N] b[c] u[c 1 1] i[c d=3 e=2] y[c d e]
 frozen a b: Gather 'Gather:y': it is looked up by index
 frozen c: Range 'Range:r': it counts positions
 

@@ -299,6 +299,20 @@ x[a=N b=4]
 -> y[c=3!] z[a b]
 frozen c: Range 'Range:y': it counts positions
 
+match Range: as many as there are elements
+(float[N, 4] x) => (float[] y) <int64 zero = {0}, int64 one = {1}, int64[1] last = {1}>
+{ s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(zero, n, one) c = Cast<to = 1>(r) u = Unsqueeze(c, last)
+y = Add(x, u) }
+x[a=N b=4]
+-> s[1] n[] r[a] c[a] u[a 1] y[a b]
+frozen a: Range 'Range:r': it counts positions
+
+match Range: one position is none
+(float[N, 4] x) => (float[] y) <int64 zero = {0}, int64 one = {1}>
+{ r = Range(zero, one, one) c = Cast<to = 1>(r) y = Add(x, c) }
+x[a=N b=4]
+-> r[1] c[1] y[a b]
+
 refuse Range: positions that channels are compared with
 (float[N, 3] x) => (float[] y) <float start = {0}, float stop = {3}, float step = {1}>
 { p = Range(start, stop, step) y = Add(x, p) }
