@@ -89,10 +89,10 @@ class _Emitter:
     def _set(self, target: str, value: Tensor) -> None:
         path, _, last = target.rpartition(".")
         owner = attribute_of(self.module, path) if path else self.module
-        if isinstance(value, nn.Parameter):
+        if last in getattr(owner, "_buffers", {}):  # a lifted constant may be a Parameter object kept as a buffer
+            owner._buffers[last] = value.detach()
+        elif isinstance(value, nn.Parameter):
             owner.register_parameter(last, value)
-        elif last in getattr(owner, "_buffers", {}):
-            owner._buffers[last] = value
         else:
             owner.register_buffer(last, value)
 

@@ -14,6 +14,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from ..errors import InputError
+from ..frontends.fx import mutated_nodes
 from .module import TrainableModule
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
@@ -42,11 +43,11 @@ def capture(
         )
     else:
         program = export(model, tuple(example_inputs or ()), dict(example_kwargs or {}), dynamic_shapes)
-    _refuse_mutated_parameters(program)
     with quiet():
         module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
     normalise(module)
+    _refuse_mutated_parameters(module)
     return TrainableModule.of(module)
 
 
@@ -64,18 +65,21 @@ def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dy
         ) from error
 
 
-def _refuse_mutated_parameters(program: ExportedProgram) -> None:
-    mutated = getattr(program.graph_signature, "parameters_to_mutate", {})
-    if mutated:
-        name = next(iter(mutated.values()))
-        raise InputError(f"forward changes parameter '{name}' in place; make it a buffer, or return the new value")
+def _refuse_mutated_parameters(module: fx.GraphModule) -> None:
+    """The graph is asked, not the signature: programs that still train list no mutated parameters there."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for node in mutated_nodes(module.graph):
+        if node.op == "get_attr" and node.target in parameters:
+            raise InputError(
+                f"forward changes parameter '{node.target}' in place; make it a buffer, or return the new value"
+            )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the warnings and log lines of tracing."""
     previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)  # what fails is raised as well
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
