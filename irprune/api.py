@@ -26,7 +26,7 @@ from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, make_plan, removed_atoms
-from .scoring import require_numbers
+from .scoring import Scores, require_numbers
 
 if TYPE_CHECKING:
     from .verify import Report
@@ -161,15 +161,17 @@ class Identified(Protocol):
     def size(self) -> int: ...
 
 
-def plan_for(source: Identified, analysis: Analysis, request: Request) -> Plan:
-    """The plan for a model that was analysed before."""
-    return _decide(source, analysis, request)[0]
+def plan_for(source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None) -> Plan:
+    """The plan for a model that was analysed before; ``scores``, one an atom, replace the criterion."""
+    return _decide(source, analysis, request, scores)[0]
 
 
-def _decide(source: Identified, analysis: Analysis, request: Request) -> tuple[Plan, Graph]:
+def _decide(
+    source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None
+) -> tuple[Plan, Graph]:
     """The plan, and the graph without what it removes."""
     require_numbers(analysis, request.criterion)
-    decided = make_plan(analysis, request)
+    decided = make_plan(analysis, request, scores=scores)
     graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
     # the digest comes last: it is computed beside all of this
     return replace(decided, sha256=source.sha256, bytes=source.size, slices=slices), graph

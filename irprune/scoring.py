@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .analysis import Analysis, Parameter
-from .axes import Axis, Leaf, Product, leaves_of, resolve
+from .axes import Axis, leaves_of
 from .errors import InputError
 from .ir import Constant
 from .ir.core import Array
@@ -122,7 +122,7 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
         read = weights(analysis)
         for found in _each(reduced, read, [parameter.constant.size for parameter in read]):
             for dim, values in found:
-                _spread(analysis, dim, values, totals)
+                spread(analysis, dim, values, totals)
         return totals if power == 1 else np.sqrt(totals)
 
     return criterion
@@ -137,33 +137,14 @@ def _reduce(array: Floats, axis: int, power: int) -> Scores:
     return np.asarray(np.einsum(f"{letters},{letters}->{letters[axis]}", array, array), dtype=np.float64)
 
 
-def _spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> None:
-    """Add a vector along a dimension to the atoms of its elements; a product is summed over its other factors."""
-    dim = resolve(dim)
-    if isinstance(dim, Leaf):
-        atoms = analysis.atoms.of_leaf(dim)
+def spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> None:
+    """Add a vector along a dimension to the atoms of its elements."""
+    for atoms in analysis.atoms.along(dim):
         if atoms.min(initial=0) < 0:
             free = atoms >= 0
-            atoms, values = atoms[free], values[free]
-        np.add.at(totals, atoms, values)
-        return
-    sizes = [int(_length(part)) for part in (dim.factors if isinstance(dim, Product) else dim.parts)]
-    if isinstance(dim, Product):
-        grid = values.reshape(sizes)
-        for k, factor in enumerate(dim.factors):
-            _spread(analysis, factor, grid.sum(axis=tuple(j for j in range(len(sizes)) if j != k)), totals)
-        return
-    for part, piece in zip(dim.parts, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
-        _spread(analysis, part, piece, totals)
-
-
-def _length(axis: Axis) -> int:
-    axis = resolve(axis)
-    if isinstance(axis, Leaf):
-        return axis.size.coefficient
-    if isinstance(axis, Product):
-        return int(np.prod([_length(factor) for factor in axis.factors], dtype=np.int64))
-    return sum(_length(part) for part in axis.parts)
+            np.add.at(totals, atoms[free], values[free])
+        else:
+            np.add.at(totals, atoms, values)
 
 
 def _bn_scale(analysis: Analysis, seed: int) -> Scores:
@@ -175,7 +156,7 @@ def _bn_scale(analysis: Analysis, seed: int) -> Scores:
     if not found:
         raise InputError("criterion 'bn-scale' needs batch normalisation, and the model has none (it may be folded)")
     for parameter in found:
-        _spread(analysis, parameter.dims[0], np.abs(as_float(parameter.constant.numpy())).astype(np.float64), totals)
+        spread(analysis, parameter.dims[0], np.abs(as_float(parameter.constant.numpy())).astype(np.float64), totals)
     without = totals == 0
     if without.any():  # groups without batch normalisation: their norm, on the scale of the others
         norms = normalised(analysis, _norm(2)(analysis, seed))
@@ -191,7 +172,7 @@ def _fpgm(analysis: Analysis, seed: int) -> Scores:
         for axis, dim in enumerate(parameter.dims):
             if _is_free(analysis, dim):
                 rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-                _spread(analysis, dim, _distances(rows), totals)
+                spread(analysis, dim, _distances(rows), totals)
     return totals
 
 

@@ -9,13 +9,14 @@ connected components of the edges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, leaves_of, resolve
+from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, leaves_of, resolve, size_of
 
 Mask = NDArray[np.bool_]
 _KEPT = -1
@@ -37,6 +38,26 @@ class Atoms:
             return np.full(leaf.size.coefficient if leaf.size.is_static else 0, _KEPT, dtype=np.intp)
         start = self.offset[leaf.number]
         return self.atom[start : start + leaf.size.coefficient]
+
+    def along(self, axis: Axis) -> list[NDArray[np.intp]]:
+        """Per leaf of a dimension, the atom of every element of the dimension (-1: frozen, or in another part).
+
+        An element of a product has one atom for every factor; it goes when any of them does.
+        """
+        axis = resolve(axis)
+        if isinstance(axis, Leaf):
+            return [self.of_leaf(axis)]
+        parts = axis.factors if isinstance(axis, Product) else axis.parts
+        sizes = [size_of(part).coefficient for part in parts]
+        found: list[NDArray[np.intp]] = []
+        for k, part in enumerate(parts):
+            before, after = sizes[:k], sizes[k + 1 :]
+            for own in self.along(part):
+                if isinstance(axis, Product):
+                    found.append(np.tile(np.repeat(own, math.prod(after)), math.prod(before)))
+                else:
+                    found.append(np.pad(own, (sum(before), sum(after)), constant_values=_KEPT))
+        return found
 
 
 def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..analysis import Analysis, Cost, Group
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import InputError, TargetError
-from ..scoring import CRITERIA, normalised, score
+from ..scoring import CRITERIA, Scores, normalised, score
 from .document import Plan, PlannedGroup
 from .sequence import Counts, RemovalOrder, order_groups, removed_mask
 
@@ -76,15 +76,22 @@ class Request:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
 
 
-def make_plan(analysis: Analysis, request: Request, *, sha256: str = "", size: int = 0) -> Plan:
+def make_plan(
+    analysis: Analysis, request: Request, *, scores: Scores | None = None, sha256: str = "", size: int = 0
+) -> Plan:
     """Choose atoms. ``sha256`` and ``size`` identify the model file.
+
+    ``scores``, one number an atom, take the place of the request's criterion.
 
     Raises :class:`InputError` for a request that makes no sense on this model and :class:`TargetError` for one that
     cannot be met; a request that would remove nothing is an error that says what froze the model.
     """
     request.validate()
     groups = candidates(analysis, request)
-    scores = normalised(analysis, score(analysis, request.criterion, request.seed))
+    given = scores is not None
+    if scores is None:
+        scores = score(analysis, request.criterion, request.seed)
+    scores = normalised(analysis, scores)
     order = order_groups(
         analysis,
         groups,
@@ -109,7 +116,7 @@ def make_plan(analysis: Analysis, request: Request, *, sha256: str = "", size: i
         sha256=sha256,
         bytes=size,
         opset=analysis.graph.opsets.get("", 0),
-        request=request.as_json(),
+        request={**request.as_json(), **({"criterion": "given scores"} if given else {})},
         groups=tuple(planned),
         cost_before=analysis.cost_model({}),
         cost_after=cost_of(analysis, removed),

@@ -11,7 +11,20 @@ except ImportError as error:
     raise InputError("irprune.torch needs PyTorch: pip install 'irprune[torch]'") from error
 
 from .api import Program, Result, apply, plan, prune, trace, verify
+from .training import Gates, GroupLasso, IterativePruning, importance
 
-__all__ = ["Program", "Result", "apply", "plan", "prune", "trace", "verify"]
+__all__ = [
+    "Gates",
+    "GroupLasso",
+    "IterativePruning",
+    "Program",
+    "Result",
+    "apply",
+    "importance",
+    "plan",
+    "prune",
+    "trace",
+    "verify",
+]
 
 del _torch

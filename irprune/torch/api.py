@@ -16,13 +16,14 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ..analysis import Analysis, analyse
+from ..analysis import Analysis, Cost, analyse
 from ..api import plan_for, request_of
 from ..backends.fx import emit_graph_module
 from ..errors import InputError, VerificationError
 from ..frontends.fx import Imported, as_array, import_graph_module
 from ..passes.slicing import remove_atoms
 from ..plan import Plan, Request, removed_atoms
+from ..scoring import Scores
 from ..verify.report import Report
 from .capture import AnyModule, capture
 from .files import load_program, save_module
@@ -50,6 +51,11 @@ class Program:
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(as_array(tensor).tobytes())
         return digest.hexdigest()
+
+    @property
+    def cost(self) -> Cost:
+        """Parameters, multiply-accumulates for one element of the batch where it varies, and bytes."""
+        return self.analysis().cost_model({})
 
     def require_same(self, plan: Plan) -> None:
         """Raise :class:`InputError` for a plan that was made for another model."""
@@ -82,10 +88,15 @@ def trace(
     return Program(module, import_graph_module(module), tuple(inputs or ()), dict(example_kwargs or {}))
 
 
-def plan(model: AnyModule | Program, example_inputs: Any = None, **options: Any) -> Plan:
-    """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plan.Request`."""
+def plan(
+    model: AnyModule | Program, example_inputs: Any = None, *, scores: Scores | None = None, **options: Any
+) -> Plan:
+    """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plan.Request`.
+
+    ``scores``, one number an atom (:func:`irprune.torch.importance`), take the place of a criterion.
+    """
     program, request = _open(model, example_inputs, options)
-    return plan_for(program, program.analysis(request.allow_io), request)
+    return plan_for(program, program.analysis(request.allow_io), request, scores)
 
 
 def apply(
@@ -152,9 +163,10 @@ def prune(
     verify: bool = True,
     runtime: bool = True,
     rtol: float | None = None,
+    scores: Scores | None = None,
     **options: Any,
 ) -> Result:
-    """Plan, rewrite and verify.
+    """Plan, rewrite and verify; ``scores`` as for :func:`plan`.
 
     ``options`` are those of :func:`trace` (``example_kwargs``, ``dynamic_shapes``) and of
     :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
@@ -162,7 +174,7 @@ def prune(
     """
     program, request = _open(model, example_inputs, options)
     analysis = program.analysis(request.allow_io)
-    decided = plan_for(program, analysis, request)
+    decided = plan_for(program, analysis, request, scores)
     small = apply(program, decided, analysis=analysis)
     report = None
     if verify:
