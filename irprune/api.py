@@ -18,7 +18,7 @@ import onnx
 import onnx_ir as oir
 
 from .analysis import Analysis, analyse
-from .backends.onnx import emit, save
+from .backends.onnx import emit, save, to_proto
 from .errors import InputError, VerificationError
 from .frontends.files import load, parse, read_file, without_functions
 from .frontends.onnx import import_model
@@ -80,9 +80,9 @@ def as_proto(model: AnyModel) -> onnx.ModelProto:
     if isinstance(model, onnx.ModelProto):
         return model
     if isinstance(model, oir.Model):
-        return oir.to_proto(model)
+        return to_proto(model)
     if isinstance(model, (str, os.PathLike)):
-        return oir.to_proto(load(model))
+        return to_proto(load(model))
     if type(model).__module__.startswith("onnx_graphsurgeon"):
         import onnx_graphsurgeon as gs
 
@@ -104,7 +104,7 @@ def _like(source: Source, given: M, model: oir.Model, output: str | os.PathLike[
         save(model, output, external=False)
     if isinstance(given, oir.Model):
         return cast(M, model)
-    proto = oir.to_proto(model)
+    proto = to_proto(model)
     if isinstance(given, onnx.ModelProto):
         return proto
     import onnx_graphsurgeon as gs

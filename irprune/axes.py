@@ -97,8 +97,10 @@ class AxisSystem:
     freezes: list[Freeze] = field(default_factory=list)
 
     def leaf(self, size: Size | int, name: str) -> Axis:
-        """A new axis; :data:`UNIT` where ``size`` is one."""
+        """A new axis; :data:`UNIT` where ``size`` is one. Raises ``ValueError`` for a negative size."""
         size = Size.of(size)
+        if size.coefficient < 0:
+            raise ValueError(f"axis '{name}' has size {size}")
         if size == ONE:
             return UNIT
         leaf = Leaf(size, name, len(self.leaves))

@@ -157,7 +157,7 @@ class _Walk:
         return tuple(self.system.leaf(self._size(size), f"{name}.{k}") for k, size in enumerate(shape))
 
     def _size(self, size: int | str | Size | None) -> Size:
-        if size is not None:
+        if size is not None and Size.of(size).coefficient >= 0:  # what a model declares may be nonsense
             return Size.of(size)
         self.unknowns += 1
         return Size(1, (f"?{self.unknowns}",))

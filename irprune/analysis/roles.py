@@ -57,7 +57,8 @@ class Roles:
         if bound.axes.keys() >= {"g", "i", "o"}:
             self._read_convolution(bound)
             return
-        factors = [k for k, operand in enumerate(notation.inputs) if operand is not None and len(operand) > 1]
+        given = notation.inputs[: len(bound.node.inputs)]
+        factors = [k for k, operand in enumerate(given) if operand is not None and len(operand) > 1]
         if len(factors) < 2 or any(bound.node.inputs[k] in self._weights for k in factors[:2]):
             return
         operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]

@@ -166,6 +166,8 @@ class _Search:
 
     def transpose(self, node: Node, view: _View) -> _View | None:
         order = node.ints("perm") or tuple(reversed(range(len(view.dims))))
+        if sorted(order) != list(range(len(view.dims))):
+            return None
         return _View(tuple(view.dims[k] for k in order), view.fixed)
 
     def select(self, node: Node, view: _View) -> _View | None:

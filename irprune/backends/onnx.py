@@ -17,6 +17,7 @@ import onnx
 import onnx_ir as oir
 
 from ..errors import InputError
+from ..frontends.files import root_cause
 from ..frontends.scopes import ENTER, Scopes, subgraphs
 from ..frontends.wire import LARGE, fill_weights
 from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
@@ -264,6 +265,14 @@ def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = Fal
             shutil.rmtree(folder)
 
 
+def to_proto(model: oir.Model) -> onnx.ModelProto:
+    """The model as a protobuf message; raises :class:`InputError` for text that protobuf refuses."""
+    try:
+        return oir.to_proto(model)
+    except oir.serde.SerdeError as error:
+        raise InputError(f"the model cannot be written: {root_cause(error)}") from error
+
+
 def _write(model: oir.Model, path: Path) -> None:
     """Write a model to one file; large weights are read one after the other, while it is written."""
     if onnx.serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
@@ -277,7 +286,7 @@ def _write(model: oir.Model, path: Path) -> None:
             if isinstance(tensor, (oir.Tensor, oir.LazyTensor)) and tensor.nbytes > LARGE:
                 weights[position] = tensor
                 value.const_value = _empty(tensor)
-        rest = oir.to_proto(model).SerializeToString()
+        rest = to_proto(model).SerializeToString()
     finally:
         for position, tensor in weights.items():
             initializers[position].const_value = tensor

@@ -13,6 +13,7 @@ import onnx
 import onnx_ir as oir
 
 from ..analysis import analyse
+from ..backends.onnx import to_proto
 from ..errors import InputError
 from ..frontends.files import load, without_functions
 from ..frontends.onnx import import_model
@@ -53,7 +54,7 @@ def verify_models(
     if isinstance(before.model, Path):
         _require_same(before.model, plan)
     if before.proto.functions:
-        before = Executable(oir.to_proto(_ir_model(before)), before.data_folder)
+        before = Executable(to_proto(_ir_model(before)), before.data_folder)
     structure = check_structure(before, after, plan)
     analysis = analyse(import_model(_ir_model(before)), tuple(plan.request.get("allow_io", ())))
     kept = analysis.kept(removed_atoms(plan, analysis))

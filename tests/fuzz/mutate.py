@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -162,13 +163,44 @@ def run_job(path: Path, output: Path, ratio: float) -> str:
     return "pruned"
 
 
+def survives(path: Path) -> bool:
+    """Whether ONNX Runtime by itself gets through the damaged model without taking the process down."""
+    code = (
+        "import sys; from pathlib import Path; from irprune.verify.runner import Executable, random_cases; "
+        "random_cases(Executable(Path(sys.argv[1])), seed=0, runs=3)"
+    )
+    return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False).returncode >= 0
+
+
+def restarted(options: argparse.Namespace) -> int:
+    """Runs the fuzzer in processes of its own: a kernel of ONNX Runtime may abort on a damaged model."""
+    end, seed, failed = time.monotonic() + 60 * options.minutes, options.seed, 0
+    while (left := (end - time.monotonic()) / 60) > 0:
+        command = [sys.executable, __file__, str(options.folder), "--inner", "--keep", str(options.keep)]
+        code = subprocess.run([*command, "--seed", str(seed), "--minutes", f"{left:.3f}"], check=False).returncode
+        failed |= code > 0
+        if code >= 0:
+            break
+        seed = int((options.keep / "seed").read_text())
+        current = options.keep / "current.onnx"
+        blame = "irprune" if survives(current) else "ONNX Runtime alone"
+        failed |= blame == "irprune"
+        print(f"seed {seed}: the process ended with signal {-code}, because of {blame}", flush=True)
+        current.rename(options.keep / f"{seed}-signal.onnx")
+    return failed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("findings"))
+    parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not options.inner:
+        options.keep.mkdir(exist_ok=True, parents=True)
+        return restarted(options)
     corpus = [path.read_bytes() for path in sorted(options.folder.glob("*.onnx")) if path.stat().st_size < _LARGEST]
     if not corpus:
         raise InputError(f"no ONNX file under {_LARGEST} bytes in {options.folder}")
@@ -186,6 +218,7 @@ def main() -> int:
             continue
         path = options.keep / "current.onnx"
         path.write_bytes(data)
+        (options.keep / "seed").write_text(str(seed))
         signal.alarm(_LIMIT_SECONDS)
         try:
             outcomes[run_job(path, options.keep / "output.onnx", rng.choice([0.25, 0.5, 0.75]))] += 1
