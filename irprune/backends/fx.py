@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import IRError
-from ..frontends.aten import Source
 from ..frontends.fx import Imported, attribute_of, numbers_name
+from ..frontends.lowering import Source
 from ..ir import Graph, Node, Size
 from ..plan import Slice
 

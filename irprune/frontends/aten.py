@@ -5,100 +5,20 @@
     permute   ->  Transpose(self, perm=dims)
     slice     ->  Slice(self, [start or 0], [end or MAX], [dim], [step])
 
-An entry is a call of the IR operator, written with the argument names of the ATen schema: ``self`` is that tensor (or
-list of tensors, or numbers as a constant operand), ``[dim]`` a number as a vector of one entry, ``start or 0`` gives
-a default, ``perm=dims`` an attribute. Most operators are one of ai.onnx under another name; those that are not have
-signatures of their own (``aten.linear``), in :mod:`irprune.signatures.aten_ops`. Every number keeps the argument it
-came from, so that the emitter can write a changed one back. https://docs.pytorch.org/docs/stable/torch.compiler_ir.html
+Entries are read by :mod:`.lowering`. Most operators are one of ai.onnx under another name; those that are not have
+signatures of their own (``aten.linear``), in :mod:`irprune.signatures.aten_ops`.
+https://docs.pytorch.org/docs/stable/torch.compiler_ir.html
 lists the core operators. This module needs no torch.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from ..ir.core import Attribute
 from ..signatures import NoSignature
-
-MAX = 2**63 - 1
-
-
-class TensorName(str):
-    """An argument that is a tensor: the name of its value."""
-
-
-class Symbol(str):
-    """A number that only run time tells, as the text of a :class:`Size`."""
-
-
-Number: TypeAlias = int | float | Symbol
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The argument that numbers came from, and how they are arranged there.
-
-    ``one`` is a number by itself; ``from`` are entries ``start`` and following; ``reverse`` is the order of ``pad``:
-    from the last dimension, low and high side by side.
-    """
-
-    argument: str
-    arrangement: Literal["as is", "one", "from", "reverse"] = "as is"
-    start: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """A constant operand made of numbers; without ``source``, numbers that the call does not spell out."""
-
-    entries: tuple[Number, ...]
-    scalar: bool = False
-    source: Source | None = None
-
-
-Operand: TypeAlias = "TensorName | Numbers | None"
-
-
-@dataclass(frozen=True)
-class Call:
-    """An ATen call: its arguments by schema name (defaults filled in) and the shapes of tensors.
-
-    ``shapes`` has every tensor argument by value name; ``result`` is the shape of the first result.
-    """
-
-    name: str
-    arguments: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int | str, ...]]
-    result: tuple[int | str, ...] | None
-
-    def shape(self, argument: str) -> tuple[int | str, ...]:
-        return self.shapes[self.arguments[argument]]
-
-    def rank(self, argument: str = "self") -> int:
-        return len(self.shape(argument))
-
-    def tensors(self) -> list[TensorName]:
-        """All tensors among the arguments, in order."""
-        flat = (x for a in self.arguments.values() for x in (a if isinstance(a, (list, tuple)) else (a,)))
-        return [x for x in flat if isinstance(x, TensorName)]
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """An IR operator with its operands; ``sources`` says where attributes came from."""
-
-    op: str
-    operands: tuple[Operand, ...]
-    domain: str = ""
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    sources: Mapping[str, Source] = field(default_factory=dict)
-
-
-Lowering: TypeAlias = Callable[[Call], Lowered]
+from .lowering import Call, Lowered, Lowering, Numbers, Source, Symbol, attribute, number, read_entry
 
 
 def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
@@ -111,7 +31,7 @@ def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
     for name in (f"{base}.{overload}", base, f"{plain}.{overload}", plain):
         entry = TABLE.get(name)
         if entry is not None:
-            return _complete(call, _read(entry)(call) if isinstance(entry, str) else entry(call))
+            return _complete(call, read_entry(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
         return elementwise(call)
     raise NoSignature(f"operator aten::{base} has no signature")
@@ -139,74 +59,6 @@ def elementwise(call: Call) -> Lowered:
     return Lowered("elementwise", tuple(call.tensors()), "aten")
 
 
-# -- entries that are text --------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=512)
-def _read(text: str) -> Lowering:
-    call = ast.parse(text, mode="eval").body
-    assert isinstance(call, ast.Call)
-    domain = (
-        call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
-    )
-    op = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    operands, attributes = call.args, {str(k.arg): k.value for k in call.keywords}
-
-    def lowering(site: Call) -> Lowered:
-        values: dict[str, Attribute] = {}
-        sources: dict[str, Source] = {}
-        for name, item in attributes.items():
-            value, source = _argument(item, site)
-            if value is not None:
-                values[name] = _attribute(value)
-            if source is not None:  # also of a default, which may have to be spelled out
-                sources[name] = Source(source)
-        return Lowered(op, tuple(x for item in operands for x in _operand(item, site)), domain, values, sources)
-
-    return lowering
-
-
-def _argument(item: ast.expr, call: Call) -> tuple[Any, str | None]:
-    """The value of an expression, and the argument it is."""
-    if isinstance(item, ast.Constant):
-        return item.value, None
-    if isinstance(item, ast.BoolOp):
-        value, source = _argument(item.values[0], call)
-        return (_argument(item.values[1], call)[0] if value is None else value), source
-    assert isinstance(item, ast.Name)
-    if item.id == "MAX":
-        return MAX, None
-    return call.arguments[item.id], item.id
-
-
-def _attribute(value: Any) -> Attribute:
-    if isinstance(value, (list, tuple)):
-        return tuple(int(v) if not isinstance(v, Symbol) else -1 for v in value)
-    return int(value) if isinstance(value, bool) else value
-
-
-def _operand(item: ast.expr, call: Call) -> list[Operand]:
-    if isinstance(item, ast.List):
-        value, source = _argument(item.elts[0], call)
-        return [Numbers((_number(value),), source=Source(source, "one") if source else None)]
-    value, source = _argument(item, call)
-    if value is None or isinstance(value, TensorName):
-        return [value]
-    if not isinstance(value, (list, tuple)):
-        return [Numbers((_number(value),), scalar=True, source=Source(source) if source else None)]
-    if any(isinstance(x, TensorName) for x in value):
-        return [x if isinstance(x, TensorName) else None for x in value]
-    return [Numbers(tuple(map(_number, value)), source=Source(source) if source else None)]
-
-
-def _number(value: Any) -> Number:
-    if isinstance(value, (Symbol, float)):
-        return value
-    if isinstance(value, (int, bool)):
-        return int(value)
-    raise NoSignature(f"argument {value!r} is no number")
-
-
 # -- entries that need a look at shapes -------------------------------------------------------------------------------
 
 
@@ -220,7 +72,7 @@ def _with_batch(argument: str, spatial: int, text: str) -> Lowering:
     def lowering(call: Call) -> Lowered:
         if call.rank(argument) != spatial + 2:
             raise NoSignature(f"the operand has no batch (rank {call.rank(argument)})")
-        return _read(text)(call)
+        return read_entry(text)(call)
 
     return lowering
 
@@ -274,7 +126,7 @@ def _flattened(call: Call) -> Lowered:
 
 def _expand(call: Call) -> Lowered:
     """``-1`` keeps a dimension, which for Expand is a one."""
-    lowered = _read("Expand(self, size)")(call)
+    lowered = read_entry("Expand(self, size)")(call)
     sizes = lowered.operands[1]
     assert isinstance(sizes, Numbers)
     kept = tuple(1 if entry == -1 else entry for entry in sizes.entries)
@@ -298,7 +150,7 @@ def _pad(call: Call) -> Lowered:
     rank = call.rank()
     sides = [*zip(pads[0::2], pads[1::2], strict=True)][::-1]
     whole = [(0, 0)] * (rank - len(sides)) + sides
-    entries = tuple(_number(v) for v in (*(low for low, _ in whole), *(high for _, high in whole)))
+    entries = tuple(number(v) for v in (*(low for low, _ in whole), *(high for _, high in whole)))
     mode = call.arguments.get("mode", "constant")
     numbers = Numbers(entries, source=Source("pad", "reverse"))
     return Lowered("Pad", (call.arguments["self"], numbers), attributes={"mode": mode})
@@ -316,7 +168,7 @@ def _index(call: Call) -> Lowered:
 
 
 def _layer_norm(call: Call) -> Lowered:
-    shape = _attribute(call.arguments["normalized_shape"])
+    shape = attribute(call.arguments["normalized_shape"])
     assert isinstance(shape, tuple)
     operands = tuple(call.arguments.get(name) for name in ("input", "weight", "bias") if name in call.arguments)
     attributes: dict[str, Attribute] = {"axis": -len(shape), "normalized_shape": shape}
@@ -326,26 +178,26 @@ def _layer_norm(call: Call) -> Lowered:
 def _instance_norm(call: Call) -> Lowered:
     """Statistics of the instance, or (when not) those that batch normalisation stored."""
     if call.arguments["use_input_stats"] and call.arguments["running_mean"] is None:
-        return _read("InstanceNormalization(input, weight, bias)")(call)
-    return _read("BatchNormalization(input, weight, bias, running_mean, running_var)")(call)
+        return read_entry("InstanceNormalization(input, weight, bias)")(call)
+    return read_entry("BatchNormalization(input, weight, bias, running_mean, running_var)")(call)
 
 
 def _norm(call: Call) -> Lowered:
     order = call.arguments.get("ord", call.arguments.get("p", 2))
     op = {1: "ReduceL1", 2: "ReduceL2", None: "ReduceL2"}.get(order, "ReduceMax")
-    return _read(f"{op}(self, dim, keepdims=keepdim)")(call)
+    return read_entry(f"{op}(self, dim, keepdims=keepdim)")(call)
 
 
 def _argmax(call: Call) -> Lowered:
     if call.arguments.get("dim") is None:
         raise NoSignature("it counts all elements of the tensor")
-    return _read("ArgMax(self, axis=dim, keepdims=keepdim)")(call)
+    return read_entry("ArgMax(self, axis=dim, keepdims=keepdim)")(call)
 
 
 def _attention(call: Call) -> Lowered:
     if call.rank("query") != 4:
         raise NoSignature(f"attention over rank {call.rank('query')}, expected 4")
-    return _read("Attention(query, key, value, attn_mask, scale=scale, is_causal=is_causal)")(call)
+    return read_entry("Attention(query, key, value, attn_mask, scale=scale, is_causal=is_causal)")(call)
 
 
 def _concat(call: Call) -> Lowered:
@@ -381,20 +233,20 @@ def _recurrent(gates: int) -> Lowering:
 
 
 def _weight_norm(call: Call) -> Lowered:
-    return _read("aten.weight_norm(v, g, axis=dim)")(call)
+    return read_entry("aten.weight_norm(v, g, axis=dim)")(call)
 
 
 def _convolution(call: Call) -> Lowered:
     op = "ConvTranspose" if call.arguments["transposed"] else "Conv"
     if call.rank("input") != call.rank("weight"):
         raise NoSignature("the operand has no batch")
-    return _read(f"{op}(input, weight, bias, group=groups)")(call)
+    return read_entry(f"{op}(input, weight, bias, group=groups)")(call)
 
 
 def _repeat(call: Call) -> Lowered:
     if len(call.arguments["repeats"]) != call.rank():
-        return _read("aten.repeat(self, repeats)")(call)
-    return _read("Tile(self, repeats)")(call)
+        return read_entry("aten.repeat(self, repeats)")(call)
+    return read_entry("Tile(self, repeats)")(call)
 
 
 def _pools(*names: str) -> dict[str, str | Lowering]:

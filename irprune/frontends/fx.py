@@ -19,7 +19,8 @@ from ..errors import InputError
 from ..ir import Constant, Graph, Node, Value
 from ..ir.core import Array, Attribute, Dim
 from ..signatures import NoSignature
-from .aten import Call, Lowered, Numbers, Source, Symbol, TensorName, lower
+from .aten import lower
+from .lowering import Call, Lowered, Numbers, Source, Symbol, TensorName
 
 OPSET = 23
 """The ai.onnx version whose signatures ATen calls are lowered to."""
