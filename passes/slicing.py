@@ -334,12 +334,14 @@ class _Rewriter:
         if not self._changes(source) and not self._changes(result):
             return
         indices = self._renumbered(source, result, follower.indices)
-        old = self.analysis.graph.values[bound.node.inputs[position]]
+        name = bound.node.inputs[position]
+        old, found = self.analysis.graph.values[name], self.before.entries(name)
+        dims = (len(indices),) if found is None else found.shape
         terms = follower.result.terms if isinstance(follower.result, Composite) else (follower.result,)
         sizes = iter(self._size(bound.dim(inner)).coefficient for inner in terms)
-        shape = [1 if dim == 1 else next(sizes) for dim in old.shape or (len(indices),)]
+        shape = [1 if dim == 1 else next(sizes) for dim in dims]
         array = indices.reshape(shape).astype(old.dtype or "int64")
-        self.inputs[bound.node.name][position] = self._new_constant(bound.node.inputs[position], array)
+        self.inputs[bound.node.name][position] = self._new_constant(name, array)
 
     def _follow_strides(self, bound: Bound, position: int, follower: Restride) -> None:
         """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""

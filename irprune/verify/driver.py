@@ -76,7 +76,11 @@ def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> N
     for case in cases.items:
         first = model.run(case.feeds, optimise=False)
         for optimise, what in ((False, "run twice"), (True, "with ONNX Runtime's optimisations on and off")):
-            again = model.run(case.feeds, optimise=optimise)
+            try:
+                again = model.run(case.feeds, optimise=optimise)
+            except RunFailure as failure:
+                why = f"the original model does not run {what}: {failure}"
+                raise InputError(f"nothing can be verified: {why}") from failure
             for name, value in first.items():
                 error = relative_error(value, again[name])
                 if error > max(tolerance_of(value, None), rtol or 0.0):

@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune import api
 from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
+from irprune.verify.driver import require_repeatable
+from irprune.verify.runner import Case, Cases, Feeds, Outputs, RunFailure
 
 
 def written(folder: Path, nodes: list[onnx.NodeProto], shape: tuple[int, ...] = (2, 6), **weights: np.ndarray) -> Path:
@@ -67,6 +69,35 @@ def test_parts_of_a_size_below_zero(tmp_path: Path) -> None:
     assert groups_of(path)
     (refused,) = (r for r in api.analyse_model(api.open_model(path)).coupling.refused.values() if "Split" in r)
     assert "size -2" in refused
+
+
+def test_indices_of_another_shape_than_declared(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Identity", ["order"], ["i"]),
+        helper.make_node("Gather", ["h", "i"], ["g"], axis=1),
+        helper.make_node("MatMul", ["g", "v"], ["y"]),
+    ]
+    path = written(tmp_path, nodes, w=WEIGHT, v=WEIGHT.T.copy(), order=np.array([3, 1, 2, 0]))
+    model = onnx.load(path)
+    model.graph.value_info.append(helper.make_tensor_value_info("i", TensorProto.INT64, [2, 2]))
+    path.write_bytes(model.SerializeToString())
+    assert api.prune(path, ratio=0.5).plan.groups
+
+
+class _OnlyPlain:
+    """A model that runs with optimisations off alone."""
+
+    def run(self, feeds: Feeds, *, optimise: bool) -> Outputs:
+        if optimise:
+            raise RunFailure("Reshape_token_9: invalid target shape")
+        return {"y": np.zeros(1, np.float32)}
+
+
+def test_a_model_that_does_not_survive_optimisations() -> None:
+    cases = Cases((Case("batch=1", {}, {}),), ())
+    with pytest.raises(InputError, match="does not run with ONNX Runtime's optimisations on and off: Reshape_token_9"):
+        require_repeatable(_OnlyPlain(), cases, None)  # type: ignore[arg-type]
 
 
 def test_text_that_is_no_utf8(tmp_path: Path) -> None:
