@@ -98,6 +98,7 @@ def normalise(module: fx.GraphModule) -> None:
     (``squeeze() -> squeeze(dims)``). Contexts such as autocast are inlined.
     """
     _inline_contexts(module)
+    module.graph.eliminate_dead_code()  # what nobody reads ties nothing; what writes in place stays
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
         if rule is not None:

@@ -57,16 +57,16 @@ def side_of(analysis: Analysis, owners: Mapping[str, str], learned: set[str]) ->
     plan = make_plan(analysis, Request(ratio=0.5))
     small, _ = remove_atoms(analysis, removed_atoms(plan, analysis))
     groups = Counter(_seen(group, owners) for group in analysis.groups if not group.frozen)
-    return Side(groups, _parameters(analysis.graph.constants, learned), _parameters(small.constants, learned))
+    before, after = (
+        sum(constant.size for constant in graph.constants.values() if owners.get(constant.origin or "") in learned)
+        for graph in (analysis.graph, small)
+    )
+    return Side(groups, before, after)
 
 
 def _seen(group: Group, owners: Mapping[str, str]) -> Seen:
     tensors = frozenset(owners[member.tensor] for member in group.members if member.tensor in owners)
     return Seen(group.size, group.kind, group.exact, tensors)
-
-
-def _parameters(constants: Mapping[str, Any], learned: set[str]) -> int:
-    return sum(constant.size for constant in constants.values() if constant.origin in learned)
 
 
 def owners_of(model: nn.Module) -> dict[str, str]:
