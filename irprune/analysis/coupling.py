@@ -304,7 +304,7 @@ class _Walk:
             self.result.weights.update(node.outputs)
 
     def _is_stack(self, name: str) -> bool:
-        return name in self.graph.constants and len(self.graph.constants[name].shape) > 2
+        return name in self.result.weights and len(self.graph.shape(name) or ()) > 2
 
     def _evaluated(self, name: str) -> tuple[int, ...] | None:
         """The shape of a value of shape arithmetic, where evaluation says more than inference."""

@@ -22,6 +22,7 @@ class Roles:
         self.windowed: set[int] = set()
         self.recurrent: set[int] = set()
         self._weights = coupling.weights
+        self._contractions = _contracted_weights(coupling)
         self.read: set[int] = set()
         for bound in coupling.bound.values():
             self._read(bound)
@@ -59,11 +60,15 @@ class Roles:
             return
         given = notation.inputs[: len(bound.node.inputs)]
         factors = [k for k, operand in enumerate(given) if operand is not None and len(operand) > 1]
-        if len(factors) < 2 or any(bound.node.inputs[k] in self._weights for k in factors[:2]):
+        if len(factors) < 2 or "hidden_size" in bound.signature.attributes:
             return
         operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]
         outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
         shared = operands[0] & operands[1] & outputs
+        # a weight of which a contraction makes heads is an activation that happens to be the same for every input
+        plain = self._weights - self._contractions if shared else self._weights
+        if any(bound.node.inputs[k] in plain for k in factors[:2]):
+            return
         for name in shared:
             self.batched |= _numbers(bound.axes.get(name, ()))
         for name in set().union(*operands) - shared:
@@ -90,6 +95,16 @@ class Roles:
             self.grouped |= group
         elif group:
             self.multiplied |= outer
+
+
+def _contracted_weights(coupling: Coupling) -> set[str]:
+    """What contractions compute from weights alone, such as the queries of tokens that are learned."""
+    found: set[str] = set()
+    for bound in coupling.bound.values():
+        operands = [name for name in bound.node.inputs if name]
+        if found.intersection(operands) or bound.signature.notation.macs:
+            found |= coupling.weights.intersection(bound.node.outputs)
+    return found
 
 
 def _names_read(found: Signature) -> set[str]:

@@ -133,6 +133,18 @@ def _expand(call: Call) -> Lowered:
     return Lowered("Expand", (lowered.operands[0], Numbers(kept, source=sizes.source)))
 
 
+def _arithmetic(op: str) -> Lowering:
+    """Of whole numbers, which may be positions or sizes: these are evaluated. Anything else is element-wise."""
+
+    def lowering(call: Call) -> Lowered:
+        is_whole = isinstance(call.arguments["other"], (TensorName, Symbol, int))
+        if not is_whole or call.arguments.get("alpha", 1) != 1:
+            return elementwise(call)
+        return _read(f"{op}(self, other)")(call)
+
+    return lowering
+
+
 def _squeezed(call: Call) -> Lowered:
     """Only dimensions that are of size one go."""
     shape, dim = call.shape("self"), call.arguments.get("dim")
@@ -278,6 +290,10 @@ TABLE: dict[str, str | Lowering] = {
     **dict.fromkeys(_VIEWS, "Reshape(self, size)"),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),
     "reshape": "Reshape(self, shape)",
+    # evaluated where they compute positions
+    "add.Tensor": _arithmetic("Add"),
+    "sub.Tensor": _arithmetic("Sub"),
+    "mul.Tensor": _arithmetic("Mul"),
     # undefined at zero, which the reference has to know
     "div.Tensor": "Div(self, other)",
     "true_divide": "Div(self, other)",

@@ -112,7 +112,10 @@ class _Cutting:
             self._opaque(axis)
         else:
             taken = range(*slice(start, _end(end, step, size.coefficient), step).indices(size.coefficient))
-            if len(taken) == 0:
+            if len(taken) == 0 and start >= size.coefficient:
+                self.result[axis] = f"cut{axis}"  # past the end, which comes no nearer: nothing is taken of any element
+                self.sizes[f"cut{axis}"] = 0
+            elif len(taken) == 0:
                 self._opaque(axis)
             elif step != 1:
                 self._strided(axis, taken, size.coefficient)

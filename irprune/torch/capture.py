@@ -98,12 +98,23 @@ def normalise(module: fx.GraphModule) -> None:
     (``squeeze() -> squeeze(dims)``). Contexts such as autocast are inlined.
     """
     _inline_contexts(module)
+    module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
         if rule is not None:
             rule(module, node)
     module.graph.lint()
     module.recompile()
+
+
+def _has_effect(node: fx.Node) -> bool:
+    """What writes in place, draws random numbers or checks sizes.
+
+    Parameters stay under all of their names, and the results of a call stay together.
+    """
+    if node.op == "get_attr" or node.target is operator.getitem:
+        return True
+    return bool(node.is_impure()) and _packet(node) != "_assert_tensor_metadata"
 
 
 def _packet(node: fx.Node) -> str:
