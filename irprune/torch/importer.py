@@ -7,12 +7,13 @@ import re
 from typing import cast
 
 import numpy as np
+import onnx_ir as oir
 import torch
 from torch import fx, nn
 
 from ..api import AnyModel, open_model
 from ..errors import InputError
-from ..frontends.onnx import import_model
+from ..frontends.onnx import dtype_name, import_model
 from ..ir import Constant, Dim, Graph, Node, fresh_name
 from ..ir.core import Array
 from .call import Call, Int, Operand, torch_dtype
@@ -52,10 +53,10 @@ class Importer:
         self.tracer = fx.proxy.GraphAppendingTracer(self.fx_graph)
         self.learned = learned_constants(graph)
         self.paths: dict[str, str] = {}
-        self.buffers = 0
+        self.taken: set[str] = set()
         self._tensors: dict[str, fx.Proxy] = {}
         self._ranks = Ranks(self.root, self.fx_graph, graph)
-        self._integers = RunTimeIntegers(graph, self._proxy, self.dims, self.learned)
+        self._integers = RunTimeIntegers(graph, self._proxy, self.dims, self.dtype, self.learned)
         self._device: fx.Proxy | None = None
 
     def run(self) -> fx.GraphModule:
@@ -104,7 +105,8 @@ class Importer:
         results = result if isinstance(result, (tuple, list)) else [result]
         for name, value in zip(node.outputs, results, strict=False):
             if name and value is not None:
-                self._tensors[name] = cast(fx.Proxy, value)
+                is_made = isinstance(value, torch.Tensor)  # of constants alone, at once
+                self._tensors[name] = cast(fx.Proxy, self.buffer(value.numpy()) if is_made else value)
 
     def _is_known(self, name: str) -> bool:
         """Whether a value is kept in Python integers, to become a tensor only where one is asked for."""
@@ -124,7 +126,9 @@ class Importer:
     def _made(self, name: str) -> fx.Proxy:
         constant = self.graph.constants.get(name)
         if constant is not None:
-            return self._attribute(name, to_tensor(constant), learned=name in self.learned)
+            path, value = self._attached(name, to_tensor(constant), learned=name in self.learned)
+            self.paths[name] = path
+            return value
         entries = self._integers.complete(name)
         if entries is None:
             raise InputError(f"value '{name}' is not computed by anything that was imported")
@@ -139,18 +143,15 @@ class Importer:
         flat = [python_number(entry) for entry in entries.ravel()]
         return cast(fx.Proxy, self.buffer(np.array(flat, dtype=dtype).reshape(entries.shape)))
 
-    def _attribute(self, name: str, tensor: torch.Tensor, *, learned: bool) -> fx.Proxy:
-        path = attribute_path(name, self.paths.values())
-        self.paths[name] = path
+    def _attached(self, name: str, tensor: torch.Tensor, *, learned: bool) -> tuple[str, fx.Proxy]:
+        path = attribute_path(name, self.taken)
+        self.taken.add(path)
         attach(self.root, path, tensor, learned=learned)
-        return fx.Proxy(self.fx_graph.get_attr(path), self.tracer)
+        return path, fx.Proxy(self.fx_graph.get_attr(path), self.tracer)
 
     def buffer(self, array: Array) -> torch.Tensor:
         tensor = to_tensor(Constant.from_array(np.array(array)))
-        path = attribute_path(f"constant_{self.buffers}", self.paths.values())
-        self.buffers += 1
-        attach(self.root, path, tensor, learned=False)
-        return cast(torch.Tensor, fx.Proxy(self.fx_graph.get_attr(path), self.tracer))
+        return cast(torch.Tensor, self._attached("constant", tensor, learned=False)[1])
 
     def number(self, name: str) -> Operand | None:
         numbers = self.numbers(name)
@@ -167,13 +168,32 @@ class Importer:
         shape = self.graph.shape(name)
         if shape is not None:
             return shape
-        return self._ranks.dims(self._tensors[name].node) if name in self._tensors else None
+        if name in self._tensors:
+            return self._ranks.dims(self._tensors[name].node)
+        entries = self._integers.complete(name)
+        return None if entries is None else entries.shape
 
     def dtype(self, name: str) -> str | None:
-        dtype = self.graph.values[name].dtype if name in self.graph.values else None
-        if dtype is None and name in self._tensors:
+        value = self.graph.values.get(name)
+        if value is not None and value.dtype is not None:
+            return value.dtype
+        if name in self._tensors:
             return self._ranks.dtype(self._tensors[name].node)
-        return dtype
+        node = self.graph.producers.get(name)
+        return self._result_dtype(node) if node is not None else None
+
+    def _result_dtype(self, node: Node) -> str | None:
+        """The element type of shape arithmetic of which inference says nothing."""
+        if node.op in ("Shape", "Size"):
+            return "int64"
+        if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not"):
+            return "bool"
+        if node.op == "Cast":
+            return dtype_name(oir.DataType(node.int("to")))
+        if node.op == "ConstantOfShape":
+            fill = node.attributes.get("value")
+            return fill.dtype if isinstance(fill, Constant) else "float32"
+        return self.dtype(node.inputs[1 if node.op == "Where" else 0]) if node.inputs else None
 
     def size(self, name: str, axis: int) -> Int:
         return python_number(self._integers.size(name, axis))

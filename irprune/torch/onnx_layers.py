@@ -117,9 +117,7 @@ def _cut(call: Call, window: Window, extra: list[int]) -> tuple[list[int], list[
         if shape is None:
             totals.append(reach)  # the output is the input times the stride
             continue
-        size = call.size(0, k + 2)
-        call.require(isinstance(size, int), "it has an output_shape, and the size of its input is known only then")
-        totals.append(window.strides[k] * size + reach - shape[-window.rank :][k])
+        totals.append(window.strides[k] * call.static_size(0, k + 2) + reach - shape[-window.rank :][k])
     call.require(all(total >= 0 for total in totals), "its output_shape needs padding")
     halves = [total // 2 for total in totals]
     others = [total - half for total, half in zip(totals, halves, strict=True)]

@@ -67,8 +67,8 @@ def split(call: Call) -> Result:
     return [pieces[k] for k in range(parts)]
 
 
-_FAR = 1 << 31
-"""Bounds beyond this mean the end."""
+_FAR = (1 << 31) - 2
+"""Bounds beyond this mean the end, or the beginning."""
 
 
 def slice_(call: Call) -> Result:
@@ -83,16 +83,16 @@ def slice_(call: Call) -> Result:
 
 
 def _sliced(call: Call, x: Tensor, axis: int, start: Int, end: Int, step: int) -> Tensor:
+    if step == -1 and isinstance(end, int) and end < -_FAR and isinstance(start, int) and start == -1:
+        return torch.flip(x, (axis,))
     if step < 0:
         size = call.size(0, axis)
         call.require(all(isinstance(v, int) for v in (size, start, end)), "it steps back over sizes of the run time")
         past = end < -size
         kept = range(size)[slice(start, None if past else end, step)]
-        if len(kept) == size and step == -1:
-            return torch.flip(x, (axis,))
         return torch.index_select(x, axis, call.buffer(np.array(kept, dtype=np.int64)))
     first = None if isinstance(start, int) and (start == 0 or start < -_FAR) else start
-    last = None if isinstance(end, int) and end >= _FAR - 1 else end
+    last = None if isinstance(end, int) and end > _FAR else end
     if first is None and last is None and step == 1:
         return x
     index = slice(first, last, None if step == 1 else step)

@@ -28,8 +28,9 @@ def recurrent(call: Call) -> Result:
     weights = [w for direction in range(directions) for w in _weights(call, direction, has_biases)]
     function = _cell(call)
     hx: Any = states if op == "LSTM" else states[0]
-    y, *last = function(x, hx, weights, has_biases, 1, 0.0, False, directions == 2, False)
-    return _results(call, y, last, is_reversed, directions)
+    found = function(x, hx, weights, has_biases, 1, 0.0, False, directions == 2, False)
+    last = [found[1 + k] for k in range(len(states))]
+    return _results(call, found[0], last, is_reversed, directions)
 
 
 def _cell(call: Call) -> Callable[..., tuple[Tensor, ...]]:

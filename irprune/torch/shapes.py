@@ -57,11 +57,13 @@ class RunTimeIntegers(Integers):
         graph: Graph,
         tensor_of: Callable[[str], fx.Proxy],
         dims_of: Callable[[str], tuple[Dim, ...] | None],
+        dtype_of: Callable[[str], str | None],
         learned: frozenset[str],
     ) -> None:
         super().__init__(graph, lambda name: None)
         self._tensor_of = tensor_of
         self._dims_of = dims_of
+        self.dtype_of = dtype_of
         self._learned = learned
         self._sizes: dict[tuple[str, int], Sym] = {}
 
@@ -185,23 +187,40 @@ def _multiply(left: object, right: object) -> Sym | Size:
 
 
 def _divide(left: object, right: object, is_float: bool) -> Sym:
-    """Integers are divided towards zero, which is downwards for sizes; a fraction keeps its divisor."""
+    """Integers are divided towards zero; a fraction keeps its divisor."""
     if not is_float:
-        if not (_is_size(left) and _is_size(right)):
-            raise Unknown
-        a, b, _ = _common(left, right)
-        return Sym(a // b, is_size=True) if not (isinstance(b, int) and b == 1) else Sym(a, is_size=True)
+        return _quotient(left, right)
     by = _fraction(right)
     if by is None or by <= 0 or not isinstance(left, Sym):
         raise Unknown
     return Sym(_scaled(left, by.denominator), left.divisor * by.numerator, left.is_size)
 
 
+def _quotient(left: object, right: object) -> Sym:
+    """Downwards for what is not negative; else the negative part is divided by itself."""
+    if not _is_size(right):
+        raise Unknown
+    a, b, _ = _common(left, right)
+    if isinstance(b, int) and b == 1:
+        return Sym(a, is_size=_is_size(left))
+    if _is_size(left):
+        return Sym(a // b, is_size=True)
+    above, below = torch.sym_max(a, 0), torch.sym_max(-a, 0)  # type: ignore[no-untyped-call]
+    return Sym(above // b - below // b)
+
+
 def _modulo(left: object, right: object) -> Sym:
-    if not (_is_size(left) and _is_size(right)):
+    """Python and ONNX agree for integers: the result has the sign of the divisor."""
+    if not _is_size(right):
         raise Unknown
     a, b, divisor = _common(left, right)
     return Sym(a % b, divisor, is_size=True)
+
+
+def _mod(integers: Integers, node: Node, position: int) -> Entries:
+    if node.int("fmod"):
+        raise Unknown
+    return _binary(_modulo, "Mod")(integers, node, position)
 
 
 def _extreme(function: Callable[[Any, Any], Any]) -> Callable[[object, object], Sym]:
@@ -301,7 +320,7 @@ _PLAIN: Mapping[str, Callable[[Any, Any], Any]] = {
 
 def _div(integers: Integers, node: Node, position: int) -> Entries:
     assert isinstance(integers, RunTimeIntegers)
-    dtype = integers._graph.values[node.outputs[0]].dtype
+    dtype = integers.dtype_of(node.outputs[0])
     if dtype is None:
         raise Unknown
     is_float = not dtype.startswith(("int", "uint"))
@@ -421,7 +440,7 @@ _RULES: dict[str, Rule] = {
     "Sub": _binary(_subtract, "Sub"),
     "Mul": _binary(_multiply, "Mul"),
     "Div": _div,
-    "Mod": _binary(_modulo, "Mod"),
+    "Mod": _mod,
     "Min": _several(_extreme(torch.sym_min), "Min"),
     "Max": _several(_extreme(torch.sym_max), "Max"),
     "Floor": _unary(_floor, np.floor),

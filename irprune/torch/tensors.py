@@ -39,6 +39,8 @@ def to_array(tensor: Tensor, like: Array) -> Array:
     tensor = tensor.detach().cpu().contiguous()
     if like.dtype.name in _OF_NUMPY:
         return np.array(tensor.to(getattr(torch, like.dtype.name)).numpy())
+    if like.dtype.name in _NARROW:
+        return np.array(tensor.numpy().astype(like.dtype))
     dtype = getattr(torch, like.dtype.name)
     bits = tensor.to(dtype).view(torch.uint16 if like.dtype.itemsize == 2 else torch.uint8)
     return np.array(bits.numpy()).view(like.dtype)
