@@ -29,7 +29,7 @@ class Values(Protocol):
     """The values of the graph so far; a tensor stands for the FX node that computes it."""
 
     def tensor(self, name: str) -> torch.Tensor: ...
-    def number(self, name: str) -> Operand | None: ...
+    def number(self, name: str) -> Operand: ...
     def numbers(self, name: str) -> list[Int] | None: ...
     def dims(self, name: str) -> tuple[Dim, ...] | None: ...
     def dtype(self, name: str) -> str | None: ...
@@ -79,7 +79,7 @@ class Call:
             found[0] = None
         return [self.tensor(k) if number is None else number for k, number in zip(wanted, found, strict=True)]
 
-    def inlined(self, position: int) -> Operand | None:
+    def inlined(self, position: int) -> Operand:
         """A single number, where it may stand for a tensor: one of higher rank than the others raises the result's."""
         number, dims = self.number(position), self.dims(position)
         if number is None or dims is None:
@@ -87,7 +87,7 @@ class Call:
         others = [self.values.dims(name) for k, name in enumerate(self.node.inputs) if k != position]
         return number if not dims or any(other is not None and len(other) >= len(dims) for other in others) else None
 
-    def number(self, position: int) -> Operand | None:
+    def number(self, position: int) -> Operand:
         """A single number that is known, or computed from sizes; ``None`` for what is a tensor."""
         return self.values.number(self.node.inputs[position]) if self.has(position) else None
 
@@ -137,14 +137,14 @@ class Call:
             raise self.error(f"'{name}' is known only at run time")
         return found
 
-    def float(self, name: str, default: float) -> float:
+    def float_of(self, name: str, default: float) -> float:
         value = self.node.attributes.get(name, default)
         return float(value)  # type: ignore[arg-type]
 
-    def int(self, name: str, default: int = 0) -> int:
+    def int_of(self, name: str, default: int = 0) -> int:
         return self.node.int(name, default)
 
-    def str(self, name: str, default: str = "") -> str:
+    def str_of(self, name: str, default: str = "") -> str:
         return self.node.str(name, default)
 
     def attribute(self, name: str) -> Array | None:
@@ -163,7 +163,7 @@ class Call:
 
     def axis(self, default: int = 0, position: int = 0) -> int:
         """The attribute ``axis``, not negative."""
-        axis = self.int("axis", default)
+        axis = self.int_of("axis", default)
         return axis + self.rank(position) if axis < 0 else axis
 
     def static(self, position: int) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import onnx_ir as oir
@@ -20,7 +21,8 @@ from .call import Call, Int, Operand, torch_dtype
 from .learned import learned_constants
 from .onnx_functions import FUNCTIONS
 from .ranks import Ranks
-from .shapes import RunTimeIntegers, Sym, python_number
+from .shapes import RunTimeIntegers
+from .symbolic import Sym, python_number
 from .tensors import attach, attribute_path, to_tensor
 
 INITIALIZERS = "irprune.initializers"
@@ -41,6 +43,21 @@ def from_onnx(model: AnyModel) -> fx.GraphModule:
     Raises :class:`InputError` for an operator without a PyTorch equivalent, naming the node.
     """
     return Importer(import_model(open_model(model).model)).run()
+
+
+class OnnxModule(fx.GraphModule):
+    """A graph module whose ``meta`` survives pickling, as a plain one's does not."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, arguments = super().__reduce__()
+        return _restored, (restore, arguments, self.meta)
+
+
+def _restored(restore: Callable[..., fx.GraphModule], arguments: tuple[Any, ...], meta: dict[str, Any]) -> OnnxModule:
+    plain = restore(*arguments)
+    module = OnnxModule(plain, plain.graph)
+    module.meta = meta
+    return module
 
 
 class Importer:
@@ -71,7 +88,7 @@ class Importer:
         self.fx_graph.output(outputs if len(outputs) > 1 else outputs[0])
         self.fx_graph.eliminate_dead_code()
         self.fx_graph.lint()
-        module = fx.GraphModule(self.root, self.fx_graph)
+        module = OnnxModule(self.root, self.fx_graph)
         kept = {node.target for node in self.fx_graph.nodes if node.op == "get_attr"}
         module.meta[INITIALIZERS] = {name: path for name, path in self.paths.items() if path in kept}
         module.meta[INPUTS] = placeholders
@@ -153,7 +170,7 @@ class Importer:
         tensor = to_tensor(Constant.from_array(np.array(array)))
         return cast(torch.Tensor, self._attached("constant", tensor, learned=False)[1])
 
-    def number(self, name: str) -> Operand | None:
+    def number(self, name: str) -> Operand:
         numbers = self.numbers(name)
         return numbers[0] if numbers is not None and len(numbers) == 1 else None
 
@@ -234,5 +251,3 @@ def _unsupported(node: Node) -> str:
         f"node '{node.name}': operator {node.qualified_op} has no PyTorch equivalent here; "
         "replace it by standard operators, or cut the model before it"
     )
-
-

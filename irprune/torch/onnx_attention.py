@@ -25,7 +25,8 @@ def _merged(y: Tensor, batch: Int, length: Int) -> Tensor:
 def _causal(call: Call, queries: Int, keys: Int, offset: Int) -> Tensor:
     """True where the key is not after the query, of which ``offset`` keys come before the first."""
     rows = torch.arange(queries, device=call.device).unsqueeze(1) + offset
-    return torch.arange(keys, device=call.device).unsqueeze(0) <= rows
+    found: Tensor = torch.arange(keys, device=call.device).unsqueeze(0) <= rows
+    return found
 
 
 def attention(call: Call) -> Result:
@@ -37,7 +38,7 @@ def attention(call: Call) -> Result:
     batch, queries = call.size(0, 0), call.size(0, 1 if is_flat else 2)
     keys: Int = call.size(1, 1 if is_flat else 2)
     if is_flat:
-        q_heads, kv_heads = call.int("q_num_heads"), call.int("kv_num_heads")
+        q_heads, kv_heads = call.int_of("q_num_heads"), call.int_of("kv_num_heads")
         q = _heads(q, q_heads, batch, queries)
         k, v = (_heads(x, kv_heads, batch, keys) for x in (k, v))
     else:
@@ -56,7 +57,7 @@ def attention(call: Call) -> Result:
 
 def _mask(call: Call, queries: Int, keys: Int, past: Int) -> Tensor | None:
     given = call.optional(3)
-    if not call.int("is_causal"):
+    if not call.int_of("is_causal"):
         return given
     causal = _causal(call, queries, keys, past)
     if given is None:
@@ -65,12 +66,12 @@ def _mask(call: Call, queries: Int, keys: Int, past: Int) -> Tensor | None:
 
 
 def _attended(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    scale = call.float("scale", 0.0) or None
-    softcap = call.float("softcap", 0.0)
+    scale = call.float_of("scale", 0.0) or None
+    softcap = call.float_of("softcap", 0.0)
     if not softcap:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     if scale is None:
-        scale = call.float("scale", 1.0 / math.sqrt(call.static(0)[-1] // (call.int("q_num_heads") or 1)))
+        scale = call.float_of("scale", 1.0 / math.sqrt(call.static(0)[-1] // (call.int_of("q_num_heads") or 1)))
     scores = torch.tanh(torch.matmul(q, k.transpose(-1, -2)) * scale / softcap) * softcap
     if mask is not None:
         is_bool = not call.has(3) or call.dtype(3) == torch.bool
@@ -86,11 +87,13 @@ def rotary_onnx(call: Call) -> Result:
     is_flat = call.rank(0) == 3
     batch, length = call.size(0, 0), call.size(0, 1 if is_flat else 2)
     if is_flat:
-        x = x.reshape((batch, length, call.int("num_heads"), -1))
+        x = x.reshape((batch, length, call.int_of("num_heads"), -1))
         cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     else:
         cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-    y = rotated(x, cos, sin, call.static_size(1, -1) * 2, bool(call.int("interleaved")), call.int("rotary_embedding_dim"))
+    y = rotated(
+        x, cos, sin, call.static_size(1, -1) * 2, bool(call.int_of("interleaved")), call.int_of("rotary_embedding_dim")
+    )
     return y.reshape((batch, length, -1)) if is_flat else y
 
 
@@ -100,10 +103,8 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor, width: int, is_interleaved: boo
     left = turned[..., 0::2] if is_interleaved else turned[..., : width // 2]
     right = turned[..., 1::2] if is_interleaved else turned[..., width // 2 :]
     real, imaginary = left * cos - right * sin, left * sin + right * cos
-    if is_interleaved:
-        y = torch.stack([real, imaginary], -1).flatten(-2)
-    else:
-        y = torch.cat([real, imaginary], -1)
+    neighbours = torch.stack([real, imaginary], -1).flatten(-2) if is_interleaved else None
+    y = torch.cat([real, imaginary], -1) if neighbours is None else neighbours
     return torch.cat([y, x[..., width:]], -1) if partial else y
 
 
@@ -113,8 +114,8 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor, width: int, is_interleaved: boo
 def packed_attention(call: Call) -> Result:
     """com.microsoft::Attention: one matrix makes queries, keys and values."""
     call.require(not call.has(4) and not call.wants(1), "a past is not supported")
-    call.require(not call.int("do_rotary"), "do_rotary is not supported")
-    heads, batch, length = call.int("num_heads"), call.size(0, 0), call.size(0, 1)
+    call.require(not call.int_of("do_rotary"), "do_rotary is not supported")
+    heads, batch, length = call.int_of("num_heads"), call.size(0, 0), call.size(0, 1)
     width = call.static_size(1, 1)
     sizes = call.plain_ints("qkv_hidden_sizes") or [width // 3] * 3
     projected = torch.matmul(call.tensor(0), call.tensor(1))
@@ -123,7 +124,7 @@ def packed_attention(call: Call) -> Result:
     parts = torch.split(projected, sizes, -1)
     q, k, v = (_heads(parts[j], heads, batch, length) for j in range(3))
     mask = _padding_mask(call, 3, length)
-    if call.int("unidirectional"):
+    if call.int_of("unidirectional"):
         causal = _causal(call, length, length, 0)
         mask = causal if mask is None else mask & causal
     y = _scored(call, q, k, v, mask, call.optional(5))
@@ -134,7 +135,7 @@ def multi_head_attention(call: Call) -> Result:
     """com.microsoft::MultiHeadAttention with queries, keys and values of three dimensions each."""
     call.require(not call.has(6) and not call.has(7) and not call.wants(1), "a past is not supported")
     call.require(call.has(1) and call.has(2) and call.rank(1) == 3, "packed keys and values are not supported")
-    heads, batch = call.int("num_heads"), call.size(0, 0)
+    heads, batch = call.int_of("num_heads"), call.size(0, 0)
     queries, keys = call.size(0, 1), call.size(1, 1)
     q, k, v = (call.tensor(position) for position in range(3))
     if call.has(3):
@@ -142,7 +143,7 @@ def multi_head_attention(call: Call) -> Result:
         biases = torch.split(call.tensor(3), hidden)
         q, k, v = q + biases[0], k + biases[1], v + biases[2]
     mask = _padding_mask(call, 4, keys)
-    if call.int("unidirectional"):
+    if call.int_of("unidirectional"):
         causal = _causal(call, queries, keys, 0)
         mask = causal if mask is None else mask & causal
     q, k, v = _heads(q, heads, batch, queries), _heads(k, heads, batch, keys), _heads(v, heads, batch, keys)
@@ -163,12 +164,12 @@ def _padding_mask(call: Call, position: int, keys: Int) -> Tensor | None:
 
 
 def _scored(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
-    scale = call.float("scale", 0.0) or None
+    scale = call.float_of("scale", 0.0) or None
     if mask is not None and bias is not None:
-        mask = torch.where(mask, bias, call.float("mask_filter_value", -10000.0))
+        mask = torch.where(mask, bias, call.float_of("mask_filter_value", -10000.0))
     elif mask is not None:
         zero = torch.zeros_like(mask, dtype=call.dtype(0))
-        mask = zero.masked_fill(~mask, call.float("mask_filter_value", -10000.0))
+        mask = zero.masked_fill(~mask, call.float_of("mask_filter_value", -10000.0))
     else:
         mask = bias
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
@@ -184,10 +185,10 @@ def rotary_microsoft(call: Call) -> Result:
     cos, sin = (F.embedding(positions, table) for table in (cos, sin))
     width = call.static_size(2, 1) * 2
     if is_flat:
-        heads = call.int("num_heads")
-        call.require(heads > 0 or not call.int("rotary_embedding_dim"), "it has no num_heads")
+        heads = call.int_of("num_heads")
+        call.require(heads > 0 or not call.int_of("rotary_embedding_dim"), "it has no num_heads")
         x = x.reshape((batch, length, heads, -1) if heads else (batch, length, -1, width))
     axis = 2 if is_flat else 1
     cos, sin = cos.unsqueeze(axis), sin.unsqueeze(axis)
-    y = rotated(x, cos, sin, width, bool(call.int("interleaved")), call.int("rotary_embedding_dim"))
+    y = rotated(x, cos, sin, width, bool(call.int_of("interleaved")), call.int_of("rotary_embedding_dim"))
     return y.reshape((batch, length, -1)) if is_flat else y

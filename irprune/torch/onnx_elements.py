@@ -47,7 +47,7 @@ def div(call: Call) -> Result:
 
 def mod(call: Call) -> Result:
     left, right = call.operands()
-    return torch.fmod(left, right) if call.int("fmod") else torch.remainder(left, right)
+    return torch.fmod(left, right) if call.int_of("fmod") else torch.remainder(left, right)
 
 
 def power(call: Call) -> Result:
@@ -59,7 +59,7 @@ def power(call: Call) -> Result:
 
 def bit_shift(call: Call) -> Result:
     left, right = call.operands()
-    if call.str("direction") == "LEFT":
+    if call.str_of("direction") == "LEFT":
         return torch.bitwise_left_shift(left, right)
     return torch.bitwise_right_shift(left, right)
 
@@ -83,7 +83,7 @@ def extreme(function: Callable[[Tensor, Tensor], Tensor], bound: str) -> Functio
 
 def clip(call: Call) -> Result:
     if call.opset < 11:
-        return torch.clamp(call.tensor(), call.float("min", -math.inf), call.float("max", math.inf))
+        return torch.clamp(call.tensor(), call.float_of("min", -math.inf), call.float_of("max", math.inf))
     x = call.tensor()
     for position, bound, function in ((1, "min", torch.maximum), (2, "max", torch.minimum)):
         if not call.has(position):
@@ -99,7 +99,7 @@ def where(call: Call) -> Result:
 
 
 def cast(call: Call) -> Result:
-    return call.tensor().to(onnx_dtype(call, call.int("to")))
+    return call.tensor().to(onnx_dtype(call, call.int_of("to")))
 
 
 def cast_like(call: Call) -> Result:
@@ -114,9 +114,9 @@ def onnx_dtype(call: Call, number: int) -> torch.dtype:
 
 def is_inf(call: Call) -> Result:
     x = call.tensor()
-    if call.int("detect_negative", 1) and call.int("detect_positive", 1):
+    if call.int_of("detect_negative", 1) and call.int_of("detect_positive", 1):
         return torch.isinf(x)
-    return torch.isneginf(x) if call.int("detect_negative", 1) else torch.isposinf(x)
+    return torch.isneginf(x) if call.int_of("detect_negative", 1) else torch.isposinf(x)
 
 
 def prelu(call: Call) -> Result:
@@ -125,21 +125,23 @@ def prelu(call: Call) -> Result:
 
 
 def hard_sigmoid(call: Call) -> Result:
-    return torch.clamp(call.tensor() * call.float("alpha", 0.2) + call.float("beta", 0.5), 0.0, 1.0)
+    return torch.clamp(call.tensor() * call.float_of("alpha", 0.2) + call.float_of("beta", 0.5), 0.0, 1.0)
 
 
 def shrink(call: Call) -> Result:
-    x, bias, limit = call.tensor(), call.float("bias", 0.0), call.float("lambd", 0.5)
+    x, bias, limit = call.tensor(), call.float_of("bias", 0.0), call.float_of("lambd", 0.5)
     zero = torch.zeros_like(x)
     return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, zero))
 
 
 def selu(call: Call) -> Result:
-    return F.elu(call.tensor(), call.float("alpha", 1.67326319217681884765625)) * call.float("gamma", 1.0507010221481323)
+    return F.elu(call.tensor(), call.float_of("alpha", 1.67326319217681884765625)) * call.float_of(
+        "gamma", 1.0507010221481323
+    )
 
 
 def swish(call: Call) -> Result:
-    x, alpha = call.tensor(), call.float("alpha", 1.0)
+    x, alpha = call.tensor(), call.float_of("alpha", 1.0)
     return F.silu(x) if alpha == 1.0 else x * torch.sigmoid(x * alpha)
 
 
@@ -149,7 +151,7 @@ def softmax(function: Callable[..., Tensor]) -> Function:
     def compute(call: Call) -> Result:
         x = call.tensor()
         if call.opset >= 13:
-            return function(x, dim=call.int("axis", -1))
+            return function(x, dim=call.int_of("axis", -1))
         axis = call.axis(1)
         if axis == call.rank() - 1:
             return function(x, dim=axis)
@@ -169,9 +171,9 @@ def hard_max(x: Tensor, dim: int) -> Tensor:
 def reduction(function: Callable[[Tensor, list[int], bool], Tensor]) -> Function:
     def compute(call: Call) -> Result:
         axes = call.plain_ints("axes", 1)
-        if not axes and call.int("noop_with_empty_axes"):
+        if not axes and call.int_of("noop_with_empty_axes"):
             return call.tensor()
-        return function(call.tensor(), axes or list(range(call.rank())), bool(call.int("keepdims", 1)))
+        return function(call.tensor(), axes or list(range(call.rank())), bool(call.int_of("keepdims", 1)))
 
     return compute
 
@@ -203,7 +205,8 @@ def reduce_l1(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
 
 
 def reduce_l2(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
-    return torch.linalg.vector_norm(x, 2, axes, keepdim)
+    found: Tensor = torch.linalg.vector_norm(x, 2, axes, keepdim)
+    return found
 
 
 def reduce_sum_square(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
@@ -220,10 +223,11 @@ def reduce_log_sum_exp(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
 
 def arg_extreme(function: Callable[[Tensor, int, bool], Tensor]) -> Function:
     def compute(call: Call) -> Result:
-        x, axis, keepdims = call.tensor(), call.int("axis"), bool(call.int("keepdims", 1))
-        if not call.int("select_last_index"):
+        x, axis, keepdims = call.tensor(), call.int_of("axis"), bool(call.int_of("keepdims", 1))
+        if not call.int_of("select_last_index"):
             return function(x, axis, keepdims)
-        return call.size(0, axis) - 1 - function(torch.flip(x, (axis,)), axis, keepdims)
+        last: Tensor = call.size(0, axis) - 1 - function(torch.flip(x, (axis,)), axis, keepdims)
+        return last
 
     return compute
 
@@ -231,26 +235,26 @@ def arg_extreme(function: Callable[[Tensor, int, bool], Tensor]) -> Function:
 def top_k(call: Call) -> Result:
     count = call.ints("k", 1)
     call.require(count is not None, "it has no k")
-    largest, is_sorted = bool(call.int("largest", 1)), bool(call.int("sorted", 1))
-    values, indices = torch.topk(call.tensor(), (count or [0])[0], call.int("axis", -1), largest, is_sorted)
+    largest, is_sorted = bool(call.int_of("largest", 1)), bool(call.int_of("sorted", 1))
+    values, indices = torch.topk(call.tensor(), (count or [0])[0], call.int_of("axis", -1), largest, is_sorted)
     return values, indices
 
 
 def cumulative_sum(call: Call) -> Result:
     x, axis = call.tensor(), call.number(1)
     call.require(isinstance(axis, int), "its axis is known only at run time")
-    if call.int("reverse"):
+    if call.int_of("reverse"):
         x = torch.flip(x, (axis,))
     total = torch.cumsum(x, axis, dtype=call.dtype(0))
-    if call.int("exclusive"):
+    if call.int_of("exclusive"):
         total = total - x
-    return torch.flip(total, (axis,)) if call.int("reverse") else total
+    return torch.flip(total, (axis,)) if call.int_of("reverse") else total
 
 
 def trilu(call: Call) -> Result:
     diagonal = call.scalar(1, 0)
-    return torch.triu(call.tensor(), diagonal) if call.int("upper", 1) else torch.tril(call.tensor(), diagonal)
+    return torch.triu(call.tensor(), diagonal) if call.int_of("upper", 1) else torch.tril(call.tensor(), diagonal)
 
 
 def einsum(call: Call) -> Result:
-    return torch.einsum(call.str("equation").replace(" ", ""), *call.tensors())
+    return torch.einsum(call.str_of("equation").replace(" ", ""), *call.tensors())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +38,7 @@ class Window:
         return (self.kernel[k] - 1) * self.dilations[k] + 1
 
     def _pads(self) -> tuple[list[Int], list[Int]]:
-        mode = self.call.str("auto_pad", "NOTSET")
+        mode = self.call.str_of("auto_pad", "NOTSET")
         if mode == "NOTSET":
             pads = self.call.plain_ints("pads") or [0] * (2 * self.rank)
             return list(pads[: self.rank]), list(pads[self.rank :])
@@ -84,7 +83,7 @@ def convolution(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None, posi
     if not window.is_symmetric:
         x, padding = window.pad(x), [0] * window.rank
     function = _CONV[window.rank - 1]
-    return function(x, weight, bias, window.strides, padding, window.dilations, call.int("group", 1))
+    return function(x, weight, bias, window.strides, padding, window.dilations, call.int_of("group", 1))
 
 
 def conv_transpose(call: Call) -> Result:
@@ -98,7 +97,7 @@ def conv_transpose(call: Call) -> Result:
         padding = [0] * window.rank
     function = _CONV_TRANSPOSE[window.rank - 1]
     bias = call.optional(2)
-    x, weight, group = call.tensor(0), call.tensor(1), call.int("group", 1)
+    x, weight, group = call.tensor(0), call.tensor(1), call.int_of("group", 1)
     y = function(x, weight, bias, window.strides, padding, extra, group, window.dilations)
     if is_symmetric:
         return y
@@ -108,7 +107,7 @@ def conv_transpose(call: Call) -> Result:
 
 
 def _cut(call: Call, window: Window, extra: list[int]) -> tuple[list[int], list[int]]:
-    mode, shape = call.str("auto_pad", "NOTSET"), call.plain_ints("output_shape")
+    mode, shape = call.str_of("auto_pad", "NOTSET"), call.plain_ints("output_shape")
     if shape is None and mode in ("NOTSET", "VALID"):
         return window.begins, window.ends
     totals = []
@@ -124,14 +123,14 @@ def _cut(call: Call, window: Window, extra: list[int]) -> tuple[list[int], list[
     return (halves, others) if mode == "SAME_UPPER" else (others, halves)
 
 
-def gemm(call: Call) -> Result:
+def gemm(call: Call) -> Tensor:
     left, right, bias = call.tensor(0), call.tensor(1), call.optional(2)
-    alpha, beta = call.float("alpha", 1.0), call.float("beta", 1.0)
-    if call.int("transA"):
+    alpha, beta = call.float_of("alpha", 1.0), call.float_of("beta", 1.0)
+    if call.int_of("transA"):
         left = left.t()
-    if alpha == beta == 1.0 and call.int("transB") and (bias is None or call.rank(2) == 1):
+    if alpha == beta == 1.0 and call.int_of("transB") and (bias is None or call.rank(2) == 1):
         return F.linear(left, right, bias)
-    product = torch.matmul(left, right.t() if call.int("transB") else right)
+    product = torch.matmul(left, right.t() if call.int_of("transB") else right)
     if alpha != 1.0:
         product = product * alpha
     if bias is None or beta == 0.0:
@@ -144,30 +143,30 @@ def gemm(call: Call) -> Result:
 
 def batch_normalization(call: Call) -> Result:
     """Always by the running statistics, as the exported model does it."""
-    call.require(not call.int("training_mode") and not call.wants(1), "it was exported in training mode")
-    call.require(call.int("spatial", 1) == 1, "spatial=0 is not supported")
+    call.require(not call.int_of("training_mode") and not call.wants(1), "it was exported in training mode")
+    call.require(call.int_of("spatial", 1) == 1, "spatial=0 is not supported")
     x, scale, bias, mean, variance = (call.tensor(k) for k in range(5))
-    return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, call.float("epsilon", 1e-5))
+    return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, call.float_of("epsilon", 1e-5))
 
 
 def instance_normalization(call: Call) -> Result:
     x, scale, bias = (call.tensor(k) for k in range(3))
-    return F.instance_norm(x, weight=scale, bias=bias, eps=call.float("epsilon", 1e-5))
+    return F.instance_norm(x, weight=scale, bias=bias, eps=call.float_of("epsilon", 1e-5))
 
 
 def layer_normalization(call: Call) -> Result:
     call.require(not call.wants(1) and not call.wants(2), "only its first output is supported")
-    scale, axis = call.static(1), call.int("axis", -1)
+    scale, axis = call.static(1), call.int_of("axis", -1)
     axes = -axis if axis < 0 else call.rank() - axis
     call.require(len(scale) == axes, "its scale does not cover the normalised dimensions")
-    return F.layer_norm(call.tensor(0), scale, call.tensor(1), call.optional(2), call.float("epsilon", 1e-5))
+    return F.layer_norm(call.tensor(0), scale, call.tensor(1), call.optional(2), call.float_of("epsilon", 1e-5))
 
 
 def rms_normalization(call: Call) -> Result:
     call.require(not call.wants(1), "only its first output is supported")
-    axis = call.int("axis", -1)
+    axis = call.int_of("axis", -1)
     count = -axis if axis < 0 else call.rank() - axis
-    return rms_norm(call.tensor(0), call.tensor(1), call.float("epsilon", 1e-5), count)
+    return rms_norm(call.tensor(0), call.tensor(1), call.float_of("epsilon", 1e-5), count)
 
 
 def rms_norm(x: Tensor, scale: Tensor, epsilon: float, count: int = 1) -> Tensor:
@@ -178,22 +177,22 @@ def rms_norm(x: Tensor, scale: Tensor, epsilon: float, count: int = 1) -> Tensor
 
 def group_normalization(call: Call) -> Result:
     """Scale and bias are one a channel since opset 21, one a group before."""
-    x, scale, bias, groups = call.tensor(0), call.tensor(1), call.tensor(2), call.int("num_groups")
+    x, scale, bias, groups = call.tensor(0), call.tensor(1), call.tensor(2), call.int_of("num_groups")
     if call.opset < 21:
         channels = call.size(0, 1)
         scale, bias = (v.repeat_interleave(channels // groups) for v in (scale, bias))
-    return F.group_norm(x, groups, scale, bias, call.float("epsilon", 1e-5))
+    return F.group_norm(x, groups, scale, bias, call.float_of("epsilon", 1e-5))
 
 
 def local_response_normalization(call: Call) -> Result:
-    size = call.int("size")
+    size = call.int_of("size")
     call.require(size % 2 == 1, "an even size is not centred the same way in PyTorch")
-    alpha, beta, bias = call.float("alpha", 1e-4), call.float("beta", 0.75), call.float("bias", 1.0)
+    alpha, beta, bias = call.float_of("alpha", 1e-4), call.float_of("beta", 0.75), call.float_of("bias", 1.0)
     return F.local_response_norm(call.tensor(), size, alpha, beta, bias)
 
 
 def lp_normalization(call: Call) -> Result:
-    return F.normalize(call.tensor(), float(call.int("p", 2)), call.int("axis", -1), 0.0)
+    return F.normalize(call.tensor(), float(call.int_of("p", 2)), call.int_of("axis", -1), 0.0)
 
 
 def mean_variance_normalization(call: Call) -> Result:
@@ -218,17 +217,17 @@ def max_pool(call: Call) -> Result:
         call.require(call.dtype().is_floating_point, "integers with this padding are not supported")
         x, padding = window.pad(x, -math.inf), [0] * window.rank
     function = _MAX_POOL[window.rank - 1]
-    return function(x, window.kernel, window.strides, padding, window.dilations, bool(call.int("ceil_mode")))
+    return function(x, window.kernel, window.strides, padding, window.dilations, bool(call.int_of("ceil_mode")))
 
 
 def average_pool(call: Call) -> Result:
     window = _window(call)
     call.require(set(window.dilations) == {1}, "dilations are not supported")
-    return _average(call, window, call.tensor(), bool(call.int("count_include_pad")))
+    return _average(call, window, call.tensor(), bool(call.int_of("count_include_pad")))
 
 
 def _average(call: Call, window: Window, x: Tensor, counts_pads: bool) -> Tensor:
-    function, ceil = _AVERAGE_POOL[window.rank - 1], bool(call.int("ceil_mode"))
+    function, ceil = _AVERAGE_POOL[window.rank - 1], bool(call.int_of("ceil_mode"))
     fits = all(isinstance(pad, int) and 2 * pad <= n for pad, n in zip(window.begins, window.kernel, strict=True))
     if window.is_symmetric and fits:
         return function(x, window.kernel, window.strides, window.begins, ceil, counts_pads)
@@ -240,7 +239,7 @@ def _average(call: Call, window: Window, x: Tensor, counts_pads: bool) -> Tensor
 
 
 def lp_pool(call: Call) -> Result:
-    window, p = _window(call), call.int("p", 2)
+    window, p = _window(call), call.int_of("p", 2)
     call.require(set(window.dilations) == {1}, "dilations are not supported")
     total = _average(call, window, torch.pow(torch.abs(call.tensor()), p), True) * math.prod(window.kernel)
     return torch.pow(total, 1.0 / p)
@@ -260,5 +259,6 @@ def global_max_pool(x: Tensor, axes: list[int]) -> Tensor:
 
 
 def global_lp_pool(call: Call) -> Result:
-    axes: Any = list(range(2, call.rank()))
-    return torch.linalg.vector_norm(call.tensor(), call.int("p", 2), axes, True)
+    axes = list(range(2, call.rank()))
+    found: Tensor = torch.linalg.vector_norm(call.tensor(), call.int_of("p", 2), axes, True)
+    return found

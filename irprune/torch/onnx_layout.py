@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from .onnx_elements import onnx_dtype
 def reshape(call: Call) -> Result:
     shape = call.ints("shape", 1)
     assert shape is not None
-    if not call.int("allowzero"):
+    if not call.int_of("allowzero"):
         zeros = [k for k, size in enumerate(shape) if isinstance(size, int) and size == 0]
         shape = [call.size(0, k) if k in zeros else size for k, size in enumerate(shape)]
     return torch.reshape(call.tensor(), tuple(shape))
@@ -53,11 +54,11 @@ def unsqueeze(call: Call) -> Result:
 
 
 def concat(call: Call) -> Result:
-    return torch.cat(call.tensors(), call.int("axis"))
+    return torch.cat(call.tensors(), call.int_of("axis"))
 
 
 def split(call: Call) -> Result:
-    sizes, axis, parts = call.ints("split", 1), call.int("axis"), len(call.node.outputs)
+    sizes, axis, parts = call.ints("split", 1), call.int_of("axis"), len(call.node.outputs)
     if sizes is None:
         size = call.size(0, axis)
         chunk = size // parts if call.opset < 18 else (size + (parts - 1)) // parts
@@ -102,7 +103,7 @@ def _sliced(call: Call, x: Tensor, axis: int, start: Int, end: Int, step: int) -
 
 
 def gather(call: Call) -> Result:
-    axis, number, dims = call.int("axis"), call.number(1), call.dims(1)
+    axis, number, dims = call.int_of("axis"), call.number(1), call.dims(1)
     if number is not None and dims == ():
         return torch.select(call.tensor(), axis, number)
     data, indices = call.tensor(0), call.tensor(1)
@@ -120,20 +121,20 @@ def _are_positions(call: Call, position: int) -> bool:
 
 
 def gather_elements(call: Call) -> Result:
-    return torch.gather(call.tensor(0), call.int("axis"), _from_front(call, call.int("axis")))
+    return torch.gather(call.tensor(0), call.int_of("axis"), _from_front(call, call.int_of("axis")))
 
 
 def _from_front(call: Call, axis: int) -> Tensor:
     """The indices in operand 1 along an axis, with those that count from the end made to count from the front."""
     indices = call.tensor(1)
     constant = call.values.constant(call.node.inputs[1])
-    if constant is not None and (np.asarray(constant) >= 0).all():
+    if constant is not None and (constant.astype(np.int64) >= 0).all():
         return indices.to(torch.int64)
     return torch.where(indices < 0, indices + call.size(0, axis), indices).to(torch.int64)
 
 
 def gather_nd(call: Call) -> Result:
-    batch, depth = call.int("batch_dims"), call.static_size(1, -1)
+    batch, depth = call.int_of("batch_dims"), call.static_size(1, -1)
     indices = call.tensor(1)
     coordinates = [indices[..., k] for k in range(depth)]
     return call.tensor(0)[tuple(_batch_positions(call, batch) + coordinates)]
@@ -153,7 +154,7 @@ _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
 def scatter_elements(call: Call) -> Result:
-    axis, how = call.int("axis"), call.str("reduction", "none")
+    axis, how = call.int_of("axis"), call.str_of("reduction", "none")
     data, indices, updates = call.tensor(0), _from_front(call, axis), call.tensor(2)
     if how == "none":
         return torch.scatter(data, axis, indices, updates)
@@ -161,7 +162,7 @@ def scatter_elements(call: Call) -> Result:
 
 
 def scatter_nd(call: Call) -> Result:
-    how, indices = call.str("reduction", "none"), call.tensor(1)
+    how, indices = call.str_of("reduction", "none"), call.tensor(1)
     call.require(how in ("none", "add"), f"reduction={how} is not supported")
     coordinates = tuple(indices[..., k] for k in range(call.static_size(1, -1)))
     return torch.index_put(call.tensor(0), coordinates, call.tensor(2), how == "add")
@@ -170,7 +171,7 @@ def scatter_nd(call: Call) -> Result:
 def one_hot(call: Call) -> Result:
     depth, values = call.number(1), call.tensor(2)
     call.require(depth is not None, "its depth is known only at run time")
-    indices, axis = call.tensor(0), call.int("axis", -1)
+    indices, axis = call.tensor(0), call.int_of("axis", -1)
     rank = call.rank() + 1
     axis %= rank
     indices = torch.where(indices < 0, indices + depth, indices).unsqueeze(axis)
@@ -184,11 +185,12 @@ def expand(call: Call) -> Result:
     assert shape is not None
     if dims is not None and len(dims) <= len(shape):
         own = [1] * (len(shape) - len(dims)) + list(dims)
-        wanted = [_expanded(dim, size) for dim, size in zip(own, shape, strict=True)]
+        wanted: list[Int] = [_expanded(dim, size) for dim, size in zip(own, shape, strict=True)]
         if not any(size is None for size in wanted):
             return call.tensor().expand(tuple(wanted))
     x = call.tensor()
-    return torch.broadcast_tensors(x, x.new_empty(tuple(shape)))[0]
+    both: list[Tensor] = torch.broadcast_tensors(x, x.new_empty(tuple(shape)))  # type: ignore[no-untyped-call]
+    return both[0]
 
 
 def _expanded(dim: int | str | None, size: Int) -> Int | None:
@@ -228,9 +230,9 @@ def shape(call: Call) -> Result:
 
 
 def eye_like(call: Call) -> Result:
-    dtype = onnx_dtype(call, call.int("dtype")) if "dtype" in call.node.attributes else call.dtype(0)
+    dtype = onnx_dtype(call, call.int_of("dtype")) if "dtype" in call.node.attributes else call.dtype(0)
     diagonal = torch.ones_like(call.tensor(), dtype=dtype)
-    offset = call.int("k")
+    offset = call.int_of("k")
     return torch.triu(torch.tril(diagonal, offset), offset)
 
 
@@ -245,12 +247,12 @@ def compress(call: Call) -> Result:
     kept = call.buffer(np.flatnonzero(chosen))
     if "axis" not in call.node.attributes:
         return torch.index_select(torch.flatten(call.tensor()), 0, kept)
-    return torch.index_select(call.tensor(), call.int("axis"), kept)
+    return torch.index_select(call.tensor(), call.int_of("axis"), kept)
 
 
 def depth_to_space(call: Call) -> Result:
-    x, block = call.tensor(), call.int("blocksize")
-    if call.str("mode", "DCR") == "CRD":
+    x, block = call.tensor(), call.int_of("blocksize")
+    if call.str_of("mode", "DCR") == "CRD":
         return F.pixel_shuffle(x, block)
     n, c, h, w = call.sizes()
     apart = torch.reshape(x, (n, block, block, c // (block * block), h, w))
@@ -258,7 +260,7 @@ def depth_to_space(call: Call) -> Result:
 
 
 def space_to_depth(call: Call) -> Result:
-    x, block = call.tensor(), call.int("blocksize")
+    x, block = call.tensor(), call.int_of("blocksize")
     n, c, h, w = call.sizes()
     apart = torch.reshape(x, (n, c, h // block, block, w // block, block))
     return torch.reshape(torch.permute(apart, (0, 3, 5, 1, 2, 4)), (n, c * block * block, h // block, w // block))
@@ -268,7 +270,7 @@ _PAD_MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 def pad(call: Call) -> Result:
-    mode, rank = call.str("mode", "constant"), call.rank()
+    mode, rank = call.str_of("mode", "constant"), call.rank()
     pads = call.ints("pads", 1)
     assert pads is not None
     axes = call.plain_ints("axes", 3) or list(range(rank))
@@ -288,10 +290,10 @@ def pad(call: Call) -> Result:
 
 def _fill(call: Call) -> float:
     if "value" in call.node.attributes or not call.has(2):
-        return call.float("value", 0.0)
+        return call.float_of("value", 0.0)
     number = call.number(2)
     call.require(isinstance(number, (int, float)), "its value is known only at run time")
-    return number  # type: ignore[no-any-return]
+    return float(number)
 
 
 def _trailing(by_axis: dict[int, tuple[Int, Int]], first: int, rank: int) -> list[Int]:
@@ -306,14 +308,16 @@ def resize(call: Call) -> Result:
     rank = call.rank()
     axes = [axis % rank for axis in call.plain_ints("axes") or range(rank)]
     scales, sizes = _targets(call)
-    call.require(call.str("keep_aspect_ratio_policy", "stretch") == "stretch", "it keeps the aspect ratio")
+    call.require(call.str_of("keep_aspect_ratio_policy", "stretch") == "stretch", "it keeps the aspect ratio")
     targets: Sequence[Int] = scales if scales else sizes
     call.require(len(targets) == len(axes), "its scales or sizes do not match its axes")
     for axis, target in zip(axes, targets, strict=True):
         call.require(axis > 1 or _keeps(call, axis, target, bool(scales)), "it resizes the batch or the channels")
     chosen = [target for axis, target in zip(axes, targets, strict=True) if axis > 1]
     whole = {axis: k for k, axis in enumerate(a for a in axes if a > 1)}
-    space = [chosen[whole[a]] if a in whole else (1.0 if scales else call.size(0, a)) for a in range(2, rank)]
+    space: list[Any] = [
+        chosen[whole[a]] if a in whole else (1.0 if scales else call.size(0, a)) for a in range(2, rank)
+    ]
     mode, align = _interpolation(call, space if scales else None)
     kwargs = {} if align is None else {"align_corners": align}
     if scales:
@@ -339,12 +343,12 @@ def _keeps(call: Call, axis: int, target: Int, is_scale: bool) -> bool:
 def _interpolation(call: Call, scales: Sequence[float] | None) -> tuple[str, bool | None]:
     """The mode of ``F.interpolate`` and whether corners are aligned. Raises where it has no such mode."""
     is_old = call.node.op == "Upsample" or call.opset < 11
-    mode = call.str("mode", "nearest")
-    where = "asymmetric" if is_old else call.str("coordinate_transformation_mode", "half_pixel")
-    call.require(not call.int("antialias") and not call.int("exclude_outside"), "it is antialiased")
+    mode = call.str_of("mode", "nearest")
+    where = "asymmetric" if is_old else call.str_of("coordinate_transformation_mode", "half_pixel")
+    call.require(not call.int_of("antialias") and not call.int_of("exclude_outside"), "it is antialiased")
     unsupported = f"mode={mode} with coordinates {where} is not in PyTorch"
     if mode == "nearest":
-        rounding = "floor" if is_old else call.str("nearest_mode", "round_prefer_floor")
+        rounding = "floor" if is_old else call.str_of("nearest_mode", "round_prefer_floor")
         is_whole = scales is not None and all(float(s).is_integer() and s >= 1 for s in scales)
         if where == "asymmetric" and rounding == "floor":
             return "nearest", None
@@ -357,18 +361,18 @@ def _interpolation(call: Call, scales: Sequence[float] | None) -> tuple[str, boo
     name = {3: "linear", 4: "bicubic" if is_cubic else "bilinear", 5: "trilinear"}.get(rank, "")
     call.require(bool(name) and not (is_cubic and rank != 4), f"mode={mode} of rank {rank} is not in PyTorch")
     if is_cubic:
-        call.require(math.isclose(call.float("cubic_coeff_a", -0.75), -0.75), "its cubic coefficient is not -0.75")
+        call.require(math.isclose(call.float_of("cubic_coeff_a", -0.75), -0.75), "its cubic coefficient is not -0.75")
     call.require(where in ("half_pixel", "pytorch_half_pixel", "align_corners"), unsupported)
     return name, where == "align_corners"
 
 
 def grid_sample(call: Call) -> Result:
-    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(call.str("mode", "linear"), call.str("mode", "linear"))
-    padding, align = call.str("padding_mode", "zeros"), bool(call.int("align_corners"))
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(call.str_of("mode", "linear"), call.str_of("mode", "linear"))
+    padding, align = call.str_of("padding_mode", "zeros"), bool(call.int_of("align_corners"))
     return F.grid_sample(call.tensor(0), call.tensor(1), mode, padding, align)
 
 
 def affine_grid(call: Call) -> Result:
     size = call.ints("size", 1)
     assert size is not None
-    return F.affine_grid(call.tensor(0), size, bool(call.int("align_corners")))
+    return F.affine_grid(call.tensor(0), size, bool(call.int_of("align_corners")))

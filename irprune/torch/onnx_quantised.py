@@ -34,8 +34,8 @@ def _along(call: Call, vector: Tensor, position: int, rank: int, default: int = 
     dims = call.dims(position)
     if dims is None or not dims or dims == (1,):
         return vector.reshape(()) if dims else vector
-    call.require(len(dims) == 1 and not call.int("block_size"), "it is quantised in blocks")
-    axis = call.int("axis", default) % rank
+    call.require(len(dims) == 1 and not call.int_of("block_size"), "it is quantised in blocks")
+    axis = call.int_of("axis", default) % rank
     return vector.reshape((1,) * axis + (-1,) + (1,) * (rank - axis - 1))
 
 
@@ -53,8 +53,8 @@ def quantize_linear(call: Call) -> Result:
 
 def _quantised_type(call: Call) -> str:
     name = (call.values.dtype(call.node.inputs[2]) if call.has(2) else None) or "uint8"
-    if not call.has(2) and call.int("output_dtype"):
-        name = str(onnx_dtype(call, call.int("output_dtype"))).removeprefix("torch.")
+    if not call.has(2) and call.int_of("output_dtype"):
+        name = str(onnx_dtype(call, call.int_of("output_dtype"))).removeprefix("torch.")
     call.require(name in _RANGES, f"quantisation to {name} is not supported")
     return name
 
@@ -131,9 +131,9 @@ def qlinear_conv(call: Call) -> Result:
 
 
 def qgemm(call: Call) -> Result:
-    left, right = _scaled(call, 0), _scaled(call, 3, 0 if call.int("transB") else 1)
-    left, alpha = left.t() if call.int("transA") else left, call.float("alpha", 1.0)
-    y = torch.matmul(left, right.t() if call.int("transB") else right) * alpha
+    left, right = _scaled(call, 0), _scaled(call, 3, 0 if call.int_of("transB") else 1)
+    left, alpha = left.t() if call.int_of("transA") else left, call.float_of("alpha", 1.0)
+    y = torch.matmul(left, right.t() if call.int_of("transB") else right) * alpha
     if call.has(6):
         y = y + call.tensor(6).to(torch.float64) * (call.tensor(1) * call.tensor(4)).to(torch.float64) * alpha
     return _requantised(call, y, 7) if call.has(7) else y.to(call.dtype(1))
@@ -148,6 +148,6 @@ def qlinear_mul(call: Call) -> Result:
 
 
 def qlinear_global_average_pool(call: Call) -> Result:
-    call.require(not call.int("channels_last"), "channels_last is not supported")
+    call.require(not call.int_of("channels_last"), "channels_last is not supported")
     mean = torch.mean(_scaled(call, 0), list(range(2, call.rank(0))), True)
     return _requantised(call, mean, 3)

@@ -19,7 +19,7 @@ _ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"],
 def recurrent(call: Call) -> Result:
     """All of a recurrent layer in one call of PyTorch's fused cell."""
     is_reversed, directions = _require_plain(call)
-    batch_first, op = bool(call.int("layout")), call.node.op
+    batch_first, op = bool(call.int_of("layout")), call.node.op
     x = call.tensor(0).transpose(0, 1) if batch_first else call.tensor(0)
     if is_reversed:
         x = torch.flip(x, (0,))
@@ -35,7 +35,7 @@ def recurrent(call: Call) -> Result:
 
 def _cell(call: Call) -> Callable[..., tuple[Tensor, ...]]:
     if call.node.op == "LSTM":
-        return torch.lstm  # type: ignore[return-value]
+        return torch.lstm
     if call.node.op == "GRU":
         return torch.gru
     activations = _activations(call)
@@ -49,27 +49,27 @@ def _activations(call: Call) -> list[str]:
 
 def _require_plain(call: Call) -> tuple[bool, int]:
     """Whether the sequence is read backwards, and the number of directions."""
-    op, direction = call.node.op, call.str("direction", "forward")
+    op, direction = call.node.op, call.str_of("direction", "forward")
     directions = 2 if direction == "bidirectional" else 1
     allowed = [_ACTIVATIONS[op] * directions] + ([["Relu"] * directions] if op == "RNN" else [])
     call.require(_activations(call) in ([], *allowed), "its activations are not those of PyTorch")
     call.require("clip" not in call.node.attributes, "its cells are clipped")
-    call.require(not call.int("input_forget"), "its input and forget gates are coupled")
+    call.require(not call.int_of("input_forget"), "its input and forget gates are coupled")
     call.require(not call.has(7), "it has peephole connections")
     call.require(not call.has(4) or _covers_all(call), "its sequences are of several lengths")
     if op == "GRU":
-        call.require(bool(call.int("linear_before_reset")), "linear_before_reset=0 is not in PyTorch")
+        call.require(bool(call.int_of("linear_before_reset")), "linear_before_reset=0 is not in PyTorch")
     return direction == "reverse", directions
 
 
 def _covers_all(call: Call) -> bool:
     """Whether every sequence is as long as the tensor."""
-    lengths, length = call.values.constant(call.node.inputs[4]), call.size(0, call.int("layout"))
+    lengths, length = call.values.constant(call.node.inputs[4]), call.size(0, call.int_of("layout"))
     return lengths is not None and isinstance(length, int) and bool((lengths == length).all())
 
 
 def _state(call: Call, position: int, directions: int) -> Tensor:
-    batch_first = bool(call.int("layout"))
+    batch_first = bool(call.int_of("layout"))
     if call.has(position):
         state = call.tensor(position)
         return state.transpose(0, 1) if batch_first else state
@@ -96,12 +96,10 @@ def _ordered(stacked: Tensor, order: Sequence[int]) -> Tensor:
 
 
 def _results(call: Call, y: Tensor, last: Sequence[Tensor], is_reversed: bool, directions: int) -> Result:
-    batch_first, hidden = bool(call.int("layout")), call.static_size(2, 2)
+    batch_first, hidden = bool(call.int_of("layout")), call.static_size(2, 2)
     if is_reversed:
         y = torch.flip(y, (0,))
     length, batch = (call.size(0, k) for k in ((1, 0) if batch_first else (0, 1)))
     apart = y.reshape((length, batch, directions, hidden))
     stacked = torch.permute(apart, (1, 0, 2, 3) if batch_first else (0, 2, 1, 3))
     return [stacked, *(state.transpose(0, 1) if batch_first else state for state in last)]
-
-

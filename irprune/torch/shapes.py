@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -20,30 +18,29 @@ from torch import fx
 
 from ..ir import Dim, Graph, Integers, Node, Size
 from ..ir.integers import Entries, Rule, Unknown, plain_number
+from .symbolic import (
+    Sym,
+    add,
+    ceil,
+    chosen,
+    compare,
+    divide,
+    extreme,
+    floor,
+    multiply,
+    negate,
+    subtract,
+)
 
 Entry: TypeAlias = "Size | float | Sym"
 
 _LARGEST = 4096
 """Above this many elements a tensor is no shape operand."""
 
-_LARGEST_DENOMINATOR = 1 << 16
-"""Scales that are no simple fraction are computed in tensors."""
-
 _FLOATS = frozenset({1, 10, 11, 16})
 """The float types among the numbers that ONNX gives to element types."""
 
 _BOOL = 9
-
-
-@dataclass(frozen=True, eq=False)
-class Sym:
-    """A number known at run time: an integer that the FX graph computes, over a fixed divisor."""
-
-    value: fx.Proxy
-    divisor: int = 1
-    is_size: bool = False
-    """It is not negative."""
-    is_bool: bool = False
 
 
 class RunTimeIntegers(Integers):
@@ -108,160 +105,6 @@ def _static_size(shape: tuple[object, ...]) -> int:
     return int(np.prod([dim if isinstance(dim, int) else 1 for dim in shape], dtype=np.int64))
 
 
-def python_number(entry: object) -> Any:
-    """An entry as what PyTorch takes: a number, or the node that computes one."""
-    if isinstance(entry, Sym):
-        return entry.value if entry.divisor == 1 else entry.value / entry.divisor
-    return plain_number(entry)
-
-
-# -- arithmetic --------------------------------------------------------------------------------------------------------
-
-
-def _fraction(entry: object) -> Fraction | None:
-    plain = plain_number(entry)
-    if plain is None:
-        return None
-    found = Fraction(plain)
-    if found.denominator > _LARGEST_DENOMINATOR:
-        raise Unknown
-    return found
-
-
-def _scaled(entry: Sym, factor: int) -> Any:
-    return entry.value if factor == 1 else entry.value * factor
-
-
-def _over(entry: object, divisor: int) -> Any:
-    """The numerator of an entry over a divisor that its own divides."""
-    if isinstance(entry, Sym):
-        return _scaled(entry, divisor // entry.divisor)
-    found = _fraction(entry)
-    assert found is not None
-    return int(found * divisor)
-
-
-def _divisor(entry: object) -> int:
-    if isinstance(entry, Sym):
-        return entry.divisor
-    found = _fraction(entry)
-    assert found is not None
-    return found.denominator
-
-
-def _is_size(entry: object) -> bool:
-    if isinstance(entry, Sym):
-        return entry.is_size
-    plain = plain_number(entry)
-    return plain is not None and plain >= 0
-
-
-def _common(left: object, right: object) -> tuple[Any, Any, int]:
-    """Both numerators over one divisor."""
-    divisor = int(np.lcm(_divisor(left), _divisor(right)))
-    return _over(left, divisor), _over(right, divisor), divisor
-
-
-def _add(left: object, right: object) -> Sym:
-    a, b, divisor = _common(left, right)
-    return Sym(a + b, divisor, _is_size(left) and _is_size(right))
-
-
-def _subtract(left: object, right: object) -> Sym:
-    a, b, divisor = _common(left, right)
-    return Sym(a - b, divisor)
-
-
-def _multiply(left: object, right: object) -> Sym | Size:
-    if plain_number(left) == 0 or plain_number(right) == 0:
-        return Size(0)
-    product, divisor = _over(left, _divisor(left)), _divisor(left) * _divisor(right)
-    factor = _over(right, _divisor(right))
-    if isinstance(factor, int) and factor == 1:
-        result = product
-    elif isinstance(product, int) and product == 1:
-        result = factor
-    else:
-        result = product * factor
-    return Sym(result, divisor, _is_size(left) and _is_size(right))
-
-
-def _divide(left: object, right: object, is_float: bool) -> Sym:
-    """Integers are divided towards zero; a fraction keeps its divisor."""
-    if not is_float:
-        return _quotient(left, right)
-    by = _fraction(right)
-    if by is None or by <= 0 or not isinstance(left, Sym):
-        raise Unknown
-    return Sym(_scaled(left, by.denominator), left.divisor * by.numerator, left.is_size)
-
-
-def _quotient(left: object, right: object) -> Sym:
-    """Downwards for what is not negative; else the negative part is divided by itself."""
-    if not _is_size(right):
-        raise Unknown
-    a, b, _ = _common(left, right)
-    if isinstance(b, int) and b == 1:
-        return Sym(a, is_size=_is_size(left))
-    if _is_size(left):
-        return Sym(a // b, is_size=True)
-    above, below = torch.sym_max(a, 0), torch.sym_max(-a, 0)  # type: ignore[no-untyped-call]
-    return Sym(above // b - below // b)
-
-
-def _modulo(left: object, right: object) -> Sym:
-    """Python and ONNX agree for integers: the result has the sign of the divisor."""
-    if not _is_size(right):
-        raise Unknown
-    a, b, divisor = _common(left, right)
-    return Sym(a % b, divisor, is_size=True)
-
-
-def _mod(integers: Integers, node: Node, position: int) -> Entries:
-    if node.int("fmod"):
-        raise Unknown
-    return _binary(_modulo, "Mod")(integers, node, position)
-
-
-def _extreme(function: Callable[[Any, Any], Any]) -> Callable[[object, object], Sym]:
-    def rule(left: object, right: object) -> Sym:
-        a, b, divisor = _common(left, right)
-        return Sym(function(a, b), divisor, _is_size(left) and _is_size(right))
-
-    return rule
-
-
-def _compare(function: Callable[[Any, Any], Any]) -> Callable[[object, object], Sym | Size]:
-    def rule(left: object, right: object) -> Sym | Size:
-        for entry, other in ((left, right), (right, left)):
-            plain = plain_number(other)
-            if function is operator.eq and _is_size(entry) and plain is not None and plain < 0:
-                return Size(0)
-        if isinstance(left, Sym) and isinstance(right, Sym) and _same(left, right):
-            return Size(int(function(0, 0)))
-        a, b, _ = _common(left, right)
-        return Sym(function(a, b), is_size=True, is_bool=True)
-
-    return rule
-
-
-def _same(left: Sym, right: Sym) -> bool:
-    return left.value.node is right.value.node and left.divisor == right.divisor
-
-
-def _floor(entry: Sym) -> Sym:
-    return Sym(entry.value if entry.divisor == 1 else entry.value // entry.divisor, 1, entry.is_size)
-
-
-def _ceil(entry: Sym) -> Sym:
-    raised = entry.value + (entry.divisor - 1)
-    return entry if entry.divisor == 1 else Sym(raised // entry.divisor, 1, entry.is_size)
-
-
-def _not(entry: Sym) -> Sym:
-    return Sym(torch.sym_not(entry.value), 1, True, True)  # type: ignore[arg-type, no-untyped-call]
-
-
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
@@ -324,7 +167,13 @@ def _div(integers: Integers, node: Node, position: int) -> Entries:
     if dtype is None:
         raise Unknown
     is_float = not dtype.startswith(("int", "uint"))
-    return _binary(lambda a, b: _divide(a, b, is_float), "Div")(integers, node, position)
+    return _binary(lambda a, b: divide(a, b, is_float), "Div")(integers, node, position)
+
+
+def _mod(integers: Integers, node: Node, position: int) -> Entries:
+    if node.int("fmod"):
+        raise Unknown
+    return _binary(modulo, "Mod")(integers, node, position)
 
 
 def _several(combine: Callable[[object, object], object], name: str) -> Rule:
@@ -371,10 +220,10 @@ def _cast_sym(entry: Sym, to: int) -> Sym | None:
     if to == _BOOL:
         return entry if entry.is_bool else None
     if entry.is_bool:
-        return Sym(torch.sym_ite(entry.value, 1, 0), is_size=True)  # type: ignore[arg-type, no-untyped-call]
+        return Sym(torch.sym_ite(entry.value, 1, 0), is_size=True)  # type: ignore[no-untyped-call]
     if to in _FLOATS or entry.divisor == 1:
         return entry
-    return _floor(entry) if entry.is_size else None
+    return floor(entry) if entry.is_size else None
 
 
 def _shape(integers: Integers, node: Node, _: int) -> Entries:
@@ -392,7 +241,8 @@ def _size(integers: Integers, node: Node, _: int) -> Entries:
 
 
 def _product(entries: list[Any]) -> object:
-    return reduce(lambda a, b: _combined(_multiply, "Mul", a, b), entries, Size(1))
+    one: object = Size(1)
+    return reduce(lambda a, b: _combined(multiply, "Mul", a, b), entries, one)
 
 
 def _boxed(entries: list[Any]) -> Entries:
@@ -415,19 +265,8 @@ def _where(integers: Integers, node: Node, _: int) -> Entries:
         raise Unknown
     boxed = np.empty(choose.shape, dtype=object)
     for index in np.ndindex(choose.shape):
-        boxed[index] = _chosen(choose[index], yes[index], no[index])
+        boxed[index] = chosen(choose[index], yes[index], no[index])
     return boxed
-
-
-def _chosen(condition: object, yes: object, no: object) -> object:
-    plain = plain_number(condition)
-    if plain is not None:
-        return yes if plain else no
-    if not isinstance(condition, Sym) or yes is None or no is None:
-        return None
-    a, b, divisor = _common(yes, no)
-    chosen = torch.sym_ite(condition.value, a, b)  # type: ignore[arg-type, no-untyped-call]
-    return Sym(chosen, divisor, _is_size(yes) and _is_size(no))
 
 
 _RULES: dict[str, Rule] = {
@@ -436,16 +275,16 @@ _RULES: dict[str, Rule] = {
     "ReduceProd": _reduce_prod,
     "Cast": _cast,
     "Where": _where,
-    "Add": _binary(_add, "Add"),
-    "Sub": _binary(_subtract, "Sub"),
-    "Mul": _binary(_multiply, "Mul"),
+    "Add": _binary(add, "Add"),
+    "Sub": _binary(subtract, "Sub"),
+    "Mul": _binary(multiply, "Mul"),
     "Div": _div,
     "Mod": _mod,
-    "Min": _several(_extreme(torch.sym_min), "Min"),
-    "Max": _several(_extreme(torch.sym_max), "Max"),
-    "Floor": _unary(_floor, np.floor),
-    "Ceil": _unary(_ceil, np.ceil),
+    "Min": _several(extreme(torch.sym_min), "Min"),
+    "Max": _several(extreme(torch.sym_max), "Max"),
+    "Floor": _unary(floor, np.floor),
+    "Ceil": _unary(ceil, np.ceil),
     "Neg": _unary(lambda entry: Sym(-entry.value, entry.divisor), lambda a: -a),
-    "Not": _unary(_not, lambda a: not a),
-    **{name: _binary(_compare(function), name) for name, function in _COMPARISONS.items()},
+    "Not": _unary(negate, lambda a: not a),
+    **{name: _binary(compare(function), name) for name, function in _COMPARISONS.items()},
 }

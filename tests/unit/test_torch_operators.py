@@ -204,7 +204,10 @@ CASES = [
     Case("ArgMax", (np.ones((2, 3), np.float32),), {"axis": 1, "select_last_index": 1}),
     Case("TopK", (X, ints(2)), {"axis": -1}, (1,), outputs=2),
     Case("TopK", (X, ints(2)), {"axis": 1, "largest": 0}, (1,), outputs=2),
-    *(Case("CumSum", (X, scalar(1, np.int64)), a, (1,)) for a in ({}, {"exclusive": 1}, {"reverse": 1, "exclusive": 1})),
+    *(
+        Case("CumSum", (X, scalar(1, np.int64)), a, (1,))
+        for a in ({}, {"exclusive": 1}, {"reverse": 1, "exclusive": 1})
+    ),
     Case("Trilu", (X, scalar(1, np.int64)), {}, (1,)),
     Case("Trilu", (X,), {"upper": 0}),
     # contractions
@@ -214,7 +217,10 @@ CASES = [
     Case("Gemm", (normal(4, 3), normal(4, 5), normal(3, 1)), {"transA": 1, "alpha": 0.5, "beta": 2.0}, (1, 2)),
     Case("Conv", (IMAGE, W, B6), {"pads": [1, 1, 1, 1], "strides": [2, 1]}, (1, 2)),
     Case("Conv", (IMAGE, W), {"pads": [0, 1, 2, 1], "dilations": [2, 1]}, (1,)),
-    *(Case("Conv", (IMAGE, W), {"auto_pad": p, "strides": [2, 3]}, (1,)) for p in ("SAME_UPPER", "SAME_LOWER", "VALID")),
+    *(
+        Case("Conv", (IMAGE, W), {"auto_pad": p, "strides": [2, 3]}, (1,))
+        for p in ("SAME_UPPER", "SAME_LOWER", "VALID")
+    ),
     Case("Conv", (IMAGE, normal(4, 1, 3, 3)), {"group": 4}, (1,)),
     Case("Conv", (normal(1, 2, 9), normal(3, 2, 3)), {"pads": [2, 0]}, (1,)),
     Case("Conv", (normal(1, 2, 4, 5, 6), normal(3, 2, 2, 2, 2)), {}, (1,)),
