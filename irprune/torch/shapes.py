@@ -27,6 +27,7 @@ from .symbolic import (
     divide,
     extreme,
     floor,
+    modulo,
     multiply,
     negate,
     subtract,

@@ -17,10 +17,15 @@ import torch
 
 import irprune
 from irprune.errors import InputError
+from irprune.models.architectures import ARCHITECTURES
+from irprune.models.export import Exporter
+from irprune.models.library import VARIANTS as FORMS
+from irprune.models.library import Library
 from irprune.models.zoo import ZOO
 from irprune.torch import from_onnx, write_back
 from irprune.torch.importer import INITIALIZERS, INPUTS, OUTPUTS
 from irprune.verify.runner import Case, Executable, random_cases
+from tests.e2e.test_shared_models import REAL
 from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
 
 TOLERANCE = 1e-5
@@ -54,21 +59,18 @@ def require_equivalent(path: Path) -> torch.fx.GraphModule:
     return module
 
 
-def require_export(module: torch.fx.GraphModule, path: Path, *, dynamic: bool = False) -> None:
-    """``torch.export`` takes the module, and the program computes the same."""
-    case, *others = random_cases(Executable(path), seed=0, runs=2).items
-    inputs = tuple(torch.from_numpy(case.feeds[name].copy()) for name in module.meta[INPUTS])
-    shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs) if dynamic else None
-    if dynamic:
-        inputs = tuple(torch.cat([x, x]) for x in inputs)
+def require_export(module: torch.fx.GraphModule, path: Path, *, open_batch: bool = False) -> None:
+    """``torch.export`` takes the module, and the program computes the same, also for another batch if that is open."""
+    (case,) = random_cases(Executable(path), seed=0, runs=1).items
+    single = tuple(torch.from_numpy(case.feeds[name].copy()) for name in module.meta[INPUTS])
+    doubled = tuple(torch.cat([x, x]) for x in single)
+    inputs = doubled if open_batch else single
+    shapes = tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs) if open_batch else None
     program = torch.export.export(module, inputs, dynamic_shapes=shapes)
-    assert not any("item" in str(node.target) for node in program.graph.nodes)
-    for one in [case, *others] if dynamic else [case]:
+    assert not any("aten.item" in str(node.target) for node in program.graph.nodes)
+    for given in (inputs, tuple(torch.cat([x, x]) for x in doubled)) if open_batch else (inputs,):
         with torch.no_grad():
-            expected = called(module, one)
-            found = program.module()(*[torch.from_numpy(one.feeds[n].copy()) for n in module.meta[INPUTS]])
-        for a, b in zip(found if isinstance(found, tuple) else (found,), expected, strict=True):
-            torch.testing.assert_close(a, b)
+            torch.testing.assert_close(program.module()(*given), module(*given))
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in ZOO])
@@ -87,7 +89,45 @@ def test_the_zoo_of_every_exporter_computes_the_same(name: str, variant: Variant
 @pytest.mark.parametrize("name", ZOO)
 def test_the_zoo_is_exported_with_an_open_batch(name: str, exports: Exports) -> None:
     path = exports(name, Variant(dynamic=True))
-    require_export(from_onnx(path), path, dynamic=True)
+    require_export(from_onnx(path), path, open_batch=True)
+
+
+EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
+TRANSFORMERS = ("bert", "vit", "gpt2", "llama")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "bert" else pytest.mark.slow) for n in TRANSFORMERS])
+def test_a_transformer_computes_the_same_is_exported_and_trained(name: str, library: Library, tmp_path: Path) -> None:
+    path = library.architecture(name, "torchscript", True)
+    require_export(require_equivalent(path), path, open_batch=True)
+    require_round_trip(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamic", [False, True], ids=["fixed", "dynamic"])
+@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_computes_the_same(name: str, exporter: Exporter, dynamic: bool, library: Library) -> None:
+    path = library.architecture(name, exporter, dynamic)
+    require_export(require_equivalent(path), path)
+
+
+PRECISE = [name for name, form in FORMS.items() if form.form in ("fused", "opset 23", "channels last")]
+"""Half precision has another tolerance, and a quantised model may round the other way."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRECISE)
+def test_a_variant_computes_the_same(name: str, library: Library) -> None:
+    require_equivalent(library.variant(name))
+
+
+EXACT = [name for name in REAL if "int8" not in name]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_model_of_others_computes_the_same(name: str, shared_models: Path) -> None:
+    require_equivalent(shared_models / name)
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +257,8 @@ def test_a_module_runs_at_another_precision_and_goes_back_at_its_own(resnet: Pat
 
 
 def test_a_module_is_exported_compiled_and_exported_to_onnx(resnet: Path, tmp_path: Path) -> None:
-    module = from_onnx(resnet)
-    require_export(module, resnet, dynamic=True)
+    module = from_onnx(resnet).eval()
+    require_export(module, resnet, open_batch=True)
     (case,) = random_cases(Executable(resnet), seed=0, runs=1).items
     compiled: Any = torch.compile(module, backend="eager", fullgraph=True)
     with torch.no_grad():

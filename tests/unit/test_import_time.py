@@ -30,3 +30,15 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_api_loads_no_frameworks() -> None:
     assert loaded("import irprune; irprune.prune") & NEVER == set()
+
+
+def test_the_package_for_pytorch_loads_it_when_it_is_used() -> None:
+    assert loaded("import irprune.torch; irprune.torch.__all__") & NEVER == set()
+
+
+def test_without_pytorch_the_message_says_what_to_install() -> None:
+    script = "import sys; sys.modules['torch'] = None; from irprune.torch import from_onnx"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] == (
+        "irprune.errors.InputError: irprune.torch.from_onnx needs PyTorch: pip install irprune[torch]"
+    )

@@ -450,6 +450,31 @@ MICROSOFT = [
         outputs=2,
     ),
 ]
+A8, B8 = int8s(2, 4, 3, 3, dtype=np.uint8), int8s(1, 4, 1, 1, dtype=np.uint8)
+QUANTISED_A = (A8, scalar(0.02), scalar(128, np.uint8))
+QUANTISED_B = (B8, scalar(0.03), scalar(100, np.uint8))
+RESULT = (scalar(0.0517), scalar(110, np.uint8))
+MICROSOFT += [
+    Case("QuantizeLinear", (X, scalar(0.02), scalar(3, np.int8)), {}, (1, 2)),
+    Case("DequantizeLinear", (int8s(4, 3), scalar(0.1), scalar(3, np.int8)), {}, (0, 1, 2)),
+    Case("QLinearAdd", (*QUANTISED_A, *QUANTISED_B, *RESULT), {}, (1, 2, 4, 5, 6, 7)),
+    Case("QLinearMul", (*QUANTISED_A, *QUANTISED_B, *RESULT), {}, (1, 2, 4, 5, 6, 7)),
+    Case("QLinearGlobalAveragePool", (*QUANTISED_A, *RESULT), {}, (1, 2, 3, 4)),
+    Case(
+        "QGemm",
+        (
+            int8s(3, 4, dtype=np.uint8),
+            scalar(0.02),
+            scalar(128, np.uint8),
+            int8s(5, 4),
+            scalar(0.03),
+            scalar(0, np.int8),
+            np.arange(5, dtype=np.int32),
+        ),
+        {"transB": 1},
+        tuple(range(1, 7)),
+    ),
+]
 MICROSOFT = [Case(c.op, c.operands, c.attributes, c.stored, 17, c.outputs, "com.microsoft") for c in MICROSOFT]
 
 
@@ -478,3 +503,150 @@ def test_sizes_that_are_open_are_no_obstacle(case: Case) -> None:
 def test_every_operator_of_the_table_is_tested() -> None:
     known = {f"{c.domain}::{c.op}" if c.domain else c.op for c in [*CASES, *MICROSOFT]}
     assert set(FUNCTIONS) - known == set()
+
+
+# -- what is refused, and how the graph looks --------------------------------------------------------------------------
+
+REFUSED = [
+    (Case("Unique", (X,)), "operator Unique has no PyTorch equivalent here; replace it"),
+    (Case("Conv", (normal(1, 2, 3, 3, 3, 3), normal(1, 2, 1, 1, 1, 1)), {}, (1,)), "it has 4 spatial dimensions"),
+    (Case("LRN", (IMAGE,), {"size": 2}), "an even size"),
+    (Case("MaxPool", (IMAGE,), {"kernel_shape": [2, 2]}, outputs=2), "its indices count over the whole tensor"),
+    (Case("Resize", (IMAGE, None, np.array([1, 1, 0.5, 0.5], np.float32)), {}, (2,)), "it rounds down"),
+    (
+        Case("Resize", (IMAGE, None, np.array([1, 2, 1, 1], np.float32)), {"mode": "linear"}, (2,)),
+        "it resizes the batch or the channels",
+    ),
+    (Case("Pad", (IMAGE, ints(0, 1, 0, 0, 0, 0, 0, 0)), {"mode": "edge"}, (1,)), "for spatial dimensions alone"),
+    (recurrent("GRU", 3), "linear_before_reset=0"),
+    (recurrent("LSTM", 4, clip=1.0), "its cells are clipped"),
+    (recurrent("RNN", 1, activations=["Sigmoid"]), "its activations are not those of PyTorch"),
+]
+
+
+@pytest.mark.parametrize(("case", "message"), REFUSED, ids=str)
+def test_what_has_no_equivalent_is_refused_by_name(case: Case, message: str) -> None:
+    with pytest.raises(InputError, match="'the_node'") as refusal:
+        from_onnx(case.model())
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def parsed(body: str, opset: int = 20, **numbers: np.ndarray) -> onnx.ModelProto:
+    proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> {body}')
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in numbers.items())
+    return proto
+
+
+def test_control_flow_is_refused() -> None:
+    body = "agraph (bool c, float[2] x) => (float[2] y) { y = If (c) <"
+    body += "then_branch = t () => (float[2] a) { a = Neg (x) }, else_branch = e () => (float[2] b) { b = Abs (x) }> }"
+    with pytest.raises(InputError, match="is control flow, which has no PyTorch equivalent here: export the model"):
+        from_onnx(parsed(body))
+
+
+def targets(module: torch.fx.GraphModule) -> list[str]:
+    return [getattr(node.target, "__name__", str(node.target)) for node in module.graph.nodes]
+
+
+SHAPES = """
+agraph (float[batch, length, 12] x) => (float[?, ?, ?, ?] y) {
+  s = Shape (x)
+  b = Gather (s, zero)
+  n = Gather (s, one)
+  half = Div (n, two)
+  doubled = Mul (half, two)
+  b1 = Unsqueeze (b, axes)
+  n1 = Unsqueeze (doubled, axes)
+  target = Concat <axis = 0> (b1, n1, heads)
+  known = Slice (x, start, n1, axis_one)
+  y = Reshape (known, target)
+}"""
+
+
+def test_shape_arithmetic_stays_in_python_integers() -> None:
+    model = parsed(
+        SHAPES,
+        zero=scalar(0, np.int64),
+        one=scalar(1, np.int64),
+        two=scalar(2, np.int64),
+        axes=ints(0),
+        start=ints(0),
+        axis_one=ints(1),
+        heads=ints(3, 4),
+    )
+    module = from_onnx(model)
+    assert targets(module) == ["x", "size", "size", "floordiv", "mul", "getitem", "reshape", "output"]
+    assert list(module.buffers()) == []
+    for batch, length in ((2, 5), (3, 6)):
+        feeds = {"x": normal(batch, length, 12)}
+        require_same(of_torch(model, feeds), of_runtime(model, feeds))
+
+
+LEARNED = """
+agraph (int64[b, t] ids, float[b, t, t] bias) => (float[?, ?, ?] y) {
+  words = Gather (table, ids)
+  placed = Add (words, positions)
+  angles = MatMul (ramp, frequencies)
+  turned = Cos (angles)
+  rotated = Mul (placed, turned)
+  scaled = Mul (rotated, factor)
+  transposed = Transpose <perm = [1, 0]> (weight)
+  projected = MatMul (scaled, transposed)
+  masked = Add (projected, mask)
+  y = Clip (masked, low)
+}"""
+
+
+def test_weights_are_told_from_other_constants() -> None:
+    model = parsed(
+        LEARNED,
+        table=normal(9, 4),
+        positions=normal(1, 3, 4),
+        ramp=normal(3, 1),
+        frequencies=normal(1, 4),
+        factor=scalar(0.5),
+        weight=normal(3, 4),
+        mask=np.array([[0, -10000.0, 0]], np.float32).repeat(3, 0),
+        low=scalar(-3.0),
+    )
+    module = from_onnx(model)
+    assert {name for name, _ in module.named_parameters()} == {"table", "positions", "weight"}
+    assert {name for name, _ in module.named_buffers()} == {"ramp", "frequencies", "mask"}
+
+
+def test_names_become_paths_that_python_accepts() -> None:
+    nodes = [
+        helper.make_node("Add", ["in.0", "a.b/c:0"], ["t0"]),
+        helper.make_node("Add", ["t0", "a"], ["t1"]),
+        helper.make_node("Add", ["t1", "a.b"], ["t2"]),
+        helper.make_node("Add", ["t2", "training"], ["t3"]),
+        helper.make_node("Sub", ["t3", "class"], ["out"]),
+    ]
+    inputs = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 3]) for name in ("in.0", "class")]
+    names = ["a.b/c:0", "a", "a.b", "training"]
+    stored = [numpy_helper.from_array(normal(2, 3, seed=k), name) for k, name in enumerate(names)]
+    graph = helper.make_graph(nodes, "g", inputs, [onnx.ValueInfoProto(name="out")], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=8)
+    module = from_onnx(model)
+    paths = module.meta["irprune.initializers"]
+    assert module.meta["irprune.inputs"] == {"in.0": "in_0", "class": "input_class"}
+    assert set(paths) == set(names)
+    assert len(set(paths.values())) == len(names)
+    assert dict(module.named_parameters()).keys() == set(paths.values())
+    feeds = {"in.0": normal(2, 3, seed=7), "class": normal(2, 3, seed=8)}
+    require_same(of_torch(model, feeds), of_runtime(model, feeds))
+
+
+def test_fake_quantisation_hands_gradients_through() -> None:
+    body = """agraph (float[2, 3] x) => (float[2, 4] y) {
+      q = QuantizeLinear (weight, scale, point)
+      w = DequantizeLinear (q, scale, point)
+      y = MatMul (x, w)
+    }"""
+    model = parsed(body, weight=normal(3, 4), scale=scalar(0.02), point=scalar(0, np.int8))
+    module = from_onnx(model)
+    module(torch.from_numpy(normal(2, 3))).sum().backward()
+    (weight,) = module.parameters()
+    assert weight.grad is not None
+    assert bool((weight.grad != 0).any())
