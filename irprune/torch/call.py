@@ -79,6 +79,11 @@ class Call:
             found[0] = None
         return [self.tensor(k) if number is None else number for k, number in zip(wanted, found, strict=True)]
 
+    def operand(self, position: int) -> Operand:
+        """One operand of an element-wise operator: a single number as a number."""
+        number = self.inlined(position)
+        return self.tensor(position) if number is None else number
+
     def inlined(self, position: int) -> Operand:
         """A single number, where it may stand for a tensor: one of higher rank than the others raises the result's."""
         number, dims = self.number(position), self.dims(position)

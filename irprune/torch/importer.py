@@ -117,7 +117,7 @@ class Importer:
         call = Call(node, self.graph.opsets.get(node.domain, 1), self)
         try:
             result = FUNCTIONS[node.qualified_op](call)
-        except (TypeError, NotImplementedError) as error:
+        except (TypeError, fx.proxy.TraceError) as error:
             raise call.error(str(error).splitlines()[0]) from error
         results = result if isinstance(result, (tuple, list)) else [result]
         for name, value in zip(node.outputs, results, strict=False):

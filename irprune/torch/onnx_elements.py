@@ -39,14 +39,14 @@ def identity(call: Call) -> Result:
 
 def div(call: Call) -> Result:
     """Integers are divided towards zero."""
-    left, right = call.operands()
     if call.dtype(0).is_floating_point:
+        left, right = call.operands()
         return left / right  # type: ignore[no-any-return]
-    return torch.div(left, right, rounding_mode="trunc")
+    return torch.div(call.tensor(0), call.operand(1), rounding_mode="trunc")
 
 
 def mod(call: Call) -> Result:
-    left, right = call.operands()
+    left, right = call.tensor(0), call.operand(1)
     return torch.fmod(left, right) if call.int_of("fmod") else torch.remainder(left, right)
 
 
@@ -173,7 +173,8 @@ def reduction(function: Callable[[Tensor, list[int], bool], Tensor]) -> Function
         axes = call.plain_ints("axes", 1)
         if not axes and call.int_of("noop_with_empty_axes"):
             return call.tensor()
-        return function(call.tensor(), axes or list(range(call.rank())), bool(call.int_of("keepdims", 1)))
+        found = function(call.tensor(), axes or list(range(call.rank())), bool(call.int_of("keepdims", 1)))
+        return found if call.dtype().is_floating_point else found.to(call.dtype())  # sums of integers are widened
 
     return compute
 

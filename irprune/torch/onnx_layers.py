@@ -191,8 +191,12 @@ def local_response_normalization(call: Call) -> Result:
     return F.local_response_norm(call.tensor(), size, alpha, beta, bias)
 
 
+_TINY = 1e-30
+"""Zeros over a norm of zero are zeros."""
+
+
 def lp_normalization(call: Call) -> Result:
-    return F.normalize(call.tensor(), float(call.int_of("p", 2)), call.int_of("axis", -1), 0.0)
+    return F.normalize(call.tensor(), float(call.int_of("p", 2)), call.int_of("axis", -1), _TINY)
 
 
 def mean_variance_normalization(call: Call) -> Result:
@@ -215,6 +219,7 @@ def max_pool(call: Call) -> Result:
     fits = all(isinstance(pad, int) and 2 * pad <= size for pad, size in zip(padding, window.kernel, strict=True))
     if not (window.is_symmetric and fits):
         call.require(call.dtype().is_floating_point, "integers with this padding are not supported")
+        call.require(not call.int_of("ceil_mode"), "sizes are rounded up with this padding")
         x, padding = window.pad(x, -math.inf), [0] * window.rank
     function = _MAX_POOL[window.rank - 1]
     return function(x, window.kernel, window.strides, padding, window.dilations, bool(call.int_of("ceil_mode")))
@@ -231,6 +236,7 @@ def _average(call: Call, window: Window, x: Tensor, counts_pads: bool) -> Tensor
     fits = all(isinstance(pad, int) and 2 * pad <= n for pad, n in zip(window.begins, window.kernel, strict=True))
     if window.is_symmetric and fits:
         return function(x, window.kernel, window.strides, window.begins, ceil, counts_pads)
+    call.require(not ceil, "sizes are rounded up with this padding")
     padded = function(window.pad(x), window.kernel, window.strides, 0, ceil)
     if counts_pads:
         return padded

@@ -107,7 +107,7 @@ def gather(call: Call) -> Result:
     if number is not None and dims == ():
         return torch.select(call.tensor(), axis, number)
     data, indices = call.tensor(0), call.tensor(1)
-    if axis == 0 and call.rank() == 2 and call.dtype(0).is_floating_point:
+    if axis == 0 and call.rank() == 2 and call.dtype(0).is_floating_point and not _counts_from_end(call):
         return F.embedding(indices, data)
     if dims is not None and len(dims) == 1 and _are_positions(call, 1):
         return torch.index_select(data, axis, indices)
@@ -118,6 +118,12 @@ def _are_positions(call: Call, position: int) -> bool:
     """Whether all indices are known and none is negative."""
     numbers = call.values.numbers(call.node.inputs[position])
     return numbers is not None and all(isinstance(n, int) and n >= 0 for n in numbers)
+
+
+def _counts_from_end(call: Call) -> bool:
+    """Whether some of the indices in operand 1 are known to be negative."""
+    numbers = call.values.numbers(call.node.inputs[1]) or []
+    return any(isinstance(n, int) and n < 0 for n in numbers)
 
 
 def gather_elements(call: Call) -> Result:
@@ -318,6 +324,9 @@ def resize(call: Call) -> Result:
     space: list[Any] = [
         chosen[whole[a]] if a in whole else (1.0 if scales else call.size(0, a)) for a in range(2, rank)
     ]
+    if call.str_of("coordinate_transformation_mode") == "pytorch_half_pixel":
+        is_wide = all(isinstance(t, (int, float)) and (t >= 1 if scales else t > 1) for t in space)
+        call.require(is_wide, "coordinates pytorch_half_pixel of a single element are not those of PyTorch")
     mode, align = _interpolation(call, space if scales else None)
     kwargs = {} if align is None else {"align_corners": align}
     if scales:

@@ -168,6 +168,9 @@ CASES = [
     *(Case(op, (x,)) for op, x in UNARY.items()),
     *(Case(op, (X, normal(3, 1, seed=5))) for op in BINARY),
     *(Case(op, (X, scalar(0.5)), stored=(1,)) for op in BINARY),
+    *(Case(op, (scalar(0.5), X), stored=(0,)) for op in (*BINARY, "Pow")),
+    *(Case(op, (scalar(9, np.int64), ints(2, -4)), stored=(0,)) for op in ("Div", "Sub", "Mod", "Max", "Less")),
+    *(Case(op, (ints(9, -9), scalar(2, np.int64)), stored=(1,)) for op in ("Div", "Sub", "Mod", "Max", "Less")),
     *(Case(op, (normal(4), scalar(0.5).reshape(1, 1)), stored=(1,)) for op in ("Add", "Max", "Less")),
     *(Case(op, (ints(7, -7, 9), ints(2, 2, -4))) for op in ("Div", "Mul", "Mod", "Equal", "Max")),
     *(Case(op, (truth(2, 3), truth(1, 3))) for op in ("And", "Or", "Xor")),
@@ -199,6 +202,8 @@ CASES = [
     *(Case(f"Reduce{n}", (positive(2, 3, 4), ints(0, -1)), {"keepdims": 0}, (1,)) for n in REDUCTIONS),
     *(Case(f"Reduce{n}", (positive(2, 3, 4),)) for n in REDUCTIONS),
     Case("ReduceMean", (X,), {"axes": [1]}, opset=13),
+    *(Case(op, (np.array([[3, 4]], np.int32),)) for op in ("ReduceSum", "ReduceProd", "ReduceMax")),
+    Case("LpNormalization", (np.zeros((2, 3), np.float32),)),
     Case("ReduceSum", (X,), {"noop_with_empty_axes": 1}),
     *(Case(op, (X,), {"axis": 1, "keepdims": 0}) for op in ("ArgMax", "ArgMin")),
     Case("ArgMax", (np.ones((2, 3), np.float32),), {"axis": 1, "select_last_index": 1}),
@@ -248,10 +253,19 @@ CASES = [
     Case("MaxPool", (IMAGE,), {"kernel_shape": [3, 3], "pads": [0, 1, 2, 1], "dilations": [2, 1]}),
     Case("MaxPool", (IMAGE,), {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
     Case("MaxPool", (normal(1, 2, 9),), {"kernel_shape": [3]}),
+    Case("MaxPool", (IMAGE,), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}),
+    Case("MaxPool", (IMAGE,), {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}),
     *(
         Case("AveragePool", (IMAGE,), {"kernel_shape": [3, 3], "strides": [2, 2], "count_include_pad": c, **a})
         for c in (0, 1)
-        for a in ({}, {"pads": [1, 1, 1, 1]}, {"pads": [0, 1, 1, 1]}, {"auto_pad": "SAME_LOWER"}, {"ceil_mode": 1})
+        for a in (
+            {},
+            {"pads": [1, 1, 1, 1]},
+            {"pads": [1, 1, 1, 1], "ceil_mode": 1},
+            {"pads": [0, 1, 1, 1]},
+            {"auto_pad": "SAME_LOWER"},
+            {"ceil_mode": 1},
+        )
     ),
     Case("AveragePool", (normal(1, 2, 9),), {"kernel_shape": [3], "pads": [0, 1]}),
     Case("LpPool", (IMAGE,), {"kernel_shape": [3, 3], "p": 2}),
@@ -314,6 +328,8 @@ CASES = [
     Case("AffineGrid", (normal(2, 2, 3), ints(2, 4, 5, 6)), {}, (1,)),
     # looked up at run time
     Case("Gather", (normal(5, 4), ints([0, 3], [4, 1])), {}, (0,)),
+    Case("Gather", (normal(5, 4), ints([0, -1])), {}, (1,)),
+    Case("Gather", (normal(5, 4), ints([0, 2], [-1, 1])), {}, (1,)),
     Case("Gather", (X, ints([0, -1])), {"axis": 1}, (1,)),
     Case("Gather", (X, ints(2, 0)), {"axis": 2}, (1,)),
     Case("Gather", (X, scalar(1, np.int64)), {"axis": 1}, (1,)),
