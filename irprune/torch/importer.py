@@ -45,6 +45,12 @@ def from_onnx(model: AnyModel) -> fx.GraphModule:
     return Importer(import_model(open_model(model).model)).run()
 
 
+class OnnxTracer(fx.Tracer):
+    """Traces the code of a module again when it is unpickled; what is done to buffers is recorded as well."""
+
+    proxy_buffer_attributes = True
+
+
 class OnnxModule(fx.GraphModule):
     """A graph module whose ``meta`` survives pickling, as a plain one's does not."""
 
@@ -66,7 +72,7 @@ class Importer:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.root = nn.Module()
-        self.fx_graph = fx.Graph()
+        self.fx_graph = fx.Graph(tracer_cls=OnnxTracer)
         self.tracer = fx.proxy.GraphAppendingTracer(self.fx_graph)
         self.learned = learned_constants(graph)
         self.paths: dict[str, str] = {}
