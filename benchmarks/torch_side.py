@@ -183,7 +183,8 @@ def main() -> None:
         print(f"\n{json.dumps(found)}")
         return
     print(
-        "| model | tool | outcome | against the masked original | seconds | parameters left |\n|---|---|---|---|---:|---:|"
+        "| model | tool | outcome | against the masked original | seconds | parameters left |\n"
+        "|---|---|---|---|---:|---:|"
     )
     for name in options.models.split(","):
         for tool in TOOLS:

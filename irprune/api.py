@@ -92,10 +92,12 @@ def as_proto(model: AnyModel) -> onnx.ModelProto:
     )
 
 
-def _like(source: Source, given: M, model: oir.Model, output: str | os.PathLike[str] | None) -> M:
+def like_given(
+    source: Source, given: M, model: oir.Model, output: str | os.PathLike[str] | None, suffix: str = "pruned"
+) -> M:
     """The model in the kind of the one that was given; a path is answered with the path of a new file."""
     if isinstance(given, (str, os.PathLike)):
-        path = Path(output) if output is not None else Path(given).with_name(f"{Path(given).stem}-pruned.onnx")
+        path = Path(output) if output is not None else Path(given).with_name(f"{Path(given).stem}-{suffix}.onnx")
         if path.exists() and os.path.samefile(path, given):
             raise InputError(f"{path} is the input as well; choose another name for the output")
         save(model, path, external=has_external_data(source.model))
@@ -183,7 +185,7 @@ def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) ->
     Raises :class:`InputError` for a plan that was made for another model.
     """
     source = open_model(model)
-    return _like(source, model, apply_to(source, plan), output)
+    return like_given(source, model, apply_to(source, plan), output)
 
 
 def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
@@ -307,7 +309,7 @@ def prune(
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
         decided = replace(decided, verification=report.as_json())
-    like = small if source.is_path and output is None else _like(source, model, small, output)
+    like = small if source.is_path and output is None else like_given(source, model, small, output)
     return Result(like, decided, report, small, has_external_data(source.model))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..ir.core import Attribute
 from ..signatures import NoSignature
-from .lowering import Call, Lowered, Lowering, Numbers, Source, Symbol, attribute, number, read_entry
+from .lowering import Call, Lowered, Lowering, Numbers, Source, Symbol, TensorName, attribute, number, read_entry
 
 
 def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
@@ -140,7 +140,7 @@ def _arithmetic(op: str) -> Lowering:
         is_whole = isinstance(call.arguments["other"], (TensorName, Symbol, int))
         if not is_whole or call.arguments.get("alpha", 1) != 1:
             return elementwise(call)
-        return _read(f"{op}(self, other)")(call)
+        return read_entry(f"{op}(self, other)")(call)
 
     return lowering
 

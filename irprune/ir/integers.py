@@ -23,6 +23,10 @@ _LIMIT = 4096
 """Constants above this many elements are weights, not shapes."""
 
 
+Rule: TypeAlias = Callable[["Integers", Node, int], Entries]
+"""Evaluates one output of a node, given by its position."""
+
+
 class Integers:
     """Evaluates shape operands of one graph. ``shape_of`` gives the sizes of a value's dimensions."""
 
@@ -43,7 +47,7 @@ class Integers:
         entries = self.entries(name)
         if entries is None:
             return None
-        flat = [_plain(entry) for entry in entries.ravel()]
+        flat = [plain_number(entry) for entry in entries.ravel()]
         if any(entry is None for entry in flat):
             return None
         return np.array(flat).reshape(entries.shape) if flat else np.zeros(entries.shape, np.int64)
@@ -55,26 +59,30 @@ class Integers:
                 return None
             return _box(constant.numpy())
         node = self._graph.producers.get(name)
-        rule = _OPERATORS.get(node.qualified_op) if node is not None else None
+        rule = self.rule(node) if node is not None else None
         if node is None or rule is None or "mutated" in node.attributes:
             return None
         try:
             return rule(self, node, node.outputs.index(name))
-        except (_Unknown, ValueError, IndexError, ZeroDivisionError):
+        except (Unknown, ValueError, IndexError, ZeroDivisionError):
             return None
+
+    def rule(self, node: Node) -> Rule | None:
+        """What evaluates a node; a subclass may know more operators, or evaluate them otherwise."""
+        return _OPERATORS.get(node.qualified_op)
 
     def operand(self, node: Node, position: int) -> Entries:
         name = node.inputs[position] if position < len(node.inputs) else ""
         entries = self.entries(name) if name else None
         if entries is None:
-            raise _Unknown
+            raise Unknown
         return entries
 
     def plain(self, node: Node, position: int) -> list[int]:
         name = node.inputs[position] if position < len(node.inputs) else ""
         array = self.array(name) if name else None
         if array is None:
-            raise _Unknown
+            raise Unknown
         return [int(v) for v in array.ravel()]
 
     def shape(self, name: str) -> tuple[Size, ...]:
@@ -83,11 +91,11 @@ class Integers:
             return shape
         entries = self.entries(name)
         if entries is None:
-            raise _Unknown
+            raise Unknown
         return tuple(map(Size, entries.shape))
 
 
-class _Unknown(Exception):
+class Unknown(Exception):
     """An operand is not known at compile time."""
 
 
@@ -95,7 +103,7 @@ def _numeric(dtype: str) -> bool:
     return dtype.startswith(("int", "uint", "bool")) or dtype in {"float32", "float64", "float16"}
 
 
-def _plain(entry: object) -> float | int | None:
+def plain_number(entry: object) -> float | int | None:
     if isinstance(entry, Size):
         return entry.coefficient if entry.is_static else None
     return entry if isinstance(entry, float) else None
@@ -144,7 +152,7 @@ def _cast(integers: Integers, node: Node, _: int) -> Entries:
     to_float = node.int("to") in {1, 10, 11, 16}
     boxed = np.empty(entries.shape, dtype=object)
     for index, entry in np.ndenumerate(entries):
-        plain = _plain(entry)
+        plain = plain_number(entry)
         if plain is None:
             boxed[index] = entry
         else:
@@ -155,7 +163,7 @@ def _cast(integers: Integers, node: Node, _: int) -> Entries:
 def _gather(integers: Integers, node: Node, _: int) -> Entries:
     data, indices = integers.operand(node, 0), integers.entries(node.inputs[1])
     if indices is None:
-        raise _Unknown
+        raise Unknown
     plain = np.array([_require(entry) for entry in indices.ravel()], dtype=np.int64).reshape(indices.shape)
     return np.asarray(data.take(plain, axis=node.int("axis")), dtype=object).reshape(
         data.shape[: node.int("axis")] + plain.shape + data.shape[node.int("axis") + 1 :]
@@ -163,9 +171,9 @@ def _gather(integers: Integers, node: Node, _: int) -> Entries:
 
 
 def _require(entry: object) -> int:
-    plain = _plain(entry)
+    plain = plain_number(entry)
     if plain is None:
-        raise _Unknown
+        raise Unknown
     return int(plain)
 
 
@@ -217,11 +225,11 @@ def _split(integers: Integers, node: Node, position: int) -> Entries:
 def _reduce_prod(integers: Integers, node: Node, _: int) -> Entries:
     data = integers.operand(node, 0)
     if data.ndim > 1:
-        raise _Unknown
+        raise Unknown
     total = Size(1)
     for entry in data.ravel():
         if not isinstance(entry, Size):
-            raise _Unknown
+            raise Unknown
         total = total * entry
     return np.array(total, dtype=object).reshape((1,) if node.int("keepdims", 1) else ())
 
@@ -229,7 +237,7 @@ def _reduce_prod(integers: Integers, node: Node, _: int) -> Entries:
 def _constant_of_shape(integers: Integers, node: Node, _: int) -> Entries:
     shape = integers.plain(node, 0)
     if int(np.prod(shape)) > _LIMIT:
-        raise _Unknown
+        raise Unknown
     value = node.attributes.get("value")
     fill = value.numpy().ravel() if value is not None and hasattr(value, "numpy") else np.zeros(1, np.float32)
     return _box(np.full(shape, fill[0]))
@@ -238,7 +246,7 @@ def _constant_of_shape(integers: Integers, node: Node, _: int) -> Entries:
 def _range(integers: Integers, node: Node, _: int) -> Entries:
     start, limit, step = (integers.plain(node, k)[0] for k in range(3))
     if len(range(start, limit, step)) > _LIMIT:
-        raise _Unknown
+        raise Unknown
     return _box(np.arange(start, limit, step))
 
 
@@ -260,7 +268,7 @@ def _one_hot(integers: Integers, node: Node, _: int) -> Entries:
     depth = integers.plain(node, 1)[0]
     shape = integers.operand(node, 0).shape
     if len(shape) > 1 or depth > _LIMIT:
-        raise _Unknown
+        raise Unknown
     rows = np.empty((len(indices), depth), dtype=object)
     rows[:] = values[0]
     for row, index in enumerate(indices):
@@ -270,7 +278,7 @@ def _one_hot(integers: Integers, node: Node, _: int) -> Entries:
     return rows.T if shape and node.int("axis", -1) == 0 else rows
 
 
-def _elementwise(combine: Callable[[object, object], object]) -> Callable[[Integers, Node, int], Entries]:
+def _elementwise(combine: Callable[[object, object], object]) -> Rule:
     def rule(integers: Integers, node: Node, _: int) -> Entries:
         left, right = np.broadcast_arrays(integers.operand(node, 0), integers.operand(node, 1))
         boxed = np.empty(left.shape, dtype=object)
@@ -285,7 +293,7 @@ def _arithmetic(
     plain: Callable[[float, float], float], symbolic: Callable[[Size, Size], Size | None]
 ) -> Callable[[object, object], object]:
     def combine(left: object, right: object) -> object:
-        a, b = _plain(left), _plain(right)
+        a, b = plain_number(left), plain_number(right)
         if a is not None and b is not None:
             result = plain(a, b)
             return result if isinstance(left, float) or isinstance(right, float) else Size(int(result))
@@ -296,7 +304,7 @@ def _arithmetic(
 
 def _compare(plain: Callable[[float, float], bool]) -> Callable[[object, object], object]:
     def combine(left: object, right: object) -> object:
-        a, b = _plain(left), _plain(right)
+        a, b = plain_number(left), plain_number(right)
         if a is not None and b is not None:
             return Size(int(plain(a, b)))
         known = a if a is not None else b
@@ -319,12 +327,12 @@ def _identical(left: Size, right: Size) -> Size | None:
     return left if left == right else None
 
 
-def _unary(function: Callable[[float], float]) -> Callable[[Integers, Node, int], Entries]:
+def _unary(function: Callable[[float], float]) -> Rule:
     def rule(integers: Integers, node: Node, _: int) -> Entries:
         data = integers.operand(node, 0)
         boxed = np.empty(data.shape, dtype=object)
         for index, entry in np.ndenumerate(data):
-            plain = _plain(entry)
+            plain = plain_number(entry)
             if plain is not None:
                 result = function(plain)
                 boxed[index] = float(result) if isinstance(entry, float) else Size(int(result))
@@ -333,7 +341,7 @@ def _unary(function: Callable[[float], float]) -> Callable[[Integers, Node, int]
     return rule
 
 
-_OPERATORS: dict[str, Callable[[Integers, Node, int], Entries]] = {
+_OPERATORS: dict[str, Rule] = {
     "irprune::sizes": _sizes,
     "Shape": _shape,
     "Size": _size,

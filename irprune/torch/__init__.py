@@ -1,17 +1,21 @@
-"""irprune for PyTorch: modules and exported programs in, a smaller trainable ``fx.GraphModule`` out.
+"""irprune for PyTorch, an optional extra (``pip install irprune[torch]``).
 
-Needs the extra ``torch`` (``pip install irprune[torch]``).
+Modules and exported programs in, a smaller trainable ``fx.GraphModule`` out (:func:`prune`), pruning while training
+(:class:`IterativePruning`), and ONNX graphs as trainable modules (:func:`from_onnx`, :func:`write_back`).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 
-try:
-    import torch as _torch
-except ImportError as error:
-    raise InputError("irprune.torch needs PyTorch: pip install 'irprune[torch]'") from error
-
-from .api import Program, Result, apply, plan, prune, trace, verify
-from .training import Gates, GroupLasso, IterativePruning, importance
+if TYPE_CHECKING:
+    from .api import Program, Result, apply, plan, prune, trace, verify
+    from .importer import from_onnx
+    from .training import Gates, GroupLasso, IterativePruning, importance
+    from .writer import write_back
 
 __all__ = [
     "Gates",
@@ -20,11 +24,33 @@ __all__ = [
     "Program",
     "Result",
     "apply",
+    "from_onnx",
     "importance",
     "plan",
     "prune",
     "trace",
     "verify",
+    "write_back",
 ]
 
-del _torch
+_HOMES = {
+    "from_onnx": "importer",
+    "write_back": "writer",
+    **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),
+    **dict.fromkeys(("Program", "Result", "apply", "plan", "prune", "trace", "verify"), "api"),
+}
+"""The module of each name: it is loaded when the name is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import torch  # noqa: F401 (what follows needs it; the message says so in one line)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(f"irprune.torch.{name} needs PyTorch: pip install irprune[torch]") from None
+    found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found

@@ -35,3 +35,15 @@ def test_the_api_loads_no_frameworks() -> None:
 def test_axes_that_are_related_as_wholes_need_no_scipy() -> None:
     analysed = "api.analyse_model(api.open_model('models/digits.onnx')).groups"
     assert "scipy" not in loaded(f"from irprune import api; {analysed}")
+
+
+def test_the_package_for_pytorch_loads_it_when_it_is_used() -> None:
+    assert loaded("import irprune.torch; irprune.torch.__all__") & NEVER == set()
+
+
+def test_without_pytorch_the_message_says_what_to_install() -> None:
+    script = "import sys; sys.modules['torch'] = None; from irprune.torch import from_onnx"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] == (
+        "irprune.errors.InputError: irprune.torch.from_onnx needs PyTorch: pip install irprune[torch]"
+    )

@@ -25,6 +25,7 @@ LAYERS = (
     "api",
     "torch",
     "__init__",
+    "torch",
     "models",
     "cli",
     "__main__",
@@ -117,6 +118,7 @@ def test_imports_go_one_way(module: str, path: Path) -> None:
         ("irprune.cli", "from irprune import __version__, models"),
         ("irprune.ir", "import numpy as np\nfrom onnx import helper"),
         ("irprune.frontends.onnx", "import onnx"),
+        ("irprune.torch.importer", "import torch\nfrom ..api import open_model"),
     ],
 )
 def test_downward_imports_pass(module: str, source: str) -> None:
@@ -170,6 +172,11 @@ def test_downward_imports_pass(module: str, source: str) -> None:
             "irprune.cli",
             "import irprune.utils",
             "irprune.cli:1 imports irprune.utils: 'utils' is in no layer",
+        ),
+        (
+            "irprune.api",
+            "from .torch import from_onnx",
+            "irprune.api:1 imports irprune.torch: api may not import torch, which is above it",
         ),
         ("irprune.utils", "", "irprune.utils: 'utils' is in no layer; add it to LAYERS"),
     ],

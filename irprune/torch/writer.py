@@ -1,0 +1,65 @@
+"""Trained weights back into the ONNX model that a module was made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import onnx_ir as oir
+from torch import Tensor, nn
+
+from ..api import Source, like_given, open_model
+from ..backends.onnx import emit
+from ..errors import InputError
+from ..frontends.onnx import import_model
+from ..ir import Constant
+from .importer import INITIALIZERS
+from .tensors import attached, to_array
+
+M = TypeVar("M")
+
+
+def write_back(module: nn.Module, model: M, output: str | os.PathLike[str] | None = None) -> M:
+    """``model`` with the weights of ``module``, which :func:`from_onnx` made of it.
+
+    The result is of the kind that was given; for a path it is the path of the file that was written, ``output`` or
+    ``<name>-trained.onnx``. All else of the model stays as it is, and so does a tensor that was not trained, bit for
+    bit. Raises :class:`InputError` for a module that was made otherwise, or of a model with other weights.
+    """
+    source = open_model(model)
+    return like_given(source, model, _written(module, source), output, suffix="trained")
+
+
+def _written(module: nn.Module, source: Source) -> oir.Model:
+    before = import_model(source.model)
+    changed = {}
+    for name, path in _paths(module).items():
+        constant = before.constants.get(name)
+        if constant is None:
+            raise InputError(f"the model has no initializer '{name}': the module was made of another one")
+        trained = _trained(name, attached(module, path), constant)
+        if trained is not None:
+            changed[name] = trained
+    return emit(source.model, before, replace(before, constants={**before.constants, **changed}))
+
+
+def _paths(module: nn.Module) -> Mapping[str, str]:
+    meta = getattr(module, "meta", {})
+    if not isinstance(meta, Mapping) or INITIALIZERS not in meta:
+        raise InputError("the module was not made by irprune.torch.from_onnx: it names no initializers")
+    found: Mapping[str, str] = meta[INITIALIZERS]
+    return found
+
+
+def _trained(name: str, tensor: Tensor, constant: Constant) -> Constant | None:
+    """The tensor as a constant of the model, ``None`` where it is the same."""
+    if tuple(tensor.shape) != constant.shape:
+        raise InputError(f"initializer '{name}' has shape {list(constant.shape)}, the module's {list(tensor.shape)}")
+    before = np.asarray(constant.numpy())
+    after = to_array(tensor, before)
+    if before.tobytes() == after.tobytes():
+        return None
+    return replace(Constant.from_array(after, constant.dtype), origin=constant.origin)
