@@ -49,6 +49,7 @@ def test_plain_numbers_are_no_parameters() -> None:
 def test_weights_are_what_comes_from_constants_alone_or_is_looked_up_in_a_stack() -> None:
     found = analysis_of(
         """(float[N, 4] x, int64[N] i) => (float[] y, float[] z) <float[3, 4, 5] w, float[6, 4] e>
-        { t = Transpose<perm = [0, 2, 1]>(w) g = Gather(w, i) r = Neg(g) s = Gather(t, i) h = Gather(e, i) y = Relu(x) z = Add(h, x) }"""
+        { t = Transpose<perm = [0, 2, 1]>(w) g = Gather(w, i) r = Neg(g) s = Gather(t, i)
+          h = Gather(e, i) y = Relu(x) z = Add(h, x) }"""
     )
     assert found.coupling.weights == {"w", "e", "t", "g", "r", "s"}
