@@ -347,6 +347,27 @@ lambda x: torch.cat((-x[..., 2:], x[..., :2]), -1)
 arguments_0[a=2 (b=2 + c=2)]
 -> slice_1[a c] neg[a c] slice_2[a b] cat[a (c + b)]
 
+match Slice: past the end
+lambda x: torch.cat((x[..., :4], x[..., 4:]), -1)
+2 4
+arguments_0[a=2 b=4]
+-> alias[a b] slice_1[a c=0!] cat[a (b + c)]
+frozen c: coupled to frozen elements
+
+match Slice: a part that nobody reads
+lambda x: (x[..., 1:], x.relu())[1]
+2 4
+arguments_0[a=2 b=4]
+-> relu[a b]
+
+match Gather: rows at positions that are computed
+lambda x: F.embedding(torch.arange(2) * 2 + 1, x)
+5 4
+arguments_0[a=5{0 1 2 3 4} b=4]
+-> arange[c=2!] mul[c] add[c] embedding[d=2{1 3} b]
+frozen c: Range 'arange': it counts positions
+frozen c: Gather 'embedding': operand 1 counts positions, it holds no channels
+
 match Attention: grouped queries
 lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
 1 4 3 8, 1 2 3 8, 1 2 3 8

@@ -20,6 +20,17 @@ def test_rows_that_are_not_looked_up_are_unread() -> None:
     assert kinds(f"{TABLE} {{ t = Gather(w, i) y = Add(x, t) }}") == {"w:0": ("unread", 5)}
 
 
+def test_queries_of_learned_tokens_have_heads() -> None:
+    """They are computed from weights alone, by a contraction: no weights of the scores."""
+    found = kinds(
+        """(float[N, 5, 6] x) => (float[N, 4, 3, 5] y) <float[3, 6] tokens, float[6, 8] wq, float[6, 8] wk,
+        int64[4] sq = {1, 3, 4, 2}, int64[4] sk = {0, 5, 4, 2}>
+        { q = MatMul(tokens, wq) qs = Reshape(q, sq) qh = Transpose<perm = [0, 2, 1, 3]>(qs)
+          k = MatMul(x, wk) ks = Reshape(k, sk) kh = Transpose<perm = [0, 2, 3, 1]>(ks) y = MatMul(qh, kh) }"""
+    )
+    assert {kind for name, (kind, _) in found.items() if name.startswith("wk")} == {"head_dim"}
+
+
 def test_a_weight_that_is_summed_is_read() -> None:
     assert kinds(f"{TABLE} {{ t = ReduceSum<keepdims = 0>(w, a) y = Add(x, t) }}") == {"w:0": ("mlp", 8)}
 
@@ -38,6 +49,7 @@ def test_plain_numbers_are_no_parameters() -> None:
 def test_weights_are_what_comes_from_constants_alone_or_is_looked_up_in_a_stack() -> None:
     found = analysis_of(
         """(float[N, 4] x, int64[N] i) => (float[] y, float[] z) <float[3, 4, 5] w, float[6, 4] e>
-        { t = Transpose<perm = [0, 2, 1]>(w) g = Gather(w, i) r = Neg(g) h = Gather(e, i) y = Relu(x) z = Add(h, x) }"""
+        { t = Transpose<perm = [0, 2, 1]>(w) g = Gather(w, i) r = Neg(g) s = Gather(t, i)
+          h = Gather(e, i) y = Relu(x) z = Add(h, x) }"""
     )
-    assert found.coupling.weights == {"w", "e", "t", "g", "r"}
+    assert found.coupling.weights == {"w", "e", "t", "g", "r", "s"}
