@@ -182,10 +182,8 @@ def main() -> None:
             found = {"error": brief(error)}
         print(f"\n{json.dumps(found)}")
         return
-    print(
-        "| model | tool | outcome | against the masked original | seconds | parameters left |\n"
-        "|---|---|---|---|---:|---:|"
-    )
+    print("| model | tool | outcome | against the masked original | seconds | parameters left |")
+    print("|---|---|---|---|---:|---:|")
     for name in options.models.split(","):
         for tool in TOOLS:
             print(line(name, tool, perform(tool, name)), flush=True)
