@@ -146,25 +146,24 @@ def _rotations(constants: Mapping[str, Constant]) -> frozenset[str]:
     by_shape: dict[tuple[int, ...], list[tuple[str, Array]]] = {}
     found: set[str] = set()
     for name, constant in constants.items():
-        if len(constant.shape) < 2 or constant.shape[-1] < 2:
+        width = constant.shape[-1] if len(constant.shape) > 1 else 1
+        if width % 2:
             continue
-        squares = np.square(constant.numpy().astype(np.float32))
-        if squares.max() > 1 + _ROUNDING:
-            continue
-        width = constant.shape[-1]
-        halves = ((squares[..., : width // 2], squares[..., width // 2 :]), (squares[..., 0::2], squares[..., 1::2]))
-        if width % 2 == 0 and any(_add_up_to_one(*pair) for pair in halves):
+        array = constant.numpy()
+        halves = ((array[..., : width // 2], array[..., width // 2 :]), (array[..., 0::2], array[..., 1::2]))
+        if any(_add_up_to_one(*pair) for pair in halves):
             found.add(name)
-        for other, its_squares in by_shape.get(constant.shape, ()):
-            if _add_up_to_one(squares, its_squares):
+        for other, its_array in by_shape.get(constant.shape, ()):
+            if _add_up_to_one(array, its_array):
                 found |= {name, other}
-        by_shape.setdefault(constant.shape, []).append((name, squares))
+        by_shape.setdefault(constant.shape, []).append((name, array))
     return frozenset(found)
 
 
 def _add_up_to_one(left: Array, right: Array) -> bool:
-    """Whether they do everywhere; the first elements tell nearly all that do not."""
+    """Whether the squares do everywhere. The first elements tell of nearly all weights that they do not."""
     first = (0,) * left.ndim
-    if abs(float(left[first] + right[first]) - 1) > _ROUNDING:
+    if abs(float(left[first]) ** 2 + float(right[first]) ** 2 - 1) > _ROUNDING:
         return False
-    return bool(np.allclose(left + right, 1, atol=_ROUNDING))
+    sums = np.square(left.astype(np.float32)) + np.square(right.astype(np.float32))
+    return bool(np.allclose(sums, 1, atol=_ROUNDING))
