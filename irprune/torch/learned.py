@@ -2,16 +2,18 @@
 
 A constant is learned where it meets data that flows from the inputs: as the weight of a contraction or a normalisation,
 as a table that is looked up, or added to or multiplied with activations element by element. What never does (running
-statistics, quantisation scales, bounds, shapes), single numbers in arithmetic and attention masks are not learned.
+statistics, quantisation scales, bounds, shapes), single numbers in arithmetic, attention masks, sines and cosines are
+not learned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ..ir import Constant, Graph, Node
+from ..ir.core import Array
 
 _FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 
@@ -41,7 +43,7 @@ _WEIGHTS: dict[str, tuple[int, ...]] = {
 }
 """Operands that are weights whatever else the operator reads."""
 
-_TABLES = frozenset({"Gather"})
+_TABLES = frozenset({"Gather", "GatherND"})
 """Operand 0 is looked up in by positions that data give."""
 
 _WITH_DATA = frozenset({"MatMul", "Einsum", "Add", "Sub", "Mul", "Div", "Concat", "com.microsoft::FusedMatMul"})
@@ -60,12 +62,13 @@ _THROUGH = frozenset(
 def learned_constants(graph: Graph) -> frozenset[str]:
     """The constants that are weights."""
     data = _data(graph)
-    found = (name for name, constant in graph.constants.items() if constant.dtype in _FLOATS and constant.size)
-    return frozenset(name for name in found if _is_learned(graph, name, data))
+    floats = (name for name, constant in graph.constants.items() if constant.dtype in _FLOATS and constant.size)
+    found = frozenset(name for name in floats if _is_learned(graph, name, data))
+    return found - _rotations({name: graph.constants[name] for name in found})
 
 
 def _data(graph: Graph) -> frozenset[str]:
-    """Values that depend on float inputs, or on what integer inputs look up in tables."""
+    """Values that depend on float inputs, on what is looked up in tables, or on the matrix of a contraction."""
     found = {name for name in graph.inputs if graph.values[name].dtype in _FLOATS}
     for node in graph.nodes:
         if node.op in ("Shape", "Size"):
@@ -74,9 +77,17 @@ def _data(graph: Graph) -> frozenset[str]:
             name in graph.constants and graph.constants[name].dtype in _FLOATS and graph.constants[name].size > 1
             for name in node.inputs
         )
-        if looks_up or any(name in found for name in node.inputs):
+        contracts = node.op in ("MatMul", "Gemm") and any(_is_matrix(graph, name) for name in node.inputs)
+        if looks_up or contracts or any(name in found for name in node.inputs):
             found.update(name for name in node.outputs if name)
     return frozenset(found)
+
+
+def _is_matrix(graph: Graph, name: str) -> bool:
+    constant = graph.constants.get(name)
+    if constant is None or constant.dtype not in _FLOATS:
+        return False
+    return len(constant.shape) == 2 and min(constant.shape) > 1
 
 
 def _is_learned(graph: Graph, name: str, data: frozenset[str]) -> bool:
@@ -85,11 +96,11 @@ def _is_learned(graph: Graph, name: str, data: frozenset[str]) -> bool:
     while waiting:
         current = waiting.pop()
         for node, position in graph.consumers.get(current, ()):
-            if _reads_weight(node, current, position, data):
-                if node.op not in _ELEMENTWISE:
-                    return True
-                if constant.size > 1 and not _is_mask(constant):
-                    return True
+            if position in _WEIGHTS.get(node.qualified_op, ()):
+                return True
+            meets = constant.size > 1 and _meets_data(graph, node, current, position, data)
+            if meets and not (node.op in _ELEMENTWISE and _is_mask(constant)):
+                return True
             for output in _handed_on(node, position):
                 if output not in seen and output not in data:
                     seen.add(output)
@@ -97,10 +108,10 @@ def _is_learned(graph: Graph, name: str, data: frozenset[str]) -> bool:
     return False
 
 
-def _reads_weight(node: Node, name: str, position: int, data: frozenset[str]) -> bool:
-    if position in _WEIGHTS.get(node.qualified_op, ()):
-        return True
-    if node.qualified_op in _TABLES and position == 0:
+def _meets_data(graph: Graph, node: Node, name: str, position: int, data: frozenset[str]) -> bool:
+    if node.qualified_op in _TABLES:
+        return position == 0
+    if node.qualified_op == "MatMul" and _is_matrix(graph, name):
         return True
     return node.qualified_op in _WITH_DATA and any(other in data for other in node.inputs if other != name)
 
@@ -115,9 +126,44 @@ _MASKING = -10.0
 
 
 def _is_mask(constant: Constant) -> bool:
-    """Zeros and one very negative number: what is added to the scores of an attention."""
-    low, high = (float(v) for v in (np.min(constant.numpy()), np.max(constant.numpy())))
-    if low >= _MASKING or high > 0:
-        return False
+    """Zeros and one very negative number, or zeros alone: what is added to the scores of an attention.
+
+    A bias of a single dimension may be zero before training.
+    """
     array = constant.numpy()
-    return bool(np.all((array == low) | (array == 0)))
+    low, high = (float(v) for v in (np.min(array), np.max(array)))
+    if low == high == 0:
+        return sum(size > 1 for size in constant.shape) > 1
+    return low < _MASKING and high <= 0 and bool(np.all((array == low) | (array == 0)))
+
+
+_ROUNDING = 1e-3
+"""Of squares in half precision."""
+
+
+def _rotations(constants: Mapping[str, Constant]) -> frozenset[str]:
+    """Tables of sines and cosines: two whose squares add up to one everywhere, or one of both side by side."""
+    by_shape: dict[tuple[int, ...], list[tuple[str, Array]]] = {}
+    found: set[str] = set()
+    for name, constant in constants.items():
+        width = constant.shape[-1] if len(constant.shape) > 1 else 1
+        if width % 2:
+            continue
+        array = constant.numpy()
+        halves = ((array[..., : width // 2], array[..., width // 2 :]), (array[..., 0::2], array[..., 1::2]))
+        if any(_add_up_to_one(*pair) for pair in halves):
+            found.add(name)
+        for other, its_array in by_shape.get(constant.shape, ()):
+            if _add_up_to_one(array, its_array):
+                found |= {name, other}
+        by_shape.setdefault(constant.shape, []).append((name, array))
+    return frozenset(found)
+
+
+def _add_up_to_one(left: Array, right: Array) -> bool:
+    """Whether the squares do everywhere. The first elements tell of nearly all weights that they do not."""
+    first = (0,) * left.ndim
+    if abs(float(left[first]) ** 2 + float(right[first]) ** 2 - 1) > _ROUNDING:
+        return False
+    sums = np.square(left.astype(np.float32)) + np.square(right.astype(np.float32))
+    return bool(np.allclose(sums, 1, atol=_ROUNDING))

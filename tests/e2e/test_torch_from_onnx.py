@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from irprune.verify.runner import Case, Executable, random_cases
 from tests.e2e.test_shared_models import REAL
 from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
 
+ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-5
 QUICK = ("mobilenet_v3_small", "resnet18", "unet_transposed", "shufflenet_v2_x1_0", "yolov8")
 
@@ -244,6 +246,22 @@ def test_the_result_is_of_the_kind_that_was_given(resnet: Path, tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["resnet-trained.onnx", "resnet.onnx"]
     with pytest.raises(InputError, match="is the input as well"):
         write_back(module, copied, copied)
+
+
+def test_the_example_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "model.onnx").write_bytes((ROOT / "models" / "digits.onnx").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    irprune.prune("model.onnx", "smaller.onnx", ratio=0.3, verify=False)
+    (case,) = random_cases(Executable(Path("model.onnx")), seed=0, runs=1).items
+    (x,) = case.feeds.values()
+    exec(compile(code, "README.md", "exec"), {"inputs": [torch.from_numpy(x)] * 20})
+
+    def distance(path: str) -> float:
+        found = Executable(Path(path)).run(case.feeds)
+        return sum(float(np.square(found[name] - case.outputs[name]).sum()) for name in found)
+
+    assert distance("tuned.onnx") < distance("smaller.onnx")
 
 
 def test_modules_that_were_made_otherwise_are_refused(resnet: Path, exports: Exports) -> None:

@@ -631,6 +631,31 @@ def test_weights_are_told_from_other_constants() -> None:
     assert {name for name, _ in module.named_buffers()} == {"ramp", "frequencies", "mask"}
 
 
+TURNED = """
+agraph (float[2, 6] x) => (float[2, 6] y) {
+  a = Mul (x, cosines)
+  b = Mul (x, sines)
+  c = Add (a, b)
+  d = Add (c, positions)
+  e = Add (d, none)
+  y = Mul (e, scales)
+}"""
+
+
+def test_tables_of_sines_and_cosines_are_not_learned() -> None:
+    angles = positive(2, 6)
+    positions = np.concatenate([np.sin(angles[:, :3]), np.cos(angles[:, :3])], 1)
+    model = parsed(
+        TURNED,
+        cosines=np.cos(angles),
+        sines=np.sin(angles),
+        positions=positions,
+        none=np.zeros((2, 6), np.float32),
+        scales=small(2, 6),
+    )
+    assert [name for name, _ in from_onnx(model).named_parameters()] == ["scales"]
+
+
 def test_names_become_paths_that_python_accepts() -> None:
     nodes = [
         helper.make_node("Add", ["in.0", "a.b/c:0"], ["t0"]),
