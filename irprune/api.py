@@ -63,7 +63,7 @@ def open_model(model: AnyModel) -> Source:
         return Source(model, parse(data, model), len(data), _sha(data))
     proto = as_proto(model)
     data = proto.SerializeToString(deterministic=True)
-    converted = without_functions(model if isinstance(model, oir.Model) else oir.from_proto(proto))
+    converted = without_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
     return Source(model, converted, len(data), _sha(data))
 
 

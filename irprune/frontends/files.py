@@ -49,6 +49,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
         raise InputError(f"{path}: not an ONNX model: it has no graph or no opset")
     if not proto.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
+    _check_opset(proto, path)
     _check_external_data(proto, path)
     tensors = list(_tensors(proto.graph))
     for position, tensor in enumerate(tensors):  # initializers of the outermost graph come first
@@ -141,6 +142,16 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path, weight: memoryview | Non
         expected = 2 * count if tensor.data_type in _COMPLEX else -(-count * min(dtype.bitwidth, 8) // 8)
     if found != expected:
         raise InputError(f"{where} of dimensions {list(tensor.dims)} holds {found} {unit}, expected {expected}")
+
+
+def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
+    known = onnx.defs.onnx_opset_version()
+    for entry in proto.opset_import:
+        if entry.domain in ("", "ai.onnx") and entry.version > known:
+            raise InputError(
+                f"{path}: opset {entry.version} is newer than the newest one that the installed onnx knows ({known}); "
+                "upgrade onnx, or convert the model"
+            )
 
 
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:

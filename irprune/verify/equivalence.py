@@ -61,6 +61,10 @@ def tolerance_of(array: Array, rtol: float | None) -> float:
     return TOLERANCE.get(array.dtype.name, TOLERANCE["bfloat16"]) if rtol is None else rtol
 
 
+class _ReferenceFailure(RunFailure):
+    """It is the reference that ONNX Runtime stops in."""
+
+
 @dataclass
 class Comparison:
     """One original, one removal, one pruned model. References are built once per input size at most."""
@@ -83,7 +87,8 @@ class Comparison:
             try:
                 results, errors, as_is = self._compare(case)
             except RunFailure as error:
-                problem = f"ONNX Runtime stops in the pruned model ({case.label}): {error}"
+                stopped = "reference of the removal" if isinstance(error, _ReferenceFailure) else "pruned model"
+                problem = f"ONNX Runtime stops in the {stopped} ({case.label}): {error}"
                 return Equivalence(tuple(worst.values()), labels, cases.rejected, (problem,)), outputs
             outputs.append(results)
             _keep_worst(worst, errors)
@@ -140,7 +145,10 @@ class Comparison:
 
     def _expected(self, case: Case, reference: Executable, got: Outputs, optimise: bool) -> Outputs:
         """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
-        expected = reference.run(case.feeds, optimise=optimise)
+        try:
+            expected = reference.run(case.feeds, optimise=optimise)
+        except RunFailure as error:
+            raise _ReferenceFailure(str(error)) from error
         if any(_has_nan(value) and not _has_nan(got[name]) for name, value in expected.items()):
             guarded = self.reference(case, guard=True)
             twin = None if reference is self.reference(case) else self._twin(guarded)

@@ -174,7 +174,9 @@ class _Builder:
         return self.constants[key]
 
     def _zero_of(self, node: Node, position: int) -> Array:
-        """What stands for zero in a constant operand, shaped to broadcast with it."""
+        """What stands for zero in a constant operand, shaped to broadcast with it; one for an integer divisor."""
+        if node.op in ("Div", "Mod") and position == 1 and self._is_integer(node.inputs[position]):
+            return np.ones(())
         name = self._zero_point(node, position)
         if name is None or name not in self.analysis.graph.constants:
             return np.zeros(())
@@ -184,6 +186,9 @@ class _Builder:
             return points.reshape(())
         axis = self._axis_of_zero_point(node, position, rank)
         return points.reshape([-1 if k == axis else 1 for k in range(rank)])
+
+    def _is_integer(self, name: str) -> bool:
+        return self.analysis.graph.constants[name].dtype.startswith(("int", "uint"))
 
     def _axis_of_zero_point(self, node: Node, position: int, rank: int) -> int:
         """The dimension of a constant that the signature writes as it writes the zero point."""

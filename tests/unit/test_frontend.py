@@ -12,6 +12,7 @@ import onnx_ir as oir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from irprune.api import open_model
 from irprune.errors import InputError
 from irprune.frontends.files import load
 from irprune.frontends.onnx import import_model
@@ -303,3 +304,18 @@ def test_values_that_are_defined_nowhere(text: str, message: str) -> None:
     proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 20]> g {text}')
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         imported(proto)
+
+
+def test_sparse_weights_in_memory_are_refused_too() -> None:
+    model = onnx.load(Path(__file__).resolve().parents[2] / "models" / "digits.onnx")
+    sparse = model.graph.sparse_initializer.add()
+    sparse.values.name = "thin"
+    with pytest.raises(InputError, match="sparse initializers are not supported"):
+        open_model(model)
+
+
+def test_an_opset_of_the_future_is_refused() -> None:
+    model = onnx.load(Path(__file__).resolve().parents[2] / "models" / "digits.onnx")
+    model.opset_import[0].version = 99
+    with pytest.raises(InputError, match="opset 99 is newer than the newest one"):
+        open_model(model)

@@ -14,13 +14,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from irprune import api
-from irprune.errors import InputError
+from irprune.errors import InputError, VerificationError
 from irprune.plan import Plan
-from irprune.verify import TOLERANCE, junit_xml, verify_models
+from irprune.verify import TOLERANCE, equivalence, junit_xml, verify_models
 from irprune.verify.driver import require_repeatable
 from irprune.verify.equivalence import relative_error
 from irprune.verify.rounding import without_rounding
 from irprune.verify.runner import Case, Cases, Executable, Feeds, Outputs, input_specs, random_cases, trial_sizes
+from tests.golden.helpers.models import model_of
 
 
 def network(batch: int | str = "batch") -> onnx.ModelProto:
@@ -292,3 +293,26 @@ def test_a_model_that_disagrees_with_itself_cannot_be_verified(drift: float, mes
         return
     with pytest.raises(InputError, match=f"nothing can be verified: {message}"):
         require_repeatable(Drifting(onnx.ModelProto()), Cases((case,)), None)
+
+
+def test_an_integer_divisor_is_never_zero_in_the_reference() -> None:
+    """``x % d`` of channels that go: the reference divides by one there, and ONNX Runtime runs it."""
+    text = """(float[2, 4] x) => (float[2, 3] y) <float[4, 6] w, int64[6] d = {3, 5, 2, 7, 4, 6}, float[6, 3] v>
+    { h = MatMul(x, w) i = Cast<to = 7>(h) m = Mod(i, d) f = Cast<to = 1>(m) y = MatMul(f, v) }"""
+    result = api.prune(model_of(text, 20), ratio=0.5)
+    assert result.report is not None and result.report.equivalence.ok
+
+
+def test_a_reference_that_stops_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def stopped(self: equivalence.Comparison, case: object, *, guard: bool = False) -> object:
+        class Stops:
+            def run(self, feeds: object, *, optimise: bool) -> object:
+                raise equivalence.RunFailure("division by zero")
+
+        return Stops()
+
+    monkeypatch.setattr(equivalence.Comparison, "reference", stopped)
+    text = "(float[2, 4] x) => (float[2, 3] y) <float[4, 6] w, float[6, 3] v> { h = MatMul(x, w) y = MatMul(h, v) }"
+    with pytest.raises(VerificationError, match="stops in the reference of the removal"):
+        api.prune(model_of(text, 20), ratio=0.5)
