@@ -293,7 +293,8 @@ class _Walk:
                     self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
                 else:
                     self.result.dims[name] = matcher.result(operand, shape, self._size, name)
-                    self.repetitions.enter(name, operand, carried | notation.repeated)
+                    if "mutated" not in node.attributes:  # what is written into it later on makes elements differ
+                        self.repetitions.enter(name, operand, carried | notation.repeated)
         for axis_map in found.maps:
             matcher.relate(axis_map.source, axis_map.result, axis_map.indices)
         reason = f"{where}: {found.reason or 'order or identity matters'}"

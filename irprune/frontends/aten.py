@@ -402,7 +402,7 @@ TABLE: dict[str, str | Lowering] = {
     "expand": _expand,
     "broadcast_to": _expand,
     "repeat": _repeat,
-    "repeat_interleave.self_int": "aten.repeat_interleave(self, axis=dim, repeats=repeats)",
+    "repeat_interleave.self_int": "aten.repeat_interleave(self, axis=dim, repeats=repeats, output_size=output_size)",
     "pad": _pad,
     "constant_pad_nd": _pad,
     "roll": "aten.moved(self, axes=dims)",

@@ -140,7 +140,10 @@ def repeat_interleave(site: Site) -> Signature:
     result = list(source)
     result[axis] = "r" if source[axis] == "1" else f"({source[axis]} r)"
     text = f"{' '.join(source)} -> {' '.join(result)}"
-    return signature(text, sizes={"r": count}, attributes={"repeats": "r"})
+    follow = {"repeats": "r"}
+    if "output_size" in site.node.attributes:
+        follow["output_size"] = result[axis]
+    return signature(text, sizes={"r": count}, attributes=follow)
 
 
 def pool(site: Site) -> Signature:

@@ -245,6 +245,12 @@ lambda x: x.repeat_interleave(2, 1)
 arguments_0[a=2 b=3 c=4]
 -> repeat_interleave[a (b d=2) c]
 
+match aten::repeat_interleave: the size of the result follows
+lambda x: x.repeat_interleave(2, 1, output_size=6)
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> repeat_interleave[a (b d=2) c]
+
 refuse aten::repeat_interleave: of everything
 lambda x: x.repeat_interleave(2)
 3
@@ -304,6 +310,12 @@ arguments_0[a=2! b=3! c=4!] arguments_1[1 d=2! e=2!] arguments_2[1 f=2! g=3!] ar
     arguments_4[j=12! k=2!] arguments_5[l=2! m=3!]
 -> getitem[n=2! o=3! p=2!] getitem_1[1 q=2! r=2!] getitem_2[1 s=2! t=3!]
 frozen a b c d e f g h i j k l m n o p q r s t: aten::recurrent 'lstm': a projection of the hidden state
+
+match ConstantOfShape: what is written in place later on is one tensor
+lambda x, w: (z := x.new_zeros(2, 4), z[:, 1:].copy_(x), F.linear(z, w))[-1]
+2 3, 5 4
+arguments_0[a=2 b=3] arguments_1[c=5 (1 + b)]
+-> new_zeros[a (1 + b)] slice_1[a b] copy_[a b] linear[a c]
 
 match Split: an even split becomes an uneven one
 lambda x: x.chunk(2, 1)[0]

@@ -201,7 +201,26 @@ class MultiAxis(nn.Module):
         return self.head(grid.view(n, -1, c).mean(1))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("build", [C2f, Shuffled, MultiAxis])
+class Filled(nn.Module):
+    """Queries that are put together in an empty tensor, part by part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(6, 16), nn.Linear(6, 16)
+        self.last = nn.Linear(16, 5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image.flatten(2)[..., :6]
+        parts = self.left(x).view(-1, 3, 2, 8), self.right(x).view(-1, 3, 2, 8)
+        joined = parts[0].new_empty(x.shape[0], 3, 2, 16)
+        joined[..., :8] = parts[0]
+        joined[..., 8:] = parts[1]
+        scores = joined.transpose(1, 2) @ joined.transpose(1, 2).transpose(2, 3)
+        mixed = scores @ parts[1].transpose(1, 2)
+        return self.last(mixed.transpose(1, 2).reshape(x.shape[0], 3, 16))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("build", [C2f, Shuffled, MultiAxis, Filled])
 def test_blocks_that_are_split_shuffled_and_cut_into_windows(build: type[nn.Module]) -> None:
     model = build()
     randomise(model, 0)
