@@ -249,8 +249,8 @@ def _value(info: onnx.ValueInfoProto) -> Value:
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
-    if dim.HasField("dim_value"):
-        return int(dim.dim_value)
+    if dim.HasField("dim_value"):  # some exporters write -1 for a size that run time tells
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
     return str(dim.dim_param) if dim.dim_param else None
 
 

@@ -168,7 +168,7 @@ def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
         raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs FILE.npz")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     dims = tuple(
-        int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or f"{info.name}:{k}"
+        int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or f"{info.name}:{k}"
         for k, dim in enumerate(tensor.shape.dim)
     )
     return InputSpec(info.name, dtype, dims)

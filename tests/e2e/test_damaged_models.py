@@ -60,6 +60,12 @@ def test_a_declared_size_below_zero(tmp_path: Path) -> None:
     assert groups_of(path)
 
 
+def test_minus_one_for_a_size_that_run_time_tells(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["h", "v"], ["y"])]
+    result = api.prune(written(tmp_path, nodes, (-1, 6), w=WEIGHT, v=WEIGHT.T.copy()), ratio=0.5)
+    assert result.report is not None and len(result.report.equivalence.cases) > 1
+
+
 def test_parts_of_a_size_below_zero(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Split", ["x", "parts"], ["a", "b"], axis=1),
