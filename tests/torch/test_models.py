@@ -51,11 +51,16 @@ def loss_of(module: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
     return torch.stack([output.square().mean() for output in floats(module(*inputs))]).sum()
 
 
-def check(result: Result, inputs: tuple[Tensor, ...]) -> None:
+NOT_EXPORTED = ("t5", "t5_encoder", "t5_gated", "swin")
+"""The exporter lays a product out otherwise than it was traced, and stops at the view behind it, pruned or not."""
+
+
+def check(result: Result, inputs: tuple[Tensor, ...], *, exports: bool = True) -> None:
     """Verified twice; a step along the gradient lowers a loss."""
     report = result.report
     assert report is not None and report.ok
-    assert report.exported is not None, report.note
+    assert (report.exported is not None) == exports, report.note
+    assert exports or report.note.startswith("torch.onnx.export cannot write the original")
     module = copied(result.model)
     before = loss_of(module, inputs)
     before.backward()  # type: ignore[no-untyped-call]
@@ -73,7 +78,7 @@ def check(result: Result, inputs: tuple[Tensor, ...]) -> None:
 def test_half_of_a_model(name: str) -> None:
     model, inputs = model_of(name)
     result = irprune.torch.prune(model, inputs, ratio=0.5)
-    check(result, inputs)
+    check(result, inputs, exports=name not in NOT_EXPORTED)
     assert result.plan.cost_after.params < 0.9 * result.plan.cost_before.params
 
 
