@@ -238,9 +238,11 @@ def _constant_of_shape(integers: Integers, node: Node, _: int) -> Entries:
     shape = integers.plain(node, 0)
     if int(np.prod(shape)) > _LIMIT:
         raise Unknown
-    value = node.attributes.get("value")
-    fill = value.numpy().ravel() if value is not None and hasattr(value, "numpy") else np.zeros(1, np.float32)
-    return _box(np.full(shape, fill[0]))
+    value = node.attributes.get("value", 0)
+    fill = value.numpy().ravel()[0] if hasattr(value, "numpy") else value
+    if isinstance(fill, str):
+        raise Unknown  # a number that run time tells
+    return _box(np.full(shape, fill))
 
 
 def _range(integers: Integers, node: Node, _: int) -> Entries:

@@ -95,13 +95,15 @@ def normalise(module: fx.GraphModule) -> None:
     """Rewrite calls whose numbers cannot follow a removal.
 
     An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
-    (``squeeze() -> squeeze(dims)``). Contexts such as autocast are inlined.
+    (``squeeze() -> squeeze(dims)``). Contexts such as autocast are inlined, and a view that is only read needs no
+    particular strides (``view -> reshape``): the exporter and other memory formats lay products out otherwise.
     """
     _inline_contexts(module)
     module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
+    written = mutated_nodes(module.graph)
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
-        if rule is not None:
+        if rule is not None and node not in written:
             rule(module, node)
     module.graph.lint()
     module.recompile()
@@ -142,6 +144,11 @@ def _explicit_squeeze(module: fx.GraphModule, node: fx.Node) -> None:
         node.args = (data, [k for k, size in enumerate(shape) if isinstance(size, int) and size == 1])
 
 
+def _reshape(module: fx.GraphModule, node: fx.Node) -> None:
+    if node.target == _ATEN.view.default:
+        node.target = _ATEN.reshape.default
+
+
 def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
     """``channel_shuffle(x, g) -> view, transpose, view``."""
     data, groups = node.args[0], node.args[1]
@@ -162,6 +169,7 @@ def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
 _NORMAL = {
     **dict.fromkeys(("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split"), _explicit_split),
     "squeeze": _explicit_squeeze,
+    "view": _reshape,
     "channel_shuffle": _shuffle_as_views,
     "native_channel_shuffle": _shuffle_as_views,
 }

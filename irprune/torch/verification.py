@@ -263,9 +263,12 @@ def _watched(
 
 
 def export_onnx(module: fx.GraphModule, case: Case, dynamic_shapes: Any = None) -> onnx.ModelProto:
-    """The module as an ONNX model, at the sizes of the case where no dimensions vary."""
+    """The module as an ONNX model, at the sizes of the case where no dimensions vary.
+
+    Without gradients: with them, torch lays attention out otherwise in tracing than in decomposing.
+    """
     kwargs = dict(case.kwargs)
-    with quiet(), redirect_stdout(io.StringIO()):
+    with quiet(), redirect_stdout(io.StringIO()), torch.no_grad():
         program = torch.onnx.export(
             module, case.args, kwargs=kwargs, dynamo=True, verbose=False, dynamic_shapes=dynamic_shapes
         )

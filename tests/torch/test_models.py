@@ -48,19 +48,18 @@ def copied(module: fx.GraphModule) -> fx.GraphModule:
 
 
 def loss_of(module: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    return torch.stack([output.square().mean() for output in floats(module(*inputs))]).sum()
+    """The distance from fixed random targets (the size alone of a normalised output has no gradient)."""
+    generator = torch.Generator().manual_seed(0)
+    outputs = floats(module(*inputs))
+    targets = [torch.randn(output.shape, generator=generator) for output in outputs]
+    return torch.stack([F.mse_loss(*pair) for pair in zip(outputs, targets, strict=True)]).sum()
 
 
-NOT_EXPORTED = ("t5", "t5_encoder", "t5_gated", "swin")
-"""The exporter lays a product out otherwise than it was traced, and stops at the view behind it, pruned or not."""
-
-
-def check(result: Result, inputs: tuple[Tensor, ...], *, exports: bool = True) -> None:
+def check(result: Result, inputs: tuple[Tensor, ...]) -> None:
     """Verified twice; a step along the gradient lowers a loss."""
     report = result.report
     assert report is not None and report.ok
-    assert (report.exported is not None) == exports, report.note
-    assert exports or report.note.startswith("torch.onnx.export cannot write the original")
+    assert report.exported is not None, report.note
     module = copied(result.model)
     before = loss_of(module, inputs)
     before.backward()  # type: ignore[no-untyped-call]
@@ -78,7 +77,7 @@ def check(result: Result, inputs: tuple[Tensor, ...], *, exports: bool = True) -
 def test_half_of_a_model(name: str) -> None:
     model, inputs = model_of(name)
     result = irprune.torch.prune(model, inputs, ratio=0.5)
-    check(result, inputs, exports=name not in NOT_EXPORTED)
+    check(result, inputs)
     assert result.plan.cost_after.params < 0.9 * result.plan.cost_before.params
 
 
