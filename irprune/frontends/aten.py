@@ -47,7 +47,7 @@ def _complete(call: Call, lowered: Lowered) -> Lowered:
     return lowered
 
 
-_OF_ANOTHER = {"Identity", "ConstantOfShape", "drawn"}
+_OF_ANOTHER = {"Identity", "ConstantOfShape"}
 """Operators of which ``type_as`` and ``new_zeros`` take the type of another tensor."""
 
 
@@ -419,10 +419,9 @@ TABLE: dict[str, str | Lowering] = {
     "tril": "Trilu(self)",
     "triu": "Trilu(self)",
     # tensors of equal elements, and positions
-    **dict.fromkeys(("zeros", "new_zeros"), "ConstantOfShape(size)"),
+    **dict.fromkeys(("zeros", "new_zeros", "empty", "new_empty"), "ConstantOfShape(size)"),
     **dict.fromkeys(("ones", "new_ones"), "ConstantOfShape(size, value=1)"),
     **dict.fromkeys(("full", "new_full"), "ConstantOfShape(size, value=fill_value)"),
-    **dict.fromkeys(("empty", "new_empty", "rand", "randn", "randint"), "aten.drawn(size)"),
     "arange": "Range(0, end, 1)",
     "arange.start": "Range(start, end, 1)",
     "arange.start_step": "Range(start, end, step)",

@@ -317,6 +317,26 @@ lambda x, w: (z := x.new_zeros(2, 4), z[:, 1:].copy_(x), F.linear(z, w))[-1]
 arguments_0[a=2 b=3] arguments_1[c=5 (1 + b)]
 -> new_zeros[a (1 + b)] slice_1[a b] copy_[a b] linear[a c]
 
+match Gather: positions made of ones
+lambda x: x.index_select(1, torch.ones(2, dtype=torch.long)) * 1.0
+2 4
+arguments_0[a=2 b=4{0 1 2 3}]
+-> ones[c=2!] index_select[a d=2{1 1}] mul[a d]
+frozen c: Gather 'index_select': operand 1 counts positions, it holds no channels
+
+match ConstantOfShape: what is written later on has no known elements
+lambda x: x.index_select(1, torch.zeros(2, dtype=torch.long).add_(1)) * 1.0
+2 4
+arguments_0[a=2 b=4!]
+-> zeros[c=2] add_[c] index_select[a c] mul[a c]
+frozen b: Gather 'index_select': it is looked up by index
+
+match ConstantOfShape: elements that are still to be written
+lambda x, w: F.linear(x.new_empty(2, 3).copy_(x), w)
+2 3, 5 3
+arguments_0[a=2 b=3] arguments_1[c=5 b]
+-> new_empty[a b] copy_[a b] linear[a c]
+
 match Split: an even split becomes an uneven one
 lambda x: x.chunk(2, 1)[0]
 2 6
