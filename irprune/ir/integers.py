@@ -64,7 +64,7 @@ class Integers:
             return None
         try:
             return rule(self, node, node.outputs.index(name))
-        except (Unknown, ValueError, IndexError, ZeroDivisionError):
+        except (Unknown, ValueError, IndexError, ArithmeticError):
             return None
 
     def rule(self, node: Node) -> Rule | None:

@@ -69,6 +69,9 @@ def expand(site: Site) -> Signature:
             if wanted is not None:
                 sizes[name] = wanted
         entry = target[k - offset] if target is not None and k >= offset else None
+        given = shape[k - len(names) + len(shape)] if padded[k] != "1" else None
+        if entry is not None and given is not None and entry not in (ONE, given):
+            entry = None  # equal at run time, if it runs at all
         if entry is None and (target is None or k >= offset) and result[-1] != "1":
             opaque.append(result[-1])
         if target is not None and k >= offset:

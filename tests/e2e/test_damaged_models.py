@@ -121,3 +121,13 @@ def test_text_that_is_no_utf8(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="utf-8"):
         api.prune(path, tmp_path / "out.onnx", ratio=0.5)
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_an_axis_that_no_index_can_hold(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Unsqueeze", ["s", "axes"], ["shape"]),
+        helper.make_node("Reshape", ["x", "shape"], ["a"]),
+        helper.make_node("MatMul", ["a", "w"], ["y"]),
+    ]
+    assert "w:1" in groups_of(written(tmp_path, nodes, w=WEIGHT, axes=np.array([2**40])))

@@ -152,6 +152,12 @@ x[a=N b=4! 1] s[c=3!]
 frozen a b d: Expand 'Expand:y': its size is computed at run time
 frozen c: Expand 'Expand:y': operand 1 counts positions, it holds no channels
 
+refuse Expand: a number that only some sizes go with
+(float[N, 4, 1] x, float[4, 6] w) => (float[] y) <int64[3] s = {8, 4, 5}> { y = Expand(x, s) }
+x[a=N b=4 1] w[c=4 d=6]
+-> y[a b e=5]
+frozen a: Expand 'Expand:y': its size is computed at run time
+
 refuse Expand: rank of the result unknown
 (float[N, 4, 1] x, int64[R] s) => (float[] y) { y = Expand(x, s) }
 x[a=N b=4! 1] s[c=R]
