@@ -121,7 +121,19 @@ def has_external_data(model: oir.Model) -> bool:
 
 def analyse_model(source: Source, allow_io: tuple[str, ...] = ()) -> Analysis:
     """Import a model and analyse it."""
-    return analyse(import_model(source.model), allow_io)
+    return analyse(graph_of(source), allow_io)
+
+
+def graph_of(source: Source) -> Graph:
+    """The graph of a model; shapes that inference leaves open are read from runs on ONNX Runtime."""
+    graph = import_model(source.model)
+    if not any(graph.shape(name) is None for name in graph.producers):
+        return graph
+    from .verify.driver import inlined
+    from .verify.observed import with_observed_shapes
+
+    with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
+        return with_observed_shapes(graph, inlined(_runnable(source.given, Path(folder) / "model.onnx")))
 
 
 def plan(model: AnyModel, **request: Any) -> Plan:

@@ -70,11 +70,10 @@ class OnnxFile:
     @staticmethod
     def open(path: Path) -> OnnxFile:
         """Read and import a model."""
-        from ..api import open_model
-        from ..frontends.onnx import import_model
+        from ..api import graph_of, open_model
 
         source = open_model(path)
-        return OnnxFile(path, source, import_model(source.model))
+        return OnnxFile(path, source, graph_of(source))
 
     @property
     def sha256(self) -> str:

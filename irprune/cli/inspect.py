@@ -59,6 +59,7 @@ def _document(given: Read) -> dict[str, Any]:
         "frozen": [{**_group(group), "reasons": list(group.reasons)} for group in analysis.groups if group.frozen],
         "unsupported": dict(unsupported(given)),
         "refused": list(analysis.coupling.refused.values()),
+        "observed": list(analysis.graph.observed),
     }
 
 
@@ -99,6 +100,10 @@ def _show(given: Read, everything: bool) -> None:
         out.print(report.table(title, ("group", "because"), listed))
     elif frozen:
         out.print(report.frozen(summarise(group.reasons for group in frozen)))
+    if analysis.graph.observed:
+        from ..verify.observed import note
+
+        out.print(note(analysis.graph), markup=False)
     missing = unsupported(given)
     if missing:
         operators = [(escape(name), str(times)) for name, times in missing.most_common()]

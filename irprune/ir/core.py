@@ -125,6 +125,7 @@ class Graph:
     """A topologically sorted list of nodes over named values.
 
     ``constants`` holds initializers and the outputs of Constant nodes alike; their shapes are in ``values`` too.
+    ``observed`` are the values whose shapes come from running the model, not from inference.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Graph:
     values: Mapping[str, Value]
     constants: Mapping[str, Constant]
     opsets: Mapping[str, int]
+    observed: tuple[str, ...] = ()
 
     @cached_property
     def producers(self) -> dict[str, Node]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ from ..ir.core import Array
 from ..plan import Plan, removed_atoms
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
+from .observed import note, with_observed_shapes
 from .report import Report
 from .runner import Cases, Executable, RunFailure, given_cases, random_cases
 from .structure import check_structure
@@ -50,13 +52,14 @@ def verify_models(
         raise InputError(f"runs must be at least 1, got {runs}")
     if labels is not None and inputs is None:
         raise InputError("labels need the inputs that they belong to")
-    before, after = _executable(original), _executable(pruned)
-    if isinstance(before.model, Path):
-        _require_same(before.model, plan)
-    if before.proto.functions:
-        before = Executable(to_proto(_ir_model(before)), before.data_folder)
+    if not isinstance(original, onnx.ModelProto):
+        _require_same(Path(original), plan)
+    before, after = inlined(original), _executable(pruned)
     structure = check_structure(before, after, plan)
-    analysis = analyse(import_model(_ir_model(before)), tuple(plan.request.get("allow_io", ())))
+    graph = with_observed_shapes(import_model(_ir_model(before)), before)
+    if graph.observed:
+        structure = replace(structure, notes=(*structure.notes, note(graph)))
+    analysis = analyse(graph, tuple(plan.request.get("allow_io", ())))
     kept = analysis.kept(removed_atoms(plan, analysis))
     try:
         cases = random_cases(before, seed=seed, runs=runs) if inputs is None else given_cases(before, inputs)
@@ -88,6 +91,12 @@ def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> N
                         f"nothing can be verified: {what}, the original model gives values of output '{name}' that "
                         f"differ by {error:.1e} of their scale ({case.label})"
                     )
+
+
+def inlined(model: Model) -> Executable:
+    """The model, without functions: calls of them hide what is inside."""
+    found = _executable(model)
+    return Executable(to_proto(_ir_model(found)), found.data_folder) if found.proto.functions else found
 
 
 def _executable(model: Model) -> Executable:
