@@ -131,17 +131,21 @@ class _Llama:
 
 
 def plain(path: Path, output: Path) -> None:
-    """The yardstick: load, take the first half of every axis, save."""
+    """The yardstick: load, keep half of the channels of every axis, save.
+
+    Which channels does not matter to the time, but that they lie apart does: a prefix is one block of memory.
+    """
     import onnx_ir as ir
 
     model = ir.load(path)
-    half = WIDTH // 2
+    kept = np.sort(np.random.default_rng(0).permutation(WIDTH)[: WIDTH // 2])
+    half = len(kept)
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
         assert tensor is not None
 
         def read(tensor: ir.TensorProtocol = tensor, name: str = name) -> ir.TensorProtocol:
-            return ir.Tensor(tensor.numpy()[:half, :half].copy(), name=name)
+            return ir.Tensor(tensor.numpy().take(kept, 0).take(kept, 1), name=name)
 
         value.const_value = ir.LazyTensor(read, ir.DataType.FLOAT, ir.Shape([half, half]), name=name)
         value.shape = ir.Shape([half, half])
