@@ -222,18 +222,51 @@ _TRIALS = (
 )
 _DISTINCT_SIZES = 2
 
+_LONG = (256, 512, 1024, 4096)
+"""Lengths for models that run at none of the above: windows of sound, what a reflecting Pad needs at least."""
+
+_LONGEST_SIDE = 640
+
 
 def trial_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
     """Sizes of the symbols to try, most telling first; a single empty one for static inputs."""
+    kinds = _kinds(specs)
+    return _distinct({symbol: trial[kind] for symbol, kind in kinds.items()} for trial in _TRIALS)
+
+
+def long_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
+    """Larger sizes, for a model that runs at no other: everywhere but in the batch, then in one dimension alone.
+
+    Dimensions without a name may be equal although nothing says so (a batch, and that of a recurrent state): one long
+    dimension among ones fits them too.
+    """
+    kinds = _kinds(specs)
+    if not kinds:
+        return []
+    trials: list[dict[str, int]] = []
+    for length in _LONG:
+        trials += [
+            {symbol: (batch, min(length, _LONGEST_SIDE), length)[kind] for symbol, kind in kinds.items()}
+            for batch in (1, 2)
+        ]
+        trials += [{symbol: length if symbol == long else 1 for symbol in kinds} for long in kinds if kinds[long] == 2]
+    return _distinct(trials)
+
+
+def _kinds(specs: Sequence[InputSpec]) -> dict[str, int]:
+    """Per symbol its column in the trials."""
     kinds: dict[str, int] = {}
     for spec in specs:
         for k, dim in enumerate(spec.dims):
             for symbol in _symbols(dim) if isinstance(dim, str) else ():
                 kind = 0 if k == 0 else 1 if k >= 2 and len(spec.dims) >= 4 else 2
                 kinds[symbol] = min(kind, kinds.get(symbol, kind))
+    return kinds
+
+
+def _distinct(trials: Iterable[dict[str, int]]) -> list[dict[str, int]]:
     found: list[dict[str, int]] = []
-    for trial in _TRIALS:
-        sizes = {symbol: trial[kind] for symbol, kind in kinds.items()}
+    for sizes in trials:
         if sizes not in found:
             found.append(sizes)
     return found
@@ -285,23 +318,34 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     Raises :class:`InputError` where the original runs at none.
     """
     specs = input_specs(original.proto)
-    accepted: list[tuple[dict[str, int], Case]] = []
-    rejected: list[str] = []
-    last = ""
-    for sizes in trial_sizes(specs):
-        try:
-            accepted.append((sizes, _random_case(original, specs, sizes, seed + len(accepted))))
-        except RunFailure as error:
-            rejected.append(_spell(sizes))
-            last = str(error)
-        if len(accepted) == _DISTINCT_SIZES:
-            break
+    accepted, rejected, why = _accepted(original, specs, trial_sizes(specs), seed)
     if not accepted:
-        raise InputError(f"ONNX Runtime cannot run the original model on random inputs: {last}")
+        accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
+        rejected, why = rejected + longer, last or why
+    if not accepted:
+        raise InputError(f"ONNX Runtime cannot run the original model on random inputs: {why}")
     cases = [case for _, case in accepted][:runs]
     for k in range(len(cases), runs):
         cases.append(_random_case(original, specs, accepted[k % len(accepted)][0], seed + k))
     return Cases(tuple(cases), tuple(rejected))
+
+
+def _accepted(
+    original: Executable, specs: Sequence[InputSpec], trials: Iterable[dict[str, int]], seed: int
+) -> tuple[list[tuple[dict[str, int], Case]], list[str], str]:
+    """The first sizes that the original runs at, with a case each; those it does not run at, and why it stopped."""
+    accepted: list[tuple[dict[str, int], Case]] = []
+    rejected: list[str] = []
+    why = ""
+    for sizes in trials:
+        try:
+            accepted.append((sizes, _random_case(original, specs, sizes, seed + len(accepted))))
+        except RunFailure as error:
+            rejected.append(_spell(sizes))
+            why = str(error)
+        if len(accepted) == _DISTINCT_SIZES:
+            break
+    return accepted, rejected, why
 
 
 def _random_case(original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Case:

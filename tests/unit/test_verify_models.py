@@ -200,6 +200,19 @@ def test_sizes_that_the_original_rejects_are_reported() -> None:
     assert all(case.feeds["x"].shape[0] == 1 for case in cases.items)
 
 
+@pytest.mark.parametrize("state", ["N", "M"])
+def test_windows_of_sound_are_longer_than_sentences(state: str) -> None:
+    """A reflecting Pad needs as much as it repeats; the batch of a state may have a name of its own."""
+    text = f"""(float[N, T] x, float[1, {state}, 3] h) => (float[N, 2, 3] y)
+        <int64[4] pads = {{0, 0, 0, 150}}, int64[1] one = {{1}}, float[3, 1, 3] w>
+        {{ p = Pad<mode = "reflect">(x, pads) c = Unsqueeze(p, one) f = Conv<strides = [99]>(c, w)
+           m = ReduceMean<axes = [2], keepdims = 0>(f) u = Unsqueeze(m, one)
+           t = Transpose<perm = [1, 0, 2]>(h) y = Concat<axis = 1>(u, t) }}"""
+    cases = random_cases(Executable(model_of(text, 17)), seed=0, runs=3)
+    assert {case.feeds["x"].shape[1] for case in cases.items} >= {256}
+    assert cases.rejected
+
+
 def test_sizes_that_depend_on_others_are_computed() -> None:
     info = helper.make_tensor_value_info("m", TensorProto.INT64, ["batch", "past + 1"])
     graph = helper.make_graph([helper.make_node("Identity", ["m"], ["y"])], "g", [info], [info])
