@@ -19,10 +19,11 @@ from ..frontends.files import load, without_functions
 from ..frontends.onnx import import_model
 from ..ir.core import Array
 from ..plan import Plan, removed_atoms
+from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
 from .report import Report
-from .runner import Cases, Executable, RunFailure, given_cases, random_cases
+from .runner import Executable, RunFailure
 from .structure import check_structure
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
