@@ -52,6 +52,10 @@ def _equivalence(report: Report) -> str:
         return "; ".join(line for line in report.failures() if line not in report.structure.problems)
     allowed = min((output.tolerance for output in equivalence.outputs), default=0.0)
     words = f"at most {equivalence.error:.1e} of the output's scale from the reference ({allowed:.0e} is allowed)"
+    if equivalence.in_double:
+        noise = max((output.noise for output in equivalence.outputs if output.noise is not None), default=0.0)
+        rest = max(output.error for output in equivalence.in_double)
+        words += f", where rounding noise accounts for {noise:.1e}; in float64 at most {rest:.1e}"
     how = "in torch" if report.exported is not None or report.note else "optimisations off and on"
     return f"{words}; {len(equivalence.cases)} runs, {how}"
 

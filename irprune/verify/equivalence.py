@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..analysis import Analysis, Mask
 from ..ir.core import Array
+from .cases import Case, Cases
 from .masks import input_sizes, kept_part
+from .noise import NOISE_FACTOR, nearby_runs, run_in_double
 from .reference import Reference, build
 from .report import Divergence, Equivalence, OutputError
 from .rounding import without_rounding
-from .runner import Case, Cases, Executable, Feeds, Outputs, RunFailure
+from .runner import Executable, Feeds, Outputs, RunFailure
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3.2e-2}
 """Largest error relative to the scale of a tensor (the largest magnitude in the reference), by element type.
@@ -66,6 +68,31 @@ class _ReferenceFailure(RunFailure):
 
 
 @dataclass
+class _Findings:
+    """What was found in the cases so far: per output its worst error."""
+
+    cases: Cases
+    outputs: dict[str, OutputError] = field(default_factory=dict)
+    as_is: dict[str, OutputError] = field(default_factory=dict)
+    in_double: dict[str, OutputError] = field(default_factory=dict)
+
+    def add(self, errors: list[OutputError], as_is: list[OutputError], in_double: list[OutputError]) -> None:
+        _keep_worst(self.outputs, errors)
+        _keep_worst(self.as_is, as_is)
+        _keep_worst(self.in_double, in_double)
+
+    def stopped(self, problem: str) -> Equivalence:
+        return Equivalence(tuple(self.outputs.values()), self._labels(), self.cases.rejected, (problem,))
+
+    def verdict(self, first: Divergence | None = None) -> Equivalence:
+        outputs, as_is, in_double = (tuple(found.values()) for found in (self.outputs, self.as_is, self.in_double))
+        return Equivalence(outputs, self._labels(), self.cases.rejected, (), first, as_is, in_double)
+
+    def _labels(self) -> tuple[str, ...]:
+        return tuple(case.label for case in self.cases.items)
+
+
+@dataclass
 class Comparison:
     """One original, one removal, one pruned model. References are built once per input size at most."""
 
@@ -79,43 +106,68 @@ class Comparison:
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
         """The verdict, and what the pruned model computes in each case (optimisations off)."""
-        worst: dict[str, OutputError] = {}
-        rounded: dict[str, OutputError] = {}
+        found = _Findings(cases)
         outputs: list[Outputs] = []
-        labels = tuple(case.label for case in cases.items)
         for case in cases.items:
             try:
                 results, errors, as_is = self._compare(case)
+                outputs.append(results)
+                errors, in_double = self._without_noise(case, errors)
             except RunFailure as error:
                 stopped = "reference of the removal" if isinstance(error, _ReferenceFailure) else "pruned model"
-                problem = f"ONNX Runtime stops in the {stopped} ({case.label}): {error}"
-                return Equivalence(tuple(worst.values()), labels, cases.rejected, (problem,)), outputs
-            outputs.append(results)
-            _keep_worst(worst, errors)
-            _keep_worst(rounded, as_is)
-            if any(not found.ok for found in errors):
-                first = self.first_divergence(case)
-                return self._verdict(worst, rounded, cases, first), outputs
-        return self._verdict(worst, rounded, cases, None), outputs
-
-    def _verdict(
-        self,
-        worst: Mapping[str, OutputError],
-        rounded: Mapping[str, OutputError],
-        cases: Cases,
-        first: Divergence | None,
-    ) -> Equivalence:
-        labels = tuple(case.label for case in cases.items)
-        outputs, as_is = tuple(worst.values()), tuple(rounded.values())
-        return Equivalence(outputs, labels, cases.rejected, (), first, as_is)
+                return found.stopped(f"ONNX Runtime stops in the {stopped} ({case.label}): {error}"), outputs
+            found.add(errors, as_is, in_double)
+            if any(not error.ok for error in errors):
+                return found.verdict(self.first_divergence(case)), outputs
+        return found.verdict(), outputs
 
     def _compare(self, case: Case) -> tuple[Outputs, list[OutputError], list[OutputError]]:
         """What the pruned model computes, the errors that count, and for a quantised model those with rounding."""
         results, errors = self._errors(case, self.pruned, self.reference(case))
-        pruned, reference = self._twin(self.pruned), self._twin(self.reference(case))
-        if pruned is None or reference is None:
+        pruned, reference = self._sides(case)
+        if pruned is self.pruned:
             return results, errors, []
         return results, self._errors(case, pruned, reference)[1], errors
+
+    def _sides(self, case: Case) -> tuple[Executable, Executable]:
+        """The pruned model and its reference; of a quantised model both without rounding."""
+        plain = self.pruned, self.reference(case)
+        pruned, reference = (self._twin(model) for model in plain)
+        return plain if pruned is None or reference is None else (pruned, reference)
+
+    def _without_noise(self, case: Case, errors: list[OutputError]) -> tuple[list[OutputError], list[OutputError]]:
+        """The errors with the noise that accounts for them, and those in float64, which are asked for last."""
+        if self.rtol is not None or all(error.ok for error in errors):
+            return errors, []
+        try:
+            noise = self._noise(case)
+            if any(not error.ok and not error.error <= noise[error.name] < np.inf for error in errors):
+                return errors, []
+            in_double = self._errors_in_double(case)
+        except RunFailure:
+            return errors, []
+        if any(not error.ok for error in in_double):
+            return errors, in_double
+        return [error if error.ok else replace(error, noise=noise[error.name]) for error in errors], in_double
+
+    def _noise(self, case: Case) -> dict[str, float]:
+        """Per output the error that rounding accounts for."""
+        sizes = self._sizes(case)
+        runs = [
+            {name: self._kept(name, value, sizes) for name, value in run.items()}
+            for run in nearby_runs(self._sides(case)[1], case.feeds)
+        ]
+        return {
+            name: NOISE_FACTOR * max(relative_error(value, run[name]) for run in runs)
+            for name, value in runs[0].items()
+        }
+
+    def _errors_in_double(self, case: Case) -> list[OutputError]:
+        sizes = self._sizes(case)
+        pruned, reference = self._sides(case)
+        expected = run_in_double(reference, case.feeds)
+        got = run_in_double(pruned, self._pruned_feeds(case, sizes))
+        return [self._output(name, expected[name], got[name], f"{case.label}, float64", sizes) for name in got]
 
     def _errors(self, case: Case, pruned: Executable, reference: Executable) -> tuple[Outputs, list[OutputError]]:
         errors: list[OutputError] = []
@@ -138,10 +190,13 @@ class Comparison:
         return self._twins[id(model)][1]
 
     def _output(self, name: str, expected: Array, got: Array, where: str, sizes: Mapping[str, int]) -> OutputError:
-        expected = kept_part(expected, self.analysis.coupling.dims.get(name), self.kept, sizes)
+        expected = self._kept(name, expected, sizes)
         return OutputError(
             name, got.dtype.name, relative_error(expected, got), tolerance_of(expected, self.rtol), where
         )
+
+    def _kept(self, name: str, value: Array, sizes: Mapping[str, int]) -> Array:
+        return kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
 
     def _expected(self, case: Case, reference: Executable, got: Outputs, optimise: bool) -> Outputs:
         """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
@@ -184,10 +239,7 @@ class Comparison:
         makers = dict(self._comparable())
         names = list(makers)
         sizes = self._sizes(case)
-        reference, pruned = self.reference(case), self.pruned
-        twins = self._twin(reference), self._twin(pruned)
-        if twins[0] is not None and twins[1] is not None:
-            reference, pruned = twins[0], twins[1]
+        pruned, reference = self._sides(case)
         parts = zip(
             reference.probe(case.feeds, names),
             pruned.probe(self._pruned_feeds(case, sizes), names),
@@ -226,8 +278,10 @@ class Comparison:
 
 
 def _keep_worst(worst: dict[str, OutputError], errors: list[OutputError]) -> None:
+    """A failure is worse than any error that noise accounts for."""
     for found in errors:
-        if found.name not in worst or not found.error <= worst[found.name].error:
+        known = worst.get(found.name)
+        if known is None or (not found.ok, found.error) > (not known.ok, known.error):
             worst[found.name] = found
 
 

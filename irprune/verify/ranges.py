@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import onnx
+from onnx import numpy_helper
 
 _SAME_SIZES = {"Cast", "DequantizeLinear", "Identity"}
 """Operators whose result has the dimensions of their first operand."""
@@ -22,6 +23,8 @@ _TABLES = {"Gather": {1: (0,)}, "GatherElements": {1: (0,)}, "EmbedLayerNormaliz
 
 _LENGTHS = {"GRU": 4, "LSTM": 4, "RNN": 4}
 """Per operator, which operand holds lengths of sequences: of any sequence at least one step can count."""
+
+_INTEGERS = {onnx.TensorProto.INT32, onnx.TensorProto.INT64}
 
 _CHOOSING = {
     onnx.TensorProto.BOOL,
@@ -52,6 +55,44 @@ def masks(graph: onnx.GraphProto) -> set[str]:
         if node.op_type in ("Equal", "Not", "And") or (node.op_type == "Cast" and to in _CHOOSING):
             found |= set(node.input)
     return {info.name for info in graph.input} & found - bounded.keys()
+
+
+def choices(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    """Per input that is a single integer or boolean, the values it is asked to equal; of a boolean both."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in graph.node
+        for attribute in node.attribute
+        if node.op_type == "Constant" and attribute.HasField("t")
+    }
+    single = {name: int(numpy_helper.to_array(t).item()) for name, t in constants.items() if _is_single_integer(t)}
+    found: dict[str, tuple[int, ...]] = {}
+    for info in graph.input:
+        kind = info.type.tensor_type
+        if not kind.HasField("shape") or any(dim.dim_value != 1 for dim in kind.shape.dim):
+            continue
+        if kind.elem_type == onnx.TensorProto.BOOL:
+            found[info.name] = (0, 1)
+        elif kind.elem_type in _INTEGERS:
+            found[info.name] = tuple(sorted(_equalled(info.name, graph, single)))
+    return found
+
+
+def _is_single_integer(tensor: onnx.TensorProto) -> bool:
+    inside = tensor.data_location != onnx.TensorProto.EXTERNAL
+    return inside and tensor.data_type in _INTEGERS and all(dim == 1 for dim in tensor.dims)
+
+
+def _equalled(name: str, graph: onnx.GraphProto, constants: dict[str, int]) -> set[int]:
+    """The constants that a value is compared with, however it is reshaped before; nodes come in the order of use."""
+    same, found = {name}, set()
+    for node in graph.node:
+        if node.op_type == "Equal" and same & set(node.input):
+            found |= {constants[other] for other in node.input if other in constants}
+        elif node.op_type in _CARRY | {"Gather"} and node.input and node.input[0] in same:
+            same |= set(node.output)
+    return found
 
 
 def _constant_sizes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:

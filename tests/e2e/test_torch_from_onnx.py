@@ -25,7 +25,8 @@ from irprune.models.library import Library
 from irprune.models.zoo import ZOO
 from irprune.torch import from_onnx, write_back
 from irprune.torch.importer import INITIALIZERS, INPUTS, OUTPUTS
-from irprune.verify.runner import Case, Executable, random_cases
+from irprune.verify.cases import Case, random_cases
+from irprune.verify.runner import Executable
 from tests.e2e.test_shared_models import REAL
 from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
 

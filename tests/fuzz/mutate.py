@@ -166,7 +166,8 @@ def run_job(path: Path, output: Path, ratio: float) -> str:
 def survives(path: Path) -> bool:
     """Whether ONNX Runtime by itself gets through the damaged model without taking the process down."""
     code = (
-        "import sys; from pathlib import Path; from irprune.verify.runner import Executable, random_cases; "
+        "import sys; from pathlib import Path; from irprune.verify.runner import Executable; "
+        "from irprune.verify.cases import random_cases; "
         "random_cases(Executable(Path(sys.argv[1])), seed=0, runs=3)"
     )
     return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False).returncode >= 0

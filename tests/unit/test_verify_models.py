@@ -17,10 +17,11 @@ from irprune import api
 from irprune.errors import InputError, VerificationError
 from irprune.plan import Plan
 from irprune.verify import TOLERANCE, equivalence, junit_xml, verify_models
+from irprune.verify.cases import Case, Cases, input_specs, random_cases, trial_sizes
 from irprune.verify.driver import require_repeatable
 from irprune.verify.equivalence import relative_error
 from irprune.verify.rounding import without_rounding
-from irprune.verify.runner import Case, Cases, Executable, Feeds, Outputs, input_specs, random_cases, trial_sizes
+from irprune.verify.runner import Executable, Feeds, Outputs
 from tests.golden.helpers.models import model_of
 
 
@@ -198,6 +199,55 @@ def test_sizes_that_the_original_rejects_are_reported() -> None:
     cases = random_cases(Executable(proto), seed=0, runs=2)
     assert "batch=3" in cases.rejected
     assert all(case.feeds["x"].shape[0] == 1 for case in cases.items)
+
+
+@pytest.mark.parametrize("state", ["N", "M"])
+def test_windows_of_sound_are_longer_than_sentences(state: str) -> None:
+    """A reflecting Pad needs as much as it repeats; the batch of a state may have a name of its own."""
+    text = f"""(float[N, T] x, float[1, {state}, 3] h) => (float[N, 2, 3] y)
+        <int64[4] pads = {{0, 0, 0, 150}}, int64[1] one = {{1}}, float[3, 1, 3] w>
+        {{ p = Pad<mode = "reflect">(x, pads) c = Unsqueeze(p, one) f = Conv<strides = [99]>(c, w)
+           m = ReduceMean<axes = [2], keepdims = 0>(f) u = Unsqueeze(m, one)
+           t = Transpose<perm = [1, 0, 2]>(h) y = Concat<axis = 1>(u, t) }}"""
+    cases = random_cases(Executable(model_of(text, 17)), seed=0, runs=3)
+    assert {case.feeds["x"].shape[1] for case in cases.items} >= {256}
+    assert cases.rejected
+
+
+RATES = """(float[2, 4] x, int64[RANK] rate) => (float[2, 3] y) <float[4, 6] w, float[6, 3] v, int64[1] one = {1}>
+{ h = MatMul(x, w) slow = Constant<value = int64[1] {8000}>() r = Reshape(rate, one) is_slow = Equal(r, slow)
+  y = If(is_slow) <then_branch = t () => (float[2, 3] a) { a = MatMul(h, v) },
+                   else_branch = e () => (float[2, 3] b) { t = Tanh(h) b = MatMul(t, v) }> }"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_branch_is_run(rank: int) -> None:
+    original = model_of(RATES.replace("RANK", "1"), 18)
+    del original.graph.input[1].type.tensor_type.shape.dim[rank:]
+    cases = random_cases(Executable(original), seed=0, runs=1)
+    assert [int(case.feeds["rate"].item()) == 8000 for case in cases.items] == [False, True]
+    assert cases.items[1].label == "seed 0, rate=8000"
+
+
+def test_a_fault_in_a_branch_that_is_seldom_taken_is_caught() -> None:
+    original = model_of(RATES.replace("RANK", "1"), 18)
+    plan = api.plan(original, ratio=0.5)
+    pruned = api.apply(original, plan)
+    assert verify_models(original, pruned, plan).ok
+    branch = next(a.g for node in pruned.graph.node for a in node.attribute if a.name == "then_branch")
+    branch.node.append(helper.make_node("Neg", [branch.output[0].name], ["negated"]))
+    branch.output[0].name = "negated"
+    report = verify_models(original, pruned, plan)
+    assert not report.equivalence.ok
+    assert report.equivalence.outputs[0].case.startswith("seed 0, rate=8000")
+
+
+def test_a_boolean_is_both() -> None:
+    text = """(float[2, 3] x, bool[1] flag) => (float[2, 3] y)
+        { y = If(flag) <then_branch = t () => (float[2, 3] a) { a = Neg(x) },
+                        else_branch = e () => (float[2, 3] b) { b = Abs(x) }> }"""
+    cases = random_cases(Executable(model_of(text, 18)), seed=0, runs=1)
+    assert {bool(case.feeds["flag"].item()) for case in cases.items} == {False, True}
 
 
 def test_sizes_that_depend_on_others_are_computed() -> None:

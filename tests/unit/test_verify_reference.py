@@ -15,7 +15,8 @@ from irprune.analysis import Analysis, Mask, analyse
 from irprune.axes import leaves_of
 from irprune.frontends.onnx import import_model
 from irprune.verify import PREFIX, build_reference
-from irprune.verify.runner import Executable, random_cases
+from irprune.verify.cases import random_cases
+from irprune.verify.runner import Executable
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,314 @@
+"""What models are compared on: random inputs, and the sizes that a model accepts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..errors import InputError
+from ..ir.core import Array
+from .ranges import choices, index_bounds, masks
+from .runner import Executable, Feeds, Outputs, RunFailure
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A graph input: its element type and its dimensions; an unnamed one is called ``<input>:<position>``.
+
+    ``bound`` is the size of the table that it indexes, ``is_mask`` says that it chooses what counts. ``choices`` are
+    the values of a single number between which the graph distinguishes.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    dims: tuple[int | str, ...]
+    bound: int | None = None
+    is_mask: bool = False
+    choices: tuple[int, ...] = ()
+
+    def shape(self, symbols: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(dim if isinstance(dim, int) else _evaluate(dim, symbols) for dim in self.dims)
+
+
+def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
+    """The inputs that have to be fed. Raises :class:`InputError` for one that is no numeric tensor."""
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    bounds, chosen, compared = index_bounds(proto.graph), masks(proto.graph), choices(proto.graph)
+    return [
+        replace(
+            _input_spec(info),
+            bound=bounds.get(info.name),
+            is_mask=info.name in chosen,
+            choices=compared.get(info.name, ()),
+        )
+        for info in proto.graph.input
+        if info.name not in stored
+    ]
+
+
+def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
+    tensor = info.type.tensor_type
+    if not tensor.HasField("shape") or tensor.elem_type in (
+        onnx.TensorProto.STRING,
+        onnx.TensorProto.UNDEFINED,
+    ):
+        raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs FILE.npz")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    dims = tuple(
+        int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or f"{info.name}:{k}"
+        for k, dim in enumerate(tensor.shape.dim)
+    )
+    return InputSpec(info.name, dtype, dims)
+
+
+def _parse(dim: str) -> ast.expr | None:
+    """``past + 1`` as an expression; ``None`` for a symbol that happens not to be one."""
+    try:
+        tree = ast.parse(dim, mode="eval").body
+    except SyntaxError:
+        return None
+    allowed = (ast.BinOp, ast.Name, ast.Constant, ast.Load, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
+    return tree if all(isinstance(node, allowed) for node in ast.walk(tree)) else None
+
+
+def _symbols(dim: str) -> list[str]:
+    tree = _parse(dim)
+    return [dim] if tree is None else [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+
+
+def _evaluate(dim: str, symbols: Mapping[str, int]) -> int:
+    def value(node: ast.expr) -> int:
+        if isinstance(node, ast.Name):
+            return symbols[node.id]
+        if isinstance(node, ast.Constant):
+            return int(node.value)  # type: ignore[arg-type]
+        assert isinstance(node, ast.BinOp)
+        left, right = value(node.left), value(node.right)
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.FloorDiv):
+            return left // right
+        return left + right if isinstance(node.op, ast.Add) else left - right
+
+    tree = _parse(dim)
+    return symbols[dim] if tree is None else value(tree)
+
+
+_TRIALS = (
+    # batch, a side of an image or volume, anything else (a sequence)
+    (1, 64, 8),
+    (3, 96, 5),
+    (1, 96, 5),
+    (3, 64, 8),
+    (1, 224, 16),
+    (2, 32, 4),
+    (1, 299, 2),
+    (1, 512, 128),
+    (2, 16, 1),
+    (1, 1, 1),
+)
+_DISTINCT_SIZES = 2
+
+_LONG = (256, 512, 1024, 4096)
+"""Lengths for models that run at none of the above: windows of sound, what a reflecting Pad needs at least."""
+
+_LONGEST_SIDE = 640
+
+
+def trial_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
+    """Sizes of the symbols to try, most telling first; a single empty one for static inputs."""
+    kinds = _kinds(specs)
+    return _distinct({symbol: trial[kind] for symbol, kind in kinds.items()} for trial in _TRIALS)
+
+
+def long_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
+    """Larger sizes, for a model that runs at no other: everywhere but in the batch, then in one dimension alone.
+
+    Dimensions without a name may be equal although nothing says so (a batch, and that of a recurrent state): one long
+    dimension among ones fits them too.
+    """
+    kinds = _kinds(specs)
+    if not kinds:
+        return []
+    trials: list[dict[str, int]] = []
+    for length in _LONG:
+        trials += [
+            {symbol: (batch, min(length, _LONGEST_SIDE), length)[kind] for symbol, kind in kinds.items()}
+            for batch in (1, 2)
+        ]
+        trials += [{symbol: length if symbol == long else 1 for symbol in kinds} for long in kinds if kinds[long] == 2]
+    return _distinct(trials)
+
+
+def _kinds(specs: Sequence[InputSpec]) -> dict[str, int]:
+    """Per symbol its column in the trials."""
+    kinds: dict[str, int] = {}
+    for spec in specs:
+        for k, dim in enumerate(spec.dims):
+            for symbol in _symbols(dim) if isinstance(dim, str) else ():
+                kind = 0 if k == 0 else 1 if k >= 2 and len(spec.dims) >= 4 else 2
+                kinds[symbol] = min(kind, kinds.get(symbol, kind))
+    return kinds
+
+
+def _distinct(trials: Iterable[dict[str, int]]) -> list[dict[str, int]]:
+    found: list[dict[str, int]] = []
+    for sizes in trials:
+        if sizes not in found:
+            found.append(sizes)
+    return found
+
+
+_INTEGER_BOUND = 8
+"""Random integers of which the graph says nothing are smaller than this."""
+
+
+def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Feeds:
+    """Normal floats, integers that index what they look up, random booleans; masks are all ones."""
+    rng = np.random.default_rng(seed)
+    feeds: Feeds = {}
+    for spec in specs:
+        shape = spec.shape(sizes)
+        if spec.dtype.kind in "iub" and spec.bound is None and (spec.is_mask or "mask" in spec.name.lower()):
+            feeds[spec.name] = np.ones(shape, dtype=spec.dtype)
+        elif spec.dtype.kind in "iub":
+            bound = 2 if spec.dtype.kind == "b" else spec.bound or _INTEGER_BOUND
+            feeds[spec.name] = rng.integers(0, bound, shape).astype(spec.dtype)
+        else:
+            feeds[spec.name] = rng.standard_normal(shape).astype(spec.dtype)
+    return feeds
+
+
+# -- cases -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs on which models are compared, and what the original makes of them."""
+
+    label: str
+    feeds: Feeds
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class Cases:
+    """``rejected`` says which sizes the original does not run at."""
+
+    items: tuple[Case, ...]
+    rejected: tuple[str, ...] = ()
+
+
+def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
+    """Seeded random inputs, at two sizes where sizes are symbolic and the original accepts two.
+
+    Where the graph asks whether a number is this or that, it is each of them in one more case, so that no branch stays
+    unseen.
+
+    Raises :class:`InputError` where the original runs at none.
+    """
+    specs = input_specs(original.proto)
+    accepted, rejected, why = _accepted(original, specs, trial_sizes(specs), seed)
+    if not accepted:
+        accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
+        rejected, why = rejected + longer, last or why
+    if not accepted:
+        raise InputError(f"ONNX Runtime cannot run the original model on random inputs: {why}")
+    cases = [case for _, case in accepted][:runs]
+    for k in range(len(cases), runs):
+        cases.append(_random_case(original, specs, accepted[k % len(accepted)][0], seed + k))
+    sizes = [sizes for sizes, _ in accepted]
+    cases += _chosen_cases(original, specs, _distinct([*sizes, *trial_sizes(specs), *long_sizes(specs)]), tuple(cases))
+    return Cases(tuple(cases), tuple(rejected))
+
+
+def _chosen_cases(
+    original: Executable, specs: Sequence[InputSpec], trials: Sequence[dict[str, int]], cases: Sequence[Case]
+) -> Iterator[Case]:
+    """A case for each choice that none has made yet, at the first sizes that the original takes it at."""
+    for spec in specs:
+        for choice in spec.choices:
+            if any((case.feeds[spec.name] == choice).all() for case in cases):
+                continue
+            for sizes in trials:
+                try:
+                    yield _random_case(original, specs, sizes, 0, {spec.name: choice})
+                except RunFailure:
+                    continue
+                break
+
+
+def _accepted(
+    original: Executable, specs: Sequence[InputSpec], trials: Iterable[dict[str, int]], seed: int
+) -> tuple[list[tuple[dict[str, int], Case]], list[str], str]:
+    """The first sizes that the original runs at, with a case each; those it does not run at, and why it stopped."""
+    accepted: list[tuple[dict[str, int], Case]] = []
+    rejected: list[str] = []
+    why = ""
+    for sizes in trials:
+        try:
+            accepted.append((sizes, _random_case(original, specs, sizes, seed + len(accepted))))
+        except RunFailure as error:
+            rejected.append(_spell(sizes))
+            why = str(error)
+        if len(accepted) == _DISTINCT_SIZES:
+            break
+    return accepted, rejected, why
+
+
+def _random_case(
+    original: Executable,
+    specs: Sequence[InputSpec],
+    sizes: Mapping[str, int],
+    seed: int,
+    chosen: Mapping[str, int] | None = None,
+) -> Case:
+    feeds = random_feeds(specs, sizes, seed)
+    for name, choice in (chosen or {}).items():
+        feeds[name] = np.full_like(feeds[name], choice)
+    words = (f"seed {seed}", _spell(sizes), _spell(chosen or {}))
+    return Case(", ".join(filter(None, words)), feeds, original.run(feeds))
+
+
+def _spell(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{symbol}={size}" for symbol, size in sizes.items())
+
+
+def given_cases(original: Executable, inputs: Mapping[str, Array]) -> Cases:
+    """The user's inputs; more samples than a static batch holds are fed a batch at a time.
+
+    Raises :class:`InputError` for inputs that are missing, unknown, or that the original does not run on.
+    """
+    specs = {spec.name: spec for spec in input_specs(original.proto)}
+    for name in specs.keys() ^ inputs.keys():
+        problem = "is missing from" if name in specs else "is unknown to the model but given in"
+        raise InputError(f"input '{name}' {problem} the inputs; the model has {', '.join(specs)}")
+    feeds = {name: np.asarray(array, dtype=specs[name].dtype) for name, array in inputs.items()}
+    try:
+        items = [
+            Case(f"given inputs, part {k + 1}", part, original.run(part))
+            for k, part in enumerate(_batches(feeds, specs))
+        ]
+    except RunFailure as error:
+        raise InputError(f"ONNX Runtime cannot run the original model on the given inputs: {error}") from error
+    return Cases(tuple(items))
+
+
+def _batches(feeds: Feeds, specs: Mapping[str, InputSpec]) -> Iterable[Feeds]:
+    counts = {
+        array.shape[0] // dim
+        for name, array in feeds.items()
+        if array.ndim and isinstance(dim := specs[name].dims[0], int) and dim and array.shape[0] % dim == 0
+    }
+    static = all(array.ndim and isinstance(specs[name].dims[0], int) for name, array in feeds.items())
+    count = counts.pop() if static and len(counts) == 1 else 1
+    for k in range(count):
+        yield {
+            name: np.ascontiguousarray(np.array_split(array, count)[k] if count > 1 else array)
+            for name, array in feeds.items()
+        }
