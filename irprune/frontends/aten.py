@@ -26,15 +26,19 @@ def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
 
     ``is_pointwise`` is torch's own tag: every such operator is element-wise with numpy broadcasting.
     """
-    base = call.name
-    plain = base.rstrip("_") if not base.startswith("__") else base
-    for name in (f"{base}.{overload}", base, f"{plain}.{overload}", plain):
-        entry = TABLE.get(name)
-        if entry is not None:
-            return _complete(call, read_entry(entry)(call) if isinstance(entry, str) else entry(call))
+    entry = entry_of(call.name, overload)
+    if entry is not None:
+        return _complete(call, read_entry(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
         return elementwise(call)
-    raise NoSignature(f"operator aten::{base} has no signature")
+    raise NoSignature(f"operator aten::{call.name} has no signature")
+
+
+def entry_of(name: str, overload: str) -> str | Lowering | None:
+    """What the table says of an operator, which may be that of its form in place."""
+    plain = name.rstrip("_") if not name.startswith("__") else name
+    names = (f"{name}.{overload}", name, f"{plain}.{overload}", plain)
+    return next((TABLE[key] for key in names if key in TABLE), None)
 
 
 def _complete(call: Call, lowered: Lowered) -> Lowered:
@@ -172,6 +176,8 @@ def _index(call: Call) -> Lowered:
     """One index tensor is a Gather; several pick points."""
     indices = list(call.arguments["indices"])
     used = [k for k, index in enumerate(indices) if index is not None]
+    if any(indices[k] in call.masks for k in used):
+        raise NoSignature("a mask picks as many elements as are true")
     if len(used) == 1:
         operands = (call.arguments["self"], indices[used[0]])
         return Lowered("Gather", operands, attributes={"axis": used[0]}, sources={"indices": Source("indices")})

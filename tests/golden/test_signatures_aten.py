@@ -212,6 +212,13 @@ arguments_0[a=2! b=3!]
 -> lift_fresh_copy[c=2!] detach_[c] lift_fresh_copy_1[c] detach__1[c] index[c]
 frozen a b c: aten::index 'index': it is looked up by index
 
+refuse aten::index: a mask is no list of positions
+lambda x: x[:, torch.tensor([False, True, True, True])]
+2 4
+arguments_0[a=2! b=4!]
+-> lift_fresh_copy[c=4!] detach_[c] index[d=2! e=u0]
+frozen a b c d e: torch::index 'index': a mask picks as many elements as are true
+
 match aten::moved: the others are carried
 lambda x: x.roll(1, 2)
 2 3 4
