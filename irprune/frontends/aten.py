@@ -380,7 +380,7 @@ TABLE: dict[str, str | Lowering] = {
     # layout
     **dict.fromkeys(("cat", "concat", "concatenate"), _concat),
     "stack": "aten.stack(tensors, axis=dim)",
-    "split_with_sizes": "Split(self, split_sizes, axis=dim)",
+    **dict.fromkeys(("split_with_sizes", "unsafe_split_with_sizes"), "Split(self, split_sizes, axis=dim)"),
     "unbind": "aten.unbind(self, axis=dim)",
     "slice": "Slice(self, [start or 0], [end or MAX], [dim], [step])",
     "select": "Gather(self, index, axis=dim)",

@@ -211,7 +211,7 @@ class _Importer:
         if not isinstance(value, (list, tuple)) or not any(isinstance(item, Tensor) for item in value):
             return
         takers = {n.args[1]: n for n in node.users if n.target is operator.getitem}
-        keep_all = _operator_name(node) in ("split_with_sizes", "unbind")
+        keep_all = _operator_name(node) in ("split_with_sizes", "unsafe_split_with_sizes", "unbind")
         for position, item in enumerate(value):
             taker = takers.get(position)
             if taker is not None:

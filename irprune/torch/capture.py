@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from ..errors import InputError
 from ..frontends.fx import mutated_nodes
+from .composites import expand_composites
 from .module import TrainableModule
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
@@ -99,11 +100,12 @@ def normalise(module: fx.GraphModule) -> None:
     particular strides (``view -> reshape``): the exporter and other memory formats lay products out otherwise.
     """
     _inline_contexts(module)
+    expand_composites(module, _NORMAL)
     module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
     written = mutated_nodes(module.graph)
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
-        if rule is not None and node not in written:
+        if rule is not None and (node not in written or rule is _explicit_split):
             rule(module, node)
     module.graph.lint()
     module.recompile()
@@ -125,13 +127,14 @@ def _packet(node: fx.Node) -> str:
 
 
 def _explicit_split(module: fx.GraphModule, node: fx.Node) -> None:
-    """The parts of a split with the sizes that they have."""
+    """The parts of a split with the sizes that they have: views as before, which may be written to."""
     parts = node.meta["val"]
     dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
     assert isinstance(dim, int)
     sizes = [part.shape[dim] for part in parts]
     if all(isinstance(size, int) for size in sizes):
-        node.target = _ATEN.split_with_sizes.default
+        unsafe = _packet(node).startswith("unsafe")
+        node.target = (_ATEN.unsafe_split_with_sizes if unsafe else _ATEN.split_with_sizes).default
         node.args, node.kwargs = (node.args[0], sizes, dim), {}
 
 
