@@ -23,6 +23,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..frontends.aten import entry_of
 
+_ATEN = torch.ops.aten
+
 
 def expand_composites(module: fx.GraphModule, known: Collection[str] = ()) -> None:
     """Put the parts of an operator in its place where the table has all of them and lacks it.
@@ -79,7 +81,25 @@ def _parts(node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> fx.GraphMo
 
 @cache
 def _definitions() -> dict[Any, Callable[..., Any]]:
-    return dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
+    known = dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
+    return {**known, _ATEN.slice_scatter.default: _slice_scatter, _ATEN.select_scatter.default: _select_scatter}
+
+
+def _slice_scatter(
+    whole: Tensor, part: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
+    """``cat(whole[:start], part, whole[end:])``."""
+    size = whole.shape[dim]
+    first, last, _ = slice(start, end).indices(size)
+    if step != 1 or last < first:
+        return NotImplemented
+    sides = whole.narrow(dim, 0, first), whole.narrow(dim, last, size - last)
+    return torch.cat([x for x in (sides[0], part, sides[1]) if x.shape[dim]], dim)
+
+
+def _select_scatter(whole: Tensor, part: Tensor, dim: int, index: int) -> Any:
+    first = index % whole.shape[dim]
+    return _slice_scatter(whole, part.unsqueeze(dim), dim, first, first + 1)
 
 
 def _replace(node: fx.Node, parts: fx.GraphModule) -> None:

@@ -182,6 +182,25 @@ lambda x, y: torch.multiply(x, y)
 arguments_0[a=2 b=3] arguments_1[b]
 -> mul[a b]
 
+match slice_scatter: a part is put in
+lambda x, y: torch.slice_scatter(x, y, 1, 1, 3)
+2 4, 2 2
+arguments_0[a=2 (1 + b=2 + 1)] arguments_1[a c=2]
+-> slice_1[a 1] slice_2[a 1] cat[a (1 + c + 1)]
+
+match select_scatter: one is put in
+lambda x, y: torch.select_scatter(x, y, 1, -1)
+2 4, 2
+arguments_0[a=2 (b=3 + 1)] arguments_1[a]
+-> unsqueeze[a 1] slice_1[a b] cat[a (b + 1)]
+
+refuse slice_scatter: every other element
+lambda x, y: torch.slice_scatter(x, y, 1, 0, 4, 2)
+2 4, 2 2
+arguments_0[a=2! b=4!] arguments_1[c=2! d=2!]
+-> slice_scatter[e=2! f=4!]
+frozen a b c d e f: torch::slice_scatter 'slice_scatter': operator aten::slice_scatter has no signature
+
 refuse quantile: it is sorted
 lambda x: x.quantile(0.5, 0)
 3
