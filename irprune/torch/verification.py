@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -90,6 +90,7 @@ class Verification:
         results: list[Outputs] = []
         answers: list[Outputs] = []
         rejected: list[str] = []
+        problems: list[str] = []
         ran: list[str] = []
         for number, case in enumerate(cases):
             try:
@@ -100,14 +101,17 @@ class Verification:
                 rejected.append(f"{case.label}: {str(error).splitlines()[0][:200]}")
                 continue
             ran.append(case.label)
+            try:
+                found = self._run(self.small, self._pruned(case))
+            except Exception as error:  # and what it likes on sizes that contradict each other
+                problems.append(f"the smaller module stops on {case.label}: {str(error).splitlines()[0][:200]}")
+                continue
             answers.append(answer)
-            found = self._run(self.small, self._pruned(case))
             results.append(found)
             self._keep_worst(worst, self._errors(case, self._reference_outputs(case, found), found))
-        equivalence = Equivalence(tuple(worst.values()), tuple(ran), tuple(rejected))
+        equivalence = Equivalence(tuple(worst.values()), tuple(ran), tuple(rejected), tuple(problems))
         if not equivalence.ok:
-            first = self.first_divergence(cases[0])
-            equivalence = Equivalence(equivalence.outputs, tuple(ran), tuple(rejected), (), first)
+            equivalence = replace(equivalence, first=self.first_divergence(cases[0]))
         return equivalence, results, answers
 
     def _reference_outputs(self, case: Case, found: Outputs) -> Outputs:
@@ -144,8 +148,8 @@ class Verification:
         """The first tensor, in the order of the graph, whose kept part the smaller module does not compute."""
         makers = {name: node.name for node in self.analysis.graph.nodes for name in node.outputs if name}
         sizes = self._sizes(case)
-        expected = _watched(self.reference(case), self._placeholders(case), list(makers), follow=True)
-        found = _watched(self.small, self._placeholders(self._pruned(case)), list(makers))
+        expected = _watched(self.reference(case), self._placeholders(case), list(makers))
+        found = _watched(self.small, self._placeholders(self._pruned(case)), list(makers), until_it_stops=True)
         for name, maker in makers.items():
             if name not in expected or name not in found:
                 continue
@@ -245,9 +249,9 @@ def _has_nan(value: Array) -> bool:
 
 
 def _watched(
-    module: fx.GraphModule, inputs: Sequence[Any], names: Sequence[str], *, follow: bool = False
+    module: fx.GraphModule, inputs: Sequence[Any], names: Sequence[str], *, until_it_stops: bool = False
 ) -> dict[str, Array]:
-    """Values of a run by the name of the node that makes them."""
+    """Values of a run by the name of the node that makes them; ``until_it_stops``, those that a failing run made."""
     wanted, seen = set(names), dict[str, Array]()
 
     class Watcher(fx.Interpreter):
@@ -257,7 +261,7 @@ def _watched(
                 seen[n.name] = as_array(result).copy()
             return result
 
-    with torch.no_grad():
+    with torch.no_grad(), suppress(*([Exception] if until_it_stops else [])):
         Watcher(module).run(*inputs, enable_io_processing=False)
     return seen
 
