@@ -17,6 +17,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Mask
+from ..errors import InputError
 from ..frontends.fx import Imported, as_array
 from ..ir.core import Array
 from ..plan import Plan
@@ -97,14 +98,15 @@ class Verification:
                 answer = self._run(self.original, case)
             except Exception as error:  # a module raises what it likes on a size that it does not take
                 if number == 0:
-                    raise
-                rejected.append(f"{case.label}: {str(error).splitlines()[0][:200]}")
+                    said = f"{type(error).__name__}: {_first_line(error)}"
+                    raise InputError(f"the model does not run on the {case.label}: {said}") from error
+                rejected.append(f"{case.label}: {_first_line(error)}")
                 continue
             ran.append(case.label)
             try:
                 found = self._run(self.small, self._pruned(case))
             except Exception as error:  # and what it likes on sizes that contradict each other
-                problems.append(f"the smaller module stops on {case.label}: {str(error).splitlines()[0][:200]}")
+                problems.append(f"the smaller module stops on {case.label}: {_first_line(error)}")
                 continue
             answers.append(answer)
             results.append(found)
@@ -168,7 +170,7 @@ class Verification:
         try:
             reference = export_onnx(self.reference(case), case)
         except Exception as error:  # the exporter raises errors of many kinds
-            return None, f"torch.onnx.export cannot write the original: {str(error).splitlines()[0][:200]}"
+            return None, f"torch.onnx.export cannot write the original: {_first_line(error)}"
         pruned = self._pruned(case)
         try:
             expected = self._run_onnx(reference, case)
@@ -177,7 +179,7 @@ class Verification:
         try:
             found = self._run_onnx(export_onnx(self.small, pruned), pruned)
         except Exception as error:
-            problem = f"the smaller module does not export or run: {str(error).splitlines()[0][:300]}"
+            problem = f"the smaller module does not export or run: {_first_line(error)}"
             return Equivalence((), (case.label,), (), (problem,)), ""
         return Equivalence(tuple(self._errors(case, expected, found)), (case.label,)), ""
 
@@ -242,6 +244,10 @@ def _is_tensor(node: fx.Node) -> bool:
     if node.op == "get_attr":
         return True
     return isinstance(node.meta.get("val"), Tensor)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _has_nan(value: Array) -> bool:
