@@ -70,7 +70,7 @@ addcdiv lerp heaviside complex polar real imag _conj _conj_physical
 
 _SAME = """
 clone contiguous alias detach lift_fresh_copy lift_fresh to _to_copy type_as dropout native_dropout alpha_dropout
-feature_dropout positive requires_grad float double half bfloat16
+feature_dropout feature_alpha_dropout positive requires_grad float double half bfloat16
 """.split()  # noqa: SIM905
 
 _VIEWS = ("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias")

@@ -22,6 +22,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..frontends.aten import entry_of
+from .module import has_mode
 
 _ATEN = torch.ops.aten
 
@@ -59,8 +60,8 @@ def _parts(node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> fx.GraphMo
     definition = _definitions().get(target)
     operands = list(node.all_input_nodes)
     values = [operand.meta.get("val") for operand in operands]
-    if definition is None and not target._can_decompose():
-        return None
+    if has_mode(target) or (definition is None and not target._can_decompose()):
+        return None  # the parts are those of one mode, and have no switch
     if not values or not all(isinstance(value, Tensor) for value in values):
         return None
 

@@ -279,6 +279,23 @@ def test_the_hidden_size_of_a_cell(kind: type[nn.RNNCellBase], dynamic: object) 
     assert result.model.get_parameter("cell.weight_hh").shape[1] == 4
 
 
+@pytest.mark.parametrize("function", ["feature_alpha_dropout", "rrelu", "_native_batch_norm_legit"])
+def test_what_has_a_switch_for_training_keeps_it(function: str) -> None:
+    class Switched(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if function == "_native_batch_norm_legit":
+                zeros, ones = torch.zeros(4), torch.ones(4)
+                return torch._native_batch_norm_legit(x, None, None, zeros, ones, self.training, 0.1, 1e-5)[0]
+            return getattr(nn.functional, function)(x, training=self.training)
+
+    module = it.trace(Switched().eval(), (torch.randn(3, 4, 5),)).module
+    assert function in [
+        node.target._schema.name[6:]
+        for node in module.graph.nodes
+        if node.op == "call_function" and hasattr(node.target, "_schema")
+    ]
+
+
 def test_parts_of_a_size_that_only_run_time_tells() -> None:
     class Joined(nn.Module):
         def __init__(self) -> None:
