@@ -211,7 +211,7 @@ class _Importer:
         if not isinstance(value, (list, tuple)) or not any(isinstance(item, Tensor) for item in value):
             return
         takers = {n.args[1]: n for n in node.users if n.target is operator.getitem}
-        keep_all = _operator_name(node) in ("split_with_sizes", "unbind")
+        keep_all = _operator_name(node) in ("split_with_sizes", "unsafe_split_with_sizes", "unbind")
         for position, item in enumerate(value):
             taker = takers.get(position)
             if taker is not None:
@@ -240,7 +240,8 @@ class _Importer:
             shapes[name] = tuple(dim for dim in shape if dim is not None)
         tensor = self._tensor(node)
         result = None if tensor is None else tuple(dim_of(size) for size in tensor.shape)
-        call = Call(_operator_name(node), arguments, shapes, result)
+        masks = frozenset(name for name in shapes if self.values[name].dtype in ("bool", "uint8"))
+        call = Call(_operator_name(node), arguments, shapes, result, masks)
         return lower(call, node.target._overloadname, torch.Tag.pointwise in node.target.tags)
 
     def _arguments(self, node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> dict[str, Any]:

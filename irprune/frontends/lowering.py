@@ -60,13 +60,15 @@ Operand: TypeAlias = "TensorName | Numbers | None"
 class Call:
     """An ATen call: its arguments by schema name (defaults filled in) and the shapes of tensors.
 
-    ``shapes`` has every tensor argument by value name; ``result`` is the shape of the first result.
+    ``shapes`` has every tensor argument by value name; ``result`` is the shape of the first result; ``masks`` names
+    the tensors of truth values.
     """
 
     name: str
     arguments: Mapping[str, Any]
     shapes: Mapping[str, tuple[int | str, ...]]
     result: tuple[int | str, ...] | None
+    masks: frozenset[str] = frozenset()
 
     def shape(self, argument: str) -> tuple[int | str, ...]:
         return self.shapes[self.arguments[argument]]

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from ..ir.sizes import ONE
 from .compute import broadcast, elementwise, layer_normalization, letters, operand_list, window_results
 from .grammar import Follower, Name, Signature, SizeOf, signature
-from .registry import NoSignature, Site, register
+from .registry import NoSignature, Rule, Site, register
 
 
 def linear(site: Site) -> Signature:
@@ -19,12 +20,28 @@ def linear(site: Site) -> Signature:
     return signature(f"{operand_list(site, '*b i', 'o i', 'o')} -> *b o ; macs b i o")
 
 
-def baddbmm(site: Site) -> Signature:
-    """``b m k, b k n, <broadcast> -> b m n``."""
-    names = ["b", "m", "n"]
-    shape = site.shape(2)
-    added = ["1" if size == ONE else name for size, name in zip(shape, names[3 - len(shape) :], strict=True)]
-    return signature(f"b m k, b k n, {' '.join(added)} -> b m n ; macs b m k n")
+def added_product(site: Site) -> Signature:
+    """The attribute's product, with an addend that is broadcast to it."""
+    operands, _, result = site.node.str("product").partition(" -> ")
+    names, shape = result.split(), site.shape(2)
+    added = ["1" if size == ONE else name for size, name in zip(shape, names[len(names) - len(shape) :], strict=True)]
+    used = sorted(set(operands.replace(",", "").split()))
+    return signature(f"{operands}, {' '.join(added)} -> {result} ; macs {' '.join(used)}")
+
+
+def bilinear(site: Site) -> Signature:
+    """``*b i, *b j, o i j, o -> *b o``."""
+    operands = operand_list(site, "*b i", "*b j", "o i j", "o")
+    return signature(f"{operands} -> *b o ; macs b o i j")
+
+
+def cdist(site: Site) -> Signature:
+    """``b m k, b n k -> b m n``: distances are statistics over k."""
+    batch, others = letters(site.rank() - 2, "b"), letters(site.rank(1) - 2, "b")
+    if site.shape(0)[: len(batch)] != site.shape(1)[: len(others)]:
+        raise NoSignature("the batch is broadcast")
+    run = " ".join(batch)
+    return signature(f"{run} m k, {run} n k -> {run} m n ; normalised k")
 
 
 def layer_norm(site: Site) -> Signature:
@@ -42,15 +59,26 @@ def prelu(site: Site) -> Signature:
     return signature(f"{' '.join(names)}, {slope if site.rank(1) else ''} -> {' '.join(names)}")
 
 
-def variance(site: Site) -> Signature:
-    """Statistics over the reduced axes."""
+def native_group_norm(site: Site) -> Signature:
+    """GroupNormalization whose call spells out the number of channels; mean and deviation of a group are results."""
+    return signature(
+        f"{operand_list(site, 'n (g c) *s', '(g c)', '(g c)')} -> n (g c) *s, n g, n g ; normalised c ; opaque n s",
+        sizes={"g": site.node.int("num_groups")},
+        attributes={"num_groups": "g", "channels": "(g c)"},
+        reason="the call counts it",
+    )
+
+
+def statistics(site: Site) -> Signature:
+    """One or several statistics over the reduced axes."""
     names = letters(site.rank())
     axes = site.ints("axes", 1) or tuple(range(len(names)))
     over = {axis % len(names) for axis in axes}
     keep = site.node.int("keepdims")
-    result = [("1" if k in over else name) for k, name in enumerate(names) if keep or k not in over]
+    result = " ".join("1" if k in over else name for k, name in enumerate(names) if keep or k not in over)
     operands = " ".join(names) + (", _" if site.has(1) else "")
-    return signature(f"{operands} -> {' '.join(result)} ; normalised {' '.join(names[k] for k in sorted(over))}")
+    results = ", ".join([result] * len(site.node.outputs))
+    return signature(f"{operands} -> {results} ; normalised {' '.join(names[k] for k in sorted(over))}")
 
 
 def extremum(site: Site) -> Signature:
@@ -82,31 +110,99 @@ def unbind(site: Site) -> Signature:
     return signature(f"{source} -> {', '.join([rest] * count)}")
 
 
-def index(site: Site) -> Signature:
-    """Several index tensors pick points: their axes are opaque, the others carried (numpy's advanced indexing)."""
+def _points(site: Site, first: int) -> tuple[list[str], list[str], list[str], str]:
+    """Data, index operands (from ``first`` on), what they pick of the data, and the axes of both that are opaque."""
     names = letters(site.rank())
     axes = [axis % len(names) for axis in site.node.ints("axes") or ()]
     if not axes:
         raise NoSignature("nothing is indexed")
-    picks = range(1, len(site.inputs))
-    operands, picked = broadcast(site, list(picks))
+    operands, picked = broadcast(site, list(range(first, len(site.inputs))))
     operands = [" ".join(f"i_{word}" if word not in ("1", "_") else word for word in op.split()) for op in operands]
     points = [f"i_{word}" if word != "1" else word for word in picked]
     rest = [name for k, name in enumerate(names) if k not in axes]
     adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
     front = len([k for k in range(axes[0]) if k not in axes]) if adjacent else 0
-    result = [*rest[:front], *points, *rest[front:]]
     opaque = " ".join([*(names[k] for k in axes), *(word for word in points if word != "1")])
+    return names, operands, [*rest[:front], *points, *rest[front:]], opaque
+
+
+def index(site: Site) -> Signature:
+    """Several index tensors pick points: their axes are opaque, the others carried (numpy's advanced indexing)."""
+    names, operands, result, opaque = _points(site, 1)
     text = f"{', '.join([' '.join(names), *operands])} -> {' '.join(result)} ; opaque {opaque}"
-    return signature(text, reason="it is looked up by index")
+    return signature(text, reason=_LOOKED_UP)
 
 
-def moved(site: Site) -> Signature:
-    """Elements change places along some axes: their order matters."""
+def index_put(site: Site) -> Signature:
+    """As index, with the data as result and values that are broadcast to what is picked."""
+    names, operands, picked, opaque = _points(site, 2)
+    shape = site.shape(1)
+    values = [
+        "1" if size == ONE else word for size, word in zip(shape, picked[len(picked) - len(shape) :], strict=True)
+    ]
+    whole = " ".join(names)
+    text = f"{', '.join([whole, ' '.join(values), *operands])} -> {whole} ; opaque {opaque}"
+    return signature(text, reason=_LOOKED_UP)
+
+
+def index_write(site: Site) -> Signature:
+    """``n c, j, n j -> n c``: slices along one axis are written where a vector says."""
     names = letters(site.rank())
-    axes = site.node.ints("axes") or tuple(range(len(names)))
-    opaque = " ".join(names[axis % len(names)] for axis in axes)
-    return signature(f"{' '.join(names)} -> {' '.join(names)} ; opaque {opaque}", reason="its elements are moved along")
+    axis = site.axis()
+    whole, part = " ".join(names), " ".join("picked" if k == axis else name for k, name in enumerate(names))
+    index = "picked" if site.rank(1) else ""
+    operands = operand_list(site, whole, index, part)
+    return signature(f"{operands} -> {whole} ; opaque {names[axis]} picked", reason=_LOOKED_UP)
+
+
+_LOOKED_UP = "it is looked up by index"
+
+
+def embedding_bag(site: Site) -> Signature:
+    """``v d, i, b, i -> b d``: rows of a table, summed within bags."""
+    operands = operand_list(site, "v d", "i", "o", "i")
+    others = ", _" * (len(site.node.outputs) - 1)
+    return signature(f"{operands} -> b d{others} ; opaque v i o b", reason=_LOOKED_UP)
+
+
+def diagonal(site: Site) -> Signature:
+    """``n a b -> n d``, with the diagonal last."""
+    names = letters(site.rank())
+    pair = site.axis("first"), site.axis("second")
+    rest = " ".join(name for k, name in enumerate(names) if k not in pair)
+    opaque = f"{names[pair[0]]} {names[pair[1]]} diagonal"
+    return signature(f"{' '.join(names)} -> {rest} diagonal ; opaque {opaque}", reason="a diagonal is cut out of it")
+
+
+def _along(reason: str) -> Rule:
+    """Axes whose elements depend on each other's places; the others are those of an element-wise operator."""
+
+    def rule(site: Site) -> Signature:
+        operands, names = broadcast(site)
+        axes = (
+            site.node.ints("axes") or (site.node.int("axes"),) if "axes" in site.node.attributes else range(len(names))
+        )
+        opaque = " ".join(dict.fromkeys(names[axis % len(names)] for axis in axes if names[axis % len(names)] != "1"))
+        results = ", ".join([" ".join(names)] * len(site.node.outputs))
+        role = f" ; opaque {opaque}" if opaque else ""
+        return signature(f"{', '.join(operands)} -> {results}{role}", reason=reason)
+
+    return rule
+
+
+def bucketize(site: Site) -> Signature:
+    """Each element is compared with all boundaries."""
+    names = " ".join(letters(site.rank()))
+    return signature(f"{names}, bound -> {names} ; opaque bound", reason="it bounds the buckets of a search")
+
+
+def fourier(site: Site) -> Signature:
+    """Frequencies in the place of positions."""
+    names = letters(site.rank())
+    axes = {axis % len(names) for axis in site.node.ints("axes") or ()}
+    result = [f"f{k}" if k in axes else name for k, name in enumerate(names)]
+    opaque = " ".join(f"{names[k]} f{k}" for k in sorted(axes))
+    return signature(f"{' '.join(names)} -> {' '.join(result)} ; opaque {opaque}", reason="it becomes frequencies")
 
 
 def repeat(site: Site) -> Signature:
@@ -151,6 +247,36 @@ def pool(site: Site) -> Signature:
     result = f"n c {window_results(site)}"
     text = f"n c *s -> {result}, {result} ; opaque s {window_results(site)}"
     return signature(text, reason="the window of a pooling slides over it")
+
+
+def unpool(site: Site) -> Signature:
+    """``n c *s, n c *s -> n c *t``: maxima go back to their positions within a channel."""
+    result = window_results(site)
+    text = f"n c *s, n c *s -> n c {result} ; opaque s {result}"
+    return signature(text, reason="the window of a pooling slides over it")
+
+
+def im2col(site: Site) -> Signature:
+    """``n c *s -> n (c k) l``: the windows of a convolution, spelled out."""
+    kernel = prod(site.node.ints("kernel") or ())
+    return signature("n c *s -> n (c k) l ; opaque s k l", sizes={"k": kernel}, reason=_WINDOW)
+
+
+def col2im(site: Site) -> Signature:
+    """``n (c k) l -> n c *t``."""
+    kernel, result = prod(site.node.ints("kernel") or ()), window_results(site)
+    return signature(f"n (c k) l -> n c {result} ; opaque k l {result}", sizes={"k": kernel}, reason=_WINDOW)
+
+
+def unfold(site: Site) -> Signature:
+    """``n d -> n start window``: windows along one axis, their elements last."""
+    names = letters(site.rank())
+    axis = site.axis()
+    result = " ".join("start" if k == axis else name for k, name in enumerate(names))
+    return signature(f"{' '.join(names)} -> {result} window ; opaque {names[axis]} start window", reason=_WINDOW)
+
+
+_WINDOW = "a window slides over it"
 
 
 def weight_norm(site: Site) -> Signature:
@@ -214,17 +340,33 @@ register(
         "aten::elementwise": elementwise,
         "aten::rsqrt": elementwise,
         "aten::linear": linear,
-        "aten::baddbmm": baddbmm,
+        "aten::added_product": added_product,
+        "aten::bilinear": bilinear,
+        "aten::cdist": cdist,
         "aten::layer_norm": layer_norm,
         "aten::pool": pool,
         "aten::weight_norm": weight_norm,
         "aten::prelu": prelu,
-        "aten::variance": variance,
+        "aten::native_group_norm": native_group_norm,
+        "aten::statistics": statistics,
         "aten::extremum": extremum,
         "aten::stack": stack,
         "aten::unbind": unbind,
         "aten::index": index,
-        "aten::moved": moved,
+        "aten::index_put": index_put,
+        "aten::index_write": index_write,
+        "aten::embedding_bag": embedding_bag,
+        "aten::diagonal": diagonal,
+        "aten::moved": _along("its elements are moved along"),
+        "aten::ordered": _along("the order of its elements matters"),
+        "aten::bucketize": bucketize,
+        "aten::fourier": fourier,
+        "aten::view_as_complex": "*b c -> *b ; opaque c",
+        "aten::view_as_real": "*b -> *b c ; opaque c",
+        "aten::unpool": unpool,
+        "aten::im2col": im2col,
+        "aten::col2im": col2im,
+        "aten::unfold": unfold,
         "aten::repeat": repeat,
         "aten::repeat_interleave": repeat_interleave,
         "aten::resample": resample,

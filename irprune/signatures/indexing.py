@@ -25,7 +25,7 @@ def gather_elements(site: Site) -> Signature:
 
 
 def scatter_elements(site: Site) -> Signature:
-    """As GatherElements, with the data as result."""
+    """As GatherElements, with the data as result; ATen's may write a number, without an operand."""
     names = letters(site.rank())
     axis = site.axis()
     data, indices = site.shape(0), site.shape(1)
@@ -36,7 +36,8 @@ def scatter_elements(site: Site) -> Signature:
             index[k] = f"part{k}"
             opaque += [name, f"part{k}"]
     whole, part = " ".join(names), " ".join(index)
-    return signature(f"{whole}, {part}, {part} -> {whole} ; opaque {' '.join(opaque)}", reason=_REASON)
+    written = f", {part}" if site.has(2) else ""
+    return signature(f"{whole}, {part}{written} -> {whole} ; opaque {' '.join(opaque)}", reason=_REASON)
 
 
 def gather_nd(site: Site) -> Signature:

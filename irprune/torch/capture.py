@@ -15,7 +15,9 @@ from torch.export import ExportedProgram
 
 from ..errors import InputError
 from ..frontends.fx import mutated_nodes
+from .composites import expand_composites
 from .module import TrainableModule
+from .refusals import why_not_exported
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
 
@@ -35,6 +37,8 @@ def capture(
     """
     if isinstance(model, ExportedProgram):
         program = model
+    elif isinstance(model, torch.jit.ScriptModule):
+        raise InputError("torch.export takes no TorchScript module: pass the torch.nn.Module that it was made of")
     elif not isinstance(model, nn.Module):
         raise InputError(f"expected a torch.nn.Module or an ExportedProgram, got {type(model).__name__}")
     elif example_inputs is None and not example_kwargs:
@@ -48,21 +52,18 @@ def capture(
     assert isinstance(module, fx.GraphModule)
     normalise(module)
     _refuse_mutated_parameters(module)
+    if not any(node.all_input_nodes for node in module.graph.nodes if node.op == "output"):
+        raise InputError(f"{type(model).__name__} returns no tensor: there is nothing to compare")
     return TrainableModule.of(module)
 
 
 def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> ExportedProgram:
-    """``torch.export.export``; raises :class:`InputError` with the first line of what it says."""
+    """``torch.export.export``; raises :class:`InputError` with the reason in one line."""
     try:
         with quiet():
             return torch.export.export(model, inputs, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export raises errors of a dozen unrelated kinds
-        lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
-        said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or "no message"
-        raise InputError(
-            f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {said}; "
-            "torch.export.draft_export tells where"
-        ) from error
+        raise InputError(why_not_exported(error, model, inputs, kwargs)) from error
 
 
 def _refuse_mutated_parameters(module: fx.GraphModule) -> None:
@@ -99,11 +100,12 @@ def normalise(module: fx.GraphModule) -> None:
     particular strides (``view -> reshape``): the exporter and other memory formats lay products out otherwise.
     """
     _inline_contexts(module)
+    expand_composites(module, _NORMAL)
     module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
     written = mutated_nodes(module.graph)
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
-        if rule is not None and node not in written:
+        if rule is not None and (node not in written or rule is _explicit_split):
             rule(module, node)
     module.graph.lint()
     module.recompile()
@@ -125,13 +127,14 @@ def _packet(node: fx.Node) -> str:
 
 
 def _explicit_split(module: fx.GraphModule, node: fx.Node) -> None:
-    """The parts of a split with the sizes that they have."""
+    """The parts of a split with the sizes that they have: views as before, which may be written to."""
     parts = node.meta["val"]
     dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
     assert isinstance(dim, int)
     sizes = [part.shape[dim] for part in parts]
     if all(isinstance(size, int) for size in sizes):
-        node.target = _ATEN.split_with_sizes.default
+        unsafe = _packet(node).startswith("unsafe")
+        node.target = (_ATEN.unsafe_split_with_sizes if unsafe else _ATEN.split_with_sizes).default
         node.args, node.kwargs = (node.args[0], sizes, dim), {}
 
 

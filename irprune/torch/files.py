@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +22,33 @@ if TYPE_CHECKING:
 
 
 def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
-    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none."""
-    if not os.path.isfile(path):
+    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none, or that is damaged."""
+    if not os.path.exists(path):
         raise InputError(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            problem = _problem_of(archive)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: torch.export.load cannot read it: {error}") from error
+    if problem:
+        raise InputError(f"{path}: {problem}")
     try:
         with quiet():
             return torch.export.load(os.fspath(path))
     except Exception as error:  # zipfile, pickle, json and torch each have their own
         lines = str(error).splitlines() or [type(error).__name__]
         raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}") from error
+
+
+def _problem_of(archive: zipfile.ZipFile) -> str:
+    """What else an archive of torch is, or the entry of it that is damaged: torch reads it without looking."""
+    names = {name.rpartition("/")[2] for name in archive.namelist()}
+    if "constants.pkl" in names:
+        return "it holds TorchScript, expected what torch.export.save writes"
+    if "archive_format" not in names and "serialized_exported_program.json" not in names:
+        return "it holds no exported program, expected what torch.export.save writes"
+    damaged = archive.testzip()
+    return "" if damaged is None else f"it is damaged: the checksum of '{damaged}' does not match"
 
 
 def save_module(module: fx.GraphModule, program: Program, path: str | os.PathLike[str]) -> None:

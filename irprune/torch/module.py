@@ -49,6 +49,11 @@ def _has(module: nn.Module, path: str) -> bool:
     return True
 
 
+def has_mode(target: torch._ops.OpOverload[Any, Any]) -> bool:
+    """Whether calls of the operator spell the mode out."""
+    return any(a.name in _MODE_ARGUMENTS and str(a.type) == "bool" for a in target._schema.arguments)
+
+
 def set_mode(node: fx.Node, mode: bool) -> bool:
     """Write the mode into a call; whether it was another one."""
     if not isinstance(node.target, torch._ops.OpOverload):

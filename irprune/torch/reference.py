@@ -111,15 +111,16 @@ class _Writer:
         """Spell out the sizes of what statistics are taken over now."""
         for attribute, follower in bound.signature.attributes.items():
             source = self.imported.sources[bound.node.name].get(attribute)
-            if source is None or not isinstance(follower, tuple):
+            if source is None:
                 continue
-            terms = [entry.term for entry in follower if isinstance(entry, SizeOf)]
+            followers = follower if isinstance(follower, tuple) else (follower,)
+            terms = [entry.term for entry in followers if isinstance(entry, SizeOf)]
             if not any(set(names_of(term)) & bound.signature.notation.normalised for term in terms):
                 continue
             sizes = [int(self.removal.statistics_mask(bound, term, bound.dim(term)).sum()) for term in terms]
             names = [argument.name for argument in call.target._schema.arguments]  # type: ignore[union-attr]
             at = names.index(source.argument)
-            call.args = (*call.args[:at], sizes, *call.args[at + 1 :])
+            call.args = (*call.args[:at], sizes if isinstance(follower, tuple) else sizes[0], *call.args[at + 1 :])
 
     def _scatter(self, call: fx.Node, lost: list[tuple[Dimension, Mask]]) -> None:
         """Spread the kept part of a result again, with zeros elsewhere, for all who read it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -17,6 +17,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Mask
+from ..errors import InputError
 from ..frontends.fx import Imported, as_array
 from ..ir.core import Array
 from ..plan import Plan
@@ -90,24 +91,29 @@ class Verification:
         results: list[Outputs] = []
         answers: list[Outputs] = []
         rejected: list[str] = []
+        problems: list[str] = []
         ran: list[str] = []
         for number, case in enumerate(cases):
             try:
                 answer = self._run(self.original, case)
             except Exception as error:  # a module raises what it likes on a size that it does not take
                 if number == 0:
-                    raise
-                rejected.append(f"{case.label}: {str(error).splitlines()[0][:200]}")
+                    said = f"{type(error).__name__}: {_first_line(error)}"
+                    raise InputError(f"the model does not run on the {case.label}: {said}") from error
+                rejected.append(f"{case.label}: {_first_line(error)}")
                 continue
             ran.append(case.label)
+            try:
+                found = self._run(self.small, self._pruned(case))
+            except Exception as error:  # and what it likes on sizes that contradict each other
+                problems.append(f"the smaller module stops on {case.label}: {_first_line(error)}")
+                continue
             answers.append(answer)
-            found = self._run(self.small, self._pruned(case))
             results.append(found)
             self._keep_worst(worst, self._errors(case, self._reference_outputs(case, found), found))
-        equivalence = Equivalence(tuple(worst.values()), tuple(ran), tuple(rejected))
+        equivalence = Equivalence(tuple(worst.values()), tuple(ran), tuple(rejected), tuple(problems))
         if not equivalence.ok:
-            first = self.first_divergence(cases[0])
-            equivalence = Equivalence(equivalence.outputs, tuple(ran), tuple(rejected), (), first)
+            equivalence = replace(equivalence, first=self.first_divergence(cases[0]))
         return equivalence, results, answers
 
     def _reference_outputs(self, case: Case, found: Outputs) -> Outputs:
@@ -144,8 +150,8 @@ class Verification:
         """The first tensor, in the order of the graph, whose kept part the smaller module does not compute."""
         makers = {name: node.name for node in self.analysis.graph.nodes for name in node.outputs if name}
         sizes = self._sizes(case)
-        expected = _watched(self.reference(case), self._placeholders(case), list(makers), follow=True)
-        found = _watched(self.small, self._placeholders(self._pruned(case)), list(makers))
+        expected = _watched(self.reference(case), self._placeholders(case), list(makers))
+        found = _watched(self.small, self._placeholders(self._pruned(case)), list(makers), until_it_stops=True)
         for name, maker in makers.items():
             if name not in expected or name not in found:
                 continue
@@ -164,7 +170,7 @@ class Verification:
         try:
             reference = export_onnx(self.reference(case), case)
         except Exception as error:  # the exporter raises errors of many kinds
-            return None, f"torch.onnx.export cannot write the original: {str(error).splitlines()[0][:200]}"
+            return None, f"torch.onnx.export cannot write the original: {_first_line(error)}"
         pruned = self._pruned(case)
         try:
             expected = self._run_onnx(reference, case)
@@ -173,7 +179,7 @@ class Verification:
         try:
             found = self._run_onnx(export_onnx(self.small, pruned), pruned)
         except Exception as error:
-            problem = f"the smaller module does not export or run: {str(error).splitlines()[0][:300]}"
+            problem = f"the smaller module does not export or run: {_first_line(error)}"
             return Equivalence((), (case.label,), (), (problem,)), ""
         return Equivalence(tuple(self._errors(case, expected, found)), (case.label,)), ""
 
@@ -240,14 +246,18 @@ def _is_tensor(node: fx.Node) -> bool:
     return isinstance(node.meta.get("val"), Tensor)
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
 def _has_nan(value: Array) -> bool:
     return value.dtype.kind == "f" and bool(np.isnan(value).any())
 
 
 def _watched(
-    module: fx.GraphModule, inputs: Sequence[Any], names: Sequence[str], *, follow: bool = False
+    module: fx.GraphModule, inputs: Sequence[Any], names: Sequence[str], *, until_it_stops: bool = False
 ) -> dict[str, Array]:
-    """Values of a run by the name of the node that makes them."""
+    """Values of a run by the name of the node that makes them; ``until_it_stops``, those that a failing run made."""
     wanted, seen = set(names), dict[str, Array]()
 
     class Watcher(fx.Interpreter):
@@ -257,7 +267,7 @@ def _watched(
                 seen[n.name] = as_array(result).copy()
             return result
 
-    with torch.no_grad():
+    with torch.no_grad(), suppress(*([Exception] if until_it_stops else [])):
         Watcher(module).run(*inputs, enable_io_processing=False)
     return seen
 

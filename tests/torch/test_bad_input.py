@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,10 +39,34 @@ class DataIndex(Pair):
         return self.b(self.a(x)) * [1, 2, 3][int(x.argmax()) % 3]
 
 
+class DataLoop(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.a(x)
+        while hidden.norm() > 1:
+            hidden = hidden / 2
+        return self.b(hidden)
+
+
+class LeavesTorch(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.from_numpy(self.a(x).detach().numpy()))
+
+
 class ChangesData(Pair):
     def forward(self, x: Tensor) -> Tensor:
         self.a.weight.data.mul_(0.5)
         return self.b(self.a(x))
+
+
+class AssignsData(Pair):
+    def forward(self, x: Tensor) -> Tensor:
+        self.b.bias.data = self.b.bias.data + 1
+        return self.b(self.a(x))
+
+
+class ReturnsNothing(Pair):
+    def forward(self, x: Tensor) -> None:
+        self.b(self.a(x))
 
 
 class ChangesWeight(Pair):
@@ -49,6 +74,15 @@ class ChangesWeight(Pair):
         with torch.no_grad():
             self.a.weight.mul_(0.5)
         return self.b(self.a(x))
+
+
+class CopiesToTensor(Pair):
+    def __init__(self) -> None:
+        super().__init__()
+        self.copied = self.a.weight.detach().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(x @ self.copied.T + self.a.bias)
 
 
 class CopiesToNumpy(Pair):
@@ -77,11 +111,33 @@ def said(act: Callable[[], object]) -> str:
     return text
 
 
-@pytest.mark.parametrize("kind", [DataBranch, DataIndex, ChangesData])
-def test_what_torch_export_refuses_is_named_with_a_way_on(kind: type[Pair]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [(DataBranch, "if x.sum() > 0"), (DataIndex, "int(x.argmax())"), (DataLoop, "while hidden.norm() > 1:")],
+)
+def test_a_way_that_depends_on_values_is_shown_with_a_way_on(kind: type[Pair], line: str) -> None:
     text = said(lambda: it.prune(kind(), INPUTS, ratio=0.5))
-    assert f"torch.export cannot capture {kind.__name__}: " in text
-    assert text.endswith("torch.export.draft_export tells where")
+    start = f"torch.export cannot capture {kind.__name__}: forward takes a way that depends on the values of a tensor"
+    assert text.startswith(f"{start} at {__file__}:")
+    assert line in text
+    assert text.endswith("; write it with torch.where or torch.cond; torch.export.draft_export tells more")
+
+
+def test_what_else_torch_export_refuses_is_shown_where_it_stands() -> None:
+    text = said(lambda: it.prune(LeavesTorch(), INPUTS, ratio=0.5))
+    assert text.startswith("torch.export cannot capture LeavesTorch: RuntimeError: .numpy() is not supported")
+    assert f" at {__file__}:" in text and "torch.from_numpy(" in text
+
+
+@pytest.mark.parametrize(("kind", "name"), [(ChangesData, "a.weight"), (AssignsData, "b.bias")])
+def test_a_parameter_changed_behind_the_back_of_export_is_named(kind: type[Pair], name: str) -> None:
+    model = kind()
+    text = said(lambda: it.prune(model, INPUTS, ratio=0.5))
+    assert text == (
+        f"torch.export cannot capture {kind.__name__}: forward changes '{name}' where export does not see it "
+        "(through .data, or an attribute of its own); make it a buffer that is changed in place, or return the new "
+        "value"
+    )
 
 
 def test_a_parameter_changed_in_place_is_refused_by_name() -> None:
@@ -89,11 +145,11 @@ def test_a_parameter_changed_in_place_is_refused_by_name() -> None:
     assert text == "forward changes parameter 'a.weight' in place; make it a buffer, or return the new value"
 
 
-@pytest.mark.parametrize("kind", [CopiesToNumpy, CopiesToList])
-def test_a_copy_made_in_python_is_a_constant_that_shrinks_along(kind: type[Pair]) -> None:
+@pytest.mark.parametrize(("kind", "name"), [(CopiesToTensor, "copied"), (CopiesToNumpy, ""), (CopiesToList, "")])
+def test_a_copy_made_in_python_is_a_constant_that_shrinks_along(kind: type[Pair], name: str) -> None:
     result = it.prune(kind(), INPUTS, ratio=0.5, runtime=False)
     assert result.report is not None and result.report.ok
-    assert result.model.get_buffer("lifted_tensor_0").shape[0] == 4
+    assert result.model.get_buffer(name or "lifted_tensor_0").shape[0] == 4
 
 
 def test_missing_inputs_and_wrong_types() -> None:
@@ -101,6 +157,43 @@ def test_missing_inputs_and_wrong_types() -> None:
     assert said(lambda: it.prune(Pair().state_dict(), INPUTS, ratio=0.5)).endswith("got OrderedDict")
     assert "must be Tensor, not str" in said(lambda: it.prune(Pair(), ("a",), ratio=0.5))
     assert "same reduction dim" in said(lambda: it.prune(Pair(), (torch.zeros(3, 5),), ratio=0.5))
+
+
+def test_inputs_that_only_export_takes() -> None:
+    text = said(lambda: it.prune(Pair(), (torch.ones(3, 4, dtype=torch.long),), ratio=0.5))
+    assert text.startswith(
+        "the model does not run on the example inputs: RuntimeError: mat1 and mat2 must have the same"
+    )
+
+
+def test_models_without_a_graph() -> None:
+    script = torch.jit.trace(Pair(), INPUTS)
+    text = said(lambda: it.prune(script, INPUTS, ratio=0.5))
+    assert text == "torch.export takes no TorchScript module: pass the torch.nn.Module that it was made of"
+    text = said(lambda: it.prune(ReturnsNothing(), INPUTS, ratio=0.5))
+    assert text == "ReturnsNothing returns no tensor: there is nothing to compare"
+
+
+def test_a_file_whose_weights_are_damaged(tmp_path: Path) -> None:
+    whole, torn = tmp_path / "whole.pt2", tmp_path / "torn.pt2"
+    it.prune(Pair(), INPUTS, ratio=0.5, runtime=False).save(whole)
+    with zipfile.ZipFile(whole) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("weights/weight_1"))
+        weights = archive.read(name)
+    raw = whole.read_bytes()
+    torn.write_bytes(raw.replace(weights, bytes(len(weights))))
+    text = said(lambda: it.prune(torn, ratio=0.5))
+    assert text == f"{torn}: it is damaged: the checksum of '{name}' does not match"
+
+
+def test_other_files_that_torch_writes(tmp_path: Path) -> None:
+    state, script = tmp_path / "state.pt2", tmp_path / "script.pt2"
+    torch.save(Pair().state_dict(), state)
+    torch.jit.save(torch.jit.trace(Pair(), INPUTS), script)
+    wanted = "expected what torch.export.save writes"
+    assert said(lambda: it.prune(state, ratio=0.5)) == f"{state}: it holds no exported program, {wanted}"
+    assert said(lambda: it.prune(script, ratio=0.5)) == f"{script}: it holds TorchScript, {wanted}"
+    assert "Is a directory" in said(lambda: it.prune(tmp_path, ratio=0.5))
 
 
 def test_files_that_are_missing_or_cut_short(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""Operators that the table lacks, as the calls that PyTorch itself makes them of.
+
+::
+
+    hstack(a, b)        ->  cat((a, b), 1)
+    inner(a, b)         ->  permute, mm, view
+    glu(x)              ->  split, sigmoid, mul
+
+PyTorch defines an operator by others: in a composite kernel, or in the decompositions of ``torch.export``. One whose
+parts are all known needs no signature; anything else stays as it is, frozen with its own name in the reason.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ..frontends.aten import entry_of
+from .module import has_mode
+
+_ATEN = torch.ops.aten
+
+
+def expand_composites(module: fx.GraphModule, known: Collection[str] = ()) -> None:
+    """Put the parts of an operator in its place where the table has all of them and lacks it.
+
+    ``known`` names operators that need no entry.
+    """
+    for node in list(module.graph.nodes):
+        if not isinstance(node.target, torch._ops.OpOverload) or _is_known(node.target, known):
+            continue
+        parts = _parts(node, node.target)
+        if parts is not None and all(_is_readable(part, known) for part in parts.graph.nodes):
+            _replace(node, parts)
+
+
+def _is_known(target: torch._ops.OpOverload[Any, Any], known: Collection[str]) -> bool:
+    """Whether the operator is in the table, or makes no tensor."""
+    namespace, _, name = str(target._schema.name).partition("::")
+    if namespace != "aten" or torch.Tag.pointwise in target.tags or name in known:
+        return namespace == "aten"
+    makes_tensors = any("Tensor" in str(result.type) for result in target._schema.returns)
+    return not makes_tensors or entry_of(name, target._overloadname) is not None
+
+
+def _is_readable(part: fx.Node, known: Collection[str]) -> bool:
+    if part.op in ("placeholder", "output") or part.target is operator.getitem:
+        return True
+    return isinstance(part.target, torch._ops.OpOverload) and "val" in part.meta and _is_known(part.target, known)
+
+
+def _parts(node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> fx.GraphModule | None:
+    """The calls that the operator consists of, or ``None`` where there is no saying so."""
+    definition = _definitions().get(target)
+    operands = list(node.all_input_nodes)
+    values = [operand.meta.get("val") for operand in operands]
+    if has_mode(target) or (definition is None and not target._can_decompose()):
+        return None  # the parts are those of one mode, and have no switch
+    if not values or not all(isinstance(value, Tensor) for value in values):
+        return None
+
+    def call(*tensors: Tensor) -> Any:
+        stand = dict(zip(operands, tensors, strict=True))
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: stand[operand])
+        return target(*args, **kwargs)
+
+    table = {} if definition is None else {target: definition}
+    try:
+        with torch.no_grad():
+            parts = make_fx(call, decomposition_table=table, _allow_non_fake_inputs=True)(*values)
+    except Exception:  # whatever a definition raises on sizes that only run time tells
+        return None
+    parts.graph.eliminate_dead_code()
+    return parts
+
+
+@cache
+def _definitions() -> dict[Any, Callable[..., Any]]:
+    known = dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
+    return {**known, _ATEN.slice_scatter.default: _slice_scatter, _ATEN.select_scatter.default: _select_scatter}
+
+
+def _slice_scatter(
+    whole: Tensor, part: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
+    """``cat(whole[:start], part, whole[end:])``."""
+    size = whole.shape[dim]
+    first, last, _ = slice(start, end).indices(size)
+    if step != 1 or last < first:
+        return NotImplemented
+    sides = whole.narrow(dim, 0, first), whole.narrow(dim, last, size - last)
+    return torch.cat([x for x in (sides[0], part, sides[1]) if x.shape[dim]], dim)
+
+
+def _select_scatter(whole: Tensor, part: Tensor, dim: int, index: int) -> Any:
+    first = index % whole.shape[dim]
+    return _slice_scatter(whole, part.unsqueeze(dim), dim, first, first + 1)
+
+
+def _replace(node: fx.Node, parts: fx.GraphModule) -> None:
+    graph = node.graph
+    places = [part for part in parts.graph.nodes if part.op == "placeholder"]
+    standing: dict[fx.Node, Any] = dict(zip(places, node.all_input_nodes, strict=True))
+    with graph.inserting_before(node):
+        for part in parts.graph.nodes:
+            if part.op not in ("placeholder", "output"):
+                standing[part] = graph.node_copy(part, lambda inner: standing[inner])
+    output = next(part for part in parts.graph.nodes if part.op == "output")
+    result = fx.map_arg(output.args[0], lambda inner: standing[inner])
+    for user, value in _takers(node, result):
+        user.replace_all_uses_with(value)
+        if user is not node:
+            graph.erase_node(user)
+    graph.erase_node(node)
+
+
+def _takers(node: fx.Node, result: Any) -> Iterator[tuple[fx.Node, fx.Node]]:
+    """The nodes that stand for the results of the call, each with what takes its place."""
+    if isinstance(result, fx.Node):
+        yield node, result
+        return
+    for user in list(node.users):
+        yield user, result[user.args[1]]
