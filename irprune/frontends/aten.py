@@ -28,7 +28,7 @@ def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
         return _complete(call, read_entry(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
         return calls.elementwise(call)
-    raise NoSignature(f"operator aten::{call.name} has no signature")
+    raise NoSignature(_REASONS.get(call.name, f"operator aten::{call.name} has no signature"))
 
 
 def entry_of(name: str, overload: str) -> str | Lowering | None:
@@ -214,7 +214,7 @@ TABLE: dict[str, str | Lowering] = {
     "index_fill.int_Scalar": "aten.index_write(self, index, axis=dim)",
     "embedding_bag": "aten.embedding_bag(weight, indices, offsets, per_sample_weights)",
     "_embedding_bag": "aten.embedding_bag(weight, indices, offsets, per_sample_weights)",
-    "diagonal": "aten.diagonal(self, first=dim1, second=dim2)",
+    **dict.fromkeys(("diagonal", "diagonal_copy"), "aten.diagonal(self, first=dim1, second=dim2)"),
     "permute": calls.permute,
     "transpose.int": calls.transposed("dim0", "dim1"),
     "swapaxes": calls.transposed("axis0", "axis1"),
@@ -267,3 +267,21 @@ TABLE: dict[str, str | Lowering] = {
     "arange.start_step": "Range(start, end, step)",
     "scalar_tensor": calls.elementwise,
 }
+
+_REASONS: dict[str, str] = {
+    **dict.fromkeys(
+        ("masked_select", "nonzero", "nonzero_static", "_unique2", "unique_dim", "unique_consecutive"),
+        "it keeps the elements that their values say",
+    ),
+    "masked_scatter": "its elements go to the places of a mask, in order",
+    "repeat_interleave": "its repeats are computed at run time",
+    **dict.fromkeys(("searchsorted", "histc", "bincount", "isin"), "its elements are compared with each other"),
+    **dict.fromkeys(("multinomial", "bernoulli", "exponential_", "rand", "randn"), "random numbers are drawn"),
+    **{
+        f"linalg_{name}": "a matrix is solved or decomposed as a whole"
+        for name in ("inv", "inv_ex", "det", "slogdet", "solve", "svd", "qr", "eigh", "cholesky", "cholesky_ex")
+    },
+    "as_strided": "its strides count places in memory",
+    "stft": "windows slide over its places in memory",
+}
+"""Why an operator that the table lacks cannot have a signature."""

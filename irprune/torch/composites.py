@@ -13,7 +13,7 @@ parts are all known needs no signature; anything else stays as it is, frozen wit
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -35,7 +35,7 @@ def expand_composites(module: fx.GraphModule, known: Collection[str] = ()) -> No
     for node in list(module.graph.nodes):
         if not isinstance(node.target, torch._ops.OpOverload) or _is_known(node.target, known):
             continue
-        parts = _parts(node, node.target)
+        parts = _parts(node, node.target, _definitions(frozenset(known)))
         if parts is not None and all(_is_readable(part, known) for part in parts.graph.nodes):
             _replace(node, parts)
 
@@ -55,12 +55,13 @@ def _is_readable(part: fx.Node, known: Collection[str]) -> bool:
     return isinstance(part.target, torch._ops.OpOverload) and "val" in part.meta and _is_known(part.target, known)
 
 
-def _parts(node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> fx.GraphModule | None:
+def _parts(
+    node: fx.Node, target: torch._ops.OpOverload[Any, Any], definitions: Mapping[Any, Callable[..., Any]]
+) -> fx.GraphModule | None:
     """The calls that the operator consists of, or ``None`` where there is no saying so."""
-    definition = _definitions().get(target)
     operands = list(node.all_input_nodes)
     values = [operand.meta.get("val") for operand in operands]
-    if has_mode(target) or (definition is None and not target._can_decompose()):
+    if has_mode(target) or (target not in definitions and not target._can_decompose()):
         return None  # the parts are those of one mode, and have no switch
     if not values or not all(isinstance(value, Tensor) for value in values):
         return None
@@ -70,10 +71,9 @@ def _parts(node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> fx.GraphMo
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: stand[operand])
         return target(*args, **kwargs)
 
-    table = {} if definition is None else {target: definition}
     try:
         with torch.no_grad():
-            parts = make_fx(call, decomposition_table=table, _allow_non_fake_inputs=True)(*values)
+            parts = make_fx(call, decomposition_table=definitions, _allow_non_fake_inputs=True)(*values)
     except Exception:  # whatever a definition raises on sizes that only run time tells
         return None
     parts.graph.eliminate_dead_code()
@@ -81,9 +81,11 @@ def _parts(node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> fx.GraphMo
 
 
 @cache
-def _definitions() -> dict[Any, Callable[..., Any]]:
-    known = dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
-    return {**known, _ATEN.slice_scatter.default: _slice_scatter, _ATEN.select_scatter.default: _select_scatter}
+def _definitions(known: frozenset[str]) -> Mapping[Any, Callable[..., Any]]:
+    """What operators that the table lacks are defined as."""
+    found = dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
+    found |= {_ATEN.slice_scatter.default: _slice_scatter, _ATEN.select_scatter.default: _select_scatter}
+    return {target: definition for target, definition in found.items() if not _is_known(target, known)}
 
 
 def _slice_scatter(

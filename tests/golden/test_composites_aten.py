@@ -130,13 +130,14 @@ lambda x, y: F.mse_loss(x, y)
 arguments_0[a=2 b=3] arguments_1[a b]
 -> sub[a b] pow_1[a b] mean[]
 
-refuse cross_entropy_loss: classes are looked up
+match cross_entropy_loss: classes are looked up
 lambda x: F.cross_entropy(x, torch.tensor([0, 1]))
 2 3
-arguments_0[a=2! b=3!]
--> lift_fresh_copy[c=2!] detach_[c] cross_entropy_loss[]
-frozen a b c: torch::cross_entropy_loss 'cross_entropy_loss': operator aten::cross_entropy_loss has no
-    signature
+arguments_0[a=2 b=3!]
+-> lift_fresh_copy[a] detach_[a] _log_softmax[a b] ne[a] scalar_tensor[] where[a] unsqueeze[a 1] gather[a 1]
+    squeeze[a] neg[a] ne_1[a] scalar_tensor_1[] where_1[a] ne_2[a] sum_1[] _to_copy[] sum_2[] div[]
+frozen b: Softmax '_log_softmax': a softmax is taken over it
+frozen b: GatherElements 'gather': it is looked up by index
 
 match rot90: one dimension is turned around
 lambda x: x.rot90(1, (1, 2))
@@ -194,6 +195,34 @@ lambda x, y: torch.select_scatter(x, y, 1, -1)
 arguments_0[a=2 (b=3 + 1)] arguments_1[a]
 -> unsqueeze[a 1] slice_1[a b] cat[a (b + 1)]
 
+refuse masked_select: as many elements as are true
+lambda x: x.masked_select(x > 0)
+2 3
+arguments_0[a=2! b=3!]
+-> gt[a b] masked_select[c=u0]
+frozen a b c: torch::masked_select 'masked_select': it keeps the elements that their values say
+
+match trace: the diagonal is summed
+lambda x, y: torch.trace(x) * y
+3 3, 4
+arguments_0[a=3! b=3!] arguments_1[c=4]
+-> diagonal_copy[d=3!] sum_1[] mul[c]
+frozen a b d: aten::diagonal 'diagonal_copy': a diagonal is cut out of it
+
+match nanmean: parts of parts
+lambda x: x.nanmean(1)
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> detach[a b c] ne[a b c] logical_not_[a b c] sum_1[a c] isnan[a b c] scalar_tensor[] where[a b c] sum_2[a
+    c] div[a c]
+
+refuse linalg_inv: a matrix
+lambda x: torch.linalg.inv(x)
+2 2
+arguments_0[a=2! b=2!]
+-> linalg_inv[c=2! d=2!]
+frozen a b c d: torch::linalg_inv 'linalg_inv': a matrix is solved or decomposed as a whole
+
 refuse slice_scatter: every other element
 lambda x, y: torch.slice_scatter(x, y, 1, 0, 4, 2)
 2 4, 2 2
@@ -224,7 +253,7 @@ lambda x: x.softmax(0).bernoulli()
 arguments_0[a=3!]
 -> softmax[a] bernoulli[b=3!]
 frozen a: Softmax 'softmax': a softmax is taken over it
-frozen a b: torch::bernoulli 'bernoulli': operator aten::bernoulli has no signature
+frozen a b: torch::bernoulli 'bernoulli': random numbers are drawn
 
 refuse stft: a part that is not known
 lambda x: torch.stft(x, 4, window=x[:4], return_complex=True).abs()
@@ -232,7 +261,7 @@ lambda x: torch.stft(x, 4, window=x[:4], return_complex=True).abs()
 arguments_0[(a=4! + b=12!)]
 -> slice_1[a] view[1 1 (a + b)] pad[1 1 c=20!] view_1[c] stft[d=3! e=17!] abs_1[d e]
 frozen a b c: Pad 'pad': it is padded (reflect)
-frozen a c d e: torch::stft 'stft': operator aten::stft has no signature
+frozen a c d e: torch::stft 'stft': windows slide over its places in memory
 """
 )
 MATCHES = [case for case in CASES if case.kind == "match"]
