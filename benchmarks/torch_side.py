@@ -17,18 +17,17 @@ from typing import Any
 
 from .task import RATIO, SEED, THREADS
 
-FULL = ("resnet50", "vgg16_bn")
 MODELS = (
-    *("resnet18", "densenet121", "mobilenet_v3_large", "shufflenet_v2_x1_0", "convnext_tiny", "yolov8"),
+    *("resnet50", "vgg16_bn", "densenet121", "mobilenet_v3_large", "efficientnet_b0", "convnext_tiny"),
+    *("shufflenet_v1", "shufflenet_v2_x1_0", "yolov8"),
     *("bert", "gpt2", "llama", "vit", "swin", "t5", "mamba", "lstm_tagger"),
-    *FULL,
 )
 TIMEOUT = 300
 Found = dict[str, Any]
 
 
 def build(name: str) -> tuple[Any, tuple[Any, ...]]:
-    """The model in evaluation and inputs for it; a model of both tables is that of the zoo."""
+    """The model in evaluation and inputs for it: those of the zoo in their full size, transformers in a tiny one."""
     from irprune.models.architectures import ARCHITECTURES, instantiate
     from irprune.models.export import example_inputs, randomise
     from irprune.models.zoo import ZOO
@@ -36,9 +35,9 @@ def build(name: str) -> tuple[Any, tuple[Any, ...]]:
     if name not in ZOO:
         return instantiate(ARCHITECTURES[name], SEED), ARCHITECTURES[name].example(SEED)
     entry = ZOO[name]
-    model = entry.build() if name in FULL else entry.tiny()
+    model = entry.build()
     randomise(model, SEED)
-    return model.eval(), example_inputs(entry.input_shape if name in FULL else entry.tiny_shape, batch=2)
+    return model.eval(), example_inputs(entry.input_shape, batch=1)
 
 
 def size(model: Any) -> int:
