@@ -191,6 +191,9 @@ def gather(site: Site) -> Signature:
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
         return signature(text, reason="it is looked up by index", looks_up=True)
     size = site.static(0, axis)
+    outside = indices[(indices < -size) | (indices >= size)]
+    if outside.size:
+        raise NoSignature(f"index {int(outside[0])} lies outside of a dimension of size {size}")
     plain = np.asarray(indices, dtype=np.int64) % size
     if plain.size == 1:
         return _gather_one(names, axis, int(indices.ravel()[0]), size, plain.ndim)

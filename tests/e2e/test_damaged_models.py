@@ -132,3 +132,11 @@ def test_an_axis_that_no_index_can_hold(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["a", "w"], ["y"]),
     ]
     assert "w:1" in groups_of(written(tmp_path, nodes, w=WEIGHT, axes=np.array([2**40])))
+
+
+def test_a_lookup_in_nothing(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["x", "indices"], ["a"], axis=0),
+        helper.make_node("MatMul", ["a", "w"], ["y"]),
+    ]
+    assert "w:1" in groups_of(written(tmp_path, nodes, (0, 6), w=WEIGHT, indices=np.array([0, 0])))

@@ -176,6 +176,12 @@ i[a=N b=S] w[c=5! d=4]
 group w:1 mlp 4: w:1
 frozen c: Gather 'Gather:y': it is looked up by index
 
+refuse Gather: an index beyond the end
+(float[N, 4] x) => (float[] y) <int64[3] i = {3, 4, 0}> { y = Gather<axis = 1>(x, i) }
+x[a=N b=4!]
+-> y[c=N d=3!]
+frozen a b c d: Gather 'Gather:y': index 4 lies outside of a dimension of size 4
+
 match Gather: a strided view of a flat value
 (float[N, 4] x) => (float[] y)
 <int64 zero = {0}, int64 one = {1}, int64[1] flat = {-1}, int64 c = {4}, int64[1] last = {1}, int64[4] k = {0,
