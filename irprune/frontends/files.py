@@ -29,11 +29,16 @@ def load(path: str | os.PathLike[str]) -> oir.Model:
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file; raises :class:`InputError` where there is none."""
+    """The bytes of a file; raises :class:`InputError` for one that is missing, a folder, or not to be read."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return path.read_bytes()
+    if path.is_dir():
+        raise InputError(f"{path}: it is a folder, expected an ONNX file")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
 
 
 def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:

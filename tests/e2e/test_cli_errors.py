@@ -135,7 +135,7 @@ def unknown_operator(folder: Path) -> Path:
         (not_onnx, 2, "not an ONNX file"),
         (truncated, 2, "truncated"),
         (empty_file, 2, "not an ONNX model"),
-        (a_folder, 2, "model.onnx: no such file"),
+        (a_folder, 2, "model.onnx: it is a folder, expected an ONNX file"),
         (missing, 2, "nowhere.onnx: no such file"),
         (cycle, 2, "cycle through 'one', 'two'"),
         (no_nodes, 2, "the graph has no nodes"),
