@@ -191,12 +191,13 @@ def gather(site: Site) -> Signature:
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
         return signature(text, reason="it is looked up by index", looks_up=True)
     size = site.static(0, axis)
-    outside = indices[(indices < -size) | (indices >= size)]
+    given = np.asarray(indices, dtype=np.int64)
+    outside = given[(given < -size) | (given >= size)]
     if outside.size:
-        raise NoSignature(f"index {int(outside[0])} lies outside of a dimension of size {size}")
-    plain = np.asarray(indices, dtype=np.int64) % size
+        raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")
+    plain = given % size
     if plain.size == 1:
-        return _gather_one(names, axis, int(indices.ravel()[0]), size, plain.ndim)
+        return _gather_one(names, axis, int(given.ravel()[0]), size, plain.ndim)
     order = tuple(plain.ravel().tolist())
     picked = ["1" if width == 1 else f"i{k}" for k, width in enumerate(plain.shape)]
     inner_words = [word for word in picked if word != "1"]
