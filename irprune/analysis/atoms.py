@@ -21,6 +21,9 @@ from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, leaves_of
 Mask = NDArray[np.bool_]
 _KEPT = -1
 
+_MOST_ELEMENTS = 1 << 26
+"""A dimension beyond this is no list of channels: nobody numbers its elements."""
+
 
 @dataclass(frozen=True)
 class Atoms:
@@ -35,7 +38,7 @@ class Atoms:
     def of_leaf(self, leaf: Leaf) -> NDArray[np.intp]:
         """The atom of every element of a leaf (-1: frozen); all frozen for a leaf of run-time size."""
         if leaf.number not in self.offset:
-            return np.full(leaf.size.coefficient if leaf.size.is_static else 0, _KEPT, dtype=np.intp)
+            return np.broadcast_to(np.intp(_KEPT), leaf.size.coefficient if leaf.size.is_static else 0)
         start = self.offset[leaf.number]
         return self.atom[start : start + leaf.size.coefficient]
 
@@ -64,6 +67,9 @@ def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
     """Atoms of the leaves that occur in ``live`` axes or in relations."""
     leaves = _roots([*live, *(side for r in system.relations for side in (r.left, r.right))])
     reasons = _frozen_leaves(system)
+    for leaf in leaves:
+        if leaf.size.is_static and leaf.size.coefficient > _MOST_ELEMENTS:
+            reasons.setdefault(leaf.number, []).append(f"its size {leaf.size} is no number of channels")
     free = [leaf for leaf in leaves if leaf.number not in reasons and leaf.size.is_static]
     offset: dict[int, int] = {}
     total = 0

@@ -140,3 +140,14 @@ def test_a_lookup_in_nothing(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["a", "w"], ["y"]),
     ]
     assert "w:1" in groups_of(written(tmp_path, nodes, (0, 6), w=WEIGHT, indices=np.array([0, 0])))
+
+
+def test_a_dimension_that_no_memory_holds(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "target"], ["a"]),
+        helper.make_node("MatMul", ["a", "w"], ["y"]),
+    ]
+    path = written(tmp_path, nodes, w=WEIGHT, target=np.array([2**40, 6]))
+    assert "w:1" in groups_of(path)
+    found = api.analyse_model(api.open_model(path)).atoms.reasons
+    assert any(f"its size {2**40} is no number of channels" in reasons for reasons in found.values())
