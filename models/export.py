@@ -1,10 +1,7 @@
 """Weights fit for numeric comparison, and export to ONNX through either of PyTorch's exporters."""
 
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from ..torch.capture import quiet
 from .entry import Shape
 
 Exporter = Literal["dynamo", "torchscript"]
@@ -56,18 +54,6 @@ def example_inputs(shape: Shape | tuple[Shape, ...], batch: int | None = None, s
     generator = torch.Generator().manual_seed(seed)
     shapes = shape if isinstance(shape[0], tuple) else (shape,)
     return tuple(torch.randn(batch or dims[0], *dims[1:], generator=generator) for dims in shapes)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 def export(
@@ -122,7 +108,7 @@ def write_onnx(
     training = module.training
     module.eval()
     try:
-        with _silence(), torch.no_grad():
+        with quiet(), torch.no_grad():
             if exporter == "dynamo":
                 _export_dynamo(module, inputs, path, names, outputs, dynamic, fold_bn, opset)
             else:

@@ -48,7 +48,7 @@ def with_observed_shapes(graph: Graph, original: Executable) -> Graph:
 
 def note(graph: Graph) -> str:
     """A line on the observed shapes, for reports."""
-    return f"inference leaves {len(graph.observed)} shapes open; they were read from runs at two sizes"
+    return f"inference leaves {len(graph.observed)} shapes open; they were read from runs of the model"
 
 
 def _arrays(original: Executable, case: Case, names: Sequence[str]) -> dict[str, Array]:
