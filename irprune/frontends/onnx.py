@@ -13,6 +13,7 @@ import onnx_ir as oir
 from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
+from .declared import drop_stale
 from .files import BYTE, root_cause, static_shape
 from .scopes import ENTER, Scopes, captured, proto_scopes, qualified, sorted_nodes
 
@@ -40,6 +41,7 @@ def import_model(model: oir.Model) -> Graph:
         proto = _without_weights(model)
     except (RuntimeError, ValueError, oir.serde.SerdeError) as error:
         raise InputError(f"the model is malformed: {root_cause(error)}") from error
+    drop_stale(proto)
     graph = _build(model, scopes, opsets, _inferred(proto))
     while _help_inference(proto, graph):
         graph = _build(model, scopes, opsets, _inferred(proto))

@@ -163,6 +163,33 @@ def test_inference_is_helped_where_a_shape_is_computed() -> None:
     assert graph.shape("y") == (2, 24)
 
 
+def declaring(text: str, **shapes: list[int | str]) -> Graph:
+    """The graph of a model that declares these shapes of values between its nodes."""
+    proto = model_of(text)
+    proto.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()
+    )
+    return imported(proto)
+
+
+def test_declared_sizes_that_open_inputs_contradict_are_not_believed() -> None:
+    """What is left in a file whose input was made symbolic: 26 is the width of h only where x is 28 wide."""
+    text = """(float[N, 1, 28, W] x) => (float[1, 8] y) <float[4, 1, 3, 3] w, float[8, 8] v, int64[2] s = {1, 8}>
+        { h = Conv(x, w) p = AveragePool<kernel_shape = [26, 13], strides = [26, 13]>(h) f = Reshape(p, s)
+        y = MatMul(f, v) }"""
+    graph = declaring(text, h=[1, 4, 26, 26], p=[1, 4, 1, 2])
+    batch, channels, height, width = graph.shape("h") or ()
+    assert (batch, channels, height, isinstance(width, int)) == ("N", 4, 26, False)
+    assert not isinstance((graph.shape("p") or ())[3], int)
+    assert graph.shape("f") == (1, 8)
+
+
+def test_declared_sizes_are_believed_where_inference_knows_no_better() -> None:
+    text = "(float[N, 3] x) => (float[] y) <float[3, 4] w> { h = custom.Strange(x) y = MatMul(h, w) }"
+    graph = declaring(text, h=["N", 3])
+    assert (graph.shape("h"), graph.shape("y")) == (("N", 3), ("N", 4))
+
+
 def test_unknown_stays_unknown() -> None:
     graph = graph_of("(float[] x) => (float[] y) { y = Relu(x) }")
     assert graph.shape("x") is None

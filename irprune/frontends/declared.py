@@ -1,0 +1,53 @@
+"""Declared shapes that cannot be true: sizes fixed behind an input whose size is open.
+
+Tools that make an input symbolic often leave the static shapes of what follows in the file (``value_info``). Shape
+inference merges them with what it finds, and a size that is 28 in one run only looks like one that is always 28.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import onnx
+
+_SIZES = (928, 992, 1184, 1312, 1376, 1504, 1696, 1888)
+"""What open sizes are put to: multiples of 32, which strided layers divide, and not sizes that models are made for."""
+
+
+def drop_stale(proto: onnx.ModelProto) -> None:
+    """Clear, in ``proto``, declared sizes that are others when the open sizes of the inputs are.
+
+    Nothing changes where no input has an open size, or where inference does not find the size by itself.
+    """
+    tried = _at_some_size(proto)
+    if tried is None:
+        return
+    with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        tried = onnx.shape_inference.infer_shapes(tried, data_prop=True)
+    found = {info.name: info.type.tensor_type.shape.dim for info in (*tried.graph.value_info, *tried.graph.output)}
+    for info in (*proto.graph.value_info, *proto.graph.output):
+        declared = info.type.tensor_type.shape.dim
+        for dim, other in zip(declared, found.get(info.name, ()), strict=False):
+            if dim.HasField("dim_value") and other.HasField("dim_value") and dim.dim_value != other.dim_value:
+                dim.Clear()
+
+
+def _at_some_size(proto: onnx.ModelProto) -> onnx.ModelProto | None:
+    """A copy with numbers for open input sizes and no other declared shapes; ``None`` where no size is open."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    sizes: dict[str, int] = {}
+    for name, dim in _open(copy.graph):
+        dim.dim_value = sizes.setdefault(name, _SIZES[len(sizes) % len(_SIZES)])
+    del copy.graph.value_info[:]
+    for info in copy.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    return copy if sizes else None
+
+
+def _open(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorShapeProto.Dimension]]:
+    for info in graph.input:
+        for k, dim in enumerate(info.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value") or dim.dim_value < 0:
+                yield dim.dim_param or f"{info.name}:{k}", dim
