@@ -297,9 +297,9 @@ def cumulative_sum(site: Site) -> Signature:
 
 
 def quantize_linear(site: Site) -> Signature:
-    """Element-wise, with scale and zero point per tensor or along one axis."""
+    """Element-wise, with scale and zero point per tensor, along one axis, or for every block of elements of an axis."""
     if site.node.int("block_size"):
-        raise NoSignature("blocks of elements share a scale")
+        return _quantize_blocks(site, site.node.int("block_size"))
     names = letters(site.rank())
 
     def side(position: int) -> str:
@@ -309,6 +309,23 @@ def quantize_linear(site: Site) -> Signature:
         return "1" if shape[0] == ONE else names[site.axis(default=1)]
 
     return signature(f"{operand_list(site, ' '.join(names), side(1), side(2))} -> {' '.join(names)}")
+
+
+def _quantize_blocks(site: Site, block: int) -> Signature:
+    """``*b (blocks block) *c, *b blocks *c, *b blocks *c -> *b (blocks block) *c``; blocks stay whole."""
+    axis = site.axis(default=1)
+    size, blocks = site.shape(0)[axis], site.shape(1)
+    if len(blocks) != site.rank() or block < 0 or size != blocks[axis] * Size.of(block):
+        raise NoSignature(f"the scales do not fit whole blocks of {block} along dimension {axis}")
+    scale = letters(site.rank())
+    element = list(scale)
+    element[axis] = f"({scale[axis]} block)"
+    operands = operand_list(site, " ".join(element), " ".join(scale), " ".join(scale))
+    return signature(
+        f"{operands} -> {' '.join(element)} ; opaque block",
+        sizes={"block": block},
+        reason="a block of elements shares a scale",
+    )
 
 
 def dropout(site: Site) -> Signature:

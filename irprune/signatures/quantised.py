@@ -127,28 +127,38 @@ def matmul_integer_to_float(site: Site) -> Signature:
 
 
 def matmul_nbits(site: Site) -> Signature:
-    """com.microsoft MatMulNBits: ``*b (blocks block), n blocks blob, (n blocks) -> *b n``; blocks stay whole."""
+    """com.microsoft MatMulNBits: ``*b (blocks block), n blocks blob, n blocks -> *b n``; blocks stay whole.
+
+    Zero points of few bits share a byte: what is removed then is all the blocks of a byte, ``blocks`` is
+    ``(bytes points)``. Where the last byte is not full, no block can be removed.
+    """
     size, bits = site.node.int("block_size"), site.node.int("bits", 4)
     depth, width = site.node.int("K"), site.node.int("N")
-    blocks = -(-depth // size)
     if depth % size:
         raise NoSignature(f"the last block of {size} is not full (K={depth})")
-    scales = "(n blocks)" if site.rank(2) == 1 else "n blocks"
-    points = "_"
-    opaque = "block blob"
-    if site.has(3):
-        packed = bits < 8 and site.shape(3) != site.shape(2)
-        per_row = (blocks * bits + 7) // 8
-        points = ("(n row)" if site.rank(3) == 1 else "n row") if packed else scales
-        opaque += " row blocks" if packed else ""
-        sizes = {"row": per_row} if packed else {}
-    else:
-        sizes = {}
-    operands = operand_list(site, "*b (blocks block)", "n blocks blob", scales, points, "_", "n")
+    blocks, opaque, sizes = "blocks", ["block", "blob"], {"blocks": depth // size}
+    points = "blocks"
+    if site.has(3) and bits < 8 and site.shape(3) != site.shape(2):
+        shared = 8 // bits
+        if depth // size % shared:
+            points, sizes["bytes"] = "bytes", depth // size // shared + 1
+            opaque += ["blocks", "bytes"]
+        else:
+            blocks, points, sizes = "bytes points", "bytes", {"bytes": depth // size // shared, "points": shared}
+            opaque += ["points"]
+    operands = operand_list(
+        site,
+        f"*b ({blocks} block)",
+        f"n ({blocks}) blob",
+        f"(n {blocks})" if site.rank(2) == 1 else f"n ({blocks})",
+        f"(n {points})" if site.has(3) and site.rank(3) == 1 else f"n ({points})",
+        "_",
+        "n",
+    )
     return signature(
-        f"{operands} -> *b n ; opaque {opaque} ; macs b n blocks block",
-        sizes={"blocks": blocks, "block": size, "n": width, **sizes},
-        attributes={"K": "(blocks block)", "N": "n"},
+        f"{operands} -> *b n ; opaque {' '.join(opaque)} ; macs b n {blocks} block",
+        sizes={**sizes, "block": size, "n": width},
+        attributes={"K": f"({blocks} block)", "N": "n"},
         reason="a block of weights shares a scale",
     )
 

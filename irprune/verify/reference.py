@@ -94,6 +94,13 @@ def build(
     return Reference(builder.run(), bool(wanted))
 
 
+def _blocks(points: Array, shape: tuple[int, ...]) -> Array:
+    """Zero points of blocks of elements, one for each element."""
+    for axis, size in enumerate(shape):
+        points = np.repeat(points, size // points.shape[axis], axis)
+    return points
+
+
 def _scopes(graph: gs.Graph, scope: str = "") -> Iterator[tuple[str, gs.Graph]]:
     """The graph and the bodies of its control flow, named as in the analysis."""
     yield scope, graph
@@ -185,6 +192,8 @@ class _Builder:
         rank = len(self.analysis.graph.constants[node.inputs[position]].shape)
         if points.size == 1:
             return points.reshape(())
+        if points.ndim == rank:
+            return _blocks(points, self.analysis.graph.constants[node.inputs[position]].shape)
         axis = self._axis_of_zero_point(node, position, rank)
         return points.reshape([-1 if k == axis else 1 for k in range(rank)])
 

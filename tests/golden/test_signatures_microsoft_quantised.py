@@ -41,12 +41,21 @@ group scale:0 mlp 2: w:1 scale:0
 frozen c e: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
 
 match com.microsoft::MatMulNBits: packed zero points
-(float[2, 32] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale, uint8[6] zero>
-{ y = com.microsoft.MatMulNBits<K = 32, N = 6, bits = 4, block_size = 16>(x, w, scale, zero) }
-x[a=2 (b=2! c=16!)] w[d=6 b e=8!] scale[(d b)] zero[d]
+(float[2, 64] x) => (float[2, 6] y) <uint8[6, 4, 8] w, float[24] scale, uint8[12] zero>
+{ y = com.microsoft.MatMulNBits<K = 64, N = 6, bits = 4, block_size = 16>(x, w, scale, zero) }
+x[a=2 (b=2 c=2! d=16!)] w[e=6 (b c) f=8!] scale[(e b c)] zero[(e b)]
+-> y[a e]
+group scale:0 mlp 2: w:1 scale:0 zero:0
+group w:0 mlp 6: w:0 scale:0 zero:0
+frozen c d f: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
+
+match com.microsoft::MatMulNBits: a half-full byte of zero points
+(float[2, 48] x) => (float[2, 6] y) <uint8[6, 3, 8] w, float[18] scale, uint8[12] zero>
+{ y = com.microsoft.MatMulNBits<K = 48, N = 6, bits = 4, block_size = 16>(x, w, scale, zero) }
+x[a=2 (b=3! c=16!)] w[d=6 b e=8!] scale[(d b)] zero[(d f=2!)]
 -> y[a d]
 group w:0 mlp 6: w:0 scale:0 zero:0
-frozen b c e: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
+frozen b c e f: com.microsoft::MatMulNBits 'MatMulNBits:y': a block of weights shares a scale
 
 refuse com.microsoft::MatMulNBits: the last block is not full
 (float[2, 24] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale>
@@ -199,12 +208,22 @@ x[a=2 b=4 c=3] scale[b] zero[b]
 -> y[a b c]
 group scale:0 mlp 4: scale:0 zero:0
 
-refuse com.microsoft::QuantizeLinear: blocks share a scale
+match com.microsoft::QuantizeLinear: whole blocks
 (float[2, 4] x) => (uint8[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
 { y = com.microsoft.QuantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
-x[a=2! b=4!] scale[c=2! d=2!] zero[e=2! f=2!]
--> y[g=2! h=4!]
-frozen a b c d e f g h: com.microsoft::QuantizeLinear 'QuantizeLinear:y': blocks of elements share a scale
+x[a=2 (b=2 c=2!)] scale[a b] zero[a b]
+-> y[a (b c)]
+group scale:0 mlp 2: scale:0 zero:0
+group scale:1 mlp 2: scale:1 zero:1
+frozen c: com.microsoft::QuantizeLinear 'QuantizeLinear:y': a block of elements shares a scale
+
+refuse com.microsoft::QuantizeLinear: the last block is not full
+(float[2, 3] x) => (uint8[2, 3] y) <float[2, 2] scale, uint8[2, 2] zero>
+{ y = com.microsoft.QuantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
+x[a=2! b=3!] scale[c=2! d=2!] zero[e=2! f=2!]
+-> y[g=2! h=3!]
+frozen a b c d e f g h: com.microsoft::QuantizeLinear 'QuantizeLinear:y': the scales do not fit whole blocks
+    of 2 along dimension 1
 
 match com.microsoft::DequantizeLinear: a scale for every channel
 (uint8[2, 4, 3] x) => (float[2, 4, 3] y) <float[4] scale, uint8[4] zero>
@@ -213,13 +232,22 @@ x[a=2 b=4 c=3] scale[b] zero[b]
 -> y[a b c]
 group scale:0 mlp 4: scale:0 zero:0
 
-refuse com.microsoft::DequantizeLinear: blocks share a scale
+match com.microsoft::DequantizeLinear: whole blocks
 (uint8[2, 4] x) => (float[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
 { y = com.microsoft.DequantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
-x[a=2! b=4!] scale[c=2! d=2!] zero[e=2! f=2!]
--> y[g=2! h=4!]
-frozen a b c d e f g h: com.microsoft::DequantizeLinear 'DequantizeLinear:y': blocks of elements share a
-    scale
+x[a=2 (b=2 c=2!)] scale[a b] zero[a b]
+-> y[a (b c)]
+group scale:0 mlp 2: scale:0 zero:0
+group scale:1 mlp 2: scale:1 zero:1
+frozen c: com.microsoft::DequantizeLinear 'DequantizeLinear:y': a block of elements shares a scale
+
+refuse com.microsoft::DequantizeLinear: the last block is not full
+(uint8[2, 3] x) => (float[2, 3] y) <float[2, 2] scale, uint8[2, 2] zero>
+{ y = com.microsoft.DequantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
+x[a=2! b=3!] scale[c=2! d=2!] zero[e=2! f=2!]
+-> y[g=2! h=3!]
+frozen a b c d e f g h: com.microsoft::DequantizeLinear 'DequantizeLinear:y': the scales do not fit whole
+    blocks of 2 along dimension 1
 
 """
 )

@@ -17,11 +17,20 @@ x[a=N b=4 c=8] scale[b] zero[b]
 -> y[a b c]
 group scale:0 mlp 4: scale:0 zero:0
 
-refuse QuantizeLinear: blocks share a scale [opset 21]
+match QuantizeLinear: whole blocks [opset 21]
 (float[3, 4] x) => (uint8[] y) <float[3, 2] scale> { y = QuantizeLinear<axis = 1, block_size = 2>(x, scale) }
-x[a=3! b=4!] scale[c=3! d=2!]
--> y[e=3! f=4!]
-frozen a b c d e f: QuantizeLinear 'QuantizeLinear:y': blocks of elements share a scale
+x[a=3 (b=2 c=2!)] scale[a b]
+-> y[a (b c)]
+group scale:0 mlp 3: scale:0
+group scale:1 mlp 2: scale:1
+frozen c: QuantizeLinear 'QuantizeLinear:y': a block of elements shares a scale
+
+refuse QuantizeLinear: the last block is not full [opset 21]
+(float[3, 5] x) => (uint8[] y) <float[3, 3] scale> { y = QuantizeLinear<axis = 1, block_size = 2>(x, scale) }
+x[a=3! b=5!] scale[c=3! d=3!]
+-> y[e=3! f=5!]
+frozen a b c d e f: QuantizeLinear 'QuantizeLinear:y': the scales do not fit whole blocks of 2 along
+    dimension 1
 
 match DequantizeLinear: one scale
 (uint8[N, 4] x) => (float[] y) <float scale, uint8 zero> { y = DequantizeLinear(x, scale, zero) }
@@ -37,11 +46,21 @@ group w:1 channels 4: w:1
 group w:0 channels 6: w:0 scale:0 zero:0
 frozen c e f: Conv 'Conv:y': the window of a convolution slides over it
 
-refuse DequantizeLinear: blocks share a scale [opset 21]
-(uint8[4, 4] x) => (float[] y) <float[4, 2] scale> { y = DequantizeLinear<axis = 1, block_size = 2>(x, scale) }
-x[a=4! b=4!] scale[c=4! d=2!]
--> y[e=4! f=4!]
-frozen a b c d e f: DequantizeLinear 'DequantizeLinear:y': blocks of elements share a scale
+match DequantizeLinear: whole blocks of a weight [opset 21]
+(float[N, 4] x) => (float[] y) <int4[4, 6] w, float[2, 6] scale, int4[2, 6] zero>
+{ d = DequantizeLinear<axis = 0, block_size = 2>(w, scale, zero) y = MatMul(x, d) }
+x[a=N (b=2 c=2!)] w[(b c) d=6] scale[b d] zero[b d]
+-> d[(b c) d] y[a d]
+group scale:0 mlp 2: scale:0 w:0 zero:0
+group scale:1 mlp 6: scale:1 w:1 zero:1
+frozen c: DequantizeLinear 'DequantizeLinear:d': a block of elements shares a scale
+
+refuse DequantizeLinear: the last block is not full [opset 21]
+(uint8[4, 3] x) => (float[] y) <float[4, 2] scale> { y = DequantizeLinear<axis = 1, block_size = 2>(x, scale) }
+x[a=4! b=3!] scale[c=4! d=2!]
+-> y[e=4! f=3!]
+frozen a b c d e f: DequantizeLinear 'DequantizeLinear:y': the scales do not fit whole blocks of 2 along
+    dimension 1
 
 match DynamicQuantizeLinear: statistics over everything
 (float[N, 4] x) => (uint8[] y, float s, uint8 z) { y, s, z = DynamicQuantizeLinear(x) }
