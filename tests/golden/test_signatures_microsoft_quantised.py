@@ -208,15 +208,6 @@ x[a=2 b=4 c=3] scale[b] zero[b]
 -> y[a b c]
 group scale:0 mlp 4: scale:0 zero:0
 
-match com.microsoft::QuantizeLinear: whole blocks
-(float[2, 4] x) => (uint8[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
-{ y = com.microsoft.QuantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
-x[a=2 (b=2 c=2!)] scale[a b] zero[a b]
--> y[a (b c)]
-group scale:0 mlp 2: scale:0 zero:0
-group scale:1 mlp 2: scale:1 zero:1
-frozen c: com.microsoft::QuantizeLinear 'QuantizeLinear:y': a block of elements shares a scale
-
 refuse com.microsoft::QuantizeLinear: the last block is not full
 (float[2, 3] x) => (uint8[2, 3] y) <float[2, 2] scale, uint8[2, 2] zero>
 { y = com.microsoft.QuantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
@@ -231,15 +222,6 @@ match com.microsoft::DequantizeLinear: a scale for every channel
 x[a=2 b=4 c=3] scale[b] zero[b]
 -> y[a b c]
 group scale:0 mlp 4: scale:0 zero:0
-
-match com.microsoft::DequantizeLinear: whole blocks
-(uint8[2, 4] x) => (float[2, 4] y) <float[2, 2] scale, uint8[2, 2] zero>
-{ y = com.microsoft.DequantizeLinear<axis = 1, block_size = 2>(x, scale, zero) }
-x[a=2 (b=2 c=2!)] scale[a b] zero[a b]
--> y[a (b c)]
-group scale:0 mlp 2: scale:0 zero:0
-group scale:1 mlp 2: scale:1 zero:1
-frozen c: com.microsoft::DequantizeLinear 'DequantizeLinear:y': a block of elements shares a scale
 
 refuse com.microsoft::DequantizeLinear: the last block is not full
 (uint8[2, 3] x) => (float[2, 3] y) <float[2, 2] scale, uint8[2, 2] zero>
