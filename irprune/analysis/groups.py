@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
-from ..ir import Constant, Graph, fresh_name
+from ..ir import Constant, Graph, Node, fresh_name
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .coupling import Coupling, couple
 from .roles import Roles
@@ -114,9 +114,16 @@ class Analysis:
         return bound is not None and use[1] in bound.signature.statistics
 
     def _is_learned(self, name: str) -> bool:
-        """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""
-        uses = [(self.coupling.bound.get(node.name), k) for node, k in self.graph.consumers[name]]
-        return any(bound is None or bound.has_axes(k) for bound, k in uses)
+        """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image.
+
+        Sizes are plain numbers too, and some exporters write them as fractions that are cast.
+        """
+        uses = [(node, k) for node, k in self.graph.consumers[name] if not self._makes_sizes(node)]
+        bounds = [(self.coupling.bound.get(node.name), k) for node, k in uses]
+        return any(bound is None or bound.has_axes(k) for bound, k in bounds)
+
+    def _makes_sizes(self, node: Node) -> bool:
+        return node.op == "Cast" and self.graph.values[node.outputs[0]].dtype in ("int32", "int64")
 
     def _operand_name(self, use: tuple[str, int]) -> str:
         return self._nodes[use[0]][use[1]]

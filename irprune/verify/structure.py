@@ -23,6 +23,7 @@ Readers: TypeAlias = dict[str, Callable[[], Array]]
 
 _MOST_PROBLEMS = 20
 _INTEGERS = "iub"
+_INTEGER_TYPES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
 def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Structure:
@@ -33,6 +34,7 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Str
         *problems,
         *_compare_interfaces(original.proto.graph, pruned.proto.graph, _allowed(plan)),
         *_compare_tensors(before, after, plan),
+        *_missing(before, after, plan, original.proto.graph),
     ]
     if len(found) > _MOST_PROBLEMS:
         found = [*found[:_MOST_PROBLEMS], f"... and {len(found) - _MOST_PROBLEMS} more problems"]
@@ -123,12 +125,43 @@ def _compare_tensors(before: Readers, after: Readers, plan: Plan) -> Iterator[st
             expected = expected.take(kept, axis=axis)
         else:
             yield from _compare(name, origin, expected, read())
+
+
+def _missing(before: Readers, after: Readers, plan: Plan, graph: onnx.GraphProto) -> Iterator[str]:
     for name in sorted(plan.slices.keys() - after.keys()):
         yield f"tensor '{name}': the plan lists a slice of it, the pruned model does not have it"
     copied = {part.of for part in plan.slices.values()}
-    for name in sorted(before.keys() - after.keys() - plan.slices.keys() - copied - set(plan.updated)):
-        if before[name]().dtype.kind not in _INTEGERS:
+    gone = before.keys() - after.keys() - plan.slices.keys() - copied - set(plan.updated)
+    weights = sorted(name for name in gone if before[name]().dtype.kind not in _INTEGERS)
+    becomes = _results(graph) if weights else {}
+    for name in weights:
+        if not _ends_in_integers(name, becomes):
             yield f"tensor '{name}' of the original is missing from the pruned model"
+
+
+def _results(graph: onnx.GraphProto) -> dict[str, list[str]]:
+    """Per value what is computed from it as a number; nothing where it becomes an integer or only its size counts."""
+    found: dict[str, list[str]] = {output.name: [output.name] for output in graph.output}
+    for scope, body in proto_scopes(graph):
+        for node in body.node:
+            to = next((attribute.i for attribute in node.attribute if attribute.name == "to"), 0)
+            ends = node.op_type in ("Shape", "Size") or (node.op_type == "Cast" and to in _INTEGER_TYPES)
+            for name in node.input:
+                results = [] if ends else [qualified(scope, output) for output in node.output]
+                found.setdefault(qualified(scope, name), []).extend(results)
+    return found
+
+
+def _ends_in_integers(name: str, becomes: dict[str, list[str]]) -> bool:
+    """Whether a tensor only takes part in arithmetic of sizes, which a fixed shape may have replaced."""
+    seen, pending = set[str](), [name]
+    while pending:
+        current = pending.pop()
+        if current not in becomes or current in becomes[current]:
+            return False
+        pending += [result for result in becomes[current] if result not in seen]
+        seen.update(becomes[current])
+    return True
 
 
 def _compare(name: str, origin: str, expected: Array, got: Array) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pytest
 from irprune import api
 from irprune.models.zoo import ZOO
 from tests.e2e import scatter
-from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
+from tests.e2e.zoo_support import FAST, NOT_IN_OPSET, OLD_OPSETS, VARIANTS, Exports, Variant
 
 REMAINS = {
     "alexnet": 0.33,
@@ -72,8 +72,9 @@ def test_the_table_is_complete() -> None:
 def cases() -> list[object]:
     return [
         pytest.param(name, variant, id=f"{name}-{variant}", marks=() if variant == FAST else pytest.mark.slow)
-        for variant in VARIANTS
+        for variant in (*VARIANTS, *OLD_OPSETS)
         for name in ZOO
+        if name not in NOT_IN_OPSET.get(variant.opset or 0, ())
     ]
 
 

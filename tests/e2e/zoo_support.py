@@ -24,9 +24,11 @@ class Variant:
     exporter: Exporter = "torchscript"
     dynamic: bool = False
     folded: bool = True
+    opset: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.exporter}-{'dynamic' if self.dynamic else 'fixed'}-{'folded' if self.folded else 'bn'}"
+        opset = f"-opset{self.opset}" if self.opset else ""
+        return f"{self.exporter}-{'dynamic' if self.dynamic else 'fixed'}-{'folded' if self.folded else 'bn'}{opset}"
 
 
 FAST = Variant()
@@ -40,6 +42,17 @@ VARIANTS = (
     Variant("dynamo", dynamic=True),
     Variant("dynamo", folded=False),
 )
+
+OLD_OPSETS = (Variant(opset=7), Variant(dynamic=True, opset=9), Variant(folded=False, opset=11))
+NOT_IN_OPSET = {
+    7: {
+        *("attention_cbam", "autoencoder", "autoencoder_grouped", "convnext_tiny", "deeplab", "mlp_residual"),
+        *("resnet20_option_a", "unet_bilinear", "unet_nearest", "yolov8"),
+    },
+    9: {"autoencoder", "autoencoder_grouped", "resnet20_option_a"},
+    11: {"autoencoder", "autoencoder_grouped"},
+}
+"""What the exporter refuses, or writes operators of later opsets for."""
 
 
 class Exports:
@@ -71,6 +84,7 @@ def write(name: str, variant: Variant, path: Path, *, full: bool = False) -> Non
             exporter=variant.exporter,
             dynamic_batch=variant.dynamic,
             fold_bn=variant.folded,
+            opset=variant.opset,
         )
     os.replace(own, path)
 

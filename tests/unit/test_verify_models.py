@@ -133,6 +133,26 @@ def test_foreign_and_missing_tensors(pair: tuple[onnx.ModelProto, onnx.ModelProt
     assert problems == ("tensor 'extra' (float32, shape [2]) is in neither the original nor the plan",)
 
 
+def test_a_shape_written_in_fractions_may_go_a_weight_may_not() -> None:
+    """Old exporters write a shape as a float constant that is cast; a fixed one takes the place of both."""
+    original = model_of(
+        """(float[N, 3] x) => (float[N, 4] y) <float[3, 6] w, float[3, 4] v>
+        { c = Constant<value = float[3] {-1., 2., 3.}>() s = Cast<to = 7>(c) h = MatMul(x, w) r = Reshape(h, s)
+        m = ReduceSum<keepdims = 0, axes = [1]>(r) y = MatMul(m, v) }""",
+        opset=11,
+    )
+    plan = api.plan(original, ratio=0.5)
+    pruned = api.apply(original, plan)
+    assert "c" not in {name for node in pruned.graph.node for name in node.output}
+    assert plan.cost_before.params == 18 + 12
+    assert verify_models(original, pruned, plan).ok
+
+    pruned.graph.node[-1].input[1] = "another"
+    pruned.graph.initializer[1].name = "another"
+    problems = verify_models(original, pruned, plan).structure.problems
+    assert any("'v'" in problem for problem in problems)
+
+
 def test_the_interface_may_not_change(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
     original, pruned, plan = pair
     pruned.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
