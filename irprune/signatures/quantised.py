@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..ir.sizes import ONE
 from .compute import broadcast, letters, matmul_notation, operand_list, window_results
 from .grammar import Signature, signature
@@ -21,18 +23,23 @@ def _scale(site: Site, position: int, axis: str) -> str:
 
 
 def qlinear_conv(site: Site) -> Signature:
-    """``n (g i) *s, .., (g o) i *k, .. -> n (g o) *t``; scales of the weight may be one an output channel."""
-    result = window_results(site)
+    """``n (g i) *s, .., (g o) i *k, .. -> n (g o) *t``; scales of the weight may be one an output channel.
+
+    That of com.microsoft may have ``channels_last``, with weights in the same order as ever.
+    """
+    windows = window_results(site)
+    last = bool(site.node.int("channels_last"))
+    source, result = ("n *s (g i)", f"n {windows} (g o)") if last else ("n (g i) *s", f"n (g o) {windows}")
     operands = operand_list(
         site,
-        "n (g i) *s",
+        source,
         *(_scale(site, k, "(g o)") for k in (1, 2)),
         "(g o) i *k",
         *(_scale(site, k, "(g o)") for k in (4, 5, 6, 7)),
         "(g o)",
     )
     return signature(
-        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        f"{operands} -> {result} ; opaque s k {windows} ; macs n g o i k {windows}",
         sizes={"g": site.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -163,6 +170,50 @@ def matmul_nbits(site: Site) -> Signature:
     )
 
 
+def quantised_attention(site: Site) -> Signature:
+    """com.microsoft QAttention: Attention with one weight that makes queries, keys and values, all of it integers."""
+    heads = site.node.int("num_heads")
+    width = site.static(1, 1)
+    if heads <= 0 or width % (3 * heads):
+        raise NoSignature(f"{width} columns are no queries, keys and values of {heads} heads")
+    if site.has(8):
+        raise NoSignature("cached keys and values are packed in one tensor")
+    weight = "((h d) + (h d) + (h d))"
+    scales = [_scale(site, position, weight) for position in (4, 7)]
+    operands = operand_list(site, "b s i", f"i {weight}", weight, "", scales[0], "_", "", scales[1])
+    size = width // (3 * heads)
+    return signature(
+        f"{operands} -> b s (h d) ; opaque s ; macs b s i h d + b s i h d + b s i h d",
+        sizes={"h": heads, "d": size},
+        attributes={"num_heads": "h"},
+        pins={"scale": 1.0 / math.sqrt(size)},
+        reason="positions attend to each other",
+    )
+
+
+def dynamic_quantize_lstm(site: Site) -> Signature:
+    """com.microsoft DynamicQuantizeLSTM: LSTM with weights in integers, stored ``d i (q h)`` and ``d h (q h)``.
+
+    Scales and zero points are one a direction, or one a column (``d (q h)``). The steps are quantised on the fly, over
+    all of them.
+    """
+
+    def column(position: int) -> str:
+        return "d (q h)" if site.has(position) and site.rank(position) == 2 else "d"
+
+    scales = [column(position) for position in (8, 9, 10, 11)]
+    operands = operand_list(
+        site, "t b i", "d i (q h)", "d h (q h)", "d (u h)", "b", "d b h", "d b h", "d (p h)", *scales
+    )
+    results = ", ".join(("t d b h", "d b h", "d b h")[: len(site.node.outputs)])
+    return signature(
+        f"{operands} -> {results} ; opaque t d q u p ; normalised i ; macs t b d q h i + t b d q h h",
+        sizes={"q": 4, "u": 8, "p": 3},
+        attributes={"hidden_size": "h"},
+        reason="it counts steps, directions or gates of a recurrent cell",
+    )
+
+
 def qlinear_elementwise(site: Site) -> Signature:
     """com.microsoft QLinearAdd and QLinearMul: two operands, each with scale and zero point."""
     operands, result = broadcast(site, positions=(0, 3))
@@ -187,13 +238,11 @@ def qlinear_global_pool(site: Site) -> Signature:
 
 def qlinear_pool(site: Site) -> Signature:
     """com.microsoft QLinearAveragePool."""
-    if site.node.int("channels_last"):
-        raise NoSignature("channels come last")
     positions = window_results(site)
-    operands = operand_list(site, "n c *s", "", "", "", "")
-    return signature(
-        f"{operands} -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it"
-    )
+    last = bool(site.node.int("channels_last"))
+    source, result = ("n *s c", f"n {positions} c") if last else ("n c *s", f"n c {positions}")
+    operands = operand_list(site, source, "", "", "", "")
+    return signature(f"{operands} -> {result} ; opaque s {positions}", reason="the window of a pooling slides over it")
 
 
 def qlinear_concat(site: Site) -> Signature:

@@ -38,6 +38,8 @@ _ZERO_POINTS: dict[str, dict[int, int]] = {
     "QLinearMatMul": {0: 2, 3: 5},
     "QGemm": {0: 2, 3: 5},
     "MatMulIntegerToFloat": {0: 4, 1: 5},
+    "QAttention": {0: 6, 1: 7},
+    "DynamicQuantizeLSTM": {1: 9, 2: 11},
     "DequantizeLinear": {0: 2},
 }
 """Per quantised operand the operand that says which number stands for zero."""
@@ -94,9 +96,9 @@ def build(
     return Reference(builder.run(), bool(wanted))
 
 
-def _blocks(points: Array, shape: tuple[int, ...]) -> Array:
+def _repeated(points: Array, shape: tuple[int, ...]) -> Array:
     """Zero points of blocks of elements, one for each element."""
-    for axis, size in enumerate(shape):
+    for axis, size in enumerate(shape[len(shape) - points.ndim :]):
         points = np.repeat(points, size // points.shape[axis], axis)
     return points
 
@@ -189,25 +191,20 @@ class _Builder:
         if name is None or name not in self.analysis.graph.constants:
             return np.zeros(())
         points = self.analysis.graph.constants[name].numpy()
-        rank = len(self.analysis.graph.constants[node.inputs[position]].shape)
-        if points.size == 1:
-            return points.reshape(())
-        if points.ndim == rank:
-            return _blocks(points, self.analysis.graph.constants[node.inputs[position]].shape)
-        axis = self._axis_of_zero_point(node, position, rank)
-        return points.reshape([-1 if k == axis else 1 for k in range(rank)])
+        shape = self.analysis.graph.constants[node.inputs[position]].shape
+        return points.reshape(()) if points.size == 1 else self._placed(node, position, points, shape)
 
     def _is_integer(self, name: str) -> bool:
         return self.analysis.graph.constants[name].dtype.startswith(("int", "uint"))
 
-    def _axis_of_zero_point(self, node: Node, position: int, rank: int) -> int:
-        """The dimension of a constant that the signature writes as it writes the zero point."""
+    def _placed(self, node: Node, position: int, points: Array, shape: tuple[int, ...]) -> Array:
+        """Zero points along the dimensions of a constant that the signature writes as theirs; else along the last."""
         bound = self.analysis.coupling.bound.get(node.name)
-        if bound is None:
-            return rank - 1
-        operands = bound.signature.notation.inputs
-        weight, points = operands[position] or (), operands[_ZERO_POINTS[node.op][position]] or ()
-        return next((k for k, term in enumerate(weight) if points and term == points[0]), rank - 1)
+        if points.ndim == len(shape) or bound is None:
+            return _repeated(points, shape)
+        own = {dim.term for dim in self.removal.dimensions(bound, _ZERO_POINTS[node.op][position])}
+        weight = self.removal.dimensions(bound, position)
+        return points.reshape([shape[dim.position] if dim.term in own else 1 for dim in weight])
 
     def _zero_point(self, node: Node, position: int) -> str | None:
         at = _ZERO_POINTS.get(node.op, {}).get(position, -1)

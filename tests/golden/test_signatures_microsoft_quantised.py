@@ -31,6 +31,79 @@ x[a=3! b=4!] w[c=4! d=6!] wscale[e=2! f=3!]
 -> y[g=3! h=6!]
 frozen a b c d e f g h: com.microsoft::QGemm 'QGemm:y': operand 4: scales of rank 2
 
+match com.microsoft::QAttention: heads, and channels of the input
+(uint8[2, 5, 6] x) => (float[2, 5, 8] y)
+<int8[6, 24] w, float[24] bias, float xscale, float[24] wscale, uint8 xz, int8[24] wz>
+{ y = com.microsoft.QAttention<num_heads = 2>(x, w, bias, xscale, wscale, "", xz, wz) }
+x[a=2 b=5! c=6] w[c ((d=2 e=4) + (d e) + (d e))] bias[((d e) + (d e) + (d e))] wscale[((d e) + (d e) + (d
+    e))] wz[((d e) + (d e) + (d e))]
+-> y[a b (d e)]
+group w:0 mlp 6: w:0
+group bias:0 heads 2: w:1 bias:0 wscale:0 wz:0
+group bias:0_1 head_dim 4: w:1 bias:0 wscale:0 wz:0
+frozen b: com.microsoft::QAttention 'QAttention:y': positions attend to each other
+
+refuse com.microsoft::QAttention: cached keys and values
+(uint8[2, 5, 6] x, float[2, 2, 2, 3, 4] past) => (float[2, 5, 8] y)
+<int8[6, 24] w, float[24] bias, float xscale, float wscale, uint8 xz, int8 wz>
+{ y = com.microsoft.QAttention<num_heads = 2>(x, w, bias, xscale, wscale, "", xz, wz, past) }
+x[a=2! b=5! c=6!] past[d=2! e=2! f=2! g=3! h=4!] w[i=6! j=24!] bias[k=24!]
+-> y[l=2! m=5! n=8!]
+frozen a b c d e f g h i j k l m n: com.microsoft::QAttention 'QAttention:y': cached keys and values are
+    packed in one tensor
+
+match com.microsoft::DynamicQuantizeLSTM: a scale for every direction
+(float[5, 2, 3] x) => (float[5, 2, 2, 4] y)
+<int8[2, 3, 16] w, int8[2, 4, 16] r, float[2, 32] bias, float[2] ws, int8[2] wz, float[2] rs, int8[2] rz>
+{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 4, direction = "bidirectional">
+(x, w, r, bias, "", "", "", "", ws, wz, rs, rz) }
+x[a=5! b=2 c=3] w[d=2! c (e=4! f=4)] r[d f (e f)] bias[d (g=8! f)] ws[d] wz[d] rs[d] rz[d]
+-> y[a d b f]
+group w:1 hidden 3: w:1 (inexact)
+group r:1 recurrent 4: r:1 r:2 w:2 bias:1
+frozen a d e g: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or
+    gates of a recurrent cell
+
+match com.microsoft::DynamicQuantizeLSTM: a scale for every column
+(float[5, 2, 3] x) => (float[5, 1, 2, 2] y, float[1, 2, 2] h)
+<int8[1, 3, 8] w, int8[1, 2, 8] r, float[1, 8] ws, float[1, 8] rs,
+int8[1, 8] wz = {0, 0, 0, 0, 0, 0, 0, 0}, int8[1, 8] rz = {0, 0, 0, 0, 0, 0, 0, 0}>
+{ y, h = com.microsoft.DynamicQuantizeLSTM<hidden_size = 2>(x, w, r, "", "", "", "", "", ws, wz, rs, rz) }
+x[a=5! b=2 c=3] wz[1 (d=4! e=2)] rz[1 (d e)] w[1 c (d e)] r[1 e (d e)] ws[1 (d e)] rs[1 (d e)]
+-> y[a 1 b e] h[1 b e]
+group w:1 hidden 3: w:1 (inexact)
+group r:1 recurrent 2: r:1 r:2 w:2 rs:1 rz:1 ws:1 wz:1
+frozen a d: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or gates
+    of a recurrent cell
+
+refuse com.microsoft::DynamicQuantizeLSTM: rank unknown [not run: malformed]
+(float[] x) => (float[5, 2, 2, 4] y)
+<int8[2, 3, 16] w, int8[2, 4, 16] r, float[2] ws, int8[2] wz, float[2] rs, int8[2] rz>
+{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 4>(x, w, r, "", "", "", "", "", ws, wz, rs, rz) }
+x[?] w[a=2! b=3! c=16!] r[d=2! e=4! f=16!] ws[g=2!] wz[h=2!] rs[i=2!] rz[j=2!]
+-> y[k=5! l=2! m=2! n=4!]
+frozen a b c d e f g h i j k l m n: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': the rank of
+    'x' is unknown
+
+match com.microsoft::QLinearConv: channels last
+(uint8[2, 5, 5, 4] x) => (uint8[2, 3, 3, 6] y)
+<int8[6, 4, 3, 3] w, float xs, uint8 xz, float[6] ws, int8[6] wz, float ys, uint8 yz, int32[6] b>
+{ y = com.microsoft.QLinearConv<channels_last = 1>(x, xs, xz, w, ws, wz, ys, yz, b) }
+x[a=2 b=5! c=5! d=4] w[e=6 d f=3! g=3!] ws[e] wz[e] b[e]
+-> y[a h=3! i=3! e]
+group w:1 channels 4: w:1
+group w:0 channels 6: w:0 b:0 ws:0 wz:0
+frozen b c f g h i: com.microsoft::QLinearConv 'QLinearConv:y': the window of a convolution slides over it
+
+refuse com.microsoft::QLinearConv: scales of two dimensions [not run: malformed]
+(uint8[2, 5, 5, 4] x) => (uint8[2, 3, 3, 6] y)
+<int8[6, 4, 3, 3] w, float xs, uint8 xz, float[2, 3] ws, int8[6] wz, float ys, uint8 yz>
+{ y = com.microsoft.QLinearConv<channels_last = 1>(x, xs, xz, w, ws, wz, ys, yz) }
+x[a=2! b=5! c=5! d=4!] w[e=6! f=4! g=3! h=3!] ws[i=2! j=3!] wz[k=6!]
+-> y[l=2! m=3! n=3! o=6!]
+frozen a b c d e f g h i j k l m n o: com.microsoft::QLinearConv 'QLinearConv:y': operand 4: scales of rank
+    2
+
 match com.microsoft::MatMulNBits: whole blocks of four bits
 (float[2, 32] x) => (float[2, 6] y) <uint8[6, 2, 8] w, float[12] scale>
 { y = com.microsoft.MatMulNBits<K = 32, N = 6, bits = 4, block_size = 16>(x, w, scale) }
@@ -179,12 +252,20 @@ x[a=2 b=4 c=4! d=4!]
 frozen c d e f: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the window of a pooling slides
     over it
 
-refuse com.microsoft::QLinearAveragePool: channels last
+match com.microsoft::QLinearAveragePool: channels last
 (uint8[2, 4, 4, 4] x) => (uint8[2, 3, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
 { y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2], channels_last = 1>(x, xscale, xz, yscale, yz) }
-x[a=2! b=4! c=4! d=4!]
--> y[e=2! f=3! g=3! h=4!]
-frozen a b c d e f g h: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': channels come last
+x[a=2 b=4! c=4! d=4]
+-> y[a e=3! f=3! d]
+frozen b c e f: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the window of a pooling slides
+    over it
+
+refuse com.microsoft::QLinearAveragePool: rank unknown
+(uint8[] x) => (uint8[] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2]>(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[?]
+refused com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the shape of operand 0 is unknown
 
 match com.microsoft::QLinearConcat: two parts
 (uint8[2, 4, 3] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
