@@ -28,6 +28,7 @@ _TABLE: dict[str, Rule | str] = {
     "QAttention": quantised.quantised_attention,
     "QLinearConv": quantised.qlinear_conv,
     "DynamicQuantizeLSTM": quantised.dynamic_quantize_lstm,
+    "GatherBlockQuantized": quantised.gather_block_quantized,
     "MatMulNBits": quantised.matmul_nbits,
     "MatMulIntegerToFloat": quantised.matmul_integer_to_float,
     "DynamicQuantizeMatMul": quantised.dynamic_quantize_matmul,

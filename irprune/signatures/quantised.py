@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ..ir.sizes import ONE
 from .compute import broadcast, letters, matmul_notation, operand_list, window_results
@@ -133,40 +134,81 @@ def matmul_integer_to_float(site: Site) -> Signature:
     return signature(f"{operands} -> {result} ; macs {macs}")
 
 
-def matmul_nbits(site: Site) -> Signature:
-    """com.microsoft MatMulNBits: ``*b (blocks block), n blocks blob, n blocks -> *b n``; blocks stay whole.
+@dataclass(frozen=True)
+class _Blocks:
+    """How the blocks of a dimension are counted, in a signature: with zero points that share bytes, byte by byte."""
 
-    Zero points of few bits share a byte: what is removed then is all the blocks of a byte, ``blocks`` is
-    ``(bytes points)``. Where the last byte is not full, no block can be removed.
-    """
+    text: str
+    points: str
+    sizes: dict[str, int]
+    opaque: list[str]
+
+    @staticmethod
+    def of(count: int, shared: int) -> _Blocks:
+        """``count`` blocks, of whose zero points ``shared`` are in a byte. No block goes where a byte is not full."""
+        if shared == 1:
+            return _Blocks("blocks", "blocks", {"blocks": count}, [])
+        if count % shared:
+            return _Blocks("blocks", "bytes", {"blocks": count, "bytes": count // shared + 1}, ["blocks", "bytes"])
+        return _Blocks("bytes points", "bytes", {"bytes": count // shared, "points": shared}, ["points"])
+
+
+def matmul_nbits(site: Site) -> Signature:
+    """com.microsoft MatMulNBits: ``*b (blocks block), n blocks blob, n blocks -> *b n``; blocks stay whole."""
     size, bits = site.node.int("block_size"), site.node.int("bits", 4)
     depth, width = site.node.int("K"), site.node.int("N")
     if depth % size:
         raise NoSignature(f"the last block of {size} is not full (K={depth})")
-    blocks, opaque, sizes = "blocks", ["block", "blob"], {"blocks": depth // size}
-    points = "blocks"
-    if site.has(3) and bits < 8 and site.shape(3) != site.shape(2):
-        shared = 8 // bits
-        if depth // size % shared:
-            points, sizes["bytes"] = "bytes", depth // size // shared + 1
-            opaque += ["blocks", "bytes"]
-        else:
-            blocks, points, sizes = "bytes points", "bytes", {"bytes": depth // size // shared, "points": shared}
-            opaque += ["points"]
+    packed = site.has(3) and bits < 8 and site.shape(3) != site.shape(2)
+    blocks = _Blocks.of(depth // size, 8 // bits if packed else 1)
     operands = operand_list(
         site,
-        f"*b ({blocks} block)",
-        f"n ({blocks}) blob",
-        f"(n {blocks})" if site.rank(2) == 1 else f"n ({blocks})",
-        f"(n {points})" if site.has(3) and site.rank(3) == 1 else f"n ({points})",
+        f"*b ({blocks.text} block)",
+        f"n ({blocks.text}) blob",
+        f"(n {blocks.text})" if site.rank(2) == 1 else f"n ({blocks.text})",
+        f"(n {blocks.points})" if site.has(3) and site.rank(3) == 1 else f"n ({blocks.points})",
         "_",
         "n",
     )
     return signature(
-        f"{operands} -> *b n ; opaque {' '.join(opaque)} ; macs b n {blocks} block",
-        sizes={**sizes, "block": size, "n": width},
-        attributes={"K": f"({blocks} block)", "N": "n"},
+        f"{operands} -> *b n ; opaque block blob {' '.join(blocks.opaque)} ; macs b n {blocks.text} block",
+        sizes={**blocks.sizes, "block": size, "n": width},
+        attributes={"K": f"({blocks.text} block)", "N": "n"},
         reason="a block of weights shares a scale",
+    )
+
+
+def gather_block_quantized(site: Site) -> Signature:
+    """com.microsoft GatherBlockQuantized: ``rows (blocks block), j*, rows blocks -> j* (blocks block)``.
+
+    Elements of few bits may share bytes along the last axis, and so may zero points; blocks stay whole.
+    """
+    block = site.node.int("block_size", 128)
+    rows, along = site.axis("gather_axis"), site.axis("quantize_axis", default=1)
+    count, stored = site.static(2, along), site.static(0, along)
+    shared = count * block // stored if stored else 0
+    if rows == along or shared not in (1, 2, 4) or count * block != stored * shared:
+        raise NoSignature(f"the scales do not fit whole blocks of {block} along dimension {along}")
+    blocks = _Blocks.of(count, -(-count // max(site.static(3, along), 1)) if site.has(3) else 1)
+    scale, index = letters(site.rank()), letters(site.rank(1), "j")
+
+    def with_along(text: str) -> list[str]:
+        return [text if k == along else name for k, name in enumerate(scale)]
+
+    result = with_along(f"({blocks.text} part share)")
+    result[rows : rows + 1] = index
+    operands = operand_list(
+        site,
+        " ".join(with_along(f"({blocks.text} part)")),
+        " ".join(index),
+        " ".join(with_along(f"({blocks.text})")),
+        " ".join(with_along(f"({blocks.points})")),
+    )
+    opaque = [scale[rows], "part", "share", *blocks.opaque]
+    return signature(
+        f"{operands} -> {' '.join(result)} ; opaque {' '.join(opaque)}",
+        sizes={**blocks.sizes, "part": block // shared, "share": shared},
+        reason="it is looked up by index, or a block of it shares a scale",
     )
 
 

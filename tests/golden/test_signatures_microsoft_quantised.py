@@ -31,6 +31,40 @@ x[a=3! b=4!] w[c=4! d=6!] wscale[e=2! f=3!]
 -> y[g=3! h=6!]
 frozen a b c d e f g h: com.microsoft::QGemm 'QGemm:y': operand 4: scales of rank 2
 
+match com.microsoft::GatherBlockQuantized: whole blocks
+(int64[2, 3] i) => (float[2, 3, 48] y) <uint4[9, 48] w, float[9, 3] scale>
+{ y = com.microsoft.GatherBlockQuantized<block_size = 16>(w, i, scale) }
+i[a=2 b=3] w[c=9! (d=3 e=16!)] scale[c d]
+-> y[a b (d e)]
+group scale:1 mlp 3: scale:1 w:1
+frozen c e: com.microsoft::GatherBlockQuantized 'GatherBlockQuantized:y': it is looked up by index, or a
+    block of it shares a scale
+
+match com.microsoft::GatherBlockQuantized: two elements and two zero points a byte
+(int64[2, 3] i) => (float[2, 3, 64] y) <uint8[9, 32] w, float[9, 4] scale, uint8[9, 2] zero>
+{ y = com.microsoft.GatherBlockQuantized<block_size = 16, bits = 4>(w, i, scale, zero) }
+i[a=2 b=3] w[c=9! (d=2 e=2! f=8!)] scale[c (d e)] zero[c d]
+-> y[a b (d e f g=2!)]
+group scale:1_1 mlp 2: scale:1 w:1 zero:1
+frozen c e f g: com.microsoft::GatherBlockQuantized 'GatherBlockQuantized:y': it is looked up by index, or a
+    block of it shares a scale
+
+refuse com.microsoft::GatherBlockQuantized: a half-full byte of zero points
+(int64[2, 3] i) => (float[2, 3, 48] y) <uint8[9, 24] w, float[9, 3] scale, uint8[9, 2] zero>
+{ y = com.microsoft.GatherBlockQuantized<block_size = 16, bits = 4>(w, i, scale, zero) }
+i[a=2 b=3] w[c=9! (d=3! e=8!)] scale[c d] zero[c f=2!]
+-> y[a b (d e g=2!)]
+frozen c d e f g: com.microsoft::GatherBlockQuantized 'GatherBlockQuantized:y': it is looked up by index, or
+    a block of it shares a scale
+
+refuse com.microsoft::GatherBlockQuantized: the last block is not full
+(int64[2, 3] i) => (float[2, 3, 40] y) <uint4[9, 40] w, float[9, 3] scale>
+{ y = com.microsoft.GatherBlockQuantized<block_size = 16>(w, i, scale) }
+i[a=2! b=3!] w[c=9! d=40!] scale[e=9! f=3!]
+-> y[g=2! h=3! i=40!]
+frozen a b c d e f g h i: com.microsoft::GatherBlockQuantized 'GatherBlockQuantized:y': the scales do not
+    fit whole blocks of 16 along dimension 1
+
 match com.microsoft::QAttention: heads, and channels of the input
 (uint8[2, 5, 6] x) => (float[2, 5, 8] y)
 <int8[6, 24] w, float[24] bias, float xscale, float[24] wscale, uint8 xz, int8[24] wz>
