@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..frontends.fx import mutated_nodes
 from .composites import expand_composites
 from .module import TrainableModule
+from .recurrent import one_call_a_layer
 from .refusals import why_not_exported
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
@@ -96,17 +97,18 @@ def normalise(module: fx.GraphModule) -> None:
     """Rewrite calls whose numbers cannot follow a removal.
 
     An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
-    (``squeeze() -> squeeze(dims)``). Contexts such as autocast are inlined, and a view that is only read needs no
-    particular strides (``view -> reshape``): the exporter and other memory formats lay products out otherwise.
+    (``squeeze() -> squeeze(dims)``). Recurrent layers get one call each. Contexts such as autocast are inlined, and a
+    view that is only read needs no particular strides (``view -> reshape``): the exporter and other memory formats lay
+    products out otherwise.
     """
     _inline_contexts(module)
     expand_composites(module, _NORMAL)
-    module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
     written = mutated_nodes(module.graph)
     for node in list(module.graph.nodes):
         rule = _NORMAL.get(_packet(node))
         if rule is not None and (node not in written or rule is _explicit_split):
             rule(module, node)
+    module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
     module.graph.lint()
     module.recompile()
 
@@ -173,6 +175,7 @@ _NORMAL = {
     **dict.fromkeys(("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split"), _explicit_split),
     "squeeze": _explicit_squeeze,
     "view": _reshape,
+    **dict.fromkeys(("lstm", "gru"), one_call_a_layer),
     "channel_shuffle": _shuffle_as_views,
     "native_channel_shuffle": _shuffle_as_views,
 }

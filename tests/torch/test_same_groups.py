@@ -126,13 +126,10 @@ def compare(name: str, dynamic: bool = False) -> tuple[Side, Side]:
 
 # -- agreement --------------------------------------------------------------------------------------------------------
 
-_LAYERS = "aten::gru and aten::lstm run all layers with one hidden size; in ONNX every layer is a node of its own"
 _SINE = "the exporter computes the sine table of positions; in the program its channels are counted by arange"
 _BUCKETS = "the exporter computes the buckets of relative positions, so rows of the table are known to go unread"
 
 DIFFERENT: dict[str, tuple[str, str]] = {
-    "gru_tagger": ("both", _LAYERS),
-    "crnn": ("both", _LAYERS),
     "detr": ("both", _SINE),
     **dict.fromkeys(("t5", "t5_encoder", "t5_gated"), ("fixed", _BUCKETS)),
 }
@@ -173,12 +170,7 @@ def test_models_that_differ_do_so_in_few_groups(name: str) -> None:
     assert here.before == there.before
     alone = here.groups - there.groups, there.groups - here.groups
     assert alone != (Counter(), Counter()), "no longer different"
-    if name in ("gru_tagger", "crnn"):
-        assert [len(part) for part in alone] == [1, 2]
-        assert {group.kind for part in alone for group in part} == {"recurrent"}
-        (whole,) = alone[0]
-        assert whole.tensors == frozenset().union(*(group.tensors for group in alone[1]))
-    elif name == "detr":
+    if name == "detr":
         assert not alone[0] and sum(alone[1].values()) == 1
     else:
         assert not alone[0] and {group.kind for group in alone[1]} == {"unread"}
