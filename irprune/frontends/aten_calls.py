@@ -215,7 +215,7 @@ def recurrent(gates: int) -> Lowering:
         states = call.arguments["hx"]
         states = states if isinstance(states, (list, tuple)) else [states]
         attributes: dict[str, Attribute] = {"gates": gates, "states": len(states)}
-        for name in ("has_biases", "num_layers", "bidirectional", "batch_first"):
+        for name in ("has_biases", "bidirectional", "batch_first"):
             attributes[name] = int(call.arguments[name])
         operands = (call.arguments["input"], *states, *call.arguments["params"])
         return Lowered("recurrent", operands, "aten", attributes)

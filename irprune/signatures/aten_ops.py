@@ -303,33 +303,24 @@ def pixel_unshuffle(site: Site) -> Signature:
 
 
 def recurrent(site: Site) -> Signature:
-    """Stacked layers of LSTM, GRU or RNN with their weights as operands.
-
-    A layer reads ``i``, the layers above it both directions ``(d h)``; the states of all layers are one tensor, so all
-    have one hidden size.
-    """
+    """One layer of LSTM, GRU or RNN with its weights as operands; several are captured as one call each."""
     node = site.node
-    gates, layers, states = node.int("gates"), node.int("num_layers"), node.int("states")
+    gates, states = node.int("gates"), node.int("states")
     directions = 2 if node.int("bidirectional") else 1
     each = 4 if node.int("has_biases") else 2
-    if len(site.inputs) != 1 + states + layers * directions * each:
+    if len(site.inputs) != 1 + states + directions * each:
         raise NoSignature("a projection of the hidden state")
     steps, result = ("b t i", "b t {}") if node.int("batch_first") else ("t b i", "t b {}")
     if site.rank() == 2:
         steps, result = "t i", "t {}"
-    out = "(d h)" if directions > 1 else "h"
-    state = "l b h" if site.rank() == 3 else "l h"
-    weights: list[str] = []
-    for layer in range(layers):
-        source = "i" if layer == 0 else out
-        weights += [f"(q h) {source}", "(q h) h", "(q h)", "(q h)"][:each] * directions
-    results = [result.format(out), *[state] * states][: len(node.outputs)]
+    state = "d b h" if site.rank() == 3 else "d h"
+    weights = ["(q h) i", "(q h) h", "(q h)", "(q h)"][:each] * directions
+    results = [result.format("(d h)"), *[state] * states][: len(node.outputs)]
     batch = "b" if site.rank() == 3 else ""
-    macs = [f"t {batch} d q h {'i' if layer == 0 else 'd h'} + t {batch} d q h h" for layer in range(layers)]
     return signature(
-        f"{', '.join([steps, *[state] * states, *weights])} -> {', '.join(results)} ; opaque q t d l ; macs "
-        f" {' + '.join(macs)}",
-        sizes={"q": gates, "d": directions, "l": layers * directions},
+        f"{', '.join([steps, *[state] * states, *weights])} -> {', '.join(results)} ; opaque q t d ; macs "
+        f"t {batch} d q h i + t {batch} d q h h",
+        sizes={"q": gates, "d": directions},
         attributes={"hidden_size": "h"},
         reason="it counts steps, directions or gates of a recurrent cell",
     )

@@ -305,11 +305,13 @@ frozen b e: aten::recurrent 'lstm': it counts steps, directions or gates of a re
 match aten::recurrent: two layers and directions
 lambda x, h, *w: torch.gru(x, h, w, False, 2, 0.0, False, True, False)[0]
 3 2 4, 4 2 2, 6 4, 6 2, 6 4, 6 2, 6 4, 6 2, 6 4, 6 2
-arguments_0[a=3! b=2 c=4] arguments_1[d=4! b e=2] arguments_2[(f=3! e) c] arguments_3[(f e) e]
-    arguments_4[(f e) c] arguments_5[(f e) e] arguments_6[(f e) (g=2! e)] arguments_7[(f e) e]
-    arguments_8[(f e) (g e)] arguments_9[(f e) e]
--> getitem[a b (g e)] getitem_1[d b e]
-frozen a d f g: aten::recurrent 'gru': it counts steps, directions or gates of a recurrent cell
+arguments_0[a=3! b=2 c=4] arguments_1[(d=2! + e=2!) b f=2] arguments_2[(g=3! f) c] arguments_3[(g f) f]
+    arguments_4[(g f) c] arguments_5[(g f) f] arguments_6[(h=3! f) (d f)] arguments_7[(h f) f]
+    arguments_8[(h f) (d f)] arguments_9[(h f) f]
+-> slice_tensor[d b f] getitem_2[a b (d f)] getitem_3[d b f] slice_tensor_1[e b f] getitem_4[a b (e f)]
+    getitem_5[e b f]
+frozen a d g: aten::recurrent 'gru_input': it counts steps, directions or gates of a recurrent cell
+frozen a e h: aten::recurrent 'gru_input_1': it counts steps, directions or gates of a recurrent cell
 
 refuse aten::recurrent: a projection of the hidden state
 lambda x, h, c, w, u, p: torch.lstm(x, (h, c), (w, u, p), False, 1, 0.0, False, False, True)[0]
