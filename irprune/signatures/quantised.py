@@ -167,6 +167,18 @@ def qlinear_unary(site: Site) -> Signature:
     return signature(f"{operand_list(site, names, '', '', '', '')} -> {names}")
 
 
+def qlinear_softmax(site: Site) -> Signature:
+    """com.microsoft QLinearSoftmax: Softmax of the version in its attribute, with scales per tensor."""
+    names = letters(site.rank())
+    axis = site.axis(default=-1)
+    over = [names[axis]] if site.node.int("opset", 1) >= 13 else names[axis:]
+    text = " ".join(names)
+    return signature(
+        f"{operand_list(site, text, '', '', '', '')} -> {text} ; opaque {' '.join(over)}",
+        reason="a softmax is taken over it",
+    )
+
+
 def qlinear_global_pool(site: Site) -> Signature:
     """com.microsoft QLinearGlobalAveragePool."""
     last = bool(site.node.int("channels_last"))

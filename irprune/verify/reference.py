@@ -38,6 +38,7 @@ _ZERO_POINTS: dict[str, dict[int, int]] = {
     "QLinearMatMul": {0: 2, 3: 5},
     "QGemm": {0: 2, 3: 5},
     "MatMulIntegerToFloat": {0: 4, 1: 5},
+    "DynamicQuantizeLSTM": {1: 9, 2: 11},
     "DequantizeLinear": {0: 2},
 }
 """Per quantised operand the operand that says which number stands for zero."""
@@ -185,20 +186,20 @@ class _Builder:
         rank = len(self.analysis.graph.constants[node.inputs[position]].shape)
         if points.size == 1:
             return points.reshape(())
-        axis = self._axis_of_zero_point(node, position, rank)
-        return points.reshape([-1 if k == axis else 1 for k in range(rank)])
+        return points.reshape(self._shape_of_zero_point(node, position, points.shape, rank))
 
     def _is_integer(self, name: str) -> bool:
         return self.analysis.graph.constants[name].dtype.startswith(("int", "uint"))
 
-    def _axis_of_zero_point(self, node: Node, position: int, rank: int) -> int:
-        """The dimension of a constant that the signature writes as it writes the zero point."""
+    def _shape_of_zero_point(self, node: Node, position: int, shape: tuple[int, ...], rank: int) -> list[int]:
+        """Zero points lie along the dimensions of a constant that the signature writes as it writes theirs."""
         bound = self.analysis.coupling.bound.get(node.name)
         if bound is None:
-            return rank - 1
-        operands = bound.signature.notation.inputs
-        weight, points = operands[position] or (), operands[_ZERO_POINTS[node.op][position]] or ()
-        return next((k for k, term in enumerate(weight) if points and term == points[0]), rank - 1)
+            return [*[1] * (rank - 1), -1]
+        terms = [dim.term for dim in self.removal.dimensions(bound, position)]
+        written = bound.signature.notation.inputs[_ZERO_POINTS[node.op][position]] or ()
+        along = dict(zip(written, shape, strict=False))
+        return [along.get(term, 1) for term in terms] if along.keys() & set(terms) else [*[1] * (rank - 1), -1]
 
     def _zero_point(self, node: Node, position: int) -> str | None:
         at = _ZERO_POINTS.get(node.op, {}).get(position, -1)

@@ -87,6 +87,61 @@ x[?] w[a=4! b=6!]
 frozen a b c d: com.microsoft::DynamicQuantizeMatMul 'DynamicQuantizeMatMul:y': the shape of operand 0 is
     unknown
 
+match com.microsoft::DynamicQuantizeLSTM: scales of both directions
+(float[T, N, 4] x, float[2, N, 5] h0, float[2, N, 5] c0) => (float[T, 2, N, 5] y, float[2, N, 5] h, float[2, N, 5] c)
+<uint8[2, 4, 20] w, uint8[2, 5, 20] r, float[2, 40] b, float[2] ws, uint8[2] wz, float[2] rs, uint8[2] rz>
+{
+    y, h, c = com.microsoft.DynamicQuantizeLSTM<hidden_size = 5, direction = "bidirectional">
+        (x, w, r, b, "", h0, c0, "", ws, wz, rs, rz)
+}
+x[a=T b=N c=4] h0[d=2! b e=5] c0[d b e] w[d c (f=4! e)] r[d e (f e)] b[d (g=8! e)] ws[d] wz[d] rs[d] rz[d]
+-> y[a d b e] h[d b e] c[d b e]
+group r:1 recurrent 5: r:1 r:2 w:2 b:1
+group w:1 hidden 4: w:1 (inexact)
+frozen a d f g: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or
+    gates of a recurrent cell
+
+match com.microsoft::DynamicQuantizeLSTM: a scale for every gate of a unit [not run: such zero points have to be zero]
+(float[T, N, 4] x) => (float[T, 1, N, 5] y)
+<int8[1, 4, 20] w, int8[1, 5, 20] r, float[1, 20] ws, int8[1, 20] wz, float[1, 20] rs, int8[1, 20] rz>
+{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 5>(x, w, r, "", "", "", "", "", ws, wz, rs, rz) }
+x[a=T b=N c=4] w[1 c (d=4! e=5)] r[1 e (d e)] ws[1 (d e)] wz[1 (d e)] rs[1 (d e)] rz[1 (d e)]
+-> y[a 1 b e]
+group w:1 hidden 4: w:1 (inexact)
+group r:1 recurrent 5: r:1 r:2 w:2 rs:1 rz:1 ws:1 wz:1
+frozen a d: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or gates
+    of a recurrent cell
+
+refuse com.microsoft::DynamicQuantizeLSTM: scales without a direction [not run: malformed]
+(float[T, N, 4] x) => (float[T, 1, N, 5] y)
+<int8[1, 4, 20] w, int8[1, 5, 20] r, float ws, int8 wz, float rs, int8 rz>
+{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 5>(x, w, r, "", "", "", "", "", ws, wz, rs, rz) }
+x[a=T b=N c=4!] w[1 d=4! e=20!] r[1 f=5! g=20!]
+-> y[h=T 1 i=N j=5!]
+frozen a b c d e f g h i j: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': operand 8: scales of
+    rank 0
+
+match com.microsoft::QLinearSoftmax: over the last axis
+(uint8[2, 3, 4] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, xscale, xz, yscale, yz) }
+x[a=2 b=3 c=4!]
+-> y[a b c]
+frozen c: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': a softmax is taken over it
+
+match com.microsoft::QLinearSoftmax: over all axes from one on, before opset 13
+(uint8[2, 3, 4] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSoftmax<axis = 1, opset = 12>(x, xscale, xz, yscale, yz) }
+x[a=2 b=3! c=4!]
+-> y[a b c]
+frozen b c: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': a softmax is taken over it
+
+refuse com.microsoft::QLinearSoftmax: rank unknown
+(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4!]
+frozen a b: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': the shape of operand 0 is unknown
+
 match com.microsoft::QLinearAdd: a number for every channel
 (uint8[2, 3, 4] x) => (uint8[2, 3, 4] y)
 <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
