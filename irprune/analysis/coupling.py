@@ -14,6 +14,7 @@ from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
 from ..signatures.grammar import Operand, Term, names_of
+from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
 from .repetition import Repetitions
 from .views import Region, find_region
@@ -45,7 +46,8 @@ class Coupling:
     value with repeated axes, at one operand position, where it is analysed per use; ``bound`` the matched nodes;
     ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements;
     ``repeated`` pairs the repeated axes of values with those of their uses; ``weights`` are the constants, what is
-    computed from nothing else, and matrices that are looked up in a stack of them (experts).
+    computed from nothing else, matrices that are looked up in a stack of them (experts), and what bodies are handed
+    of them.
     """
 
     graph: Graph
@@ -108,6 +110,7 @@ class _Walk:
         for known in (self.from_constants, self.result.weights):
             if all(name in known for name in node.inputs if name) and not node.captures:
                 known.update(node.outputs)
+        self.result.weights.update(weights_handed_in(self.graph, node, self.result.weights))
 
     def _freeze_sizes_in(self, name: str) -> None:
         """An output that is computed from sizes alone tells them to the user."""

@@ -55,6 +55,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
     if not proto.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
     _check_opset(proto, path)
+    _check_types(proto.graph, path)
     _check_external_data(proto, path)
     tensors = list(_tensors(proto.graph))
     for position, tensor in enumerate(tensors):  # initializers of the outermost graph come first
@@ -156,6 +157,19 @@ def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
             raise InputError(
                 f"{path}: opset {entry.version} is newer than the newest one that the installed onnx knows ({known}); "
                 "upgrade onnx, or convert the model"
+            )
+
+
+def _check_types(graph: onnx.GraphProto, path: Path) -> None:
+    """Refuse maps, which onnx_ir cannot hold. Scikit-learn's classifiers end in one."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        kind = value.type
+        while (inner := kind.WhichOneof("value")) in ("sequence_type", "optional_type"):
+            kind = getattr(kind, inner).elem_type
+        if inner == "map_type":
+            raise InputError(
+                f"{path}: value '{value.name}' is a map, which is not supported; "
+                "skl2onnx leaves it out where it is given options={'zipmap': False}"
             )
 
 

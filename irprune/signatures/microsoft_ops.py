@@ -5,7 +5,7 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md is t
 
 from __future__ import annotations
 
-from . import attention, compute, quantised
+from . import attention, compute, quantised, recurrent
 from .registry import Rule, register
 
 _TABLE: dict[str, Rule | str] = {
@@ -27,15 +27,16 @@ _TABLE: dict[str, Rule | str] = {
     "QGemm": quantised.qgemm,
     "QAttention": quantised.quantised_attention,
     "QLinearConv": quantised.qlinear_conv,
-    "DynamicQuantizeLSTM": quantised.dynamic_quantize_lstm,
     "GatherBlockQuantized": quantised.gather_block_quantized,
     "MatMulNBits": quantised.matmul_nbits,
     "MatMulIntegerToFloat": quantised.matmul_integer_to_float,
     "DynamicQuantizeMatMul": quantised.dynamic_quantize_matmul,
+    "DynamicQuantizeLSTM": recurrent.dynamic_quantize_lstm,
     "QLinearAdd": quantised.qlinear_elementwise,
     "QLinearMul": quantised.qlinear_elementwise,
     "QLinearSigmoid": quantised.qlinear_unary,
     "QLinearLeakyRelu": quantised.qlinear_unary,
+    "QLinearSoftmax": quantised.qlinear_softmax,
     "QLinearGlobalAveragePool": quantised.qlinear_global_pool,
     "QLinearAveragePool": quantised.qlinear_pool,
     "QLinearConcat": quantised.qlinear_concat,

@@ -233,29 +233,6 @@ def quantised_attention(site: Site) -> Signature:
     )
 
 
-def dynamic_quantize_lstm(site: Site) -> Signature:
-    """com.microsoft DynamicQuantizeLSTM: LSTM with weights in integers, stored ``d i (q h)`` and ``d h (q h)``.
-
-    Scales and zero points are one a direction, or one a column (``d (q h)``). The steps are quantised on the fly, over
-    all of them.
-    """
-
-    def column(position: int) -> str:
-        return "d (q h)" if site.has(position) and site.rank(position) == 2 else "d"
-
-    scales = [column(position) for position in (8, 9, 10, 11)]
-    operands = operand_list(
-        site, "t b i", "d i (q h)", "d h (q h)", "d (u h)", "b", "d b h", "d b h", "d (p h)", *scales
-    )
-    results = ", ".join(("t d b h", "d b h", "d b h")[: len(site.node.outputs)])
-    return signature(
-        f"{operands} -> {results} ; opaque t d q u p ; normalised i ; macs t b d q h i + t b d q h h",
-        sizes={"q": 4, "u": 8, "p": 3},
-        attributes={"hidden_size": "h"},
-        reason="it counts steps, directions or gates of a recurrent cell",
-    )
-
-
 def qlinear_elementwise(site: Site) -> Signature:
     """com.microsoft QLinearAdd and QLinearMul: two operands, each with scale and zero point."""
     operands, result = broadcast(site, positions=(0, 3))
@@ -268,6 +245,18 @@ def qlinear_unary(site: Site) -> Signature:
     """com.microsoft QLinearSigmoid, QLinearLeakyRelu: element-wise with scales per tensor."""
     names = " ".join(letters(site.rank()))
     return signature(f"{operand_list(site, names, '', '', '', '')} -> {names}")
+
+
+def qlinear_softmax(site: Site) -> Signature:
+    """com.microsoft QLinearSoftmax: Softmax of the version in its attribute, with scales per tensor."""
+    names = letters(site.rank())
+    axis = site.axis(default=-1)
+    over = [names[axis]] if site.node.int("opset", 1) >= 13 else names[axis:]
+    text = " ".join(names)
+    return signature(
+        f"{operand_list(site, text, '', '', '', '')} -> {text} ; opaque {' '.join(over)}",
+        reason="a softmax is taken over it",
+    )
 
 
 def qlinear_global_pool(site: Site) -> Signature:

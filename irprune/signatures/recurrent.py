@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .compute import operand_list
 from .grammar import Signature, signature
-from .registry import Site
+from .registry import NoSignature, Site
 
 
 def recurrent(gates: int) -> Callable[[Site], Signature]:
@@ -30,3 +30,29 @@ def recurrent(gates: int) -> Callable[[Site], Signature]:
         )
 
     return rule
+
+
+def dynamic_quantize_lstm(site: Site) -> Signature:
+    """com.microsoft DynamicQuantizeLSTM: LSTM with weights ``d i (q h), d h (q h)``, each with scale and zero point.
+
+    Input and state are quantised on the fly: the input over the whole of i, the state over h, where what is removed
+    is zero and so within the range.
+    """
+    state = "d b h"
+    scales = (_gate_scale(site, k) for k in (8, 9, 10, 11))
+    operands = operand_list(site, "t b i", "d i (q h)", "d h (q h)", "d (u h)", "b", state, state, "d (p h)", *scales)
+    results = ", ".join(("t d b h", state, state)[: len(site.node.outputs)])
+    return signature(
+        f"{operands} -> {results} ; normalised i ; opaque t d q u p ; macs t b d q h i + t b d q h h",
+        sizes={"q": 4, "u": 8, "p": 3},
+        attributes={"hidden_size": "h"},
+        reason="it counts steps, directions or gates of a recurrent cell",
+    )
+
+
+def _gate_scale(site: Site, position: int) -> str:
+    """One a direction, or one a gate of every hidden unit."""
+    rank = site.rank(position)
+    if rank not in (1, 2):
+        raise NoSignature(f"operand {position}: scales of rank {rank}")
+    return "d" if rank == 1 else "d (q h)"

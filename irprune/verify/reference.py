@@ -200,9 +200,9 @@ class _Builder:
     def _placed(self, node: Node, position: int, points: Array, shape: tuple[int, ...]) -> Array:
         """Zero points along the dimensions of a constant that the signature writes as theirs; else along the last."""
         bound = self.analysis.coupling.bound.get(node.name)
-        if points.ndim == len(shape) or bound is None:
+        own = {dim.term for dim in self.removal.dimensions(bound, _ZERO_POINTS[node.op][position])} if bound else set()
+        if points.ndim == len(shape) or bound is None or not own:
             return _repeated(points, shape)
-        own = {dim.term for dim in self.removal.dimensions(bound, _ZERO_POINTS[node.op][position])}
         weight = self.removal.dimensions(bound, position)
         return points.reshape([shape[dim.position] if dim.term in own else 1 for dim in weight])
 

@@ -86,18 +86,6 @@ x[a=2! b=5! c=6!] past[d=2! e=2! f=2! g=3! h=4!] w[i=6! j=24!] bias[k=24!]
 frozen a b c d e f g h i j k l m n: com.microsoft::QAttention 'QAttention:y': cached keys and values are
     packed in one tensor
 
-match com.microsoft::DynamicQuantizeLSTM: a scale for every direction
-(float[5, 2, 3] x) => (float[5, 2, 2, 4] y)
-<int8[2, 3, 16] w, int8[2, 4, 16] r, float[2, 32] bias, float[2] ws, int8[2] wz, float[2] rs, int8[2] rz>
-{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 4, direction = "bidirectional">
-(x, w, r, bias, "", "", "", "", ws, wz, rs, rz) }
-x[a=5! b=2 c=3] w[d=2! c (e=4! f=4)] r[d f (e f)] bias[d (g=8! f)] ws[d] wz[d] rs[d] rz[d]
--> y[a d b f]
-group w:1 hidden 3: w:1 (inexact)
-group r:1 recurrent 4: r:1 r:2 w:2 bias:1
-frozen a d e g: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or
-    gates of a recurrent cell
-
 match com.microsoft::DynamicQuantizeLSTM: a scale for every column
 (float[5, 2, 3] x) => (float[5, 1, 2, 2] y, float[1, 2, 2] h)
 <int8[1, 3, 8] w, int8[1, 2, 8] r, float[1, 8] ws, float[1, 8] rs,
@@ -109,15 +97,6 @@ group w:1 hidden 3: w:1 (inexact)
 group r:1 recurrent 2: r:1 r:2 w:2 rs:1 rz:1 ws:1 wz:1
 frozen a d: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or gates
     of a recurrent cell
-
-refuse com.microsoft::DynamicQuantizeLSTM: rank unknown [not run: malformed]
-(float[] x) => (float[5, 2, 2, 4] y)
-<int8[2, 3, 16] w, int8[2, 4, 16] r, float[2] ws, int8[2] wz, float[2] rs, int8[2] rz>
-{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 4>(x, w, r, "", "", "", "", "", ws, wz, rs, rz) }
-x[?] w[a=2! b=3! c=16!] r[d=2! e=4! f=16!] ws[g=2!] wz[h=2!] rs[i=2!] rz[j=2!]
--> y[k=5! l=2! m=2! n=4!]
-frozen a b c d e f g h i j k l m n: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': the rank of
-    'x' is unknown
 
 match com.microsoft::QLinearConv: channels last
 (uint8[2, 5, 5, 4] x) => (uint8[2, 3, 3, 6] y)
@@ -202,6 +181,50 @@ x[?] w[a=4! b=6!]
 -> y[c=3! d=6!]
 frozen a b c d: com.microsoft::DynamicQuantizeMatMul 'DynamicQuantizeMatMul:y': the shape of operand 0 is
     unknown
+
+match com.microsoft::DynamicQuantizeLSTM: scales of both directions
+(float[T, N, 4] x, float[2, N, 5] h0, float[2, N, 5] c0) => (float[T, 2, N, 5] y, float[2, N, 5] h, float[2, N, 5] c)
+<uint8[2, 4, 20] w, uint8[2, 5, 20] r, float[2, 40] b, float[2] ws, uint8[2] wz, float[2] rs, uint8[2] rz>
+{
+    y, h, c = com.microsoft.DynamicQuantizeLSTM<hidden_size = 5, direction = "bidirectional">
+        (x, w, r, b, "", h0, c0, "", ws, wz, rs, rz)
+}
+x[a=T b=N c=4] h0[d=2! b e=5] c0[d b e] w[d c (f=4! e)] r[d e (f e)] b[d (g=8! e)] ws[d] wz[d] rs[d] rz[d]
+-> y[a d b e] h[d b e] c[d b e]
+group r:1 recurrent 5: r:1 r:2 w:2 b:1
+group w:1 hidden 4: w:1 (inexact)
+frozen a d f g: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': it counts steps, directions or
+    gates of a recurrent cell
+
+refuse com.microsoft::DynamicQuantizeLSTM: scales without a direction [not run: malformed]
+(float[T, N, 4] x) => (float[T, 1, N, 5] y)
+<int8[1, 4, 20] w, int8[1, 5, 20] r, float ws, int8 wz, float rs, int8 rz>
+{ y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 5>(x, w, r, "", "", "", "", "", ws, wz, rs, rz) }
+x[a=T b=N c=4!] w[1 d=4! e=20!] r[1 f=5! g=20!]
+-> y[h=T 1 i=N j=5!]
+frozen a b c d e f g h i j: com.microsoft::DynamicQuantizeLSTM 'DynamicQuantizeLSTM:y': operand 8: scales of
+    rank 0
+
+match com.microsoft::QLinearSoftmax: over the last axis
+(uint8[2, 3, 4] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, xscale, xz, yscale, yz) }
+x[a=2 b=3 c=4!]
+-> y[a b c]
+frozen c: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': a softmax is taken over it
+
+match com.microsoft::QLinearSoftmax: over all axes from one on, before opset 13
+(uint8[2, 3, 4] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSoftmax<axis = 1, opset = 12>(x, xscale, xz, yscale, yz) }
+x[a=2 b=3! c=4!]
+-> y[a b c]
+frozen b c: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': a softmax is taken over it
+
+refuse com.microsoft::QLinearSoftmax: rank unknown
+(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
+{ y = com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, xscale, xz, yscale, yz) }
+x[?]
+-> y[a=2! b=4!]
+frozen a b: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': the shape of operand 0 is unknown
 
 match com.microsoft::QLinearAdd: a number for every channel
 (uint8[2, 3, 4] x) => (uint8[2, 3, 4] y)

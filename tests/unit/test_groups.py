@@ -53,3 +53,32 @@ def test_weights_are_what_comes_from_constants_alone_or_is_looked_up_in_a_stack(
           h = Gather(e, i) y = Relu(x) z = Add(h, x) }"""
     )
     assert found.coupling.weights == {"w", "e", "t", "g", "r", "s"}
+
+
+def _body_with_a_weight_as_state(yielded: str) -> str:
+    return f"""(float[N, 4] x, int64 trips, bool c) => (float[N, 4] y) <float[4, 4] w>
+    {{ y, v = Loop (trips, c, x, w) <body = step (int64 i, bool go, float[N, 4] s, float[4, 4] k)
+       => (bool on, float[N, 4] t, float[4, 4] same)
+       {{ on = Identity(go) t = MatMul(s, k) copy = Identity(k) same = {yielded}(copy) }}> }}"""
+
+
+def test_a_weight_that_a_loop_passes_on_is_one_in_its_body() -> None:
+    found = analysis_of(_body_with_a_weight_as_state("Identity"), allow_io=("*",))
+    assert "Loop:y.body/k" in found.coupling.weights
+    assert [(group.kind, group.size) for group in found.groups] == [("mlp", 4)]
+
+
+def test_a_state_that_a_loop_changes_is_no_weight() -> None:
+    found = analysis_of(_body_with_a_weight_as_state("Neg"), allow_io=("*",))
+    assert found.coupling.weights == {"w"}
+
+
+def test_weights_that_are_scanned_are_weights() -> None:
+    """A stack of layers, one an iteration; the state that starts as a constant changes."""
+    found = analysis_of(
+        """(float[N, 4] x) => (float[N, 4] y) <float[3, 4, 6] up, float[3, 6, 4] down>
+        { y = Scan <num_scan_inputs = 2, body = layer (float[N, 4] s, float[4, 6] u, float[6, 4] d) => (float[N, 4] t)
+          { h = MatMul(s, u) r = Relu(h) t = MatMul(r, d) }> (x, up, down) }"""
+    )
+    assert {name.split("/")[-1] for name in found.coupling.weights} == {"up", "down", "u", "d"}
+    assert [(g.kind, g.size) for g in found.groups if not g.frozen] == [("mlp", 6)]

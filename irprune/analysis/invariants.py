@@ -1,0 +1,42 @@
+"""Weights inside the bodies of loops.
+
+Exporters of programs (TensorFlow, JAX) hand weights to a body as state that every iteration passes on unchanged, or
+scan over a stack of them, a layer at a time. Inside the body they are weights all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ..frontends.scopes import ENTER
+from ..ir import Graph, Node
+
+
+def weights_handed_in(graph: Graph, entry: Node, weights: Collection[str]) -> Iterator[str]:
+    """Values of a body, the results of its ``entry``, that are weights in every iteration."""
+    if not entry.name.endswith(ENTER):
+        return
+    for position, (operand, value) in enumerate(zip(entry.inputs, entry.outputs, strict=True)):
+        if operand in weights and _is_same_in_every_iteration(graph, entry, position, value):
+            yield value
+
+
+def _is_same_in_every_iteration(graph: Graph, entry: Node, position: int, value: str) -> bool:
+    """Whether the body yields a state as it got it; what is scanned is no state."""
+    control = entry.name.removesuffix(ENTER)
+    node = next((node for node, _ in graph.consumers[entry.inputs[position]] if node.name == control), None)
+    if node is None:
+        return False
+    own = len(node.inputs) - node.yields
+    if node.op == "Scan":
+        scanned = position >= own - node.int("num_scan_inputs")
+        return scanned or _origin(graph, node.inputs[own + position]) == value
+    is_state = position >= 2  # behind trip count and condition, of which the body yields the condition alone
+    return is_state and _origin(graph, node.inputs[own + position - 1]) == value
+
+
+def _origin(graph: Graph, name: str) -> str:
+    """The value that a chain of Identity nodes copies."""
+    while (producer := graph.producers.get(name)) is not None and producer.qualified_op == "Identity":
+        name = producer.inputs[0]
+    return name
