@@ -172,10 +172,16 @@ def einsum(site: Site) -> Signature:
 
 
 def batch_normalization(site: Site) -> Signature:
-    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c. A vector has one channel."""
-    if site.node.int("training_mode") or len([o for o in site.node.outputs if o]) > 1:
-        raise NoSignature("training mode")
+    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c. A vector has one channel.
+
+    In training mode they are taken over the other axes (weight standardisation exports so), and are results too.
+    """
     names = "n c *s" if site.rank() > 1 else "n"
+    if site.node.int("training_mode"):
+        role = f"normalised {names.replace('c *', '')}"
+        return signature(f"{names}, c, c, c, c -> {names}, c, c ; {role}", statistics=(3, 4))
+    if len([o for o in site.node.outputs if o]) > 1:
+        raise NoSignature("training mode")
     return signature(f"{names}, c, c, c, c -> {names}", statistics=(3, 4))
 
 
