@@ -34,15 +34,40 @@ def window_results(site: Site) -> str:
 def conv(site: Site) -> Signature:
     """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g.
 
-    com.microsoft FusedConv adds a fourth operand to the result, and an activation.
+    Along a dimension whose window is one element wide and does not jump, positions are carried. com.microsoft FusedConv
+    adds a fourth operand to the result, and an activation.
     """
-    result = window_results(site)
-    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)", f"n (g o) {result}")
+    positions, windows, results = _windows(site)
+    moved = " ".join(name for name in (*positions, *windows, *results) if name != "1" and not name.startswith("p"))
+    result = " ".join(results)
+    operands = operand_list(
+        site, f"n (g i) {' '.join(positions)}", f"(g o) i {' '.join(windows)}", "(g o)", f"n (g o) {result}"
+    )
+    macs = " ".join(["n g o i", *(name for name in windows if name != "1"), result])
     return signature(
-        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        f"{operands} -> n (g o) {result}" + (f" ; opaque {moved}" if moved else "") + f" ; macs {macs}",
         sizes={"g": site.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
+    )
+
+
+def _windows(site: Site) -> tuple[list[str], list[str], list[str]]:
+    """Names of the dimensions of a convolution's operand, window and result; ``p`` is both in operand and result."""
+    count = site.rank() - 2
+    steps, pads = site.node.ints("strides", (1,) * count), site.node.ints("pads", ())
+    kernel = site.inputs[1] if len(site.inputs) > 1 else None
+    point = [
+        not any(pads or ())
+        and (steps or ())[k : k + 1] == (1,)
+        and kernel is not None
+        and kernel[2 + k :][:1] == (ONE,)
+        for k in range(count)
+    ]
+    return (
+        [f"p{k}" if still else f"s{k}" for k, still in enumerate(point)],
+        ["1" if still else f"k{k}" for k, still in enumerate(point)],
+        [f"p{k}" if still else f"t{k}" for k, still in enumerate(point)],
     )
 
 
