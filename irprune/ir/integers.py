@@ -7,6 +7,7 @@ shape operands are before a removal and what they become after it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -325,6 +326,15 @@ def _divide(left: float, right: float) -> float:
     return left / right if isinstance(left, float) or isinstance(right, float) else int(left / right)
 
 
+def _power(left: object, right: object) -> object:
+    """The result has the type of the base."""
+    base, exponent = plain_number(left), plain_number(right)
+    if base is None or exponent is None:
+        return None
+    result = math.pow(base, exponent)
+    return result if isinstance(left, float) else Size(int(result))
+
+
 def _identical(left: Size, right: Size) -> Size | None:
     return left if left == right else None
 
@@ -367,15 +377,21 @@ _OPERATORS: dict[str, Rule] = {
     "Sub": _elementwise(_arithmetic(lambda a, b: a - b, lambda a, b: a.plus(Size(-b.coefficient, b.symbols)))),
     "Mul": _elementwise(_arithmetic(lambda a, b: a * b, lambda a, b: a * b)),
     "Div": _elementwise(_arithmetic(_divide, lambda a, b: a.divided_by(b))),
+    "Pow": _elementwise(_power),
     "Mod": _elementwise(_arithmetic(lambda a, b: a % b, lambda a, b: None)),
     "Min": _elementwise(_arithmetic(min, _identical)),
     "Max": _elementwise(_arithmetic(max, _identical)),
     "Equal": _elementwise(_compare(_equal)),
     "Greater": _elementwise(_compare(lambda a, b: a > b)),
+    "GreaterOrEqual": _elementwise(_compare(lambda a, b: a >= b)),
     "Less": _elementwise(_compare(lambda a, b: a < b)),
+    "LessOrEqual": _elementwise(_compare(lambda a, b: a <= b)),
+    "And": _elementwise(_compare(lambda a, b: bool(a and b))),
+    "Or": _elementwise(_compare(lambda a, b: bool(a or b))),
     "Neg": _unary(lambda a: -a),
     "Floor": _unary(np.floor),
     "Ceil": _unary(np.ceil),
     "Round": _unary(np.round),
+    "Sqrt": _unary(math.sqrt),
     "Not": _unary(lambda a: not a),
 }

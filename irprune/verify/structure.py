@@ -20,9 +20,11 @@ from .report import Structure
 from .runner import Executable
 
 Readers: TypeAlias = dict[str, Callable[[], Array]]
+Uses: TypeAlias = dict[str, list[onnx.NodeProto | None]]
 
 _MOST_PROBLEMS = 20
 _INTEGERS = "iub"
+_INTEGER_TYPES = {onnx.TensorProto.INT32, onnx.TensorProto.INT64}
 
 
 def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Structure:
@@ -33,6 +35,7 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Str
         *problems,
         *_compare_interfaces(original.proto.graph, pruned.proto.graph, _allowed(plan)),
         *_compare_tensors(before, after, plan),
+        *_missing(original.proto.graph, before, after, plan),
     ]
     if len(found) > _MOST_PROBLEMS:
         found = [*found[:_MOST_PROBLEMS], f"... and {len(found) - _MOST_PROBLEMS} more problems"]
@@ -125,10 +128,42 @@ def _compare_tensors(before: Readers, after: Readers, plan: Plan) -> Iterator[st
             yield from _compare(name, origin, expected, read())
     for name in sorted(plan.slices.keys() - after.keys()):
         yield f"tensor '{name}': the plan lists a slice of it, the pruned model does not have it"
+
+
+def _missing(graph: onnx.GraphProto, before: Readers, after: Readers, plan: Plan) -> Iterator[str]:
     copied = {part.of for part in plan.slices.values()}
-    for name in sorted(before.keys() - after.keys() - plan.slices.keys() - copied - set(plan.updated)):
-        if before[name]().dtype.kind not in _INTEGERS:
+    gone = sorted(before.keys() - after.keys() - plan.slices.keys() - copied - set(plan.updated))
+    numbers = [name for name in gone if before[name]().dtype.kind not in _INTEGERS]
+    uses = _uses(graph) if numbers else {}
+    for name in numbers:
+        if not _becomes_integer(name, uses):
             yield f"tensor '{name}' of the original is missing from the pruned model"
+
+
+def _uses(graph: onnx.GraphProto) -> Uses:
+    """The nodes that read each value; ``None`` among them for a result of the graph and what a body may read."""
+    uses: Uses = {}
+    for scope, inner in proto_scopes(graph):
+        for node in inner.node:
+            for name in node.input:
+                uses.setdefault(name, []).append(None if scope else node)
+        for output in inner.output:
+            uses.setdefault(output.name, []).append(None)
+    return uses
+
+
+def _becomes_integer(name: str, uses: Uses) -> bool:
+    """Whether all that is computed of a number is cast to an integer: a factor of a size that is a literal now."""
+    todo, seen = [name], {name}
+    while todo:
+        found = uses.get(todo.pop(), [None])
+        for node in found:
+            if node is None:
+                return False
+            if node.op_type != "Cast" or node.attribute[0].i not in _INTEGER_TYPES:
+                todo += [output for output in node.output if output and output not in seen]
+                seen.update(node.output)
+    return True
 
 
 def _compare(name: str, origin: str, expected: Array, got: Array) -> Iterator[str]:
