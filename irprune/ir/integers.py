@@ -179,7 +179,18 @@ def _require(entry: object) -> int:
 
 
 def _concat(integers: Integers, node: Node, _: int) -> Entries:
-    return np.concatenate([integers.operand(node, k) for k in range(len(node.inputs))], axis=node.int("axis"))
+    return np.concatenate([_part(integers, name) for name in node.inputs], axis=node.int("axis"))
+
+
+def _part(integers: Integers, name: str) -> Entries:
+    """What is concatenated; where nothing is known of it but its shape, entries that are unknown."""
+    entries = integers.entries(name)
+    if entries is not None:
+        return entries
+    shape = [_require(size) for size in integers.shape(name)]
+    if int(np.prod(shape)) > _LIMIT:
+        raise Unknown
+    return np.full(shape, None, dtype=object)
 
 
 def _unsqueeze(integers: Integers, node: Node, _: int) -> Entries:
