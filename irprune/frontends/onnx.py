@@ -206,6 +206,7 @@ _SHAPE_OPERANDS = {
     "Pad": (1,),
     "Resize": (2, 3),
     "Range": (0, 1, 2),
+    "TopK": (1,),
 }
 
 

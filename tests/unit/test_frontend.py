@@ -163,6 +163,14 @@ def test_inference_is_helped_where_a_shape_is_computed() -> None:
     assert graph.shape("y") == (2, 24)
 
 
+def test_a_computed_number_of_largest_elements_is_spelled_out() -> None:
+    graph = graph_of(
+        """(float[2, 16] x) => (float[] y) <int64[1] last = {1}>
+        { s = Shape(x) k = Gather(s, last) values, order = TopK(x, k) y = Relu(values) }"""
+    )
+    assert graph.shape("y") == (2, 16)
+
+
 def test_unknown_stays_unknown() -> None:
     graph = graph_of("(float[] x) => (float[] y) { y = Relu(x) }")
     assert graph.shape("x") is None
