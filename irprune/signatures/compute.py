@@ -37,38 +37,46 @@ def conv(site: Site) -> Signature:
     Along a dimension whose window is one element wide and does not jump, positions are carried. com.microsoft FusedConv
     adds a fourth operand to the result, and an activation.
     """
-    positions, windows, results = _windows(site)
-    moved = " ".join(name for name in (*positions, *windows, *results) if name != "1" and not name.startswith("p"))
+    kernel = site.inputs[1] if len(site.inputs) > 1 else None
+    stays = _points(site, [] if kernel is None else [size == ONE for size in kernel[2:]])
+    positions, results, moved = _positions(stays)
+    windows = ["1" if still else f"k{k}" for k, still in enumerate(stays)]
+    moved += [name for name in windows if name != "1"]
     result = " ".join(results)
     operands = operand_list(
         site, f"n (g i) {' '.join(positions)}", f"(g o) i {' '.join(windows)}", "(g o)", f"n (g o) {result}"
     )
     macs = " ".join(["n g o i", *(name for name in windows if name != "1"), result])
     return signature(
-        f"{operands} -> n (g o) {result}" + (f" ; opaque {moved}" if moved else "") + f" ; macs {macs}",
+        f"{operands} -> n (g o) {result}" + _opaque(moved) + f" ; macs {macs}",
         sizes={"g": site.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
     )
 
 
-def _windows(site: Site) -> tuple[list[str], list[str], list[str]]:
-    """Names of the dimensions of a convolution's operand, window and result; ``p`` is both in operand and result."""
+def _points(site: Site, single: Sequence[bool]) -> list[bool]:
+    """Along which dimensions a window that is one element wide (``single``) neither jumps nor leaves the operand."""
     count = site.rank() - 2
-    steps, pads = site.node.ints("strides", (1,) * count), site.node.ints("pads", ())
-    kernel = site.inputs[1] if len(site.inputs) > 1 else None
-    point = [
-        not any(pads or ())
-        and (steps or ())[k : k + 1] == (1,)
-        and kernel is not None
-        and kernel[2 + k :][:1] == (ONE,)
+    steps = site.node.ints("strides", (1,) * count) or ()
+    pads = site.node.ints("pads", (0,) * count) or ()
+    return [
+        single[k : k + 1] == [True]
+        and steps[k : k + 1] == (1,)
+        and not any(pads[k::count] if len(pads) >= count else pads)
         for k in range(count)
     ]
-    return (
-        [f"p{k}" if still else f"s{k}" for k, still in enumerate(point)],
-        ["1" if still else f"k{k}" for k, still in enumerate(point)],
-        [f"p{k}" if still else f"t{k}" for k, still in enumerate(point)],
-    )
+
+
+def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
+    """Names of the positions of operand and result, and those over which a window slides."""
+    operand = [f"p{k}" if still else f"s{k}" for k, still in enumerate(stays)]
+    result = [f"p{k}" if still else f"t{k}" for k, still in enumerate(stays)]
+    return operand, result, [name for name in (*operand, *result) if not name.startswith("p")]
+
+
+def _opaque(names: Sequence[str]) -> str:
+    return f" ; opaque {' '.join(names)}" if names else ""
 
 
 def conv_transpose(site: Site) -> Signature:
@@ -251,12 +259,14 @@ def mean_variance_normalization(site: Site) -> Signature:
 
 
 def pool(site: Site) -> Signature:
-    """``n c *s -> n c *t``; the window slides over s."""
-    positions = window_results(site)
+    """``n c *s -> n c *t``; the window slides over s, save where it is one element wide."""
     if len(site.node.outputs) > 1 and site.node.outputs[1]:
         raise NoSignature("the indices of the maxima count channels")
+    stays = _points(site, [width == 1 for width in site.node.ints("kernel_shape", ()) or ()])
+    positions, results, moved = _positions(stays)
     return signature(
-        f"n c *s -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it"
+        f"n c {' '.join(positions)} -> n c {' '.join(results)}{_opaque(moved)}",
+        reason="the window of a pooling slides over it",
     )
 
 

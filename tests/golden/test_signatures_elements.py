@@ -463,6 +463,18 @@ x[?] w[a=16!]
 -> y[?]
 frozen a: STFT 'STFT:y': the rank of 'x' is unknown
 
+match EyeLike: beside free channels
+(float[4, 5] x, float[N, 3] z) => (float[] y, float[] r) { y = EyeLike(x) r = Relu(z) }
+x[a=4! b=5!] z[c=N d=3]
+-> y[a b] r[c d]
+frozen a b: EyeLike 'EyeLike:y': order or identity matters
+
+refuse EyeLike: as large as the operand
+(float[4, 5] x) => (float[] y) { y = EyeLike(x) }
+x[a=4! b=5!]
+-> y[a b]
+frozen a b: EyeLike 'EyeLike:y': order or identity matters
+
 match NonZero: beside free channels
 (float[N, 4] x, float[N, 3] z) => (int64[] y, float[] r) { y = NonZero(x) r = Relu(z) }
 x[a=N b=4!] z[c=N d=3]
