@@ -113,13 +113,14 @@ class _Walk:
         """An output that is computed from sizes alone tells them to the user."""
         if self.integers.entries(name) is None:
             return
-        waiting = [name]
+        waiting, seen = [name], {name}
         while waiting:
             node = self.graph.producers.get(waiting.pop())
             if node is not None and node.op in ("Shape", "Size"):
                 self._freeze(self.result.dims.get(node.inputs[0]), f"its size is graph output '{name}'")
             elif node is not None:
-                waiting += [operand for operand in node.inputs if operand]
+                waiting += [operand for operand in node.inputs if operand and operand not in seen]
+                seen.update(node.inputs)
 
     def _settle(self) -> None:
         """Replace every expression by its final form; values that shared one still do."""

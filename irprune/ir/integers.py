@@ -79,6 +79,17 @@ class Integers:
             raise Unknown
         return entries
 
+    def part(self, name: str) -> Entries:
+        """Entries, each unknown where nothing but the shape of an integer tensor is known."""
+        entries = self.entries(name)
+        if entries is not None:
+            return entries
+        value = self._graph.values.get(name)
+        shape = [_require(size) for size in self.shape(name)]
+        if value is None or not (value.dtype or "").startswith("int") or int(np.prod(shape)) > _LIMIT:
+            raise Unknown
+        return np.full(shape, None, dtype=object)
+
     def plain(self, node: Node, position: int) -> list[int]:
         name = node.inputs[position] if position < len(node.inputs) else ""
         array = self.array(name) if name else None
@@ -179,18 +190,9 @@ def _require(entry: object) -> int:
 
 
 def _concat(integers: Integers, node: Node, _: int) -> Entries:
-    return np.concatenate([_part(integers, name) for name in node.inputs], axis=node.int("axis"))
-
-
-def _part(integers: Integers, name: str) -> Entries:
-    """What is concatenated; where nothing is known of it but its shape, entries that are unknown."""
-    entries = integers.entries(name)
-    if entries is not None:
-        return entries
-    shape = [_require(size) for size in integers.shape(name)]
-    if int(np.prod(shape)) > _LIMIT:
+    if all(integers.entries(name) is None for name in node.inputs):
         raise Unknown
-    return np.full(shape, None, dtype=object)
+    return np.concatenate([integers.part(name) for name in node.inputs], axis=node.int("axis"))
 
 
 def _unsqueeze(integers: Integers, node: Node, _: int) -> Entries:

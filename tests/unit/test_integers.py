@@ -98,6 +98,8 @@ CASES = [
     ("a = Cast<to = 1>(s) b = Mul(a, h) c = Round(b) r = Cast<to = 7>(c)", "float h = {0.3}", ["?", "1", "2"]),
     ("r = Mul(n, s)", "int64[2, 1] n = {1, 2}", ["N", "4", "6", "2*N", "8", "12"]),
     ("r = Abs(s)", "", None),
+    ("a = ReduceSum<keepdims = 0>(x) b = Unsqueeze(a, first) r = Concat<axis = 0>(b, h)", "float[1] h = {1}", None),
+    ("a = Abs(s) r = Concat<axis = 0>(a, a)", "", None),
     ("a = NonZero(s) r = Gather(s, a)", "", None),
     ("r = Div(two, zero)", "", None),
     ("r = Gather(s, i)", "int64 i = {5}", None),
