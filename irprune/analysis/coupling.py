@@ -116,13 +116,14 @@ class _Walk:
         """An output that is computed from sizes alone tells them to the user."""
         if self.integers.entries(name) is None:
             return
-        waiting = [name]
+        waiting, seen = [name], {name}
         while waiting:
             node = self.graph.producers.get(waiting.pop())
             if node is not None and node.op in ("Shape", "Size"):
                 self._freeze(self.result.dims.get(node.inputs[0]), f"its size is graph output '{name}'")
             elif node is not None:
-                waiting += [operand for operand in node.inputs if operand]
+                waiting += [operand for operand in node.inputs if operand and operand not in seen]
+                seen.update(node.inputs)
 
     def _settle(self) -> None:
         """Replace every expression by its final form; values that shared one still do."""
@@ -244,7 +245,10 @@ class _Walk:
         )
 
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
-        """The axes of an operand; a constant that is no weight of a contraction gets its own for this use."""
+        """The axes of an operand; a constant that is no weight of a contraction gets its own for this use.
+
+        What is computed from constants alone may be such a weight, if it is no vector.
+        """
         name = node.inputs[position]
         if name not in self.graph.constants or notation is None:
             return self._dims(name)
@@ -253,12 +257,16 @@ class _Walk:
             return self._handed_in(node, position, entry)
         names = {inner for item in notation for inner in names_of(item)}
         alone = all(other in self.from_constants for other in node.inputs if other)
-        if alone or not names <= outputs:
+        if (alone and not self._is_vector(name)) or not names <= outputs:
             return self._dims(name)
         dims = self._fresh(f"{name}", self.graph.constants[name].shape)
         assert dims is not None
         self.result.uses[node.name, position] = dims
         return dims
+
+    def _is_vector(self, name: str) -> bool:
+        constant = self.graph.constants[name]
+        return len(constant.shape) == 1 and constant.dtype.startswith(("float", "bfloat"))
 
     def _handed_in(self, node: Node, position: int, entry: str) -> Dims | None:
         """A constant that a body starts from: control operator and entry read one operand, and so one use of it."""

@@ -98,7 +98,7 @@ class Analysis:
                 continue
             uses = per_use.get(name, [])
             found += [
-                Parameter(name, use, dims, constant, bool(dims) and not self._is_statistic(use)) for use, dims in uses
+                Parameter(name, use, dims, constant, bool(dims) and not self._is_measured(use)) for use, dims in uses
             ]
             tied = coupling.dims.get(name)
             if tied is not None:
@@ -106,12 +106,13 @@ class Analysis:
         return tuple(found)
 
     @cached_property
-    def _nodes(self) -> dict[str, tuple[str, ...]]:
-        return {node.name: node.inputs for node in self.graph.nodes}
+    def _nodes(self) -> dict[str, Node]:
+        return {node.name: node for node in self.graph.nodes}
 
-    def _is_statistic(self, use: tuple[str, int]) -> bool:
+    def _is_measured(self, use: tuple[str, int]) -> bool:
+        """Whether a constant holds statistics, or sizes, at one of its uses."""
         bound = self.coupling.bound.get(use[0])
-        return bound is not None and use[1] in bound.signature.statistics
+        return self._makes_sizes(self._nodes[use[0]]) or (bound is not None and use[1] in bound.signature.statistics)
 
     def _is_learned(self, name: str) -> bool:
         """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image.
@@ -126,7 +127,7 @@ class Analysis:
         return node.op == "Cast" and self.graph.values[node.outputs[0]].dtype in ("int32", "int64")
 
     def _operand_name(self, use: tuple[str, int]) -> str:
-        return self._nodes[use[0]][use[1]]
+        return self._nodes[use[0]].inputs[use[1]]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

@@ -22,6 +22,9 @@ def same(call: Call) -> Lowered:
     return Lowered("Identity", (call.tensors()[0],))
 
 
+CONV = "Conv(input, weight, bias, group=groups, strides=stride, pads=padding)"
+
+
 def with_batch(argument: str, spatial: int, text: str) -> Lowering:
     """An operator on ``n c *s`` whose batch may be left out; without it, nothing is said."""
 
@@ -228,10 +231,10 @@ def weight_norm(call: Call) -> Lowered:
 
 
 def convolution(call: Call) -> Lowered:
-    op = "ConvTranspose" if call.arguments["transposed"] else "Conv"
     if call.rank("input") != call.rank("weight"):
         raise NoSignature("the operand has no batch")
-    return read_entry(f"{op}(input, weight, bias, group=groups)")(call)
+    transposed = "ConvTranspose(input, weight, bias, group=groups)"
+    return read_entry(transposed if call.arguments["transposed"] else CONV)(call)
 
 
 def repeated(call: Call) -> Lowered:

@@ -42,14 +42,14 @@ def import_model(model: oir.Model) -> Graph:
     except (RuntimeError, ValueError, oir.serde.SerdeError) as error:
         raise InputError(f"the model is malformed: {root_cause(error)}") from error
     drop_stale(proto)
-    graph = _build(model, scopes, opsets, _inferred(proto))
+    plain = _build(model, scopes, opsets)
+    graph = _with_shapes(plain, _inferred(proto))
     while _help_inference(proto, graph):
-        graph = _build(model, scopes, opsets, _inferred(proto))
+        graph = _with_shapes(plain, _inferred(proto))
     return graph
 
 
-def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int], inferred: Iterable[Value]) -> Graph:
-    values = {value.name: value for value in inferred if value.name}
+def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int]) -> Graph:
     constants: dict[str, Constant] = {}
     for scope, graph in scopes.graphs:
         for name, value in graph.initializers.items():
@@ -65,13 +65,18 @@ def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int], inferred
             imported.append(_node(key, node, scopes))
     for key, node in scopes.nodes:
         imported = _with_entry(imported, key, node, scopes)
-    for name, constant in constants.items():
-        values[name] = Value(name, constant.dtype, constant.shape)
-    names = {name for found in imported for name in (*found.inputs, *found.outputs, *found.captures) if name}
-    values.update({name: Value(name) for name in sorted(names - values.keys())})
     inputs = tuple(str(v.name) for v in model.graph.inputs if v.name not in model.graph.initializers)
     outputs = tuple(str(v.name) for v in model.graph.outputs)
-    return Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), values, constants, opsets)
+    return Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), {}, constants, opsets)
+
+
+def _with_shapes(graph: Graph, inferred: Iterable[Value]) -> Graph:
+    values = {value.name: value for value in inferred if value.name}
+    for name, constant in graph.constants.items():
+        values[name] = Value(name, constant.dtype, constant.shape)
+    names = {name for found in graph.nodes for name in (*found.inputs, *found.outputs, *found.captures) if name}
+    values.update({name: Value(name) for name in sorted(names - values.keys())})
+    return replace(graph, values=values)
 
 
 def _require_defined(scopes: Scopes) -> None:
@@ -203,6 +208,7 @@ _SHAPE_OPERANDS = {
     "Pad": (1,),
     "Resize": (2, 3),
     "Range": (0, 1, 2),
+    "TopK": (1,),
 }
 
 

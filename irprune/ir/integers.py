@@ -7,6 +7,7 @@ shape operands are before a removal and what they become after it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -77,6 +78,17 @@ class Integers:
         if entries is None:
             raise Unknown
         return entries
+
+    def part(self, name: str) -> Entries:
+        """Entries, each unknown where nothing but the shape of an integer tensor is known."""
+        entries = self.entries(name)
+        if entries is not None:
+            return entries
+        value = self._graph.values.get(name)
+        shape = [_require(size) for size in self.shape(name)]
+        if value is None or not (value.dtype or "").startswith("int") or int(np.prod(shape)) > _LIMIT:
+            raise Unknown
+        return np.full(shape, None, dtype=object)
 
     def plain(self, node: Node, position: int) -> list[int]:
         name = node.inputs[position] if position < len(node.inputs) else ""
@@ -178,7 +190,9 @@ def _require(entry: object) -> int:
 
 
 def _concat(integers: Integers, node: Node, _: int) -> Entries:
-    return np.concatenate([integers.operand(node, k) for k in range(len(node.inputs))], axis=node.int("axis"))
+    if all(integers.entries(name) is None for name in node.inputs):
+        raise Unknown
+    return np.concatenate([integers.part(name) for name in node.inputs], axis=node.int("axis"))
 
 
 def _unsqueeze(integers: Integers, node: Node, _: int) -> Entries:
@@ -325,6 +339,15 @@ def _divide(left: float, right: float) -> float:
     return left / right if isinstance(left, float) or isinstance(right, float) else int(left / right)
 
 
+def _power(left: object, right: object) -> object:
+    """The result has the type of the base."""
+    base, exponent = plain_number(left), plain_number(right)
+    if base is None or exponent is None:
+        return None
+    result = math.pow(base, exponent)
+    return result if isinstance(left, float) else Size(int(result))
+
+
 def _identical(left: Size, right: Size) -> Size | None:
     return left if left == right else None
 
@@ -367,15 +390,21 @@ _OPERATORS: dict[str, Rule] = {
     "Sub": _elementwise(_arithmetic(lambda a, b: a - b, lambda a, b: a.plus(Size(-b.coefficient, b.symbols)))),
     "Mul": _elementwise(_arithmetic(lambda a, b: a * b, lambda a, b: a * b)),
     "Div": _elementwise(_arithmetic(_divide, lambda a, b: a.divided_by(b))),
+    "Pow": _elementwise(_power),
     "Mod": _elementwise(_arithmetic(lambda a, b: a % b, lambda a, b: None)),
     "Min": _elementwise(_arithmetic(min, _identical)),
     "Max": _elementwise(_arithmetic(max, _identical)),
     "Equal": _elementwise(_compare(_equal)),
     "Greater": _elementwise(_compare(lambda a, b: a > b)),
+    "GreaterOrEqual": _elementwise(_compare(lambda a, b: a >= b)),
     "Less": _elementwise(_compare(lambda a, b: a < b)),
+    "LessOrEqual": _elementwise(_compare(lambda a, b: a <= b)),
+    "And": _elementwise(_compare(lambda a, b: bool(a and b))),
+    "Or": _elementwise(_compare(lambda a, b: bool(a or b))),
     "Neg": _unary(lambda a: -a),
     "Floor": _unary(np.floor),
     "Ceil": _unary(np.ceil),
     "Round": _unary(np.round),
+    "Sqrt": _unary(math.sqrt),
     "Not": _unary(lambda a: not a),
 }

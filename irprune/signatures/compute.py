@@ -34,16 +34,49 @@ def window_results(site: Site) -> str:
 def conv(site: Site) -> Signature:
     """``n (g i) *s, (g o) i *k, (g o) -> n (g o) *t``, and the group attribute is the size of g.
 
-    com.microsoft FusedConv adds a fourth operand to the result, and an activation.
+    Along a dimension whose window is one element wide and does not jump, positions are carried. com.microsoft FusedConv
+    adds a fourth operand to the result, and an activation.
     """
-    result = window_results(site)
-    operands = operand_list(site, "n (g i) *s", "(g o) i *k", "(g o)", f"n (g o) {result}")
+    kernel = site.inputs[1] if len(site.inputs) > 1 else None
+    stays = _points(site, [] if kernel is None else [size == ONE for size in kernel[2:]])
+    positions, results, moved = _positions(stays)
+    windows = ["1" if still else f"k{k}" for k, still in enumerate(stays)]
+    moved += [name for name in windows if name != "1"]
+    result = " ".join(results)
+    operands = operand_list(
+        site, f"n (g i) {' '.join(positions)}", f"(g o) i {' '.join(windows)}", "(g o)", f"n (g o) {result}"
+    )
+    macs = " ".join(["n g o i", *(name for name in windows if name != "1"), result])
     return signature(
-        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        f"{operands} -> n (g o) {result}" + _opaque(moved) + f" ; macs {macs}",
         sizes={"g": site.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
     )
+
+
+def _points(site: Site, single: Sequence[bool]) -> list[bool]:
+    """Along which dimensions a window that is one element wide (``single``) neither jumps nor leaves the operand."""
+    count = site.rank() - 2
+    steps = site.node.ints("strides", (1,) * count) or ()
+    pads = site.node.ints("pads", (0,) * count) or ()
+    return [
+        single[k : k + 1] == [True]
+        and steps[k : k + 1] == (1,)
+        and not any(pads[k::count] if len(pads) >= count else pads)
+        for k in range(count)
+    ]
+
+
+def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
+    """Names of the positions of operand and result, and those over which a window slides."""
+    operand = [f"p{k}" if still else f"s{k}" for k, still in enumerate(stays)]
+    result = [f"p{k}" if still else f"t{k}" for k, still in enumerate(stays)]
+    return operand, result, [name for name in (*operand, *result) if not name.startswith("p")]
+
+
+def _opaque(names: Sequence[str]) -> str:
+    return f" ; opaque {' '.join(names)}" if names else ""
 
 
 def conv_transpose(site: Site) -> Signature:
@@ -172,10 +205,16 @@ def einsum(site: Site) -> Signature:
 
 
 def batch_normalization(site: Site) -> Signature:
-    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c. A vector has one channel."""
-    if site.node.int("training_mode") or len([o for o in site.node.outputs if o]) > 1:
-        raise NoSignature("training mode")
+    """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c. A vector has one channel.
+
+    In training mode they are taken over the other axes (weight standardisation exports so), and are results too.
+    """
     names = "n c *s" if site.rank() > 1 else "n"
+    if site.node.int("training_mode"):
+        role = f"normalised {names.replace('c *', '')}"
+        return signature(f"{names}, c, c, c, c -> {names}, c, c ; {role}", statistics=(3, 4))
+    if len([o for o in site.node.outputs if o]) > 1:
+        raise NoSignature("training mode")
     return signature(f"{names}, c, c, c, c -> {names}", statistics=(3, 4))
 
 
@@ -220,12 +259,14 @@ def mean_variance_normalization(site: Site) -> Signature:
 
 
 def pool(site: Site) -> Signature:
-    """``n c *s -> n c *t``; the window slides over s."""
-    positions = window_results(site)
+    """``n c *s -> n c *t``; the window slides over s, save where it is one element wide."""
     if len(site.node.outputs) > 1 and site.node.outputs[1]:
         raise NoSignature("the indices of the maxima count channels")
+    stays = _points(site, [width == 1 for width in site.node.ints("kernel_shape", ()) or ()])
+    positions, results, moved = _positions(stays)
     return signature(
-        f"n c *s -> n c {positions} ; opaque s {positions}", reason="the window of a pooling slides over it"
+        f"n c {' '.join(positions)} -> n c {' '.join(results)}{_opaque(moved)}",
+        reason="the window of a pooling slides over it",
     )
 
 

@@ -87,3 +87,28 @@ def reverse_sequence(site: Site) -> Signature:
     time, batch = site.axis("time_axis", 0), site.axis("batch_axis", 1)
     text = f"{' '.join(names)}, {names[batch]} -> {' '.join(names)} ; opaque {names[time]} {names[batch]}"
     return signature(text, reason="its order is reversed")
+
+
+def drawn(site: Site) -> Signature:
+    """As large as the operand; which number stands where depends on how many are drawn."""
+    names = " ".join(letters(site.rank()))
+    role = f" ; opaque {names}" if names else ""
+    return signature(f"{names} -> {names}{role}", reason="its elements are drawn at random")
+
+
+def non_zero(site: Site) -> Signature:
+    """Positions, one row a dimension."""
+    names = " ".join(letters(site.rank()))
+    return signature(f"{names} -> row found ; opaque {names} row found", reason="the positions of its elements count")
+
+
+def fourier_transform(site: Site) -> Signature:
+    """Frequencies in the place of positions; the last dimension is real and imaginary part."""
+    names = letters(site.rank())
+    axis = site.axis(default=1)
+    if site.version >= 20:
+        axis = (int(site.constant(2, "axis").ravel()[0]) if site.has(2) else -2) % len(names)
+    result = ["f" + name if k == axis else name for k, name in enumerate(names[:-1])]
+    operands = ", ".join([" ".join(names), *("_" for _ in site.node.inputs[1:])])
+    opaque = f"{names[axis]} f{names[axis]} {names[-1]} part"
+    return signature(f"{operands} -> {' '.join(result)} part ; opaque {opaque}", reason="it becomes frequencies")

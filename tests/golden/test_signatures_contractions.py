@@ -55,10 +55,41 @@ group w:0_1 multiplier 3: w:0
 frozen c d f g h i: Conv 'Conv:y': the window of a convolution slides over it
 
 match Conv: weight computed at run time
-(float[N, 4, 8, 8] x, float[6, 4, 1, 1] k) => (float[] y) { y = Conv(x, k) }
-x[a=N b=4 c=8! d=8!] k[e=6 b 1 1]
--> y[a e f=8! g=8!]
-frozen c d f g: Conv 'Conv:y': the window of a convolution slides over it
+(float[N, 4, 8, 8] x, float[6, 4, 3, 3] k) => (float[] y) { y = Conv(x, k) }
+x[a=N b=4 c=8! d=8!] k[e=6 b f=3! g=3!]
+-> y[a e h=6! i=6!]
+frozen c d f g h i: Conv 'Conv:y': the window of a convolution slides over it
+
+match Conv: a window of one element carries its positions
+(float[N, 4, 8] x) => (float[] y) <float[6, 4, 1] w, float[6] b> { y = Conv(x, w, b) }
+x[a=N b=4 c=8] w[d=6 b 1] b[d]
+-> y[a d c]
+group w:1 channels 4: w:1
+group w:0 channels 6: w:0 b:0
+
+match Conv: a window of one element in one dimension
+(float[N, 4, 8, 8] x) => (float[] y) <float[6, 4, 1, 3] w> { y = Conv(x, w) }
+x[a=N b=4 c=8 d=8!] w[e=6 b 1 f=3!]
+-> y[a e c g=6!]
+group w:0 channels 6: w:0
+group w:1 channels 4: w:1
+frozen d f g: Conv 'Conv:y': the window of a convolution slides over it
+
+refuse Conv: a window of one element that jumps
+(float[N, 4, 8] x) => (float[] y) <float[6, 4, 1] w> { y = Conv<strides = [2]>(x, w) }
+x[a=N b=4 c=8!] w[d=6 b 1]
+-> y[a d e=4!]
+group w:0 channels 6: w:0
+group w:1 channels 4: w:1
+frozen c e: Conv 'Conv:y': the window of a convolution slides over it
+
+refuse Conv: a window of one element over padding
+(float[N, 4, 8] x) => (float[] y) <float[6, 4, 1] w> { y = Conv<pads = [0, 2]>(x, w) }
+x[a=N b=4 c=8!] w[d=6 b 1]
+-> y[a d e=10!]
+group w:0 channels 6: w:0
+group w:1 channels 4: w:1
+frozen c e: Conv 'Conv:y': the window of a convolution slides over it
 
 refuse Conv: channels are no multiple of the groups [not run: malformed]
 (float[N, 5, 8, 8] x) => (float[] y) <float[6, 2, 3, 3] w> { y = Conv<group = 2>(x, w) }

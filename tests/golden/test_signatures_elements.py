@@ -389,6 +389,104 @@ x[?] boxes[a=R b=4!] batch[c=R]
 -> y[d=R e=unk__0 1 1]
 frozen a b c d e: RoiAlign 'RoiAlign:y': the rank of 'x' is unknown
 
+match RandomUniformLike: beside free channels
+(float[N, 4] x, float[N, 3] z) => (float[] y, float[] r) { y = RandomUniformLike(x) r = Relu(z) }
+x[a=N b=4!] z[c=N d=3]
+-> y[a b] r[c d]
+frozen a b: RandomUniformLike 'RandomUniformLike:y': its elements are drawn at random
+
+refuse RandomUniformLike: as large as the operand
+(float[N, 4] x) => (float[] y) { y = RandomUniformLike(x) }
+x[a=N b=4!]
+-> y[a b]
+frozen a b: RandomUniformLike 'RandomUniformLike:y': its elements are drawn at random
+
+match RandomNormalLike: beside free channels
+(float[N, 4] x, float[N, 3] z) => (float[] y, float[] r) { y = RandomNormalLike(x) r = Relu(z) }
+x[a=N b=4!] z[c=N d=3]
+-> y[a b] r[c d]
+frozen a b: RandomNormalLike 'RandomNormalLike:y': its elements are drawn at random
+
+refuse RandomNormalLike: as large as the operand
+(float[N, 4] x) => (float[] y) { y = RandomNormalLike(x) }
+x[a=N b=4!]
+-> y[a b]
+frozen a b: RandomNormalLike 'RandomNormalLike:y': its elements are drawn at random
+
+match Bernoulli: beside free channels
+(float[N, 4] x, float[N, 3] z) => (float[] y, float[] r) { y = Bernoulli(x) r = Relu(z) }
+x[a=N b=4!] z[c=N d=3]
+-> y[a b] r[c d]
+frozen a b: Bernoulli 'Bernoulli:y': its elements are drawn at random
+
+refuse Bernoulli: as large as the operand
+(float[N, 4] x) => (float[] y) { y = Bernoulli(x) }
+x[a=N b=4!]
+-> y[a b]
+frozen a b: Bernoulli 'Bernoulli:y': its elements are drawn at random
+
+match DFT: other axes are carried
+(float[N, 4, 8, 1] x) => (float[] y) <int64 axis = {2}> { y = DFT(x, , axis) }
+x[a=N b=4 c=8! 1]
+-> y[a b d=8! e=2!]
+frozen c d e: DFT 'DFT:y': it becomes frequencies
+
+match DFT: the axis is an attribute [opset 17]
+(float[N, 4, 8, 1] x) => (float[] y) { y = DFT<axis = 2, onesided = 1>(x) }
+x[a=N b=4 c=8! 1]
+-> y[a b d=5! e=2!]
+frozen c d e: DFT 'DFT:y': it becomes frequencies
+
+refuse DFT: the axis is computed at run time [not run: no kernel]
+(float[N, 4, 8, 1] x, int64 axis) => (float[] y) { y = DFT(x, , axis) }
+x[a=N b=4! c=8! 1] axis[]
+-> y[d=N e=4! f=8! g=2!]
+frozen a b c d e f g: DFT 'DFT:y': axis (operand 2) is computed at run time
+
+match STFT: beside free channels
+(float[N, 64, 1] x, float[N, 3] z) => (float[] y, float[] r) <int64 step = {8}, float[16] w>
+{ y = STFT(x, step, w) r = Relu(z) }
+x[a=N b=64! 1] z[c=N d=3] w[e=16!]
+-> y[a f=7! g=16! h=2!] r[c d]
+frozen b e f g h: STFT 'STFT:y': order or identity matters
+
+match STFT: without a window, beside free channels
+(float[N, 64] x, float[N, 3] z) => (float[] y, float[] r) <int64 step = {8}, int64 length = {16}>
+{ y = STFT(x, step, , length) r = Relu(z) }
+x[a=N b=64!] z[c=N d=3]
+-> y[a e=7! f=16! g=2!] r[c d]
+frozen b e f g: STFT 'STFT:y': order or identity matters
+
+refuse STFT: rank unknown
+(float[] x) => (float[] y) <int64 step = {8}, float[16] w> { y = STFT(x, step, w) }
+x[?] w[a=16!]
+-> y[?]
+frozen a: STFT 'STFT:y': the rank of 'x' is unknown
+
+match EyeLike: beside free channels
+(float[4, 5] x, float[N, 3] z) => (float[] y, float[] r) { y = EyeLike(x) r = Relu(z) }
+x[a=4! b=5!] z[c=N d=3]
+-> y[a b] r[c d]
+frozen a b: EyeLike 'EyeLike:y': order or identity matters
+
+refuse EyeLike: as large as the operand
+(float[4, 5] x) => (float[] y) { y = EyeLike(x) }
+x[a=4! b=5!]
+-> y[a b]
+frozen a b: EyeLike 'EyeLike:y': order or identity matters
+
+match NonZero: beside free channels
+(float[N, 4] x, float[N, 3] z) => (int64[] y, float[] r) { y = NonZero(x) r = Relu(z) }
+x[a=N b=4!] z[c=N d=3]
+-> y[e=2! f=unk__0] r[c d]
+frozen a b e f: NonZero 'NonZero:y': the positions of its elements count
+
+refuse NonZero: positions count
+(float[N, 4] x) => (int64[] y) { y = NonZero(x) }
+x[a=N b=4!]
+-> y[c=2! d=unk__0]
+frozen a b c d: NonZero 'NonZero:y': the positions of its elements count
+
 match NonMaxSuppression: beside free channels
 (float[N, S, 4] boxes, float[N, C, S] scores, float[N, 3] x) => (int64[] y, float[] z)
 { y = NonMaxSuppression(boxes, scores) z = Relu(x) }

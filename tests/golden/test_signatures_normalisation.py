@@ -33,12 +33,19 @@ x[a=N b=4 c=8] g[b] b[b] m[b] var[b]
 -> y[a b c]
 group b:0 mlp 4: b:0 g:0 m:0 var:0
 
-refuse BatchNormalization: training mode
+match BatchNormalization: training mode takes its statistics over the other axes
 (float[N, 4, 8] x) => (float[] y, float[] mean, float[] variance) <float[4] g, float[4] b, float[4] m, float[4] var>
 { y, mean, variance = BatchNormalization<training_mode = 1>(x, g, b, m, var) }
+x[a=N b=4 c=8] g[b] b[b] m[b] var[b]
+-> y[a b c] mean[b] variance[b]
+group b:0 mlp 4: b:0 g:0 m:0 var:0
+
+refuse BatchNormalization: training mode before it was an attribute [opset 9] [not run: no kernel]
+(float[N, 4, 8] x) => (float[] y, float[] p) <float[4] g, float[4] b, float[4] m, float[4] var>
+{ y, p = BatchNormalization(x, g, b, m, var) }
 x[a=N b=4! c=8!] g[d=4!] b[e=4!] m[f=4!] var[g=4!]
--> y[h=N i=4! j=8!] mean[k=4!] variance[l=4!]
-frozen a b c d e f g h i j k l: BatchNormalization 'BatchNormalization:y': training mode
+-> y[h=N i=4! j=8!] p[?]
+frozen a b c d e f g h i j: BatchNormalization 'BatchNormalization:y': training mode
 
 match InstanceNormalization: space is free to go
 (float[N, 4, 8] x) => (float[] y) <float[4] g, float[4] b> { y = InstanceNormalization(x, g, b) }

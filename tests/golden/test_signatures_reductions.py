@@ -12,6 +12,18 @@ x[a=N b=4 c=8! d=8!]
 -> y[a b e=7! f=7!]
 frozen c d e f: AveragePool 'AveragePool:y': the window of a pooling slides over it
 
+match AveragePool: a window of one element in one dimension
+(float[N, 1, 8, 6] x) => (float[] y) { y = AveragePool<kernel_shape = [2, 1], strides = [2, 1]>(x) }
+x[a=N 1 b=8! c=6]
+-> y[a 1 d=4! c]
+frozen b d: AveragePool 'AveragePool:y': the window of a pooling slides over it
+
+refuse AveragePool: a window of one element that jumps
+(float[N, 4, 8, 6] x) => (float[] y) { y = AveragePool<kernel_shape = [2, 1], strides = [2, 2]>(x) }
+x[a=N b=4 c=8! d=6!]
+-> y[a b e=4! f=3!]
+frozen c d e f: AveragePool 'AveragePool:y': the window of a pooling slides over it
+
 refuse AveragePool: rank unknown
 (float[] x) => (float[] y) { y = AveragePool<kernel_shape = [2, 2]>(x) }
 x[?]

@@ -448,6 +448,27 @@ w float32[3, 3]
 g[N 3] = MatMul(x, w)
 m[N 3] = Add(g, b_1)
 
+Identity: a shared vector becomes two behind copies of it
+(float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] k, float[4] b, float[4, 5] u, float[4, 5] v>
+{ c = Identity(b) g = MatMul(x, w) h = MatMul(x, k) m = Add(g, c) n = Add(h, b) y = MatMul(m, u) z = MatMul(n, v) }
+remove u:0 0
+b_1 float32[3]
+u float32[3, 5]
+w float32[3, 3]
+c[3] = Identity(b_1)
+g[N 3] = MatMul(x, w)
+m[N 3] = Add(g, c)
+
+Identity: a weight stays tied behind a copy of it
+(float[N, 3] x, float[M, 3] z) => (float[] y, float[] v) <float[3, 4] w, float[4, 5] u>
+{ c = Identity(w) g = MatMul(x, w) h = MatMul(z, c) y = MatMul(g, u) v = MatMul(h, u) }
+remove u:0 3
+u float32[3, 5]
+w float32[3, 3]
+c[3 3] = Identity(w)
+g[N 3] = MatMul(x, w)
+h[M 3] = MatMul(z, c)
+
 Add: a shared vector stays one where its uses agree
 (float[N, 3] x) => (float[] y, float[] z) <float[3, 4] w, float[3, 4] k, float[4] b, float[4, 5] u, float[4, 5] v>
 { g = MatMul(x, w) h = MatMul(x, k) m = Add(g, b) n = Add(h, b) y = MatMul(m, u) z = MatMul(n, v) }

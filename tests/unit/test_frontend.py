@@ -190,6 +190,14 @@ def test_declared_sizes_are_believed_where_inference_knows_no_better() -> None:
     assert (graph.shape("h"), graph.shape("y")) == (("N", 3), ("N", 4))
 
 
+def test_a_computed_number_of_largest_elements_is_spelled_out() -> None:
+    graph = graph_of(
+        """(float[2, 16] x) => (float[] y) <int64[1] last = {1}>
+        { s = Shape(x) k = Gather(s, last) values, order = TopK(x, k) y = Relu(values) }"""
+    )
+    assert graph.shape("y") == (2, 16)
+
+
 def test_unknown_stays_unknown() -> None:
     graph = graph_of("(float[] x) => (float[] y) { y = Relu(x) }")
     assert graph.shape("x") is None

@@ -133,7 +133,7 @@ def test_foreign_and_missing_tensors(pair: tuple[onnx.ModelProto, onnx.ModelProt
     assert problems == ("tensor 'extra' (float32, shape [2]) is in neither the original nor the plan",)
 
 
-def test_a_shape_written_in_fractions_may_go_a_weight_may_not() -> None:
+def test_a_shape_written_in_fractions_may_go() -> None:
     """Old exporters write a shape as a float constant that is cast; a fixed one takes the place of both."""
     original = model_of(
         """(float[N, 3] x) => (float[N, 4] y) <float[3, 6] w, float[3, 4] v>
@@ -147,10 +147,38 @@ def test_a_shape_written_in_fractions_may_go_a_weight_may_not() -> None:
     assert plan.cost_before.params == 18 + 12
     assert verify_models(original, pruned, plan).ok
 
-    pruned.graph.node[-1].input[1] = "another"
-    pruned.graph.initializer[1].name = "another"
-    problems = verify_models(original, pruned, plan).structure.problems
-    assert any("'v'" in problem for problem in problems)
+
+ROOT = """
+(float[N, 8] x) => (float[N, 3] y) <
+    float[8, 4, 4] table, float area = {16}, float half = {0.5}, int64[1] first = {0}, int64[1] rest = {-1},
+    float[8, 3] w, float[8, 8] v>
+{
+    root = Pow(area, half) side = Cast<to = 7>(root) sides = Unsqueeze(side, first)
+    eight = Constant<value_ints = [8]>() shape = Concat<axis = 0>(eight, sides, rest)
+    square = Reshape(table, shape) mean = ReduceMean<axes = [1, 2], keepdims = 0>(square)
+    hidden = MatMul(x, v) scaled = Mul(hidden, mean) y = MatMul(scaled, w)
+}
+"""
+
+
+def test_numbers_that_only_size_a_shape_may_become_a_literal() -> None:
+    model = model_of(ROOT, opset=17)
+    plan = api.plan(model, ratio=0.5)
+    pruned = api.as_proto(api.apply_to(api.open_model(model), plan))
+    assert "half" not in {tensor.name for tensor in pruned.graph.initializer}
+    assert verify_models(model, pruned, plan).ok
+
+
+def test_a_number_that_is_computed_with_may_not_go() -> None:
+    model = model_of(
+        ROOT.replace("y = MatMul", "z = Mul(scaled, root) y = MatMul").replace("(scaled, w)", "(z, w)"), opset=17
+    )
+    plan = api.plan(model, ratio=0.5)
+    pruned = api.as_proto(api.apply_to(api.open_model(model), plan))
+    gone = next(tensor for tensor in pruned.graph.initializer if tensor.name == "half")
+    pruned.graph.initializer.remove(gone)
+    report = verify_models(model, pruned, plan)
+    assert "tensor 'half' of the original is missing from the pruned model" in report.structure.problems
 
 
 def test_the_interface_may_not_change(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
