@@ -100,6 +100,8 @@ def _fixed(text: str) -> Rule:
 def signature_of(site: Site) -> Signature:
     """The signature of a node; raises :class:`NoSignature` with the reason where there is none."""
     rule = RULES.get(site.node.qualified_op)
+    if rule is None and site.node.domain == "com.microsoft.nchwc":
+        raise NoSignature("ONNX Runtime laid its weights out for one machine: prune the model that it optimised")
     if rule is None:
         raise NoSignature(site.node.str("why") or f"operator {site.node.qualified_op} has no signature")
     return rule(site)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from irprune import api
 from tests.golden.helpers.models import analysis_of
 
 TABLE = """(float[N, 3, 4] x) => (float[N, 3, 4] y)
@@ -82,3 +86,18 @@ def test_weights_that_are_scanned_are_weights() -> None:
     )
     assert {name.split("/")[-1] for name in found.coupling.weights} == {"up", "down", "u", "d"}
     assert [(g.kind, g.size) for g in found.groups if not g.frozen] == [("mlp", 6)]
+
+
+def test_weights_laid_out_for_one_machine_say_so() -> None:
+    nodes = [
+        helper.make_node("ReorderInput", ["x"], ["b"], domain="com.microsoft.nchwc"),
+        helper.make_node("Conv", ["b", "w"], ["y"], domain="com.microsoft.nchwc"),
+    ]
+    kind = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 4, 4])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    weight = numpy_helper.from_array(np.ones((8, 8, 1, 1), np.float32), "w")
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft.nchwc", 1)]
+    graph = helper.make_graph(nodes, "g", [kind], [result], [weight])
+    found = api.analyse_model(api.open_model(helper.make_model(graph, opset_imports=opsets, ir_version=9)))
+    assert all("prune the model that it optimised" in reason for reason in found.coupling.refused.values())
+    assert len(found.coupling.refused) == 2
