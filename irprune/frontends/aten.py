@@ -97,7 +97,7 @@ TABLE: dict[str, str | Lowering] = {
     "remainder.Tensor": "Mod(self, other)",
     "fmod.Tensor": "Mod(self, other)",
     # contractions
-    **{f"conv{n}d": calls.with_batch("input", n, calls.CONV) for n in (1, 2, 3)},
+    **{f"conv{n}d": calls.convolution for n in (1, 2, 3)},
     **{
         f"conv_transpose{n}d": calls.with_batch("input", n, "ConvTranspose(input, weight, bias, group=groups)")
         for n in (1, 2, 3)

@@ -22,9 +22,6 @@ def same(call: Call) -> Lowered:
     return Lowered("Identity", (call.tensors()[0],))
 
 
-CONV = "Conv(input, weight, bias, group=groups, strides=stride, pads=padding)"
-
-
 def with_batch(argument: str, spatial: int, text: str) -> Lowering:
     """An operator on ``n c *s`` whose batch may be left out; without it, nothing is said."""
 
@@ -232,9 +229,12 @@ def weight_norm(call: Call) -> Lowered:
 
 def convolution(call: Call) -> Lowered:
     if call.rank("input") != call.rank("weight"):
-        raise NoSignature("the operand has no batch")
-    transposed = "ConvTranspose(input, weight, bias, group=groups)"
-    return read_entry(transposed if call.arguments["transposed"] else CONV)(call)
+        raise NoSignature(f"the operand has no batch (rank {call.rank('input')})")
+    if call.arguments.get("transposed"):
+        return read_entry("ConvTranspose(input, weight, bias, group=groups)")(call)
+    # "same" and "valid" add nothing around a window of one element
+    pads = "" if isinstance(call.arguments["padding"], str) else ", pads=padding"
+    return read_entry(f"Conv(input, weight, bias, group=groups, strides=stride{pads})")(call)
 
 
 def repeated(call: Call) -> Lowered:

@@ -444,6 +444,19 @@ arguments_0[1 (a=2 b=2) c=5! d=5!] arguments_1[(a e=3) b f=3! g=3!]
 -> conv2d[1 (a e) h=3! i=3!]
 frozen c d f g h i: Conv 'conv2d': the window of a convolution slides over it
 
+match Conv: a window of one element, padded to the same size
+lambda x, w: F.conv2d(x, w, padding="same")
+1 4 5 5, 6 4 1 1
+arguments_0[1 a=4 b=5 c=5] arguments_1[d=6 a 1 1]
+-> conv2d[1 d b c]
+
+match Conv: a window of several elements, padded to the same size
+lambda x, w: F.conv2d(x, w, padding="same")
+1 4 5 5, 6 4 3 3
+arguments_0[1 a=4 b=5! c=5!] arguments_1[d=6 a e=3! f=3!]
+-> conv2d[1 d g=5! h=5!]
+frozen b c e f g h: Conv 'conv2d': the window of a convolution slides over it
+
 refuse Conv: no batch
 lambda x, w: F.conv2d(x, w)
 4 5 5, 6 4 3 3
