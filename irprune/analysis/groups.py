@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
-from ..ir import Constant, Graph, Node, fresh_name
+from ..ir import Constant, Graph, fresh_name
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .coupling import Coupling, couple
 from .roles import Roles
@@ -98,7 +98,7 @@ class Analysis:
                 continue
             uses = per_use.get(name, [])
             found += [
-                Parameter(name, use, dims, constant, bool(dims) and not self._is_measured(use)) for use, dims in uses
+                Parameter(name, use, dims, constant, bool(dims) and not self._is_statistic(use)) for use, dims in uses
             ]
             tied = coupling.dims.get(name)
             if tied is not None:
@@ -106,28 +106,20 @@ class Analysis:
         return tuple(found)
 
     @cached_property
-    def _nodes(self) -> dict[str, Node]:
-        return {node.name: node for node in self.graph.nodes}
+    def _nodes(self) -> dict[str, tuple[str, ...]]:
+        return {node.name: node.inputs for node in self.graph.nodes}
 
-    def _is_measured(self, use: tuple[str, int]) -> bool:
-        """Whether a constant holds statistics, or sizes, at one of its uses."""
+    def _is_statistic(self, use: tuple[str, int]) -> bool:
         bound = self.coupling.bound.get(use[0])
-        return self._makes_sizes(self._nodes[use[0]]) or (bound is not None and use[1] in bound.signature.statistics)
+        return bound is not None and use[1] in bound.signature.statistics
 
     def _is_learned(self, name: str) -> bool:
-        """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image.
-
-        Sizes are plain numbers too, and some exporters write them as fractions that are cast.
-        """
-        uses = [(node, k) for node, k in self.graph.consumers[name] if not self._makes_sizes(node)]
-        bounds = [(self.coupling.bound.get(node.name), k) for node, k in uses]
-        return any(bound is None or bound.has_axes(k) for bound, k in bounds)
-
-    def _makes_sizes(self, node: Node) -> bool:
-        return node.op == "Cast" and self.graph.values[node.outputs[0]].dtype in ("int32", "int64")
+        """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""
+        uses = [(self.coupling.bound.get(node.name), k) for node, k in self.graph.consumers[name]]
+        return any(bound is None or (bound.has_axes(k) and k not in bound.signature.statistics) for bound, k in uses)
 
     def _operand_name(self, use: tuple[str, int]) -> str:
-        return self._nodes[use[0]].inputs[use[1]]
+        return self._nodes[use[0]][use[1]]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

@@ -20,9 +20,9 @@ def drop_stale(proto: onnx.ModelProto) -> None:
 
     Nothing changes where no input has an open size, or where inference does not find the size by itself.
     """
-    tried = _at_some_size(proto)
-    if tried is None:
+    if not any(_open(proto.graph)):
         return
+    tried = _at_some_size(proto)
     with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         tried = onnx.shape_inference.infer_shapes(tried, data_prop=True)
     found = {info.name: info.type.tensor_type.shape.dim for info in (*tried.graph.value_info, *tried.graph.output)}
@@ -33,8 +33,8 @@ def drop_stale(proto: onnx.ModelProto) -> None:
                 dim.Clear()
 
 
-def _at_some_size(proto: onnx.ModelProto) -> onnx.ModelProto | None:
-    """A copy with numbers for open input sizes and no other declared shapes; ``None`` where no size is open."""
+def _at_some_size(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with numbers for the open sizes of its inputs, and no other declared shapes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     sizes: dict[str, int] = {}
@@ -43,7 +43,7 @@ def _at_some_size(proto: onnx.ModelProto) -> onnx.ModelProto | None:
     del copy.graph.value_info[:]
     for info in copy.graph.output:
         info.type.tensor_type.ClearField("shape")
-    return copy if sizes else None
+    return copy
 
 
 def _open(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorShapeProto.Dimension]]:

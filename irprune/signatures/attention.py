@@ -14,6 +14,7 @@ from ..ir import Size
 from ..ir.sizes import ONE
 from .compute import operand_list
 from .grammar import Follower, Signature, SizeOf, signature, term
+from .quantised import scale_of
 from .registry import NoSignature, Site
 
 _REASON = "it counts positions of a sequence"
@@ -134,6 +135,24 @@ def packed_attention(site: Site) -> Signature:
         sizes={"h": heads, "d": query // heads, "e": value // heads},
         attributes=attributes,
         pins=_pins(site, Size(query // heads)),
+        reason=_REASON,
+    )
+
+
+def quantised_attention(site: Site) -> Signature:
+    """com.microsoft QAttention: as :func:`packed_attention`, with scales and zero points of input and weight."""
+    heads = _heads(site, "num_heads")
+    size = _divided(site.shape(1)[1], 3 * heads, "the width of the weight")
+    if site.has(8):
+        raise NoSignature("cached keys and values are packed in one tensor")
+    weight = "((h d) + (h d) + (h d))"
+    scales = [scale_of(site, position, weight) for position in (4, 7)]
+    operands = operand_list(site, "b s i", f"i {weight}", weight, "", scales[0], "_", "", scales[1])
+    return signature(
+        f"{operands} -> b s (h d) ; opaque s ; macs b s i h d + b s i h d + b s i h d",
+        sizes={"h": heads, "d": size},
+        attributes={"num_heads": "h"},
+        pins=_pins(site, Size(size)),
         reason=_REASON,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from string import ascii_lowercase
 
 from ..ir import Size
@@ -11,6 +12,9 @@ from .grammar import Signature, signature
 from .registry import NoSignature, Site
 
 _LETTERS = [*ascii_lowercase, *(f"{c}{c}" for c in ascii_lowercase)]
+
+_SIZES = (6, 7)
+"""The element types of sizes, int32 and int64, as ONNX numbers them."""
 
 
 def letters(count: int, prefix: str = "") -> list[str]:
@@ -164,6 +168,12 @@ def elementwise(site: Site) -> Signature:
         raise NoSignature("broadcasting by attribute (opset 6 and older)")
     operands, result = broadcast(site)
     return signature(f"{', '.join(operands)} -> {' '.join(result)}")
+
+
+def cast(site: Site) -> Signature:
+    """Element-wise. What becomes integers is sizes, which some exporters write as fractions, and nothing learned."""
+    found = elementwise(site)
+    return replace(found, statistics=frozenset({0})) if site.node.int("to") in _SIZES else found
 
 
 def cast_like(site: Site) -> Signature:

@@ -25,7 +25,7 @@ _TABLE: dict[str, Rule | str] = {
     "FusedMatMul": compute.fused_matmul,
     "FusedGemm": compute.gemm,
     "QGemm": quantised.qgemm,
-    "QAttention": quantised.quantised_attention,
+    "QAttention": attention.quantised_attention,
     "QLinearConv": quantised.qlinear_conv,
     "GatherBlockQuantized": quantised.gather_block_quantized,
     "MatMulNBits": quantised.matmul_nbits,

@@ -12,7 +12,7 @@ from .recurrent import recurrent
 from .registry import register
 
 _ELEMENTWISE = """
-Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil Celu
+Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu
 Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN
 LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink
 Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
@@ -27,6 +27,7 @@ register(
         "Gemm": compute.gemm,
         "MatMul": compute.matmul,
         "Einsum": compute.einsum,
+        "Cast": compute.cast,
         "CastLike": compute.cast_like,
         # normalisations
         "BatchNormalization": compute.batch_normalization,

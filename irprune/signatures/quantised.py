@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ..ir.sizes import ONE
@@ -11,7 +10,7 @@ from .grammar import Signature, signature
 from .registry import NoSignature, Site
 
 
-def _scale(site: Site, position: int, axis: str) -> str:
+def scale_of(site: Site, position: int, axis: str) -> str:
     """A scale or zero point: per tensor, or one an element of ``axis``."""
     if not site.has(position):
         return "_"
@@ -34,9 +33,9 @@ def qlinear_conv(site: Site) -> Signature:
     operands = operand_list(
         site,
         source,
-        *(_scale(site, k, "(g o)") for k in (1, 2)),
+        *(scale_of(site, k, "(g o)") for k in (1, 2)),
         "(g o) i *k",
-        *(_scale(site, k, "(g o)") for k in (4, 5, 6, 7)),
+        *(scale_of(site, k, "(g o)") for k in (4, 5, 6, 7)),
         "(g o)",
     )
     return signature(
@@ -50,7 +49,7 @@ def qlinear_conv(site: Site) -> Signature:
 def conv_integer(site: Site) -> Signature:
     """``n (g i) *s, (g o) i *k -> n (g o) *t``."""
     result = window_results(site)
-    operands = operand_list(site, "n (g i) *s", "(g o) i *k", _scale(site, 2, "(g i)"), _scale(site, 3, "(g o)"))
+    operands = operand_list(site, "n (g i) *s", "(g o) i *k", scale_of(site, 2, "(g i)"), scale_of(site, 3, "(g o)"))
     return signature(
         f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
         sizes={"g": site.node.int("group", 1)},
@@ -62,7 +61,7 @@ def conv_integer(site: Site) -> Signature:
 def matmul_integer(site: Site) -> Signature:
     """As MatMul, with zero points per tensor, per row of the left or per column of the right operand."""
     left, right, result, macs = matmul_notation(site, 0, 1)
-    operands = operand_list(site, left, right, _scale(site, 2, "m"), _scale(site, 3, "n"))
+    operands = operand_list(site, left, right, scale_of(site, 2, "m"), scale_of(site, 3, "n"))
     return signature(f"{operands} -> {result} ; macs {macs}")
 
 
@@ -72,10 +71,10 @@ def qlinear_matmul(site: Site) -> Signature:
     operands = operand_list(
         site,
         left,
-        *(_scale(site, k, "m") for k in (1, 2)),
+        *(scale_of(site, k, "m") for k in (1, 2)),
         right,
-        *(_scale(site, k, "n") for k in (4, 5)),
-        *(_scale(site, k, "n") for k in (6, 7)),
+        *(scale_of(site, k, "n") for k in (4, 5)),
+        *(scale_of(site, k, "n") for k in (6, 7)),
     )
     return signature(f"{operands} -> {result} ; macs {macs}")
 
@@ -87,11 +86,11 @@ def qgemm(site: Site) -> Signature:
     operands = operand_list(
         site,
         left,
-        *(_scale(site, k, "m") for k in (1, 2)),
+        *(scale_of(site, k, "m") for k in (1, 2)),
         right,
-        *(_scale(site, k, "n") for k in (4, 5)),
+        *(scale_of(site, k, "n") for k in (4, 5)),
         _bias(site, 6),
-        *(_scale(site, k, "n") for k in (7, 8)),
+        *(scale_of(site, k, "n") for k in (7, 8)),
     )
     return signature(f"{operands} -> m n ; macs m n k")
 
@@ -114,7 +113,7 @@ def dynamic_quantize_linear(site: Site) -> Signature:
 def dynamic_quantize_matmul(site: Site) -> Signature:
     """com.microsoft DynamicQuantizeMatMul: the left operand is quantised on the fly, over all of it."""
     left, right, result, macs = matmul_notation(site, 0, 1)
-    operands = operand_list(site, left, right, _scale(site, 2, "n"), _scale(site, 3, "n"), "n")
+    operands = operand_list(site, left, right, scale_of(site, 2, "n"), scale_of(site, 3, "n"), "n")
     return signature(f"{operands} -> {result} ; normalised k ; macs {macs}")
 
 
@@ -125,10 +124,10 @@ def matmul_integer_to_float(site: Site) -> Signature:
         site,
         left,
         right,
-        _scale(site, 2, "m"),
-        _scale(site, 3, "n"),
-        _scale(site, 4, "m"),
-        _scale(site, 5, "n"),
+        scale_of(site, 2, "m"),
+        scale_of(site, 3, "n"),
+        scale_of(site, 4, "m"),
+        scale_of(site, 5, "n"),
         "n",
     )
     return signature(f"{operands} -> {result} ; macs {macs}")
@@ -209,27 +208,6 @@ def gather_block_quantized(site: Site) -> Signature:
         f"{operands} -> {' '.join(result)} ; opaque {' '.join(opaque)}",
         sizes={**blocks.sizes, "part": block // shared, "share": shared},
         reason="it is looked up by index, or a block of it shares a scale",
-    )
-
-
-def quantised_attention(site: Site) -> Signature:
-    """com.microsoft QAttention: Attention with one weight that makes queries, keys and values, all of it integers."""
-    heads = site.node.int("num_heads")
-    width = site.static(1, 1)
-    if heads <= 0 or width % (3 * heads):
-        raise NoSignature(f"{width} columns are no queries, keys and values of {heads} heads")
-    if site.has(8):
-        raise NoSignature("cached keys and values are packed in one tensor")
-    weight = "((h d) + (h d) + (h d))"
-    scales = [_scale(site, position, weight) for position in (4, 7)]
-    operands = operand_list(site, "b s i", f"i {weight}", weight, "", scales[0], "_", "", scales[1])
-    size = width // (3 * heads)
-    return signature(
-        f"{operands} -> b s (h d) ; opaque s ; macs b s i h d + b s i h d + b s i h d",
-        sizes={"h": heads, "d": size},
-        attributes={"num_heads": "h"},
-        pins={"scale": 1.0 / math.sqrt(size)},
-        reason="positions attend to each other",
     )
 
 

@@ -75,7 +75,7 @@ x[a=2 b=5! c=6] w[c ((d=2 e=4) + (d e) + (d e))] bias[((d e) + (d e) + (d e))] w
 group w:0 mlp 6: w:0
 group bias:0 heads 2: w:1 bias:0 wscale:0 wz:0
 group bias:0_1 head_dim 4: w:1 bias:0 wscale:0 wz:0
-frozen b: com.microsoft::QAttention 'QAttention:y': positions attend to each other
+frozen b: com.microsoft::QAttention 'QAttention:y': it counts positions of a sequence
 
 refuse com.microsoft::QAttention: cached keys and values
 (uint8[2, 5, 6] x, float[2, 2, 2, 3, 4] past) => (float[2, 5, 8] y)
