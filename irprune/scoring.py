@@ -7,10 +7,12 @@ the group (He et al., 2019); ``random`` a seeded permutation.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from string import ascii_lowercase
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -27,8 +29,8 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 T = TypeVar("T")
 R = TypeVar("R")
 _SINGLE = 4
-_LARGE = 1 << 16
-"""Elements from which reading a tensor is worth a thread."""
+_BATCH = 1 << 22
+"""Elements that a thread reads at a time: with fewer, threads wait for each other more than they read."""
 CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
 
 
@@ -82,12 +84,16 @@ def require_numbers(analysis: Analysis, criterion: str) -> None:
             raise _holds_nan(name, position)
 
 
-def _each(read: Callable[[T], R], items: Sequence[T], sizes: Iterable[int]) -> Iterator[R]:
-    """What a function finds in each item, in order; those of large size are read in threads."""
+def _each(read: Callable[[T], R], items: Sequence[T], sizes: Sequence[int]) -> Iterator[R]:
+    """What a function finds in each item, in order; threads take batches of some elements, which is worth one."""
+    owners = np.cumsum(sizes) // _BATCH
+    batches = [[item for _, item in batch] for _, batch in groupby(zip(owners, items, strict=True), itemgetter(0))]
+    if len(batches) <= 1:
+        yield from map(read, items)
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = [pool.submit(read, item) if size > _LARGE else None for item, size in zip(items, sizes, strict=True)]
-        for item, found in zip(items, waiting, strict=True):
-            yield read(item) if found is None else found.result()
+        for found in pool.map(lambda batch: [read(item) for item in batch], batches):
+            yield from found
 
 
 def _holds_nan(name: str, position: list[int]) -> InputError:
@@ -112,51 +118,69 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
     def criterion(analysis: Analysis, seed: int) -> Scores:
         def reduced(parameter: Parameter) -> list[tuple[Axis, Scores]]:
             array = as_float(parameter.constant.numpy())
-            free = [(k, dim) for k, dim in enumerate(parameter.dims) if _is_free(analysis, dim)]
-            found = [(dim, _reduce(array, k, power)) for k, dim in free]
+            free = {k: dim for k, dim in enumerate(parameter.dims) if _is_free(analysis, dim)}
+            found = list(zip(free.values(), _sums(array, free, power), strict=True))
             if any(np.isnan(values).any() for _, values in found):
                 raise _holds_nan(parameter.tensor, _first_nan(parameter.constant) or [])
             return found
 
-        totals = np.zeros(analysis.atoms.count)
         read = weights(analysis)
-        for found in _each(reduced, read, [parameter.constant.size for parameter in read]):
-            for dim, values in found:
-                spread(analysis, dim, values, totals)
+        found = _each(reduced, read, [parameter.constant.size for parameter in read])
+        totals = _per_atom(analysis, chain.from_iterable(found))
         return totals if power == 1 else np.sqrt(totals)
 
     return criterion
 
 
-def _reduce(array: Floats, axis: int, power: int) -> Scores:
-    """Sum of ``|w|^power`` over all axes but one, without a temporary the size of the array for squares."""
-    if power == 1:
-        others = tuple(k for k in range(array.ndim) if k != axis)
-        return np.asarray(np.abs(array).sum(axis=others, dtype=np.float64), dtype=np.float64)
-    letters = ascii_lowercase[: array.ndim]
-    return np.asarray(np.einsum(f"{letters},{letters}->{letters[axis]}", array, array), dtype=np.float64)
+def _sums(array: Floats, axes: Iterable[int], power: int) -> Iterator[Scores]:
+    """Sums of ``|w|^power`` over all axes but one, for each of ``axes``.
+
+    All axes but the first are summed out of one vector: short inner loops (a kernel of 3 x 3) are slow.
+    """
+    matrix = array.reshape(array.shape[0], math.prod(array.shape[1:]))
+    columns: Scores | None = None
+    for axis in axes:
+        if axis == 0:
+            yield _rows(matrix, power)
+            continue
+        if columns is None:
+            columns = _columns(matrix, power).reshape(array.shape[1:])
+        yield columns.sum(axis=tuple(k for k in range(columns.ndim) if k != axis - 1))
 
 
-def spread(analysis: Analysis, dim: Axis, values: Scores, totals: Scores) -> None:
-    """Add a vector along a dimension to the atoms of its elements."""
-    for atoms in analysis.atoms.along(dim):
-        if atoms.min(initial=0) < 0:
-            free = atoms >= 0
-            np.add.at(totals, atoms[free], values[free])
-        else:
-            np.add.at(totals, atoms, values)
+def _rows(matrix: Floats, power: int) -> Scores:
+    """The sum of ``|w|^power`` along every row; squares take no temporary the size of the matrix."""
+    found = np.abs(matrix).sum(axis=1, dtype=np.float64) if power == 1 else np.vecdot(matrix, matrix)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _columns(matrix: Floats, power: int) -> Scores:
+    """As :func:`_rows`, along every column."""
+    found = np.abs(matrix).sum(axis=0, dtype=np.float64) if power == 1 else np.einsum("ab,ab->b", matrix, matrix)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _per_atom(analysis: Analysis, vectors: Iterable[tuple[Axis, Scores]]) -> Scores:
+    """What vectors along dimensions add up to for each atom."""
+    spread = [(atoms, values) for dim, values in vectors for atoms in analysis.atoms.along(dim)]
+    if not spread:
+        return np.zeros(analysis.atoms.count)
+    atoms, values = (np.concatenate(part) for part in zip(*spread, strict=True))
+    totals = np.bincount(atoms + 1, values, minlength=analysis.atoms.count + 1)  # frozen elements, -1, come first
+    return totals[1:].astype(np.float64, copy=False)
 
 
 def _bn_scale(analysis: Analysis, seed: int) -> Scores:
-    totals = np.zeros(analysis.atoms.count)
     scales = {
         (bound.node.name, 1) for bound in analysis.coupling.bound.values() if bound.node.op == "BatchNormalization"
     }
     found = [parameter for parameter in analysis.parameters if parameter.use in scales]
     if not found:
         raise InputError("criterion 'bn-scale' needs batch normalisation, and the model has none (it may be folded)")
-    for parameter in found:
-        spread(analysis, parameter.dims[0], np.abs(as_float(parameter.constant.numpy())).astype(np.float64), totals)
+    totals = _per_atom(
+        analysis,
+        ((p.dims[0], np.abs(as_float(p.constant.numpy())).astype(np.float64)) for p in found),
+    )
     without = totals == 0
     if without.any():  # groups without batch normalisation: their norm, on the scale of the others
         norms = normalised(analysis, _norm(2)(analysis, seed))
@@ -166,14 +190,14 @@ def _bn_scale(analysis: Analysis, seed: int) -> Scores:
 
 def _fpgm(analysis: Analysis, seed: int) -> Scores:
     """The sum of distances from a filter to the other filters of its tensor: the closer to all, the more redundant."""
-    totals = np.zeros(analysis.atoms.count)
-    for parameter in weights(analysis):
-        array = as_float(parameter.constant.numpy())
-        for axis, dim in enumerate(parameter.dims):
-            if _is_free(analysis, dim):
-                rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-                spread(analysis, dim, _distances(rows), totals)
-    return totals
+    return _per_atom(analysis, chain.from_iterable(_to_others(analysis, p) for p in weights(analysis)))
+
+
+def _to_others(analysis: Analysis, parameter: Parameter) -> Iterator[tuple[Axis, Scores]]:
+    array = as_float(parameter.constant.numpy())
+    for axis, dim in enumerate(parameter.dims):
+        if _is_free(analysis, dim):
+            yield dim, _distances(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1))
 
 
 def _distances(rows: Floats) -> Scores:

@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from irprune.collector import builds
+
 from ..analysis import Analysis, Bound, Mask, Region, kept_indices, kept_mask
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import IRError
@@ -31,6 +33,7 @@ _IMPLIED_BY: dict[tuple[str, str | int], str] = {("Split", "split"): "num_output
 """Attributes that say the same as an explicit size, and must go when the size is spelled out."""
 
 
+@builds
 def remove_atoms(analysis: Analysis, removed: Mask) -> tuple[Graph, dict[str, Slice]]:
     """The graph without the atoms in ``removed``, and what each tensor keeps, by its name in the new graph."""
     return _Rewriter(analysis, removed).run()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..collector import builds
 from ..ir import Constant, Graph, fresh_name
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .coupling import Coupling, couple
@@ -168,6 +169,7 @@ _NOT_WEIGHTS = {"int64", "bool", "string"}
 """Element types of constants that are shapes, indices or masks."""
 
 
+@builds
 def analyse(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
     """Couple the dimensions of a graph and find its atoms."""
     coupling = couple(graph, allow_io)

@@ -12,6 +12,7 @@ import onnx_ir as oir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import InlinePass
 
+from ..collector import builds
 from ..errors import InputError
 from .wire import Weights, lift_weights
 
@@ -41,6 +42,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
 
 
+@builds
 def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
     """The model that the bytes of an ONNX file hold, as :func:`load`."""
     path = Path(path)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..analysis import Analysis, Cost, Group
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..collector import builds
 from ..errors import InputError, TargetError
 from ..scoring import CRITERIA, Scores, normalised, score
 from .document import Plan, PlannedGroup
@@ -76,6 +77,7 @@ class Request:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
 
 
+@builds
 def make_plan(
     analysis: Analysis, request: Request, *, scores: Scores | None = None, sha256: str = "", size: int = 0
 ) -> Plan:
