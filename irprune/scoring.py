@@ -126,7 +126,7 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
 
         read = weights(analysis)
         found = _each(reduced, read, [parameter.constant.size for parameter in read])
-        totals = _per_atom(analysis, chain.from_iterable(found))
+        totals = per_atom(analysis, chain.from_iterable(found))
         return totals if power == 1 else np.sqrt(totals)
 
     return criterion
@@ -160,7 +160,7 @@ def _columns(matrix: Floats, power: int) -> Scores:
     return np.asarray(found, dtype=np.float64)
 
 
-def _per_atom(analysis: Analysis, vectors: Iterable[tuple[Axis, Scores]]) -> Scores:
+def per_atom(analysis: Analysis, vectors: Iterable[tuple[Axis, Scores]]) -> Scores:
     """What vectors along dimensions add up to for each atom."""
     spread = [(atoms, values) for dim, values in vectors for atoms in analysis.atoms.along(dim)]
     if not spread:
@@ -177,7 +177,7 @@ def _bn_scale(analysis: Analysis, seed: int) -> Scores:
     found = [parameter for parameter in analysis.parameters if parameter.use in scales]
     if not found:
         raise InputError("criterion 'bn-scale' needs batch normalisation, and the model has none (it may be folded)")
-    totals = _per_atom(
+    totals = per_atom(
         analysis,
         ((p.dims[0], np.abs(as_float(p.constant.numpy())).astype(np.float64)) for p in found),
     )
@@ -190,7 +190,7 @@ def _bn_scale(analysis: Analysis, seed: int) -> Scores:
 
 def _fpgm(analysis: Analysis, seed: int) -> Scores:
     """The sum of distances from a filter to the other filters of its tensor: the closer to all, the more redundant."""
-    return _per_atom(analysis, chain.from_iterable(_to_others(analysis, p) for p in weights(analysis)))
+    return per_atom(analysis, chain.from_iterable(_to_others(analysis, p) for p in weights(analysis)))
 
 
 def _to_others(analysis: Analysis, parameter: Parameter) -> Iterator[tuple[Axis, Scores]]:

@@ -23,7 +23,7 @@ from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
 from ..plan import Slice
-from ..signatures import Composite, Follower, Renumber, Restride, SizeOf
+from ..signatures import Composite, Follower, Grid, Indices, Renumber, Restride, SizeOf
 from .liveness import without_orphans
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
@@ -299,13 +299,16 @@ class _Rewriter:
         self,
         bound: Bound,
         position: int,
-        entries: tuple[Follower, ...] | Renumber | Restride,
+        entries: tuple[Follower, ...] | Indices,
         attributes: dict[str, Attribute],
     ) -> None:
         node = bound.node
         name = node.inputs[position] if position < len(node.inputs) else ""
         if isinstance(entries, Renumber):
             self._follow_indices(bound, position, entries)
+            return
+        if isinstance(entries, Grid):
+            self._follow_grid(bound, position, entries)
             return
         if isinstance(entries, Restride):
             self._follow_strides(bound, position, entries)
@@ -345,6 +348,15 @@ class _Rewriter:
         shape = [1 if dim == 1 else next(sizes) for dim in dims]
         array = indices.reshape(shape).astype(old.dtype or "int64")
         self.inputs[bound.node.name][position] = self._new_constant(name, array)
+
+    def _follow_grid(self, bound: Bound, position: int, follower: Grid) -> None:
+        ends = [(bound.dim(axis.source), bound.dim(axis.result)) for axis in follower.axes]
+        if not any(self._changes(axis) for pair in ends for axis in pair):
+            return
+        lines = [self._renumbered(*pair, axis.indices) for pair, axis in zip(ends, follower.axes, strict=True)]
+        name = bound.node.inputs[position]
+        grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
+        self.inputs[bound.node.name][position] = self._new_constant(name, grid)
 
     def _follow_strides(self, bound: Bound, position: int, follower: Restride) -> None:
         """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""

@@ -88,6 +88,13 @@ class Renumber:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """Coordinates of all combinations of some indices, as ScatterND takes them: each axis is renumbered."""
+
+    axes: tuple[Renumber, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Restride:
     """Indices computed at run time: each is ``k * size(source)`` plus the number of an element of ``source``.
 
@@ -97,6 +104,9 @@ class Restride:
     source: Term
     dims: tuple[Term, ...]
 
+
+Indices: TypeAlias = Renumber | Grid | Restride
+"""An operand of indices that follow a removal."""
 
 Follower: TypeAlias = SizeOf | int | None
 """An entry of a shape operand: a size, a fixed number, or whatever it was."""
@@ -126,7 +136,7 @@ class Signature:
     notation: Notation
     sizes: Mapping[str, Size] = field(default_factory=dict)
     attributes: Mapping[str, SizeOf | tuple[Follower, ...]] = field(default_factory=dict)
-    operands: Mapping[int, tuple[Follower, ...] | Renumber | Restride] = field(default_factory=dict)
+    operands: Mapping[int, tuple[Follower, ...] | Indices] = field(default_factory=dict)
     maps: tuple[ElementMap, ...] = ()
     reason: str = ""
     statistics: frozenset[int] = frozenset()
@@ -140,7 +150,7 @@ def signature(
     *,
     sizes: Mapping[str, int | str | Size] | None = None,
     attributes: Mapping[str, str | Sequence[Follower]] | None = None,
-    operands: Mapping[int, Sequence[Follower] | Renumber | Restride] | None = None,
+    operands: Mapping[int, Sequence[Follower] | Indices] | None = None,
     maps: Sequence[ElementMap] = (),
     reason: str = "",
     statistics: Sequence[int] = (),
@@ -159,7 +169,7 @@ def signature(
         parse_notation(text),
         {name: Size.of(size) for name, size in (sizes or {}).items()},
         follow,
-        {k: v if isinstance(v, (Renumber, Restride)) else tuple(v) for k, v in (operands or {}).items()},
+        {k: v if isinstance(v, (Renumber, Grid, Restride)) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
         reason,
         frozenset(statistics),

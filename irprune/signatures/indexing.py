@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..ir import Size
 from .compute import letters
-from .grammar import Signature, signature
+from .grammar import ElementMap, Grid, Renumber, Signature, signature, term
 from .registry import NoSignature, Site
 
 _REASON = "it is looked up by index"
@@ -52,13 +57,58 @@ def gather_nd(site: Site) -> Signature:
 
 
 def scatter_nd(site: Site) -> Signature:
-    """``i* rest, j* k, j* rest -> i* rest``."""
+    """``i* rest, j* k, j* rest -> i* rest``; where the coordinates are a grid, the positions of each axis are known."""
     depth = site.static(1, site.rank(1) - 1)
+    lines = _grid(site, depth)
+    if lines is not None:
+        return _write_box(letters(site.rank()), site.shape(0), lines)
     data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
     indexed, rest = data[:depth], data[depth:]
     whole = " ".join(data)
     text = f"{whole}, {' '.join([*index, 'tuple'])}, {' '.join([*index, *rest])} -> {whole}"
     return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON)
+
+
+def _grid(site: Site, depth: int) -> list[tuple[int, ...]] | None:
+    """Per indexed axis, the positions that are written, where all combinations of them are; else ``None``."""
+    known = site.read(1)
+    if known is None or known.ndim != depth + 1 or not known.size:
+        return None
+    given = np.asarray(known, dtype=np.int64)
+    lines = [np.moveaxis(given[..., k], k, 0).reshape(given.shape[k], -1)[:, 0] for k in range(depth)]
+    if not np.array_equal(np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1), given):
+        return None
+    found: list[tuple[int, ...]] = []
+    for k, line in enumerate(lines):
+        size = site.static(0, k)
+        outside = line[(line < -size) | (line >= size)]
+        if outside.size:
+            raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")
+        found.append(tuple((line % size).tolist()))
+    return found if all(len(set(line)) == len(line) for line in found) else None
+
+
+def _write_box(names: list[str], shape: Sequence[Size], lines: Sequence[tuple[int, ...]]) -> Signature:
+    """``(before + j + after) rest, _, j rest -> (before + j + after) rest``: as a slice that is assigned to."""
+    data, written = list(names), list(names)
+    sizes: dict[str, int] = {}
+    maps: list[ElementMap] = []
+    for k, line in enumerate(lines):
+        first, width, size = line[0], len(line), shape[k].coefficient
+        if line == tuple(range(size)):
+            data[k] = written[k] = "1" if size == 1 else names[k]
+            continue
+        written[k] = "1" if width == 1 else f"j{k}"
+        if line != tuple(range(first, first + width)):
+            sizes[written[k]] = width
+            maps.append(ElementMap(names[k], written[k], line))
+            continue
+        spans = ((f"before{k}", first), (written[k], width), (f"after{k}", size - first - width))
+        sizes.update((name, span) for name, span in spans if name != "1")
+        data[k] = f"({' + '.join('1' if span == 1 else name for name, span in spans if span)})"
+    follow = Grid(tuple(Renumber(term(data[k]), term(written[k]), line) for k, line in enumerate(lines)))
+    text = f"{' '.join(data)}, _, {' '.join(written)} -> {' '.join(data)}"
+    return signature(text, sizes=sizes, maps=maps, operands={1: follow}, reason=_REASON)
 
 
 def one_hot(site: Site) -> Signature:

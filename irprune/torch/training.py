@@ -15,10 +15,11 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from ..analysis import Analysis
+from ..axes import Axis
 from ..errors import InputError, TargetError
 from ..frontends.fx import attribute_of
 from ..plan import Plan, removed_atoms
-from ..scoring import Scores, spread
+from ..scoring import Scores, per_atom
 from .api import Program, apply, plan, trace
 from .capture import AnyModule
 
@@ -92,7 +93,7 @@ def importance(
 
 def _contributions(analysis: Analysis, parameters: dict[str, nn.Parameter], criterion: str) -> Scores:
     """The terms of one batch, summed over the weights of each atom."""
-    found = np.zeros(analysis.atoms.count)
+    found: list[tuple[Axis, Scores]] = []
     for parameter in analysis.parameters:
         weight = parameters.get(parameter.tensor)
         if weight is None or weight.grad is None:
@@ -101,8 +102,9 @@ def _contributions(analysis: Analysis, parameters: dict[str, nn.Parameter], crit
         term = term if criterion == "taylor" else term.square() / 2
         for axis, dim in enumerate(parameter.dims):
             others = [k for k in range(term.dim()) if k != axis]
-            spread(analysis, dim, (term.sum(others) if others else term).cpu().numpy(), found)
-    return found**2 if criterion == "taylor" else found
+            found.append((dim, (term.sum(others) if others else term).cpu().numpy()))
+    totals = per_atom(analysis, found)
+    return totals**2 if criterion == "taylor" else totals
 
 
 # -- group sparsity ---------------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ def _contracted(bound: Bound) -> set[str]:
         {name for operand in side for term in operand or () for name in names_of(term)}
         for side in (notation.inputs, notation.outputs)
     )
-    moved = {moved.source for moved in bound.signature.maps}
+    moved = {name for m in bound.signature.maps for name in (m.source, *m.result.strip("()").split())}
     return consumed - carried - notation.normalised - moved
 
 

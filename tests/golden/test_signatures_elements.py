@@ -319,6 +319,48 @@ x[a=3! b=4] i[c=2! 1] u[c b]
 -> y[a b]
 frozen a c: ScatterND 'ScatterND:y': it is looked up by index
 
+match ScatterND: a slice of channels is assigned
+(float[N, 5, 4] x, float[N, 3, 4] u) => (float[] y) <int64[3, 1] i = {1, 2, 3}> {
+    t = Transpose<perm = [1, 0, 2]>(x)  v = Transpose<perm = [1, 0, 2]>(u)  y = ScatterND(t, i, v)
+}
+x[a=N (1 + b=3 + 1) c=4] u[a b c]
+-> t[(1 + b + 1) a c] v[b a c] y[(1 + b + 1) a c]
+
+match ScatterND: a box of positions, counted from the end too
+(float[2, 4, 3] x, float[2, 2, 3] u) => (float[] y) <int64[2, 2, 2] i = {0, -2, 0, -1, 1, -2, 1, -1}> {
+    y = ScatterND(x, i, u)
+}
+x[a=2 (b=2 + c=2) d=3] u[a c d]
+-> y[a (b + c) d]
+
+match ScatterND: every second channel
+(float[4, 3] x, float[2, 3] u) => (float[] y) <int64[2, 1] i = {0, 2}> { y = ScatterND(x, i, u) }
+x[a=4{0 1 2 3} b=3] u[c=2{0 2} b]
+-> y[a b]
+
+match ScatterND: one position
+(float[4, 3] x, float[1, 3] u) => (float[] y) <int64[1, 1] i = {2}> { y = ScatterND<reduction = "add">(x, i, u) }
+x[(a=2 + 1 + 1) b=3] u[1 b]
+-> y[(a + 1 + 1) b]
+
+refuse ScatterND: some points of a box
+(float[2, 4, 3] x, float[2, 3] u) => (float[] y) <int64[2, 2] i = {0, 1, 1, 2}> { y = ScatterND(x, i, u) }
+x[a=2! b=4! c=3] u[d=2! c]
+-> y[a b c]
+frozen a b d: ScatterND 'ScatterND:y': it is looked up by index
+
+refuse ScatterND: one position twice
+(float[4, 3] x, float[2, 3] u) => (float[] y) <int64[2, 1] i = {2, 2}> { y = ScatterND<reduction = "add">(x, i, u) }
+x[a=4! b=3] u[c=2! b]
+-> y[a b]
+frozen a c: ScatterND 'ScatterND:y': it is looked up by index
+
+refuse ScatterND: a position outside of the dimension [not run: malformed]
+(float[4, 3] x, float[1, 3] u) => (float[] y) <int64[1, 1] i = {4}> { y = ScatterND(x, i, u) }
+x[a=4! b=3!] u[1 c=3!]
+-> y[d=4! e=3!]
+frozen a b c d e: ScatterND 'ScatterND:y': index 4 lies outside of a dimension of size 4
+
 refuse ScatterND: every axis is indexed
 (float[3, 4] x, int64[2, 2] i, float[2] u) => (float[] y) { y = ScatterND(x, i, u) }
 x[a=3! b=4!] i[c=2! d=2!] u[c]
