@@ -14,6 +14,7 @@ from . import (
     mlp,
     mnasnet,
     mobilenet,
+    raft,
     regnet,
     resnet,
     shufflenet,
@@ -47,6 +48,7 @@ _FAMILIES = (
     autoencoder,
     mlp,
     siamese,
+    raft,
 )
 
 ZOO: dict[str, Entry] = {entry.name: entry for family in _FAMILIES for entry in family.ENTRIES}

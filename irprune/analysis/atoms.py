@@ -10,7 +10,7 @@ connected components of the edges.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,12 +213,12 @@ class _Solver:
         return np.asarray(labels, dtype=np.intp)
 
 
-def kept_indices(axis: Axis, kept: dict[int, Mask]) -> Indices:
+def kept_indices(axis: Axis, kept: Mapping[int, Mask]) -> Indices:
     """The indices of a dimension that survive, given the kept elements of each leaf (all, where not given)."""
     return np.flatnonzero(kept_mask(axis, kept))
 
 
-def kept_mask(axis: Axis, kept: dict[int, Mask]) -> Mask:
+def kept_mask(axis: Axis, kept: Mapping[int, Mask]) -> Mask:
     """An element of a product is kept where every factor is; a sum lays its parts end to end."""
     axis = resolve(axis)
     if isinstance(axis, Leaf):

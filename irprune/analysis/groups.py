@@ -182,7 +182,7 @@ def analyse(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
 
 
 class CostModel:
-    """Parameters and multiply-accumulates as a function of the kept size of every leaf."""
+    """Parameters and multiply-accumulates as a function of the kept elements of every leaf."""
 
     def __init__(self, analysis: Analysis) -> None:
         formulas: dict[int, _Formula] = {}
@@ -197,7 +197,7 @@ class CostModel:
             tensors.setdefault(parameter.tensor, []).append(parameter)
         self._tensors = [
             (
-                {tuple(map(formula, parameter.dims)) for parameter in uses},
+                {tuple(map(formula, parameter.dims)): parameter.dims for parameter in uses},
                 _item_bytes(uses[0].constant),
                 any(parameter.learned for parameter in uses),
             )
@@ -209,8 +209,9 @@ class CostModel:
             for factors in bound.signature.notation.macs
         ]
 
-    def __call__(self, sizes: Mapping[int, int]) -> Cost:
-        """The cost when each leaf number in ``sizes`` keeps that many elements, and every other leaf all."""
+    def __call__(self, kept: Mapping[int, Mask]) -> Cost:
+        """The cost when of each leaf number in ``kept`` these elements stay, and of every other leaf all."""
+        sizes = {number: int(mask.sum()) for number, mask in kept.items()}
         memo: dict[_Formula, int] = {}
 
         def size(formula: _Formula) -> int:
@@ -224,10 +225,15 @@ class CostModel:
                 total *= size(dim)
             return total
 
+        def distinct(uses: Mapping[tuple[_Formula, ...], tuple[Axis, ...]]) -> Iterable[tuple[_Formula, ...]]:
+            if len(uses) == 1:
+                return uses
+            # uses that keep the same elements share one tensor
+            return {tuple(kept_mask(axis, kept).tobytes() for axis in dims): use for use, dims in uses.items()}.values()
+
         params, stored = 0, 0.0
-        for shapes, item, learned in self._tensors:
-            # uses that come out equal share one tensor
-            elements = sum({tuple(map(size, shape)): volume(shape) for shape in shapes}.values())
+        for uses, item, learned in self._tensors:
+            elements = sum(map(volume, distinct(uses)))
             params += elements if learned else 0
             stored += elements * item
         return Cost(params, sum(volume(term) for term in self._macs), int(stored))

@@ -127,7 +127,7 @@ def make_plan(
 
 def cost_of(analysis: Analysis, removed: NDArray[np.bool_]) -> Cost:
     """The cost when a set of atoms is gone."""
-    return analysis.cost_model({number: int(mask.sum()) for number, mask in analysis.kept(removed).items()})
+    return analysis.cost_model(analysis.kept(removed))
 
 
 # -- candidates ----------------------------------------------------------------------------------------------------

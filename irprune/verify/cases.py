@@ -20,8 +20,9 @@ from .runner import Executable, Feeds, Outputs, RunFailure
 class InputSpec:
     """A graph input: its element type and its dimensions; an unnamed one is called ``<input>:<position>``.
 
-    ``bound`` is the size of the table that it indexes, ``is_mask`` says that it chooses what counts. ``choices`` are
-    the values of a single number between which the graph distinguishes.
+    ``bound`` is the size of the table that it indexes, ``is_mask`` says that it chooses what counts, ``points`` that it
+    indexes another input (the edges of a graph do). ``choices`` are the values of a single number between which the
+    graph distinguishes.
     """
 
     name: str
@@ -29,6 +30,7 @@ class InputSpec:
     dims: tuple[int | str, ...]
     bound: int | None = None
     is_mask: bool = False
+    points: bool = False
     choices: tuple[int, ...] = ()
 
     def shape(self, symbols: Mapping[str, int]) -> tuple[int, ...]:
@@ -171,13 +173,15 @@ _INTEGER_BOUND = 8
 def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Feeds:
     """Normal floats, integers that index what they look up, random booleans; masks are all ones."""
     rng = np.random.default_rng(seed)
+    smallest = max(1, min((size for spec in specs for size in spec.shape(sizes)), default=1))
     feeds: Feeds = {}
     for spec in specs:
         shape = spec.shape(sizes)
         if spec.dtype.kind in "iub" and spec.bound is None and (spec.is_mask or "mask" in spec.name.lower()):
             feeds[spec.name] = np.ones(shape, dtype=spec.dtype)
         elif spec.dtype.kind in "iub":
-            bound = 2 if spec.dtype.kind == "b" else spec.bound or _INTEGER_BOUND
+            unknown = min(smallest, _INTEGER_BOUND) if spec.points else _INTEGER_BOUND
+            bound = 2 if spec.dtype.kind == "b" else spec.bound or unknown
             feeds[spec.name] = rng.integers(0, bound, shape).astype(spec.dtype)
         else:
             feeds[spec.name] = rng.standard_normal(shape).astype(spec.dtype)
@@ -217,6 +221,9 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     if not accepted:
         accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
         rejected, why = rejected + longer, last or why
+    if not accepted and any(spec.dtype.kind in "iu" and spec.bound is None for spec in specs):
+        specs = [replace(spec, points=True) for spec in specs]
+        accepted, _, _ = _accepted(original, specs, trial_sizes(specs), seed)
     if not accepted:
         raise InputError(f"ONNX Runtime cannot run the original model on random inputs: {why}")
     cases = [case for _, case in accepted][:runs]

@@ -39,6 +39,7 @@ REMAINS = {
     "mobilenet_v2": 0.32,
     "mobilenet_v3_large": 0.28,
     "mobilenet_v3_small": 0.32,
+    "raft": 0.33,
     "regnet_y_400mf": 0.29,
     "resnet18": 0.28,
     "resnet20_option_a": 0.27,

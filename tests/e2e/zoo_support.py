@@ -47,10 +47,10 @@ OLD_OPSETS = (Variant(opset=7), Variant(dynamic=True, opset=9), Variant(folded=F
 NOT_IN_OPSET = {
     7: {
         *("attention_cbam", "autoencoder", "autoencoder_grouped", "convnext_tiny", "deeplab", "mlp_residual"),
-        *("resnet20_option_a", "unet_bilinear", "unet_nearest", "yolov8"),
+        *("raft", "resnet20_option_a", "unet_bilinear", "unet_nearest", "yolov8"),
     },
-    9: {"autoencoder", "autoencoder_grouped", "resnet20_option_a"},
-    11: {"autoencoder", "autoencoder_grouped"},
+    9: {"autoencoder", "autoencoder_grouped", "raft", "resnet20_option_a"},
+    11: {"autoencoder", "autoencoder_grouped", "raft"},
 }
 """What the exporter refuses, or writes operators of later opsets for."""
 

@@ -37,7 +37,7 @@ def test_it_goes_on_after_an_error() -> None:
     def fail() -> None:
         raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         fail()
     assert gc.isenabled()
 

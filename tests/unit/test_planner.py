@@ -82,6 +82,20 @@ def test_cost_after_a_removal_is_that_of_the_smaller_graph(net: Analysis) -> Non
     assert analyse(small).cost_model({}) == cost_of(net, gone)
 
 
+def test_one_vector_for_two_groups_becomes_two_where_they_keep_other_channels() -> None:
+    text = """(float[N, 3, 8, 8] x) => (float[] y) <float[4, 3, 3, 3] a, float[4, 4, 3, 3] b, float[2, 4] d,
+    float[4] one, float[4] zero> { h = Conv(x, a) i = InstanceNormalization(h, one, zero) k = Conv(i, b)
+    j = InstanceNormalization(k, one, zero) p = GlobalAveragePool(j) f = Flatten(p) y = Gemm<transB = 1>(f, d) }"""
+    net = analysis_of(text)
+    first, second = (group.atoms for group in net.groups if not group.frozen)
+    for other, vectors in ((second[:2], 1), (second[1:3], 2)):
+        gone = np.zeros(net.atoms.count, dtype=bool)
+        gone[first[:2]] = gone[other] = True
+        small, _ = remove_atoms(net, gone)
+        assert analyse(small).cost_model({}) == cost_of(net, gone)
+        assert sum(constant.shape == (2,) for constant in small.constants.values()) == 2 * vectors
+
+
 # -- targets -----------------------------------------------------------------------------------------------------------
 
 

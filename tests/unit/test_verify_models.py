@@ -262,6 +262,17 @@ def test_windows_of_sound_are_longer_than_sentences(state: str) -> None:
     assert cases.rejected
 
 
+def test_edges_point_at_the_nodes_that_there_are() -> None:
+    text = """(float[N, 4] nodes, int64[E] edges) => (float[E, 3] y) <float[4, 3] w>
+        { h = MatMul(nodes, w) y = Gather(h, edges) }"""
+    for fixed in (False, True):
+        model = model_of(text, 17)
+        if fixed:
+            model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 5
+        for case in random_cases(Executable(model), seed=0, runs=2).items:
+            assert case.feeds["edges"].max() < len(case.feeds["nodes"])
+
+
 RATES = """(float[2, 4] x, int64[RANK] rate) => (float[2, 3] y) <float[4, 6] w, float[6, 3] v, int64[1] one = {1}>
 { h = MatMul(x, w) slow = Constant<value = int64[1] {8000}>() r = Reshape(rate, one) is_slow = Equal(r, slow)
   y = If(is_slow) <then_branch = t () => (float[2, 3] a) { a = MatMul(h, v) },

@@ -20,6 +20,7 @@ PARAMETERS = {
     "mobilenet_v2": 3_504_872,
     "mobilenet_v3_large": 5_483_032,
     "mobilenet_v3_small": 2_542_856,
+    "raft": 5_257_536,
     "regnet_y_400mf": 4_344_144,
     "resnet18": 11_689_512,
     "resnet20_option_a": 269_722,
