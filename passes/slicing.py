@@ -68,7 +68,8 @@ class _Rewriter:
             rewritten = [] if node.name in replaced else [self._rewrite(node)]
             nodes += [*self.added.get(node.name, ()), *rewritten]
         rewritten_graph = replace(graph, nodes=tuple(nodes), values=self.values, constants=self.constants)
-        return without_orphans(graph, rewritten_graph), self.slices
+        small = without_orphans(graph, rewritten_graph)
+        return small, {name: part for name, part in self.slices.items() if name in small.constants}
 
     # -- sizes ---------------------------------------------------------------------------------------------------
 
