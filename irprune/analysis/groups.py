@@ -102,7 +102,7 @@ class Analysis:
                 Parameter(name, use, dims, constant, bool(dims) and not self._is_statistic(use)) for use, dims in uses
             ]
             tied = coupling.dims.get(name)
-            if tied is not None:
+            if tied is not None and self._is_read(name):
                 found.append(Parameter(name, None, tied, constant, bool(tied) and self._is_learned(name)))
         return tuple(found)
 
@@ -113,6 +113,13 @@ class Analysis:
     def _is_statistic(self, use: tuple[str, int]) -> bool:
         bound = self.coupling.bound.get(use[0])
         return bound is not None and use[1] in bound.signature.statistics
+
+    def _is_read(self, name: str) -> bool:
+        """Whether a node that has no axes of its own for a tensor reads more of it than its sizes."""
+        uses = [
+            node for node, position in self.graph.consumers[name] if (node.name, position) not in self.coupling.uses
+        ]
+        return name in self.graph.outputs or any(not self.graph.read.isdisjoint(node.outputs) for node in uses)
 
     def _is_learned(self, name: str) -> bool:
         """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""

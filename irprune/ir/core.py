@@ -159,6 +159,15 @@ class Graph:
         return frozenset(name for node in self.nodes if node.yields for name in node.inputs[-node.yields :])
 
     @cached_property
+    def read(self) -> frozenset[str]:
+        """Values whose elements the outputs depend on; of the others nothing matters, or only the size."""
+        found = {*self.outputs, *self.yielded, *(name for node in self.nodes for name in node.captures)}
+        for node in reversed(self.nodes):
+            if node.op not in ("Shape", "Size") and not found.isdisjoint(node.outputs):
+                found.update(node.inputs)
+        return frozenset(found)
+
+    @cached_property
     def digraph(self) -> nx.DiGraph[str]:
         """The coarse graph: one vertex a node, one edge a producer-consumer pair."""
         graph: nx.DiGraph[str] = nx.DiGraph()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import onnx
-from hypothesis import given
 from hypothesis import strategies as st
 
 from irprune.analysis import Analysis
@@ -43,21 +42,19 @@ def check_removal(made: Made, seed: int) -> None:
         assert scatter.error(want, scatter.run(removal.pruned, feeds)) < 1e-4
 
 
-@given(transformers(), st.integers(0, 99))
 def _removal_from_a_transformer(made: Made, seed: int) -> None:
     """Any removal from a transformer in any dialect computes what removing means."""
     check_removal(made, seed)
 
 
-@given(recurrent_networks(), st.integers(0, 99))
 def _removal_from_a_recurrent_network(made: Made, seed: int) -> None:
     """Any removal from recurrent cells, as operators or spelled out, computes what removing means."""
     check_removal(made, seed)
 
 
 test_removal_from_a_transformer, test_many_removals_from_transformers = few_and_many(
-    _removal_from_a_transformer, few=20, many=300
+    _removal_from_a_transformer, transformers(), st.integers(0, 99), few=20, many=300
 )
 test_removal_from_a_recurrent_network, test_many_removals_from_recurrent_networks = few_and_many(
-    _removal_from_a_recurrent_network, few=30, many=600
+    _removal_from_a_recurrent_network, recurrent_networks(), st.integers(0, 99), few=30, many=600
 )

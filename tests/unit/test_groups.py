@@ -101,3 +101,14 @@ def test_weights_laid_out_for_one_machine_say_so() -> None:
     found = api.analyse_model(api.open_model(helper.make_model(graph, opset_imports=opsets, ir_version=9)))
     assert all("prune the model that it optimised" in reason for reason in found.coupling.refused.values())
     assert len(found.coupling.refused) == 2
+
+
+def test_a_tensor_of_which_only_the_sizes_are_read_is_no_group() -> None:
+    """PyTorch's first exporter reads the sizes of a slice before it writes to it."""
+    found = analysis_of(
+        """(float[N, 3] x) => (float[N, 6] y) <float[3, 5] w, float[5, 6] v, float[9, 5] zeros, int64[1] a = {0},
+        int64[1] b = {7}> { h = MatMul(x, w) t = Slice(zeros, a, b, a) s = Shape<start = 1>(t) r = Expand(h, s)
+        y = MatMul(r, v) }"""
+    )
+    assert {parameter.tensor for parameter in found.parameters} == {"w", "v"}
+    assert [group.name for group in found.groups if not group.frozen] == ["v:0"]
