@@ -155,6 +155,27 @@ def _reshape(module: fx.GraphModule, node: fx.Node) -> None:
         node.target = _ATEN.reshape.default
 
 
+def _explicit_fill(module: fx.GraphModule, node: fx.Node) -> None:
+    """``zeros_like(x) -> x.new_zeros(sizes)``: of ``x`` it has the type alone, and may lose other channels."""
+    like = node.args[0]
+    assert isinstance(like, fx.Node)
+    sizes = like.meta["val"].shape
+    if not all(isinstance(size, int) or str(size).isidentifier() for size in sizes):
+        return  # a product, of which a factor may shrink
+    with module.graph.inserting_before(node):
+        spelled = [size if isinstance(size, int) else _size_of(module, like, k) for k, size in enumerate(sizes)]
+    kind = _packet(node).removesuffix("_like")
+    node.target = {"zeros": _ATEN.new_zeros, "ones": _ATEN.new_ones, "full": _ATEN.new_full}[kind].default
+    node.args = (like, spelled, *node.args[1:])
+    node.kwargs = {name: value for name, value in node.kwargs.items() if name != "memory_format"}
+
+
+def _size_of(module: fx.GraphModule, tensor: fx.Node, dim: int) -> fx.Node:
+    size = module.graph.call_function(_ATEN.sym_size.int, (tensor, dim))
+    size.meta["val"] = tensor.meta["val"].shape[dim]
+    return size
+
+
 def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
     """``channel_shuffle(x, g) -> view, transpose, view``."""
     data, groups = node.args[0], node.args[1]
@@ -175,6 +196,7 @@ def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
 _NORMAL = {
     **dict.fromkeys(("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split"), _explicit_split),
     "squeeze": _explicit_squeeze,
+    **dict.fromkeys(("zeros_like", "ones_like", "full_like"), _explicit_fill),
     "view": _reshape,
     **dict.fromkeys(("lstm", "gru"), one_call_a_layer),
     "channel_shuffle": _shuffle_as_views,

@@ -348,6 +348,12 @@ arguments_0[a=2 b=4{0 1 2 3}]
 -> zeros[c=2!] add_[c] index_select[a d=2{1 1}] mul[a d]
 frozen c: Gather 'index_select': operand 1 counts positions, it holds no channels
 
+match ConstantOfShape: zeros like another tensor are as many as each reader needs
+lambda x, w: (lambda z: (x + z, z @ w))(torch.zeros_like(x))
+2 3, 3 4
+arguments_0[a=2 b=3] arguments_1[c=3 d=4]
+-> zeros_like[e=2 f=3] add[a b] matmul[e d]
+
 match ConstantOfShape: elements that are still to be written
 lambda x, w: F.linear(x.new_empty(2, 3).copy_(x), w)
 2 3, 5 3

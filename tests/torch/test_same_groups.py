@@ -126,12 +126,6 @@ def compare(name: str, dynamic: bool = False) -> tuple[Side, Side]:
 
 # -- agreement --------------------------------------------------------------------------------------------------------
 
-_ZEROS = "zeros like another tensor, of a run-time size, tie their readers to that tensor"
-
-DIFFERENT: dict[tuple[str, bool], str] = {("detr", True): _ZEROS}
-"""Models, and whether their sizes vary, whose two analyses differ, and why."""
-
-
 def cases() -> list[Any]:
     fixed = [(name, False) for name in (*ZOO, *ARCHITECTURES)]
     dynamic = [(name, True) for name in ARCHITECTURES]
@@ -143,7 +137,6 @@ def cases() -> list[Any]:
             marks=() if name in QUICK and not varies else pytest.mark.slow,
         )
         for name, varies in (*fixed, *dynamic)
-        if (name, varies) not in DIFFERENT
     ]
 
 
