@@ -126,6 +126,7 @@ def compare(name: str, dynamic: bool = False) -> tuple[Side, Side]:
 
 # -- agreement --------------------------------------------------------------------------------------------------------
 
+
 def cases() -> list[Any]:
     fixed = [(name, False) for name in (*ZOO, *ARCHITECTURES)]
     dynamic = [(name, True) for name in ARCHITECTURES]
