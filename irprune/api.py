@@ -187,8 +187,9 @@ def _decide(
     require_numbers(analysis, request.criterion)
     decided = make_plan(analysis, request, scores=scores)
     graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
+    stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
     # the digest comes last: it is computed beside all of this
-    return replace(decided, sha256=source.sha256, bytes=source.size, slices=slices), graph
+    return replace(decided, sha256=source.sha256, bytes=source.size, slices=stored), graph
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:

@@ -247,7 +247,7 @@ class _Walk:
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
         """The axes of an operand; a constant that is no weight of a contraction gets its own for this use.
 
-        What is computed from constants alone may be such a weight, if it is no vector.
+        Among constants alone any may be such a weight, but for vectors and for tensors of equal elements.
         """
         name = node.inputs[position]
         if name not in self.graph.constants or notation is None:
@@ -257,7 +257,8 @@ class _Walk:
             return self._handed_in(node, position, entry)
         names = {inner for item in notation for inner in names_of(item)}
         alone = all(other in self.from_constants for other in node.inputs if other)
-        if (alone and not self._is_vector(name)) or not names <= outputs:
+        is_weight = (alone and not self._is_vector(name)) or not names <= outputs
+        if is_weight and not (alone and self._is_fill(name)):
             return self._dims(name)
         dims = self._fresh(f"{name}", self.graph.constants[name].shape)
         assert dims is not None
@@ -267,6 +268,14 @@ class _Walk:
     def _is_vector(self, name: str) -> bool:
         constant = self.graph.constants[name]
         return len(constant.shape) == 1 and constant.dtype.startswith(("float", "bfloat"))
+
+    def _is_fill(self, name: str) -> bool:
+        """Whether several nodes read one tensor of equal elements: whichever of them a node loses, any part will do."""
+        constant = self.graph.constants[name]
+        if len(self.graph.consumers[name]) < 2 or constant.read is None or constant.size < 2:
+            return False
+        array = constant.numpy()
+        return bool((array == array.flat[0]).all())
 
     def _handed_in(self, node: Node, position: int, entry: str) -> Dims | None:
         """A constant that a body starts from: control operator and entry read one operand, and so one use of it."""

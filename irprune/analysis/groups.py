@@ -95,7 +95,7 @@ class Analysis:
         for use, dims in coupling.uses.items():
             per_use.setdefault(self._operand_name(use), []).append((use, dims))
         for name, constant in sorted(self.graph.constants.items()):
-            if constant.dtype in _NOT_WEIGHTS or name not in self.graph.consumers:
+            if constant.dtype in _NOT_WEIGHTS or constant.computed or name not in self.graph.consumers:
                 continue
             uses = per_use.get(name, [])
             found += [

@@ -1,7 +1,8 @@
 """From a rewritten graph back to an ``fx.GraphModule``: smaller parameters, and the numbers of calls that follow.
 
 The module is a copy of the original: calls that nothing changed, names, hooks and metadata stay. A changed number goes
-to the argument it came from, a sliced constant to the parameter of its name.
+to the argument it came from, a sliced constant to the parameter of its name; of a table that the module computes, the
+kept elements are selected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, fx, nn
 from ..errors import IRError
 from ..frontends.fx import Imported, attribute_of, numbers_name
 from ..frontends.lowering import Source
-from ..ir import Graph, Node, Size
+from ..ir import Graph, Node, Size, fresh_name
 from ..plan import Slice
 
 _ATEN = torch.ops.aten
@@ -56,9 +57,14 @@ class _Emitter:
         old = {node.name: node for node in self.imported.graph.nodes}
         new = {node.name: node for node in self.graph.nodes}
         self.calls = {node.name: node for node in self.module.graph.nodes}
-        originals = dict(self.calls)
+        self.originals = originals = dict(self.calls)
+        self.buffers: dict[str, str] = {}
         for name, part in self.slices.items():
-            self._slice(name, part)
+            source = part.of or name
+            if self.imported.graph.constants[source].computed:
+                self._select(name, source, part)
+            else:
+                self._slice(name, part)
         following: fx.Node | None = None
         place: dict[str, fx.Node | None] = {}
         for node in reversed(self.graph.nodes):
@@ -85,6 +91,22 @@ class _Emitter:
             kept = nn.Parameter(kept, requires_grad=source.requires_grad)
         for target in (name, *self.imported.aliases.get(name, ())):
             self._set(target, kept)
+
+    def _select(self, name: str, source: str, part: Slice) -> None:
+        """What is kept of a table, behind the call that goes on computing it whole."""
+        table = self.originals[source]
+        made, following = table, table.next
+        for axis, (_, indices) in part.axes.items():
+            whole = made.meta["val"]
+            target = self._new_buffer(f"{name}_kept", torch.tensor(indices, device=whole.device))
+            kept = self._get(target, following)
+            with self.module.graph.inserting_before(following):
+                made = self.module.graph.call_function(_ATEN.index_select.default, (made, axis, kept))
+            made.meta["val"] = whole.new_empty([*whole.shape[:axis], len(indices), *whole.shape[axis + 1 :]])
+        self.calls[name] = made
+        for node, _ in self.graph.consumers.get(name, ()) if name == source else ():
+            if node.name in self.originals:
+                self.originals[node.name].replace_input_with(table, made)
 
     def _set(self, target: str, value: Tensor) -> None:
         path, _, last = target.rpartition(".")
@@ -178,16 +200,11 @@ class _Emitter:
         call.args = fx.map_arg(call.args, replaced)
         call.kwargs = fx.map_arg(call.kwargs, replaced)
 
-    def _set_buffer(self, name: str) -> None:
-        self.module.register_buffer(self._target(name), torch.from_numpy(np.array(self.graph.constants[name].numpy())))
-
-    def _target(self, name: str) -> str:
-        """The name a constant has as an attribute; one that a call's numbers were made of has none yet."""
-        return (
-            name
-            if name in self.slices or name in self.imported.graph.constants
-            else name.replace(".", "_").replace("/", "_")
-        )
+    def _new_buffer(self, name: str, tensor: Tensor) -> str:
+        """The attribute of what no tensor of the original is: part of the calls, not of the state that is saved."""
+        target = fresh_name(name.replace(".", "_").replace("/", "_"), dir(self.module))
+        self.module.register_buffer(target, tensor, persistent=False)
+        return target
 
     def _insert(self, node: Node, following: fx.Node | None) -> None:
         """A call in front of the next one of the original; where it stands for a view chain, in its place."""
@@ -213,13 +230,16 @@ class _Emitter:
         known: fx.Node | None = self.calls.get(name)
         if known is not None and known.op != "get_attr":
             return known
-        if name not in self.slices and name not in self.imported.graph.constants:
-            self._set_buffer(name)
-        return self._get(self._target(name), before)
+        if name in self.slices or name in self.imported.graph.constants:
+            return self._get(name, before)
+        if name not in self.buffers:
+            array = np.array(self.graph.constants[name].numpy())
+            self.buffers[name] = self._new_buffer(name, torch.from_numpy(array))
+        return self._get(self.buffers[name], before)
 
     def _drop_unused(self, gone: set[str]) -> None:
         for node in reversed(list(self.module.graph.nodes)):
-            unused = node.name in gone or node.op == "get_attr"
+            unused = node.op == "get_attr" or node.name in gone or node.name in self.imported.tables
             if unused and not node.users:
                 self.module.graph.erase_node(node)
 

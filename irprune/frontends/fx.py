@@ -1,7 +1,8 @@
 """From a ``torch.export`` program, as an ``fx.GraphModule`` of ATen calls, to the IR.
 
 Parameters and buffers become constants under their own names, every call with a tensor result a node under the name of
-its fx node. Numbers keep the arguments they came from (:class:`Imported.calls`), which is all the emitter needs.
+its fx node, or a constant where it computes a table (:mod:`.tables`). Numbers keep the arguments they came from
+(:class:`Imported.sources`), which is all the emitter needs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from ..ir import Constant, Graph, Node, Value
 from ..ir.core import Array, Attribute, Dim
 from ..signatures import NoSignature
 from .aten import lower
+from .effects import mutated_nodes, operator_name
 from .lowering import Call, Lowered, Numbers, Source, Symbol, TensorName
+from .tables import find_tables
 
 OPSET = 23
 """The ai.onnx version whose signatures ATen calls are lowered to."""
@@ -31,11 +34,13 @@ Sources: TypeAlias = Mapping[int | str, Source]
 @dataclass(frozen=True)
 class Imported:
     """The IR of a module. ``sources`` says, per node, which argument each operand or attribute of numbers came from;
-    ``aliases`` gives the other names of a tied parameter."""
+    ``aliases`` gives the other names of a tied parameter; ``tables`` names the calls that compute tables, or a step
+    on the way to one: those that are read elsewhere are constants."""
 
     graph: Graph
     sources: Mapping[str, Sources]
     aliases: Mapping[str, tuple[str, ...]]
+    tables: frozenset[str] = frozenset()
 
 
 def import_graph_module(module: fx.GraphModule) -> Imported:
@@ -88,39 +93,6 @@ def numbers_name(node: str, position: int) -> str:
     return f"{node}/{position}"
 
 
-_KEEPS_ELEMENTS = {"detach_", "requires_grad_"}
-"""Operators in place that change what autograd knows of a tensor alone."""
-
-
-def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
-    """The nodes whose results are changed in place later on, through themselves or a view of them.
-
-    Axes do not mind (what is written into a channel stays in it); the elements are not what the node says, though.
-    """
-    found: set[fx.Node] = set()
-    for node in graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload) or _operator_name(node) in _KEEPS_ELEMENTS:
-            continue
-        for position, argument in enumerate(node.target._schema.arguments):
-            if argument.alias_info is None or not argument.alias_info.is_write or position >= len(node.args):
-                continue
-            written = node.args[position]
-            while isinstance(written, fx.Node) and written not in found:
-                found.add(written)
-                written = _viewed(written)
-    return found
-
-
-def _viewed(node: fx.Node) -> Any:
-    """What the node's result is a view of."""
-    if node.target is operator.getitem:
-        return node.args[0]
-    if not isinstance(node.target, torch._ops.OpOverload) or not node.args:
-        return None
-    aliased = any(result.alias_info is not None for result in node.target._schema.returns)
-    return node.args[0] if aliased or node.target._schema.name in ("aten::reshape", "aten::contiguous") else None
-
-
 @dataclass
 class _Importer:
     module: fx.GraphModule
@@ -134,6 +106,7 @@ class _Importer:
 
     def run(self) -> Imported:
         self.mutated = mutated_nodes(self.module.graph)
+        self.tables = find_tables(self.module, self.mutated)
         inputs: list[str] = []
         outputs: list[str] = []
         for node in self.module.graph.nodes:
@@ -142,6 +115,8 @@ class _Importer:
                 self.names[node] = node.name
             elif node.op == "get_attr":
                 self._parameter(node)
+            elif node in self.tables:
+                self._table(node)
             elif node.op == "output":
                 outputs = [self.names[n] for n in node.all_input_nodes if n in self.names]
             elif node.op in ("call_function", "call_method", "call_module"):
@@ -155,7 +130,8 @@ class _Importer:
             self.constants,
             {"": OPSET, "aten": 1, "irprune": 1},
         )
-        return Imported(graph, self.sources, {name: tuple(others) for name, others in self.aliases.items()})
+        aliases = {name: tuple(others) for name, others in self.aliases.items()}
+        return Imported(graph, self.sources, aliases, frozenset(node.name for node in self.tables))
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -186,6 +162,17 @@ class _Importer:
             self.constants[name] = Constant(dtype_name(tensor.dtype), shape, read, name)
             self.values[name] = Value(name, dtype_name(tensor.dtype), shape)
 
+    def _table(self, node: fx.Node) -> None:
+        tensor = self._tensor(node)
+        if tensor is None or self.tables.keys() >= node.users.keys():
+            return
+        self.names[node] = self._value(node.name, tensor)
+        shape = tuple(int(size) for size in tensor.shape)
+        compute = self.tables[node]
+        self.constants[node.name] = Constant(
+            dtype_name(tensor.dtype), shape, lambda: as_array(compute()), computed=True
+        )
+
     # -- calls -------------------------------------------------------------------------------------------------
 
     def _visit(self, node: fx.Node) -> None:
@@ -211,7 +198,7 @@ class _Importer:
         if not isinstance(value, (list, tuple)) or not any(isinstance(item, Tensor) for item in value):
             return
         takers = {n.args[1]: n for n in node.users if n.target is operator.getitem}
-        keep_all = _operator_name(node) in ("split_with_sizes", "unsafe_split_with_sizes", "unbind")
+        keep_all = operator_name(node) in ("split_with_sizes", "unsafe_split_with_sizes", "unbind")
         for position, item in enumerate(value):
             taker = takers.get(position)
             if taker is not None:
@@ -227,7 +214,7 @@ class _Importer:
         except (LookupError, TypeError, ValueError) as error:
             why = f"its arguments make no sense ({type(error).__name__}: {error})"
         tensors = tuple(TensorName(self.names[n]) for n in node.all_input_nodes if n in self.names)
-        return Lowered(_operator_name(node), tensors, "torch", {"why": why})
+        return Lowered(operator_name(node), tensors, "torch", {"why": why})
 
     def _looked_up(self, node: fx.Node) -> Lowered:
         if not isinstance(node.target, torch._ops.OpOverload):
@@ -241,7 +228,7 @@ class _Importer:
         tensor = self._tensor(node)
         result = None if tensor is None else tuple(dim_of(size) for size in tensor.shape)
         masks = frozenset(name for name in shapes if self.values[name].dtype in ("bool", "uint8"))
-        call = Call(_operator_name(node), arguments, shapes, result, masks)
+        call = Call(operator_name(node), arguments, shapes, result, masks)
         return lower(call, node.target._overloadname, torch.Tag.pointwise in node.target.tags)
 
     def _arguments(self, node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> dict[str, Any]:
@@ -300,12 +287,6 @@ class _Importer:
         self.nodes.append(Node(f"{name}/sizes", "sizes", (), (name,), "irprune", attributes))
         self.values[name] = Value(name, "int64", shape)
         return name
-
-
-def _operator_name(node: fx.Node) -> str:
-    if isinstance(node.target, torch._ops.OpOverload):
-        return str(node.target._schema.name).partition("::")[2]
-    return getattr(node.target, "__name__", str(node.target))
 
 
 def require_export(module: fx.GraphModule) -> None:

@@ -31,13 +31,15 @@ class Constant:
     """A tensor known at compile time, read only when :meth:`numpy` is called.
 
     ``read`` returns the array; ``origin`` is the name of the tensor in the source artifact that this constant is
-    a copy or a slice of, ``None`` for one that a pass made.
+    a copy or a slice of, ``None`` for one that a pass made. ``computed`` is one that the source artifact holds no
+    tensor of, but computes from plain numbers: it is no parameter.
     """
 
     dtype: str
     shape: tuple[int, ...]
     read: Callable[[], Array] | None = None
     origin: str | None = None
+    computed: bool = False
 
     @staticmethod
     def from_array(array: Array, dtype: str | None = None) -> Constant:

@@ -27,7 +27,7 @@ from ..scoring import Scores
 from ..verify.report import Report
 from .capture import AnyModule, capture
 from .files import load_program, save_module
-from .verification import Case, Verification
+from .verification import Case, Verification, tensors_of
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Program:
 
     @property
     def sha256(self) -> str:
-        """What identifies the model: its calls and all its parameters."""
+        """What identifies the model: its calls, and all its parameters and buffers."""
         digest = hashlib.sha256(str(self.module.graph).encode())
-        for name, tensor in sorted(self.module.state_dict().items()):
+        for name, tensor in sorted(tensors_of(self.module).items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(as_array(tensor).tobytes())
         return digest.hexdigest()
@@ -65,7 +65,7 @@ class Program:
     @property
     def size(self) -> int:
         """Bytes of all parameters and buffers."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.module.state_dict().values())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.module).values())
 
 
 def trace(

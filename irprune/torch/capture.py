@@ -14,7 +14,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from ..errors import InputError
-from ..frontends.fx import mutated_nodes
+from ..frontends.effects import mutated_nodes, viewed_by
 from .composites import expand_composites
 from .module import TrainableModule
 from .recurrent import one_call_a_layer
@@ -99,9 +99,10 @@ def normalise(module: fx.GraphModule) -> None:
     An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
     (``squeeze() -> squeeze(dims)``). Recurrent layers get one call each. Contexts such as autocast are inlined, and a
     view that is only read needs no particular strides (``view -> reshape``): the exporter and other memory formats lay
-    products out otherwise.
+    products out otherwise. Positions are computed anew, not in place (``add_ -> add``).
     """
     _inline_contexts(module)
+    _count_out_of_place(module)
     expand_composites(module, _NORMAL)
     written = mutated_nodes(module.graph)
     for node in list(module.graph.nodes):
@@ -154,6 +155,27 @@ def _reshape(module: fx.GraphModule, node: fx.Node) -> None:
         node.target = _ATEN.reshape.default
 
 
+def _explicit_fill(module: fx.GraphModule, node: fx.Node) -> None:
+    """``zeros_like(x) -> x.new_zeros(sizes)``: of ``x`` it has the type alone, and may lose other channels."""
+    like = node.args[0]
+    assert isinstance(like, fx.Node)
+    sizes = like.meta["val"].shape
+    if not all(isinstance(size, int) or str(size).isidentifier() for size in sizes):
+        return  # a product, of which a factor may shrink
+    with module.graph.inserting_before(node):
+        spelled = [size if isinstance(size, int) else _size_of(module, like, k) for k, size in enumerate(sizes)]
+    kind = _packet(node).removesuffix("_like")
+    node.target = {"zeros": _ATEN.new_zeros, "ones": _ATEN.new_ones, "full": _ATEN.new_full}[kind].default
+    node.args = (like, spelled, *node.args[1:])
+    node.kwargs = {name: value for name, value in node.kwargs.items() if name != "memory_format"}
+
+
+def _size_of(module: fx.GraphModule, tensor: fx.Node, dim: int) -> fx.Node:
+    size = module.graph.call_function(_ATEN.sym_size.int, (tensor, dim))
+    size.meta["val"] = tensor.meta["val"].shape[dim]
+    return size
+
+
 def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
     """``channel_shuffle(x, g) -> view, transpose, view``."""
     data, groups = node.args[0], node.args[1]
@@ -174,11 +196,49 @@ def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
 _NORMAL = {
     **dict.fromkeys(("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split"), _explicit_split),
     "squeeze": _explicit_squeeze,
+    **dict.fromkeys(("zeros_like", "ones_like", "full_like"), _explicit_fill),
     "view": _reshape,
     **dict.fromkeys(("lstm", "gru"), one_call_a_layer),
     "channel_shuffle": _shuffle_as_views,
     "native_channel_shuffle": _shuffle_as_views,
 }
+
+
+def _count_out_of_place(module: fx.GraphModule) -> None:
+    """``x.add_(y) -> x.add(y)`` where nothing else reads integers or truth values ``x`` after that.
+
+    What is written to is not known ahead of a run. Activations are left alone: writing in place saves their memory.
+    """
+    for node in module.graph.nodes:
+        plain = _out_of_place(node)
+        if plain is not None and _is_the_last_to_read(node, node.args[0]):
+            node.target = plain
+
+
+def _out_of_place(node: fx.Node) -> torch._ops.OpOverload[Any, Any] | None:
+    """The same operator with a result of its own, of the same type."""
+    target, name = node.target, _packet(node)
+    if not isinstance(target, torch._ops.OpOverload) or not name.endswith("_") or not hasattr(_ATEN, name[:-1]):
+        return None
+    plain = getattr(getattr(_ATEN, name[:-1]), target._overloadname, None)
+    if plain is None or torch.Tag.pointwise not in plain.tags:
+        return None
+    value = node.meta["val"]
+    if value.is_floating_point() or value.is_complex():
+        return None
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: operand.meta["val"])
+    return plain if plain(*args, **kwargs).dtype == value.dtype else None
+
+
+def _is_the_last_to_read(node: fx.Node, operand: Any) -> bool:
+    """Whether a call is the only one to change a tensor, which no other name or view shares with it."""
+    if operand.op != "call_function" or viewed_by(operand) is not None:
+        return False
+    others = [user for user in operand.users if user is not node]
+    return all(
+        user < node and isinstance(user.meta.get("val"), torch.Tensor) and viewed_by(user) is not operand
+        for user in others
+    )
 
 
 def _inline_contexts(module: fx.GraphModule) -> None:

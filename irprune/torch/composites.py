@@ -22,7 +22,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..frontends.aten import entry_of
-from .module import has_mode
+from ..frontends.effects import has_mode
 
 _ATEN = torch.ops.aten
 

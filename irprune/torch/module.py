@@ -8,8 +8,7 @@ import torch
 from torch import fx, nn
 from typing_extensions import Self
 
-_MODE_ARGUMENTS = ("training", "train")
-"""What ATen schemas call the switch between training and evaluation (batch_norm, dropout, lstm)."""
+from ..frontends.effects import MODE_ARGUMENTS
 
 
 class TrainableModule(fx.GraphModule):
@@ -29,7 +28,14 @@ class TrainableModule(fx.GraphModule):
                 path, _, last = name.rpartition(".")
                 made.add_submodule(path, nn.Module()) if path and not _has(made, path) else None
                 made.get_submodule(path).register_buffer(last, buffer)
+        _save_no_more_than(module, made)
         nn.Module.train(made, module.training)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TrainableModule:
+        made = super().__deepcopy__(memo)
+        assert isinstance(made, TrainableModule)
+        _save_no_more_than(self, made)
         return made
 
     def train(self, mode: bool = True) -> Self:
@@ -41,6 +47,15 @@ class TrainableModule(fx.GraphModule):
         return self
 
 
+def _save_no_more_than(module: nn.Module, made: nn.Module) -> None:
+    """Leave buffers out of the state that were no part of it: ``fx.GraphModule`` forgets which these are."""
+    folders = dict(made.named_modules(remove_duplicate=False))
+    for path, folder in module.named_modules(remove_duplicate=False):
+        if path in folders:
+            unsaved = folder._non_persistent_buffers_set & folders[path]._buffers.keys()
+            folders[path]._non_persistent_buffers_set |= unsaved
+
+
 def _has(module: nn.Module, path: str) -> bool:
     try:
         module.get_submodule(path)
@@ -49,17 +64,12 @@ def _has(module: nn.Module, path: str) -> bool:
     return True
 
 
-def has_mode(target: torch._ops.OpOverload[Any, Any]) -> bool:
-    """Whether calls of the operator spell the mode out."""
-    return any(a.name in _MODE_ARGUMENTS and str(a.type) == "bool" for a in target._schema.arguments)
-
-
 def set_mode(node: fx.Node, mode: bool) -> bool:
     """Write the mode into a call; whether it was another one."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return False
     for position, argument in enumerate(node.target._schema.arguments):
-        if argument.name in _MODE_ARGUMENTS and str(argument.type) == "bool":
+        if argument.name in MODE_ARGUMENTS and str(argument.type) == "bool":
             value: Any = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name)
             if value is mode or value is None:
                 return False

@@ -70,6 +70,8 @@ class _Writer:
         return self.module
 
     def _constant_names(self, node: fx.Node) -> list[str]:
+        if node.name in self.imported.tables:
+            return [node.name]
         if node.op != "get_attr":
             return []
         target = str(node.target)

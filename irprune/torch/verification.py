@@ -67,7 +67,7 @@ class Verification:
     def check_structure(self) -> Structure:
         """Every parameter and buffer is the original's, or the slice of it that the plan names, bit for bit."""
         problems: list[str] = []
-        before, after = _tensors(self.original), _tensors(self.small)
+        before, after = tensors_of(self.original), tensors_of(self.small)
         alias = {other: name for name, others in self.imported.aliases.items() for other in others}
         for name, tensor in after.items():
             part = self.plan.slices.get(alias.get(name, name))
@@ -232,7 +232,7 @@ class Verification:
         return Case(case.label, args, kwargs)
 
 
-def _tensors(module: fx.GraphModule) -> dict[str, Tensor]:
+def tensors_of(module: fx.GraphModule) -> dict[str, Tensor]:
     """Parameters and buffers, also those that are not saved, under all their names."""
     return {
         **dict(module.named_parameters(remove_duplicate=False)),

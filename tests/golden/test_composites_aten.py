@@ -157,8 +157,7 @@ match one_hot: classes are counted
 lambda x: F.one_hot(x.long().clamp(0, 2), 3) * 1.0
 2 3
 arguments_0[a=2 b=3]
--> to[a b] clamp[a b] arange[c=3!] unsqueeze[a b 1] eq[a b c] _to_copy[a b c] mul[a b c]
-frozen c: Range 'arange': it counts positions
+-> to[a b] clamp[a b] unsqueeze[a b 1] eq[a b c=3] _to_copy[a b c] mul[a b c]
 
 match lstm_cell: gates of one hidden size
 lambda x, h, c, w, u: torch.lstm_cell(x, (h, c), w, u)[0]

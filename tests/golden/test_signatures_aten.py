@@ -335,11 +335,24 @@ arguments_0[a=2 b=4{0 1 2 3}]
 frozen c: Gather 'index_select': operand 1 counts positions, it holds no channels
 
 match ConstantOfShape: what is written later on has no known elements
-lambda x: x.index_select(1, torch.zeros(2, dtype=torch.long).add_(1)) * 1.0
+lambda x: (lambda z: (z[:1].add_(1), x.index_select(1, z))[1])(torch.zeros(2, dtype=torch.long)) * 1.0
 2 4
 arguments_0[a=2 b=4!]
--> zeros[c=2] add_[c] index_select[a c] mul[a c]
+-> zeros[(1 + 1)] slice_1[1] add_[1] index_select[a (1 + 1)] mul[a (1 + 1)]
 frozen b: Gather 'index_select': it is looked up by index
+
+match ConstantOfShape: positions that are counted in place
+lambda x: x.index_select(1, torch.zeros(2, dtype=torch.long).add_(1)) * 1.0
+2 4
+arguments_0[a=2 b=4{0 1 2 3}]
+-> zeros[c=2!] add_[c] index_select[a d=2{1 1}] mul[a d]
+frozen c: Gather 'index_select': operand 1 counts positions, it holds no channels
+
+match ConstantOfShape: zeros like another tensor are as many as each reader needs
+lambda x, w: (lambda z: (x + z, z @ w))(torch.zeros_like(x))
+2 3, 3 4
+arguments_0[a=2 b=3] arguments_1[c=3 d=4]
+-> zeros_like[e=2 f=3] add[a b] matmul[e d]
 
 match ConstantOfShape: elements that are still to be written
 lambda x, w: F.linear(x.new_empty(2, 3).copy_(x), w)
@@ -406,9 +419,7 @@ match Gather: rows at positions that are computed
 lambda x: F.embedding(torch.arange(2) * 2 + 1, x)
 5 4
 arguments_0[a=5{0 1 2 3 4} b=4]
--> arange[c=2!] mul[c] add[c] embedding[d=2{1 3} b]
-frozen c: Range 'arange': it counts positions
-frozen c: Gather 'embedding': operand 1 counts positions, it holds no channels
+-> embedding[c=2{1 3} b]
 
 match Attention: grouped queries
 lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True)

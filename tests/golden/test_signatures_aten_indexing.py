@@ -284,22 +284,20 @@ match aten::embedding_bag: the features of a table
 lambda w: F.embedding_bag(torch.tensor([[0, 1], [2, 0]]), w)
 3 4
 arguments_0[a=3! b=4]
--> lift_fresh_copy[c=2! d=2!] detach_[c d] arange[e=2!] reshape[(c d)] getitem[f=2! b] getitem_1[g=4!]
-    getitem_2[h=2!] getitem_3[i=2!]
-frozen a c d e f: aten::embedding_bag 'embedding_bag': it is looked up by index
-frozen e: Range 'arange': it counts positions
-frozen g h i: aten::embedding_bag 'embedding_bag': its result holds no channels
+-> lift_fresh_copy[c=2! d=2!] detach_[c d] reshape[(c d)] getitem[e=2! b] getitem_1[f=4!] getitem_2[g=2!]
+    getitem_3[h=2!]
+frozen a c d e: aten::embedding_bag 'embedding_bag': it is looked up by index
+frozen f g h: aten::embedding_bag 'embedding_bag': its result holds no channels
 
 refuse aten::embedding_bag: bags in a softmax
 lambda w: F.embedding_bag(torch.tensor([[0, 1], [2, 0]]), w.softmax(1))
 3 4
 arguments_0[a=3! b=4!]
--> lift_fresh_copy[c=2! d=2!] detach_[c d] softmax[a b] arange[e=2!] reshape[(c d)] getitem[f=2! b]
-    getitem_1[g=4!] getitem_2[h=2!] getitem_3[i=2!]
-frozen a c d e f: aten::embedding_bag 'embedding_bag': it is looked up by index
+-> lift_fresh_copy[c=2! d=2!] detach_[c d] softmax[a b] reshape[(c d)] getitem[e=2! b] getitem_1[f=4!]
+    getitem_2[g=2!] getitem_3[h=2!]
+frozen a c d e: aten::embedding_bag 'embedding_bag': it is looked up by index
 frozen b: Softmax 'softmax': a softmax is taken over it
-frozen e: Range 'arange': it counts positions
-frozen g h i: aten::embedding_bag 'embedding_bag': its result holds no channels
+frozen f g h: aten::embedding_bag 'embedding_bag': its result holds no channels
 
 match aten::diagonal: the others are carried
 lambda x: x.diagonal(0, 1, 2)

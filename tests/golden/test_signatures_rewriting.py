@@ -360,6 +360,30 @@ h[N 3] = MatMul(x, v)
 a[N 3] = Add(g, e)
 b[N 3] = Add(h, e)
 
+Add: equal elements beside weights serve every use
+(float[N, 2] x) => (float[] y, float[] z) <float[2, 4] e = {1, 1, 1, 1, 1, 1, 1, 1}, float[2, 4] p, float[4, 5] u,
+float[4, 5] t>
+{ a = Add(e, p) b = MatMul(a, u) c = MatMul(e, t) y = MatMul(x, b) z = MatMul(x, c) }
+remove u:0 0
+remove t:0 1 3
+e float32[2, 2]
+e_1 float32[2, 3]
+p float32[2, 3]
+t float32[2, 5]
+u float32[3, 5]
+a[2 3] = Add(e_1, p)
+
+Add: a weight beside weights is one tensor
+(float[N, 2] x) => (float[] y, float[] z) <float[2, 4] e = {1, 1, 1, 1, 1, 1, 1, 2}, float[2, 4] p, float[4, 5] u,
+float[4, 5] t>
+{ a = Add(e, p) b = MatMul(a, u) c = MatMul(e, t) y = MatMul(x, b) z = MatMul(x, c) }
+remove u:0 0
+e float32[2, 3]
+p float32[2, 3]
+t float32[3, 5]
+u float32[3, 5]
+a[2 3] = Add(e, p)
+
 Tile: repeats are a factor
 (float[N, 3] x) => (float[] y) <float[3, 2] w, int64[2] r = {1, 3}, float[6, 5] u>
 { h = MatMul(x, w) t = Tile(h, r) y = MatMul(t, u) }

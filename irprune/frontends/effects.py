@@ -1,0 +1,70 @@
+"""What a call of an exported program does beside computing its result from its operands."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+_KEEPS_ELEMENTS = {"detach_", "requires_grad_"}
+"""Operators in place that change what autograd knows of a tensor alone."""
+
+MODE_ARGUMENTS = ("training", "train")
+"""What ATen schemas call the switch between training and evaluation (batch_norm, dropout, lstm)."""
+
+
+_MAY_BE_VIEWS = frozenset(
+    "reshape contiguous type_as _unsafe_view lift dropout feature_dropout alpha_dropout".split()  # noqa: SIM905
+)
+"""Operators whose schemas do not say that the result may be the operand, or a view of it."""
+
+
+def operator_name(node: fx.Node) -> str:
+    """The name of a call's operator, without namespace and overload."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        return str(node.target._schema.name).partition("::")[2]
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def has_mode(target: torch._ops.OpOverload[Any, Any]) -> bool:
+    """Whether calls of the operator spell the mode out."""
+    return any(a.name in MODE_ARGUMENTS and str(a.type) == "bool" for a in target._schema.arguments)
+
+
+def is_reproducible(target: torch._ops.OpOverload[Any, Any]) -> bool:
+    """Whether the results follow from the arguments alone: nothing is written, drawn, or left as memory had it."""
+    schema = target._schema
+    namespace, _, name = str(schema.name).partition("::")
+    is_drawn = torch.Tag.nondeterministic_seeded in target.tags
+    return namespace == "aten" and not (schema.is_mutable or is_drawn or has_mode(target) or "empty" in name)
+
+
+def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes whose results are changed in place later on, through themselves or a view of them.
+
+    Axes do not mind (what is written into a channel stays in it); the elements are not what the node says, though.
+    """
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload) or operator_name(node) in _KEEPS_ELEMENTS:
+            continue
+        for position, argument in enumerate(node.target._schema.arguments):
+            if argument.alias_info is None or not argument.alias_info.is_write or position >= len(node.args):
+                continue
+            written = node.args[position]
+            while isinstance(written, fx.Node) and written not in found:
+                found.add(written)
+                written = viewed_by(written)
+    return found
+
+
+def viewed_by(node: fx.Node) -> Any:
+    """The operand that a call's result is a view of, or is itself; ``None`` for a result of its own."""
+    if node.target is operator.getitem:
+        return node.args[0]
+    if not isinstance(node.target, torch._ops.OpOverload) or not node.args:
+        return None
+    aliased = any(result.alias_info is not None for result in node.target._schema.returns)
+    return node.args[0] if aliased or operator_name(node) in _MAY_BE_VIEWS else None
