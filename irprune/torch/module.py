@@ -19,17 +19,18 @@ class TrainableModule(fx.GraphModule):
     """
 
     @classmethod
-    def of(cls, module: fx.GraphModule) -> TrainableModule:
-        """A module with the graph, parameters and buffers of another; hooks that check inputs are left behind."""
-        made = cls(module, module.graph, "TrainableModule")
-        made.meta.update(module.meta)
+    def of(cls, root: nn.Module, graph: fx.Graph) -> TrainableModule:
+        """A module of a graph and the parameters and buffers of another; hooks that check inputs are left behind."""
+        made = cls(root, graph, "TrainableModule")
+        if isinstance(root, fx.GraphModule):
+            made.meta.update(root.meta)
         known = {name for name, _ in made.named_buffers(remove_duplicate=False)}
-        for name, buffer in module.named_buffers(remove_duplicate=False):
+        for name, buffer in root.named_buffers(remove_duplicate=False):
             if name not in known:  # such as num_batches_tracked: saved and loaded, never read
                 path, _, last = name.rpartition(".")
                 made.add_submodule(path, nn.Module()) if path and not _has(made, path) else None
                 made.get_submodule(path).register_buffer(last, buffer)
-        nn.Module.train(made, module.training)
+        nn.Module.train(made, root.training)
         return made
 
     def train(self, mode: bool = True) -> Self:
