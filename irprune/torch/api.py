@@ -5,19 +5,23 @@ A model is an ``nn.Module`` (with example inputs) or a ``torch.export.ExportedPr
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Cost, analyse
-from ..api import plan_for, request_of
+from ..api import _decide, plan_for, request_of
 from ..backends.fx import emit_graph_module
 from ..errors import InputError, VerificationError
 from ..frontends.fx import Imported, as_array, import_graph_module
@@ -28,6 +32,11 @@ from ..verify.report import Report
 from .capture import AnyModule, capture
 from .files import load_program, save_module
 from .verification import Case, Verification
+
+
+def _raw(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor, without a copy of them where they lie in order."""
+    return np.ascontiguousarray(as_array(tensor)).reshape(-1).view(np.uint8).data
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Program:
         digest = hashlib.sha256(str(self.module.graph).encode())
         for name, tensor in sorted(self.module.state_dict().items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(as_array(tensor).tobytes())
+            digest.update(_raw(tensor))
         return digest.hexdigest()
 
     @property
@@ -172,10 +181,12 @@ def prune(
     :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
     result that is not equivalent.
     """
-    program, request = _open(model, example_inputs, options)
-    analysis = program.analysis(request.allow_io)
-    decided = plan_for(program, analysis, request, scores)
-    small = apply(program, decided, analysis=analysis)
+    with _uncollected():
+        program, request = _open(model, example_inputs, options)
+        identified = _Identified(program)
+        analysis = program.analysis(request.allow_io)
+        decided, graph = _decide(identified, analysis, request, scores)
+        small = emit_graph_module(program.module, program.imported, graph, decided.slices)
     report = None
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
@@ -183,6 +194,32 @@ def prune(
             raise VerificationError("; ".join(report.failures()))
         decided = replace(decided, verification=report.as_json())
     return Result(small, decided, report, program)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: it would walk through all that PyTorch has loaded, and find nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class _Identified:
+    """What identifies a program, computed beside the work on it."""
+
+    def __init__(self, program: Program) -> None:
+        self.size = program.size
+        pool = ThreadPoolExecutor(1)
+        self._digest = pool.submit(lambda: program.sha256)
+        pool.shutdown(wait=False)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.result()
 
 
 _verify = verify

@@ -182,8 +182,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _stand_in(self, name: str, tensor: Tensor) -> Tensor:
         if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
             raise NotPlain(f"'{name}' is a {type(tensor).__name__}")
-        with self._mode:
-            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+        plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        made = FakeTensor(self._mode, plain, tensor.device)
         if isinstance(tensor, nn.Parameter):
             made._is_param = True  # what isinstance(made, nn.Parameter) asks
             made.requires_grad_(tensor.requires_grad)
