@@ -20,18 +20,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..frontends.fx import mutated_nodes
 from .attributes import Attributes
+from .dataless import Dataless
 
 _DETACH = torch.ops.aten.detach.default
 
 _PLAIN = (type(None), bool, int, float, str)
 """Inputs that are no tensors, which a graph holds as they are."""
+
+_ARGUMENTS = (*_PLAIN, complex, torch.dtype, torch.device, torch.layout, torch.memory_format)
+"""Arguments that can be written down."""
 
 
 class NotPlain(Exception):
@@ -148,19 +152,17 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
         self.refused = ""
-        self._mode = FakeTensorMode(allow_non_fake_inputs=True)  # as export's: calls are taken apart later
+        self._dataless = Dataless()
         self._nodes: dict[int, fx.Node] = {}
-        self._alive: list[Tensor] = []  # so that their ids stay their own
-        self._storages: list[tuple[Tensor, torch.UntypedStorage]] = []
 
     # -- what is there before the run --------------------------------------------------------------------------
 
     def input(self, name: str, leaf: Any) -> Any:
-        if type(leaf) is not Tensor and not isinstance(leaf, _PLAIN):
-            raise NotPlain(f"input '{name}' is a {type(leaf).__name__}")
         node = self.graph.placeholder(name)
         if isinstance(leaf, Tensor):
-            return self._known(node, self._mode.from_tensor(leaf))
+            return self._known(node, self._stand_in(name, leaf))
+        if not isinstance(leaf, _PLAIN):
+            raise NotPlain(f"input '{name}' is a {type(leaf).__name__}")
         return _with_value(node, leaf)
 
     def state(self, model: nn.Module) -> dict[int, Tensor]:
@@ -182,17 +184,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _stand_in(self, name: str, tensor: Tensor) -> Tensor:
         if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
             raise NotPlain(f"'{name}' is a {type(tensor).__name__}")
-        plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-        made = FakeTensor(self._mode, plain, tensor.device)
-        if isinstance(tensor, nn.Parameter):
-            made._is_param = True  # what isinstance(made, nn.Parameter) asks
-            made.requires_grad_(tensor.requires_grad)
-        self._storages.append((made, made.untyped_storage()))
-        return made
+        return self._dataless.like(tensor)
 
     def has_other_data(self) -> bool:
-        """Whether ``tensor.data = other`` was said of a parameter or buffer, which is no call."""
-        return any(tensor.untyped_storage() is not storage for tensor, storage in self._storages)
+        return self._dataless.has_other_data()
 
     # -- the run -----------------------------------------------------------------------------------------------
 
@@ -212,8 +207,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         operands = tuple(map(self.operand, args))
         options = {name: self.operand(value) for name, value in kwargs.items()}
-        with self._mode:
-            result = func(*args, **kwargs)
+        result = self._dataless.call(func, args, kwargs)
         if func is _DETACH and _makes_new(operands[0].target):
             return self._known(operands[0], result)  # so PyTorch hands out what a factory made
         packet = func.overloadpacket.__name__
@@ -228,6 +222,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._nodes[id(value)]
         if isinstance(value, (list, tuple)):
             return [self.operand(item) for item in value]
+        if not isinstance(value, _ARGUMENTS):
+            raise NotPlain(f"an argument is a {type(value).__name__}")
         return value
 
     def _results(self, node: fx.Node, result: Any) -> Any:
@@ -245,7 +241,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """From here on the tensor is what the node makes."""
         if not isinstance(tensor, FakeTensor):
             raise NotPlain("a call whose result has data")
-        self._alive.append(tensor)
         self._nodes[id(tensor)] = node
         node.meta["val"] = tensor
         return tensor

@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from irprune.torch.capture import _inline_contexts, quiet  # noqa: E402
 from irprune.torch.recording import record  # noqa: E402
+from tests.torch.test_models import model_of  # noqa: E402
 
 X = torch.linspace(-1, 1, 2 * 4 * 6 * 6).reshape(2, 4, 6, 6)
 
@@ -225,6 +226,29 @@ def test_the_calls_are_those_of_export(name: str, training: bool) -> None:
     assert graph is not None
     assert lines(graph) == lines(module.graph)
     assert graph._codegen.pytree_info == module.graph._codegen.pytree_info  # type: ignore[attr-defined]
+
+
+MODELS = (
+    "resnet18",
+    "mobilenet_v3_large",
+    "densenet121",
+    "bert",
+    "gpt2",
+    "llama",
+    "vit",
+    "mamba",
+    "lstm_tagger",
+    "yolov8",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_whole_models_are_recorded_as_export_gives_them(name: str) -> None:
+    model, inputs = model_of(name)
+    graph = record(model, inputs, {})
+    assert graph is not None
+    assert lines(graph) == lines(exported(model, inputs, {}).graph)
 
 
 @pytest.mark.parametrize("name", LEFT)
