@@ -8,11 +8,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ from ..verify.report import Report
 from .capture import AnyModule, capture
 from .files import load_program, save_module
 from .verification import Case, Verification
+
+T = TypeVar("T")
 
 
 def _raw(tensor: Tensor) -> memoryview:
@@ -183,10 +185,11 @@ def prune(
     """
     with _uncollected():
         program, request = _open(model, example_inputs, options)
-        identified = _Identified(program)
+        digest = _beside(lambda: program.sha256)
         analysis = program.analysis(request.allow_io)
-        decided, graph = _decide(identified, analysis, request, scores)
+        decided, graph = _decide(_Unidentified(), analysis, request, scores)
         small = emit_graph_module(program.module, program.imported, graph, decided.slices)
+        decided = replace(decided, sha256=digest.result(), bytes=program.size)
     report = None
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
@@ -208,18 +211,20 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-class _Identified:
-    """What identifies a program, computed beside the work on it."""
-
-    def __init__(self, program: Program) -> None:
-        self.size = program.size
-        pool = ThreadPoolExecutor(1)
-        self._digest = pool.submit(lambda: program.sha256)
+def _beside(compute: Callable[[], T]) -> Future[T]:
+    """Something computed beside the work."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(compute)
+    finally:
         pool.shutdown(wait=False)
 
-    @property
-    def sha256(self) -> str:
-        return self._digest.result()
+
+class _Unidentified:
+    """In the place of a program whose digest is not there yet."""
+
+    sha256 = ""
+    size = 0
 
 
 _verify = verify

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from typing_extensions import Self
+
+from ..frontends.fx import attribute_of
 
 _MODE_ARGUMENTS = ("training", "train")
 """What ATen schemas call the switch between training and evaluation (batch_norm, dropout, lstm)."""
@@ -21,15 +23,16 @@ class TrainableModule(fx.GraphModule):
     @classmethod
     def of(cls, root: nn.Module, graph: fx.Graph) -> TrainableModule:
         """A module of a graph and the parameters and buffers of another; hooks that check inputs are left behind."""
-        made = cls(root, graph, "TrainableModule")
+        made = cls(nn.Module(), fx.Graph(), "TrainableModule")
         if isinstance(root, fx.GraphModule):
             made.meta.update(root.meta)
+        for name in dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr"):
+            hang(made, name, attribute_of(root, name))
         known = {name for name, _ in made.named_buffers(remove_duplicate=False)}
         for name, buffer in root.named_buffers(remove_duplicate=False):
             if name not in known:  # such as num_batches_tracked: saved and loaded, never read
-                path, _, last = name.rpartition(".")
-                made.add_submodule(path, nn.Module()) if path and not _has(made, path) else None
-                made.get_submodule(path).register_buffer(last, buffer)
+                hang(made, name, buffer)
+        made.graph = graph
         nn.Module.train(made, root.training)
         return made
 
@@ -42,12 +45,20 @@ class TrainableModule(fx.GraphModule):
         return self
 
 
-def _has(module: nn.Module, path: str) -> bool:
-    try:
-        module.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
+def hang(root: nn.Module, name: str, value: Any) -> None:
+    """Put a parameter, a buffer or a submodule where its name says, with modules for the path to it."""
+    *folders, last = name.split(".")
+    for folder in folders:
+        inner = root._modules.get(folder)
+        if inner is None:
+            inner = root._modules[folder] = nn.Module()
+        root = inner
+    if isinstance(value, nn.Parameter):
+        root._parameters[last] = value
+    elif isinstance(value, Tensor):
+        root._buffers[last] = value
+    else:
+        setattr(root, last, value)
 
 
 def has_mode(target: torch._ops.OpOverload[Any, Any]) -> bool:
