@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from .frontends.onnx import import_model
 from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
-from .plan import Plan, Request, make_plan, removed_atoms
+from .plan import Plan, Request, Slice, make_plan, removed_atoms
 from .scoring import Scores, require_numbers
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,14 @@ def open_model(model: AnyModel) -> Source:
 
 
 def _sha(data: bytes) -> Future[str]:
+    return beside(lambda: hashlib.sha256(data).hexdigest())
+
+
+def beside(compute: Callable[[], T]) -> Future[T]:
+    """Something computed beside the work."""
     pool = ThreadPoolExecutor(1)
     try:
-        return pool.submit(lambda: hashlib.sha256(data).hexdigest())
+        return pool.submit(compute)
     finally:
         pool.shutdown(wait=False)
 
@@ -177,19 +183,19 @@ class Identified(Protocol):
 
 def plan_for(source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None) -> Plan:
     """The plan for a model that was analysed before; ``scores``, one an atom, replace the criterion."""
-    return _decide(source, analysis, request, scores)[0]
+    return decide(source, analysis, request, scores)[0]
 
 
-def _decide(
+def decide(
     source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None
-) -> tuple[Plan, Graph]:
-    """The plan, and the graph without what it removes."""
+) -> tuple[Plan, Graph, dict[str, Slice]]:
+    """The plan, the graph without what it removes, and what each tensor keeps, in the model or computed by it."""
     require_numbers(analysis, request.criterion)
     decided = make_plan(analysis, request, scores=scores)
     graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
     stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
     # the digest comes last: it is computed beside all of this
-    return replace(decided, sha256=source.sha256, bytes=source.size, slices=stored), graph
+    return replace(decided, sha256=source.sha256, bytes=source.size, slices=stored), graph, slices
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -314,7 +320,7 @@ def prune(
     wanted = request_of(**request)
     source = open_model(model)
     analysis = analyse_model(source, wanted.allow_io)
-    decided, graph = _decide(source, analysis, wanted)
+    decided, graph, _ = decide(source, analysis, wanted)
     small = emit(source.model, analysis.graph, graph)
     report = None
     if verify:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..errors import IRError
 from ..frontends.fx import Imported, attribute_of, numbers_name
 from ..frontends.lowering import Source
 from ..ir import Graph, Node, Size, fresh_name
+from ..ir.core import Array
 from ..plan import Slice
 
 _ATEN = torch.ops.aten
@@ -40,15 +41,22 @@ def emit_graph_module(
     module: fx.GraphModule, imported: Imported, graph: Graph, slices: Mapping[str, Slice]
 ) -> fx.GraphModule:
     """The smaller module. ``graph`` and ``slices`` are what the rewriter made of ``imported.graph``."""
+    return _Emitter(module, imported, graph, slices).run()
+
+
+def _copies(module: fx.GraphModule, sliced: Collection[str]) -> tuple[fx.GraphModule, fx.Graph]:
+    """The module without calls, and its calls; tensors that are sliced anyway are not copied."""
+    memo: dict[int, Any] = {id(module.graph): fx.Graph()}
+    for name in sliced:
+        tensor = attribute_of(module, name)
+        memo[id(tensor)] = tensor
     with warnings.catch_warnings(action="ignore"):  # torch copies its own deprecated types
-        copied = copy.deepcopy(module)
-    return _Emitter(module, copied, imported, graph, slices).run()
+        return copy.deepcopy(module, memo), copy.deepcopy(module.graph)
 
 
 @dataclass
 class _Emitter:
     original: fx.GraphModule
-    module: fx.GraphModule
     imported: Imported
     graph: Graph
     slices: Mapping[str, Slice]
@@ -56,7 +64,10 @@ class _Emitter:
     def run(self) -> fx.GraphModule:
         old = {node.name: node for node in self.imported.graph.nodes}
         new = {node.name: node for node in self.graph.nodes}
-        self.calls = {node.name: node for node in self.module.graph.nodes}
+        tensors = self.imported.graph.constants
+        sliced = [name for name, part in self.slices.items() if part.of in (None, name) and not tensors[name].computed]
+        self.module, self.code = _copies(self.original, sliced)
+        self.calls = {node.name: node for node in self.code.nodes}
         self.originals = originals = dict(self.calls)
         self.buffers: dict[str, str] = {}
         for name, part in self.slices.items():
@@ -77,8 +88,8 @@ class _Emitter:
             if name in originals and name in new:
                 self._update(originals[name], node, new[name])
         self._drop_unused(set(old) - set(new))
+        self.module.graph = self.code  # which writes the code of forward, once
         self.module.graph.lint()
-        self.module.recompile()
         return self.module
 
     # -- parameters --------------------------------------------------------------------------------------------
@@ -100,8 +111,8 @@ class _Emitter:
             whole = made.meta["val"]
             target = self._new_buffer(f"{name}_kept", torch.tensor(indices, device=whole.device))
             kept = self._get(target, following)
-            with self.module.graph.inserting_before(following):
-                made = self.module.graph.call_function(_ATEN.index_select.default, (made, axis, kept))
+            with self.code.inserting_before(following):
+                made = self.code.call_function(_ATEN.index_select.default, (made, axis, kept))
             made.meta["val"] = whole.new_empty([*whole.shape[:axis], len(indices), *whole.shape[axis + 1 :]])
         self.calls[name] = made
         for node, _ in self.graph.consumers.get(name, ()) if name == source else ():
@@ -120,8 +131,8 @@ class _Emitter:
 
     def _get(self, target: str, before: fx.Node) -> fx.Node:
         """A reference to a parameter or buffer, in front of a call."""
-        with self.module.graph.inserting_before(before):
-            node = self.module.graph.get_attr(target)
+        with self.code.inserting_before(before):
+            node = self.code.get_attr(target)
         node.meta["val"] = attribute_of(self.module, target)
         return node
 
@@ -175,9 +186,9 @@ class _Emitter:
             return given
         if after.is_static:
             return after.coefficient
-        with self.module.graph.inserting_before(call):
-            share = self.module.graph.call_function(operator.floordiv, (given, before.coefficient))
-            return self.module.graph.call_function(operator.mul, (share, after.coefficient))
+        with self.code.inserting_before(call):
+            share = self.code.call_function(operator.floordiv, (given, before.coefficient))
+            return self.code.call_function(operator.mul, (share, after.coefficient))
 
     def _entries(self, name: str, graph: Graph) -> list[Size]:
         constant = graph.constants.get(name)
@@ -214,12 +225,12 @@ class _Emitter:
         if before is None or node.op not in _INSERTED:
             raise IRError(f"node '{node.name}': {node.qualified_op} cannot be written as an ATen call")
         operands = [self._reference(name, before) for name in node.inputs]
-        with self.module.graph.inserting_before(before):
+        with self.code.inserting_before(before):
             if node.op == "Gather":
                 picked = [None] * node.int("axis") + [operands[1]]
-                made = self.module.graph.call_function(_ATEN.index.Tensor, (operands[0], picked))
+                made = self.code.call_function(_ATEN.index.Tensor, (operands[0], picked))
             else:
-                made = self.module.graph.call_function(_INSERTED[node.op], tuple(operands))
+                made = self.code.call_function(_INSERTED[node.op], tuple(operands))
         made.meta = dict((replaced or operands[0]).meta)
         if replaced is not None:
             replaced.replace_all_uses_with(made)
@@ -238,10 +249,10 @@ class _Emitter:
         return self._get(self.buffers[name], before)
 
     def _drop_unused(self, gone: set[str]) -> None:
-        for node in reversed(list(self.module.graph.nodes)):
+        for node in reversed(list(self.code.nodes)):
             unused = node.op == "get_attr" or node.name in gone or node.name in self.imported.tables
             if unused and not node.users:
-                self.module.graph.erase_node(node)
+                self.code.erase_node(node)
 
 
 def _innermost_first(entries: Sequence[Size]) -> list[Size]:
@@ -251,9 +262,35 @@ def _innermost_first(entries: Sequence[Size]) -> list[Size]:
     return [side for pair in reversed(list(pairs)) for side in pair]
 
 
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_BLOCK = 1 << 18
+"""Elements that are taken at a time: what fits a cache needs no second pass through the memory."""
+
+
 def take(tensor: Tensor, part: Slice) -> Tensor:
     """The elements of a tensor that a slice keeps."""
     kept = tensor.detach()
-    for axis, (_, indices) in part.axes.items():
-        kept = kept.index_select(axis, torch.tensor(indices, dtype=torch.long, device=kept.device))
-    return kept.clone()
+    if not part.axes:
+        return kept.clone()
+    if kept.device.type != "cpu" or kept.element_size() not in _BITS:
+        for axis, (_, indices) in part.axes.items():
+            kept = kept.index_select(axis, torch.tensor(indices, dtype=torch.long, device=kept.device))
+        return kept
+    sizes = [len(part.axes[axis][1]) if axis in part.axes else size for axis, size in enumerate(kept.shape)]
+    taken = torch.empty(sizes, dtype=kept.dtype)
+    bits = _BITS[kept.element_size()]  # numpy knows bits of every type, and is faster at this
+    _take_into(taken.view(bits).numpy(), kept.view(bits).numpy(), part)
+    return taken
+
+
+def _take_into(taken: Array, whole: Array, part: Slice) -> None:
+    """A block of rows at a time."""
+    indices = {axis: np.array(kept, np.intp) for axis, (_, kept) in part.axes.items()}
+    rows = indices.pop(0, None)
+    step = max(1, _BLOCK * len(whole) // max(1, whole.size)) if indices else max(1, len(taken))
+    for start in range(0, len(taken), step):
+        stop = start + step
+        block = whole[start:stop] if rows is None else whole.take(rows[start:stop], 0)
+        for axis, kept in indices.items():
+            block = block.take(kept, axis)
+        taken[start:stop] = block

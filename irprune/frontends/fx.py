@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from ..errors import InputError
 from ..ir import Constant, Graph, Node, Value
@@ -51,7 +51,7 @@ def import_graph_module(module: fx.GraphModule) -> Imported:
     return _Importer(module).run()
 
 
-def attribute_of(module: fx.GraphModule, target: str) -> Any:
+def attribute_of(module: nn.Module, target: str) -> Any:
     """The parameter, buffer or submodule of that name."""
     found: Any = module
     for part in target.split("."):

@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Cost, analyse
-from ..api import plan_for, request_of
+from ..api import beside, decide, plan_for, request_of
 from ..backends.fx import emit_graph_module
+from ..collector import builds
 from ..errors import InputError, VerificationError
 from ..frontends.fx import Imported, as_array, import_graph_module
 from ..passes.slicing import remove_atoms
@@ -30,14 +33,20 @@ from .files import load_program, save_module
 from .verification import Case, Verification, tensors_of
 
 
+def _raw(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor, without a copy of them where they lie in order."""
+    return np.ascontiguousarray(as_array(tensor)).reshape(-1).view(np.uint8).data
+
+
 @dataclass(frozen=True)
 class Program:
-    """A captured model with its IR and the inputs that it was captured with."""
+    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was."""
 
     module: fx.GraphModule
     imported: Imported
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    source: nn.Module | None = field(default=None, repr=False)
 
     def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
         """The analysis of the model's graph."""
@@ -49,7 +58,7 @@ class Program:
         digest = hashlib.sha256(str(self.module.graph).encode())
         for name, tensor in sorted(tensors_of(self.module).items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(as_array(tensor).tobytes())
+            digest.update(_raw(tensor))
         return digest.hexdigest()
 
     @property
@@ -85,7 +94,8 @@ def trace(
     if isinstance(model, ExportedProgram) and inputs is None and model.example_inputs is not None:
         inputs, example_kwargs = model.example_inputs
     module = capture(model, inputs, example_kwargs, dynamic_shapes)
-    return Program(module, import_graph_module(module), tuple(inputs or ()), dict(example_kwargs or {}))
+    source = None if isinstance(model, ExportedProgram) else model
+    return Program(module, import_graph_module(module), tuple(inputs or ()), dict(example_kwargs or {}), source)
 
 
 def plan(
@@ -135,7 +145,7 @@ def verify(
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     analysis = program.analysis(tuple(plan.request.get("allow_io", ())))
     kept = analysis.kept(removed_atoms(plan, analysis))
-    verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol)
+    verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.source)
     return verification.run(cases_for(program, runs, seed), runtime=runtime)
 
 
@@ -172,10 +182,7 @@ def prune(
     :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
     result that is not equivalent.
     """
-    program, request = _open(model, example_inputs, options)
-    analysis = program.analysis(request.allow_io)
-    decided = plan_for(program, analysis, request, scores)
-    small = apply(program, decided, analysis=analysis)
+    program, request, decided, small = _smaller(model, example_inputs, scores, options)
     report = None
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
@@ -183,6 +190,29 @@ def prune(
             raise VerificationError("; ".join(report.failures()))
         decided = replace(decided, verification=report.as_json())
     return Result(small, decided, report, program)
+
+
+@builds
+def _smaller(
+    model: AnyModule | Program, example_inputs: Any, scores: Scores | None, options: dict[str, Any]
+) -> tuple[Program, Request, Plan, fx.GraphModule]:
+    program, request = _open(model, example_inputs, options)
+    digest = beside(lambda: program.sha256)
+    analysis = program.analysis(request.allow_io)
+    decided, graph, slices = decide(_Identified(program.size, digest), analysis, request, scores)
+    return program, request, decided, emit_graph_module(program.module, program.imported, graph, slices)
+
+
+@dataclass(frozen=True)
+class _Identified:
+    """What identifies a program; its digest may still be on the way."""
+
+    size: int
+    digest: Future[str]
+
+    @property
+    def sha256(self) -> str:
+        return self.digest.result()
 
 
 _verify = verify

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..frontends.effects import mutated_nodes, viewed_by
 from .composites import expand_composites
 from .module import TrainableModule
+from .recording import record
 from .recurrent import one_call_a_layer
 from .refusals import why_not_exported
 
@@ -47,15 +48,26 @@ def capture(
             "example inputs are missing: torch.export traces the module with them; pass example_inputs=(...)"
         )
     else:
-        program = export(model, tuple(example_inputs or ()), dict(example_kwargs or {}), dynamic_shapes)
+        args, kwargs = tuple(example_inputs or ()), dict(example_kwargs or {})
+        with quiet():
+            graph = None if dynamic_shapes else record(model, args, kwargs)
+        if graph is not None:
+            return _captured(model, graph, type(model))
+        program = export(model, args, kwargs, dynamic_shapes)
     with quiet():
         module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
-    normalise(module)
-    _refuse_mutated_parameters(module)
-    if not any(node.all_input_nodes for node in module.graph.nodes if node.op == "output"):
-        raise InputError(f"{type(model).__name__} returns no tensor: there is nothing to compare")
-    return TrainableModule.of(module)
+    _inline_contexts(module)
+    return _captured(module, module.graph, type(model))
+
+
+def _captured(root: nn.Module, graph: fx.Graph, origin: type) -> TrainableModule:
+    """The module of a graph, whose tensors are those of ``root``."""
+    normalise(graph)
+    _refuse_mutated_parameters(root, graph)
+    if not any(node.all_input_nodes for node in graph.nodes if node.op == "output"):
+        raise InputError(f"{origin.__name__} returns no tensor: there is nothing to compare")
+    return TrainableModule.of(root, graph)
 
 
 def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> ExportedProgram:
@@ -67,10 +79,10 @@ def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dy
         raise InputError(why_not_exported(error, model, inputs, kwargs)) from error
 
 
-def _refuse_mutated_parameters(module: fx.GraphModule) -> None:
+def _refuse_mutated_parameters(root: nn.Module, graph: fx.Graph) -> None:
     """The graph is asked, not the signature: programs that still train list no mutated parameters there."""
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    for node in mutated_nodes(module.graph):
+    parameters = dict(root.named_parameters(remove_duplicate=False))
+    for node in mutated_nodes(graph):
         if node.op == "get_attr" and node.target in parameters:
             raise InputError(
                 f"forward changes parameter '{node.target}' in place; make it a buffer, or return the new value"
@@ -93,25 +105,22 @@ def quiet() -> Iterator[None]:
 # -- normal forms -----------------------------------------------------------------------------------------------------
 
 
-def normalise(module: fx.GraphModule) -> None:
+def normalise(graph: fx.Graph) -> None:
     """Rewrite calls whose numbers cannot follow a removal.
 
     An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
-    (``squeeze() -> squeeze(dims)``). Recurrent layers get one call each. Contexts such as autocast are inlined, and a
-    view that is only read needs no particular strides (``view -> reshape``): the exporter and other memory formats lay
-    products out otherwise. Positions are computed anew, not in place (``add_ -> add``).
+    (``squeeze() -> squeeze(dims)``). Recurrent layers get one call each, and a view that is only read needs no
+    particular strides (``view -> reshape``): the exporter and other memory formats lay products out otherwise.
+    Positions are computed anew, not in place (``add_ -> add``).
     """
-    _inline_contexts(module)
-    _count_out_of_place(module)
-    expand_composites(module, _NORMAL)
-    written = mutated_nodes(module.graph)
-    for node in list(module.graph.nodes):
+    _count_out_of_place(graph)
+    expand_composites(graph, _NORMAL)
+    written = mutated_nodes(graph)
+    for node in list(graph.nodes):
         rule = _NORMAL.get(_packet(node))
         if rule is not None and (node not in written or rule is _explicit_split):
-            rule(module, node)
-    module.graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
-    module.graph.lint()
-    module.recompile()
+            rule(graph, node)
+    graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
 
 
 def _has_effect(node: fx.Node) -> bool:
@@ -129,7 +138,7 @@ def _packet(node: fx.Node) -> str:
     return target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else ""
 
 
-def _explicit_split(module: fx.GraphModule, node: fx.Node) -> None:
+def _explicit_split(graph: fx.Graph, node: fx.Node) -> None:
     """The parts of a split with the sizes that they have: views as before, which may be written to."""
     parts = node.meta["val"]
     dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
@@ -141,7 +150,7 @@ def _explicit_split(module: fx.GraphModule, node: fx.Node) -> None:
         node.args, node.kwargs = (node.args[0], sizes, dim), {}
 
 
-def _explicit_squeeze(module: fx.GraphModule, node: fx.Node) -> None:
+def _explicit_squeeze(graph: fx.Graph, node: fx.Node) -> None:
     data = node.args[0]
     assert isinstance(data, fx.Node)
     shape = data.meta["val"].shape
@@ -150,47 +159,47 @@ def _explicit_squeeze(module: fx.GraphModule, node: fx.Node) -> None:
         node.args = (data, [k for k, size in enumerate(shape) if isinstance(size, int) and size == 1])
 
 
-def _reshape(module: fx.GraphModule, node: fx.Node) -> None:
+def _reshape(graph: fx.Graph, node: fx.Node) -> None:
     if node.target == _ATEN.view.default:
         node.target = _ATEN.reshape.default
 
 
-def _explicit_fill(module: fx.GraphModule, node: fx.Node) -> None:
+def _explicit_fill(graph: fx.Graph, node: fx.Node) -> None:
     """``zeros_like(x) -> x.new_zeros(sizes)``: of ``x`` it has the type alone, and may lose other channels."""
     like = node.args[0]
     assert isinstance(like, fx.Node)
     sizes = like.meta["val"].shape
     if not all(isinstance(size, int) or str(size).isidentifier() for size in sizes):
         return  # a product, of which a factor may shrink
-    with module.graph.inserting_before(node):
-        spelled = [size if isinstance(size, int) else _size_of(module, like, k) for k, size in enumerate(sizes)]
+    with graph.inserting_before(node):
+        spelled = [size if isinstance(size, int) else _size_of(graph, like, k) for k, size in enumerate(sizes)]
     kind = _packet(node).removesuffix("_like")
     node.target = {"zeros": _ATEN.new_zeros, "ones": _ATEN.new_ones, "full": _ATEN.new_full}[kind].default
     node.args = (like, spelled, *node.args[1:])
     node.kwargs = {name: value for name, value in node.kwargs.items() if name != "memory_format"}
 
 
-def _size_of(module: fx.GraphModule, tensor: fx.Node, dim: int) -> fx.Node:
-    size = module.graph.call_function(_ATEN.sym_size.int, (tensor, dim))
+def _size_of(graph: fx.Graph, tensor: fx.Node, dim: int) -> fx.Node:
+    size = graph.call_function(_ATEN.sym_size.int, (tensor, dim))
     size.meta["val"] = tensor.meta["val"].shape[dim]
     return size
 
 
-def _shuffle_as_views(module: fx.GraphModule, node: fx.Node) -> None:
+def _shuffle_as_views(graph: fx.Graph, node: fx.Node) -> None:
     """``channel_shuffle(x, g) -> view, transpose, view``."""
     data, groups = node.args[0], node.args[1]
     assert isinstance(data, fx.Node) and isinstance(groups, int)
     value = data.meta["val"]
     channels = value.shape[1]
-    with module.graph.inserting_before(node):
-        split = module.graph.call_function(_ATEN.unflatten.int, (data, 1, [groups, channels // groups]))
+    with graph.inserting_before(node):
+        split = graph.call_function(_ATEN.unflatten.int, (data, 1, [groups, channels // groups]))
         split.meta["val"] = value.unflatten(1, (groups, channels // groups))
-        swapped = module.graph.call_function(_ATEN.transpose.int, (split, 1, 2))
+        swapped = graph.call_function(_ATEN.transpose.int, (split, 1, 2))
         swapped.meta["val"] = split.meta["val"].transpose(1, 2)
-        joined = module.graph.call_function(_ATEN.flatten.using_ints, (swapped, 1, 2))
+        joined = graph.call_function(_ATEN.flatten.using_ints, (swapped, 1, 2))
         joined.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(joined)
-    module.graph.erase_node(node)
+    graph.erase_node(node)
 
 
 _NORMAL = {
@@ -204,12 +213,12 @@ _NORMAL = {
 }
 
 
-def _count_out_of_place(module: fx.GraphModule) -> None:
+def _count_out_of_place(graph: fx.Graph) -> None:
     """``x.add_(y) -> x.add(y)`` where nothing else reads integers or truth values ``x`` after that.
 
     What is written to is not known ahead of a run. Activations are left alone: writing in place saves their memory.
     """
-    for node in module.graph.nodes:
+    for node in graph.nodes:
         plain = _out_of_place(node)
         if plain is not None and _is_the_last_to_read(node, node.args[0]):
             node.target = plain

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..frontends.aten import entry_of
@@ -27,12 +28,12 @@ from ..frontends.effects import has_mode
 _ATEN = torch.ops.aten
 
 
-def expand_composites(module: fx.GraphModule, known: Collection[str] = ()) -> None:
+def expand_composites(graph: fx.Graph, known: Collection[str] = ()) -> None:
     """Put the parts of an operator in its place where the table has all of them and lacks it.
 
     ``known`` names operators that need no entry.
     """
-    for node in list(module.graph.nodes):
+    for node in list(graph.nodes):
         if not isinstance(node.target, torch._ops.OpOverload) or _is_known(node.target, known):
             continue
         parts = _parts(node, node.target, _definitions(frozenset(known)))
@@ -73,11 +74,20 @@ def _parts(
 
     try:
         with torch.no_grad():
-            parts = make_fx(call, decomposition_table=definitions, _allow_non_fake_inputs=True)(*values)
+            ordinary = [_ordinary(value) for value in values]
+            parts = make_fx(call, decomposition_table=definitions, _allow_non_fake_inputs=True)(*ordinary)
     except Exception:  # whatever a definition raises on sizes that only run time tells
         return None
     parts.graph.eliminate_dead_code()
     return parts
+
+
+def _ordinary(value: Any) -> Any:
+    """A tensor like one of inference mode, where an operator is not taken apart."""
+    if not isinstance(value, FakeTensor) or not value.is_inference():
+        return value
+    with value.fake_mode:
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device)
 
 
 @cache

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from typing_extensions import Self
 
 from ..frontends.effects import MODE_ARGUMENTS
+from ..frontends.fx import attribute_of
 
 
 class TrainableModule(fx.GraphModule):
@@ -18,18 +19,20 @@ class TrainableModule(fx.GraphModule):
     """
 
     @classmethod
-    def of(cls, module: fx.GraphModule) -> TrainableModule:
-        """A module with the graph, parameters and buffers of another; hooks that check inputs are left behind."""
-        made = cls(module, module.graph, "TrainableModule")
-        made.meta.update(module.meta)
+    def of(cls, root: nn.Module, graph: fx.Graph) -> TrainableModule:
+        """A module of a graph and the parameters and buffers of another; hooks that check inputs are left behind."""
+        made = cls(nn.Module(), fx.Graph(), "TrainableModule")
+        if isinstance(root, fx.GraphModule):
+            made.meta.update(root.meta)
+        for name in dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr"):
+            hang(made, name, attribute_of(root, name))
         known = {name for name, _ in made.named_buffers(remove_duplicate=False)}
-        for name, buffer in module.named_buffers(remove_duplicate=False):
+        for name, buffer in root.named_buffers(remove_duplicate=False):
             if name not in known:  # such as num_batches_tracked: saved and loaded, never read
-                path, _, last = name.rpartition(".")
-                made.add_submodule(path, nn.Module()) if path and not _has(made, path) else None
-                made.get_submodule(path).register_buffer(last, buffer)
-        _save_no_more_than(module, made)
-        nn.Module.train(made, module.training)
+                hang(made, name, buffer)
+        made.graph = graph
+        _save_no_more_than(root, made)
+        nn.Module.train(made, root.training)
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TrainableModule:
@@ -56,12 +59,20 @@ def _save_no_more_than(module: nn.Module, made: nn.Module) -> None:
             folders[path]._non_persistent_buffers_set |= unsaved
 
 
-def _has(module: nn.Module, path: str) -> bool:
-    try:
-        module.get_submodule(path)
-    except AttributeError:
-        return False
-    return True
+def hang(root: nn.Module, name: str, value: Any) -> None:
+    """Put a parameter, a buffer or a submodule where its name says, with modules for the path to it."""
+    *folders, last = name.split(".")
+    for folder in folders:
+        inner = root._modules.get(folder)
+        if inner is None:
+            inner = root._modules[folder] = nn.Module()
+        root = inner
+    if isinstance(value, nn.Parameter):
+        root._parameters[last] = value
+    elif isinstance(value, Tensor):
+        root._buffers[last] = value
+    else:
+        setattr(root, last, value)
 
 
 def set_mode(node: fx.Node, mode: bool) -> bool:

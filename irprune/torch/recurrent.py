@@ -17,7 +17,7 @@ _ATEN = torch.ops.aten
 _FILLED = (_ATEN.zeros.default, _ATEN.ones.default)
 
 
-def one_call_a_layer(module: fx.GraphModule, node: fx.Node) -> None:
+def one_call_a_layer(graph: fx.Graph, node: fx.Node) -> None:
     """Rewrite ``lstm`` and ``gru`` of several layers; packed sequences and single layers stay as they are."""
     if node.target not in (_ATEN.lstm.input, _ATEN.gru.input):
         return
@@ -28,7 +28,7 @@ def one_call_a_layer(module: fx.GraphModule, node: fx.Node) -> None:
     each = len(weights) // layers
     before = list(states) if isinstance(states, (list, tuple)) else [states]
     after: list[list[fx.Node]] = [[] for _ in before]
-    graph, values = module.graph, node.meta["val"]
+    values = node.meta["val"]
     with graph.inserting_before(node):
         for layer in range(layers):
             own = [_part(graph, state, layer, 2 if both else 1) for state in before]

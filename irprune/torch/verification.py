@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,11 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Mask
 from ..errors import InputError
+from ..frontends.effects import mutated_nodes
 from ..frontends.fx import Imported, as_array
 from ..ir.core import Array
 from ..plan import Plan
@@ -44,7 +45,10 @@ class Case:
 
 @dataclass
 class Verification:
-    """One original, one removal, one smaller module. ``kept`` is :meth:`Analysis.kept` of what the plan removes."""
+    """One original, one removal, one smaller module. ``kept`` is :meth:`Analysis.kept` of what the plan removes.
+
+    ``source`` is the module that the original was captured of, where there is one.
+    """
 
     original: fx.GraphModule
     small: fx.GraphModule
@@ -53,10 +57,12 @@ class Verification:
     kept: Mapping[int, Mask]
     plan: Plan
     rtol: float | None = None
+    source: nn.Module | None = None
 
     def run(self, cases: Sequence[Case], *, runtime: bool = True) -> Report:
         """All answers; ``runtime`` adds the comparison of both exports on ONNX Runtime."""
         structure = self.check_structure()
+        structure = replace(structure, problems=(*structure.problems, *self.check_capture(cases[0])))
         equivalence, results, answers = self.compare(cases)
         fidelity = measure_fidelity(answers, results)
         found, note = self.compare_exports(cases[0]) if runtime and equivalence.ok else (None, "not asked for")
@@ -82,6 +88,21 @@ class Verification:
         missing = [name for name in self.plan.slices if name not in after]
         problems += [f"tensor '{name}' of the plan is missing" for name in missing]
         return Structure(tuple(problems), len(after))
+
+    def check_capture(self, case: Case) -> Iterator[str]:
+        """What was captured has to compute what the module computes; one that changes its own state is not run."""
+        changes = any(node.op == "get_attr" for node in mutated_nodes(self.original.graph))
+        if self.source is None or self.source.training or changes:
+            return
+        outputs = []
+        for module in (self.source, self.original):
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                outputs.append(self._run(module, case))
+        for name, value in outputs[0].items():
+            error = relative_error(value, outputs[1][name])
+            if not error <= tolerance_of(value, self.rtol):
+                yield f"output '{name}': what was captured of the module differs from the module by {error:.1e}"
 
     # -- in torch ----------------------------------------------------------------------------------------------
 
@@ -203,7 +224,7 @@ class Verification:
         leaves = pytree.tree_leaves(output.args[0])
         return [leaf.name for leaf in leaves if isinstance(leaf, fx.Node) and _is_tensor(leaf)]
 
-    def _run(self, module: fx.GraphModule, case: Case) -> Outputs:
+    def _run(self, module: nn.Module, case: Case) -> Outputs:
         with torch.no_grad():
             results = module(*case.args, **case.kwargs)
         tensors = [leaf for leaf in pytree.tree_leaves(results) if isinstance(leaf, Tensor)]

@@ -1,0 +1,256 @@
+"""A module's ATen calls, recorded while ``forward`` runs once on tensors that have shapes and no data.
+
+What comes out is the graph of ``torch.export.export(..., strict=False)`` for fixed sizes, several times sooner: export
+traces through layers of dispatch that serve symbolic sizes, guards and higher-order operators. Here a dispatch mode
+sees each call once. It does so in inference mode, where operators that PyTorch makes of others (``conv2d``, ``linear``,
+``batch_norm``) come whole.
+
+Whatever is not plain is left to export, which knows more and says better what is wrong: :func:`record` then gives
+``None``, and the model is as it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ..frontends.effects import mutated_nodes
+from .attributes import Attributes
+from .dataless import Dataless
+
+_DETACH = torch.ops.aten.detach.default
+
+_PLAIN = (type(None), bool, int, float, str)
+"""Inputs that are no tensors, which a graph holds as they are."""
+
+_ARGUMENTS = (*_PLAIN, complex, torch.dtype, torch.device, torch.layout, torch.memory_format)
+"""Arguments that can be written down."""
+
+
+class NotPlain(Exception):
+    """Why a module is left to ``torch.export``."""
+
+
+def record(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> fx.Graph | None:
+    """The calls of one run, as export would give them; ``None`` for what only export can take."""
+    if _is_special(model):
+        return None
+    attributes = Attributes(model)
+    try:
+        graph = _recorded(model, attributes, args, kwargs)
+    except Exception:  # of the model, of shapes without data, of what is recorded: export has the last word
+        return None
+    finally:
+        changed = attributes.restore()
+    return None if changed or _changes_parameters(model, graph) else graph
+
+
+def _changes_parameters(model: nn.Module, graph: fx.Graph) -> bool:
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return any(node.op == "get_attr" and node.target in parameters for node in mutated_nodes(graph))
+
+
+def _is_special(model: nn.Module) -> bool:
+    """Modules that are graphs already, and contexts that change what calls mean."""
+    own = (fx.GraphModule, torch.jit.ScriptModule)
+    if any(isinstance(module, own) for module in model.modules()) or torch.is_inference_mode_enabled():
+        return True
+    return _has_autocast() or not hasattr(torch.compiler, "_is_exporting_flag")
+
+
+def _has_autocast() -> bool:
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+
+
+def _recorded(model: nn.Module, attributes: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> fx.Graph:
+    grad = torch.is_grad_enabled()
+    leaves, in_spec = pytree.tree_flatten((args, dict(kwargs)))
+    with torch.inference_mode():
+        recorder = _Recorder(fx.Graph())
+        names, paths = _input_names(model, args, kwargs)
+        fakes = [recorder.input(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
+        attributes.exchange(recorder.state(model))
+        fake_args, fake_kwargs = pytree.tree_unflatten(fakes, in_spec)
+        with torch.set_grad_enabled(grad), _as_in_export(), _watching_autocast(recorder), recorder:
+            results = model(*fake_args, **fake_kwargs)
+    if recorder.refused or recorder.has_other_data():
+        raise NotPlain(recorder.refused)
+    found, out_spec = pytree.tree_flatten(results)
+    recorder.graph.output(tuple(map(recorder.operand, found)))
+    recorder.graph.set_codegen(_PyTreeCodeGen(_PyTreeInfo(names, in_spec, out_spec)))
+    return recorder.graph
+
+
+@contextmanager
+def _as_in_export() -> Iterator[None]:
+    """``torch.compiler.is_exporting()``, which modules ask where they choose a way, and no kernels of cuDNN."""
+    before = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
+    torch.compiler._is_compiling_flag = torch.compiler._is_exporting_flag = True
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = before
+
+
+@contextmanager
+def _watching_autocast(recorder: _Recorder) -> Iterator[None]:
+    """Operators that cast their operands do it on the way to the recorder: an export wraps them, here they are refused.
+
+    The flag itself is off again where a call is recorded, as it is in ``autocast(enabled=False)``.
+    """
+    original = torch.set_autocast_enabled
+
+    def watched(*args: Any) -> None:
+        if args[-1]:
+            recorder.refused = "autocast"
+        original(*args)
+
+    torch.set_autocast_enabled = watched  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled = original
+
+
+def _input_names(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The names of the arguments, and of each leaf in them, after the signature of ``forward``."""
+    signature = inspect.signature(model.forward)
+    bound = signature.bind(*args, **kwargs).arguments
+    names: list[str] = []
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            names += [f"{name}_{k}" for k in range(len(bound.get(name, ())))]
+        elif len(names) < len(args):
+            names.append(name)
+    names = [*names[: len(args)], *kwargs]
+    given = dict(zip(names, (*args, *kwargs.values()), strict=True))
+    paths, _ = pytree.tree_flatten_with_path(given)
+    return names, ["_".join(map(_key_name, path)).lower() for path, _ in paths]
+
+
+def _key_name(key: Any) -> str:
+    found = next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name))
+    return re.sub(r"[^a-zA-Z0-9]", "_", str(found))
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes every call down, and answers it with a tensor that has no data."""
+
+    def __init__(self, graph: fx.Graph) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph = graph
+        self.refused = ""
+        self._dataless = Dataless()
+        self._nodes: dict[int, fx.Node] = {}
+
+    # -- what is there before the run --------------------------------------------------------------------------
+
+    def input(self, name: str, leaf: Any) -> Any:
+        node = self.graph.placeholder(name)
+        if isinstance(leaf, Tensor):
+            return self._known(node, self._stand_in(name, leaf))
+        if not isinstance(leaf, _PLAIN):
+            raise NotPlain(f"input '{name}' is a {type(leaf).__name__}")
+        return _with_value(node, leaf)
+
+    def state(self, model: nn.Module) -> dict[int, Tensor]:
+        """What stands for each parameter and buffer, by its id; of a tied one the last name is read."""
+        first = next(iter(self.graph.nodes), None)
+        if first is None:
+            raise NotPlain("no inputs")
+        found: dict[int, Tensor] = {}
+        with self.graph.inserting_before(first):
+            for name, tensor in (
+                *model.named_parameters(remove_duplicate=False),
+                *model.named_buffers(remove_duplicate=False),
+            ):
+                node = self.graph.create_node("get_attr", name, name=name.replace(".", "_").lower())
+                known = found.get(id(tensor))
+                found[id(tensor)] = self._known(node, self._stand_in(name, tensor) if known is None else known)
+        return found
+
+    def _stand_in(self, name: str, tensor: Tensor) -> Tensor:
+        if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
+            raise NotPlain(f"'{name}' is a {type(tensor).__name__}")
+        return self._dataless.like(tensor)
+
+    def has_other_data(self) -> bool:
+        return self._dataless.has_other_data()
+
+    # -- the run -----------------------------------------------------------------------------------------------
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        try:
+            return self._call(func, args, kwargs or {})
+        except Exception as error:
+            self.refused = self.refused or f"{func}: {error}"  # also where the model goes on without
+            raise
+
+    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not isinstance(func, torch._ops.OpOverload) or torch.Tag.inplace_view in func.tags:
+            raise NotPlain("it changes what a tensor is")
+        if func.namespace == "prim":  # such as the device of a tensor
+            return func(*args, **kwargs)
+        operands = tuple(map(self.operand, args))
+        options = {name: self.operand(value) for name, value in kwargs.items()}
+        result = self._dataless.call(func, args, kwargs)
+        if func is _DETACH and _makes_new(operands[0].target):
+            return self._known(operands[0], result)  # so PyTorch hands out what a factory made
+        packet = func.overloadpacket.__name__
+        node = self.graph.create_node("call_function", func, operands, options, name=packet)
+        return self._results(node, result)
+
+    def operand(self, value: Any) -> Any:
+        """A value as an argument of a node."""
+        if isinstance(value, Tensor):
+            if id(value) not in self._nodes:
+                raise NotPlain("a tensor that is neither parameter nor buffer")
+            return self._nodes[id(value)]
+        if isinstance(value, (list, tuple)):
+            return [self.operand(item) for item in value]
+        if not isinstance(value, _ARGUMENTS):
+            raise NotPlain(f"an argument is a {type(value).__name__}")
+        return value
+
+    def _results(self, node: fx.Node, result: Any) -> Any:
+        if isinstance(result, Tensor):
+            return self._known(node, result)
+        if not isinstance(result, (list, tuple)):
+            return _with_value(node, result)
+        for position, item in enumerate(result):
+            if isinstance(item, Tensor):
+                taken = self.graph.create_node("call_function", operator.getitem, (node, position), name="getitem")
+                self._known(taken, item)
+        return _with_value(node, result)
+
+    def _known(self, node: fx.Node, tensor: Tensor) -> Tensor:
+        """From here on the tensor is what the node makes."""
+        if not isinstance(tensor, FakeTensor):
+            raise NotPlain("a call whose result has data")
+        self._nodes[id(tensor)] = node
+        node.meta["val"] = tensor
+        return tensor
+
+
+def _makes_new(target: Any) -> bool:
+    """Whether an operator is a factory (``zeros``, ``full_like``): these take the memory that the result goes to."""
+    return isinstance(target, torch._ops.OpOverload) and any(a.name == "pin_memory" for a in target._schema.arguments)
+
+
+def _with_value(node: fx.Node, value: Any) -> Any:
+    node.meta["val"] = value
+    return value
