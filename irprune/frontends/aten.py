@@ -239,7 +239,7 @@ TABLE: dict[str, str | Lowering] = {
     **{f"reflection_pad{n}d": calls.padded("padding", "reflect") for n in (1, 2, 3)},
     **{f"replication_pad{n}d": calls.padded("padding", "edge") for n in (1, 2, 3)},
     "roll": "aten.moved(self, axes=dims)",
-    "flip": "aten.moved(self, axes=dims)",
+    "flip": "aten.flipped(self, axes=dims)",
     "pixel_shuffle": calls.with_batch("self", 2, "DepthToSpace(self, blocksize=upscale_factor, mode='CRD')"),
     "pixel_unshuffle": calls.with_batch("self", 2, "aten.pixel_unshuffle(self, blocksize=downscale_factor)"),
     **{

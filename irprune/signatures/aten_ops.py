@@ -11,7 +11,7 @@ from math import prod
 
 from ..ir.sizes import ONE
 from .compute import broadcast, elementwise, layer_normalization, letters, operand_list, window_results
-from .grammar import Follower, Name, Signature, SizeOf, signature
+from .grammar import ElementMap, Follower, Name, Signature, SizeOf, signature
 from .registry import NoSignature, Rule, Site, register
 
 
@@ -172,6 +172,24 @@ def diagonal(site: Site) -> Signature:
     rest = " ".join(name for k, name in enumerate(names) if k not in pair)
     opaque = f"{names[pair[0]]} {names[pair[1]]} diagonal"
     return signature(f"{' '.join(names)} -> {rest} diagonal ; opaque {opaque}", reason="a diagonal is cut out of it")
+
+
+def flipped(site: Site) -> Signature:
+    """The same elements from the last to the first; how many there are has to be known."""
+    names = letters(site.rank())
+    result, opaque = list(names), list[str]()
+    maps: list[ElementMap] = []
+    for axis in site.node.ints("axes", ()) or ():
+        name, size = names[axis], site.shape(0)[axis]
+        result[axis] = f"{names[axis]}_flipped"
+        if size.is_static:
+            maps.append(ElementMap(name, result[axis], tuple(reversed(range(size.coefficient)))))
+        else:
+            opaque += [name, result[axis]]
+    sizes = {moved.result: len(moved.indices) for moved in maps}
+    role = f" ; opaque {' '.join(opaque)}" if opaque else ""
+    text = f"{' '.join(names)} -> {' '.join(result)}{role}"
+    return signature(text, sizes=sizes, maps=maps, reason="its order is reversed")
 
 
 def _along(reason: str) -> Rule:
@@ -348,6 +366,7 @@ register(
         "aten::index_write": index_write,
         "aten::embedding_bag": embedding_bag,
         "aten::diagonal": diagonal,
+        "aten::flipped": flipped,
         "aten::moved": _along("its elements are moved along"),
         "aten::ordered": _along("the order of its elements matters"),
         "aten::bucketize": bucketize,

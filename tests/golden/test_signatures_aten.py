@@ -228,11 +228,37 @@ arguments_0[a=2 b=3 c=4!]
 frozen c: aten::moved 'roll': its elements are moved along
 
 refuse aten::moved: rolled along
-lambda x: x.flip(0)
+lambda x: x.roll(1, 0)
 4
 arguments_0[a=4!]
--> flip[a]
-frozen a: aten::moved 'flip': its elements are moved along
+-> roll[a]
+frozen a: aten::moved 'roll': its elements are moved along
+
+match aten::flipped: from the last to the first
+lambda x: x.flip(-1)
+2 4
+arguments_0[a=2 b=4{0 1 2 3}]
+-> flip[a c=4{3 2 1 0}]
+
+match aten::flipped: two axes
+lambda x: x.flip(0, 1)
+2 4
+arguments_0[a=2{0 1} b=4{2 3 4 5}]
+-> flip[c=2{1 0} d=4{5 4 3 2}]
+
+refuse aten::flipped: the order of positions counts
+lambda x: x.flip(1).argmax(1)
+2 4
+arguments_0[a=2 b=4!]
+-> flip[a c=4!] argmax[a]
+frozen b: aten::flipped 'flip': no common factors
+frozen c: ArgMax 'argmax': the positions of its extrema are the result
+
+match aten::flipped: one element
+lambda x: x.flip(0)
+1 4
+arguments_0[1 a=4]
+-> flip[1 a]
 
 match aten::repeat: new outer dimensions
 lambda x: x.repeat(2, 1, 3)
