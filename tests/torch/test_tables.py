@@ -32,6 +32,14 @@ class Waves(nn.Module):
         return self.last((self.first(x) + waves).relu())  # type: ignore[no-any-return]
 
 
+class Divided(Waves):
+    """Counts are divided by as many numbers as there are channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        counts = (x.abs() * 100).long()[..., :1] // (torch.arange(self.width) + 1)
+        return self.last((self.first(x) + counts.to(x.dtype)).relu())  # type: ignore[no-any-return]
+
+
 class Buckets(nn.Module):
     """A bias by the distance of two positions, in buckets of which short sequences need but a few."""
 
@@ -52,8 +60,9 @@ def pruned(model: nn.Module, x: Tensor, **options: object) -> Result:
     return irprune.torch.prune(model.eval(), (x,), **{"ratio": 0.5, **options})
 
 
-def test_channels_that_are_counted_out_can_go() -> None:
-    model, x = Waves(), torch.randn(2, 7, 6)
+@pytest.mark.parametrize("build", [Waves, Divided])
+def test_channels_that_are_counted_out_can_go(build: type[Waves]) -> None:
+    model, x = build(), torch.randn(2, 7, 6)
     result = pruned(model, x)
     check(result, (x,))
     assert result.model.get_parameter("first.weight").shape == (8, 6)
