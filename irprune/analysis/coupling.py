@@ -247,7 +247,8 @@ class _Walk:
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
         """The axes of an operand; a constant that is no weight of a contraction gets its own for this use.
 
-        Among constants alone any may be such a weight, but for vectors and for tensors of equal elements.
+        Among constants alone any may be such a weight, but for vectors, tensors of equal elements, and what the model
+        computes.
         """
         name = node.inputs[position]
         if name not in self.graph.constants or notation is None:
@@ -258,7 +259,7 @@ class _Walk:
         names = {inner for item in notation for inner in names_of(item)}
         alone = all(other in self.from_constants for other in node.inputs if other)
         is_weight = (alone and not self._is_vector(name)) or not names <= outputs
-        if is_weight and not (alone and self._is_fill(name)):
+        if is_weight and not self.graph.constants[name].computed and not (alone and self._is_fill(name)):
             return self._dims(name)
         dims = self._fresh(f"{name}", self.graph.constants[name].shape)
         assert dims is not None

@@ -9,6 +9,9 @@ from ..signatures import Composite, Signature, SizeOf, names_of
 from ..signatures.grammar import Term
 from .coupling import Bound, Coupling
 
+_HANDS_ON = {"Cast", "Identity", "Squeeze", "Transpose", "Unsqueeze"}
+"""Operators that copy every element: who reads the copy reads it."""
+
 
 class Roles:
     """What operators do with each leaf, from which the kind of a group follows."""
@@ -48,8 +51,9 @@ class Roles:
     def _read(self, bound: Bound) -> None:
         notation = bound.signature.notation
         self._read_attributes(bound)
-        for name in _names_read(bound.signature):
-            self.read |= _numbers(bound.axes.get(name, ()))
+        if bound.node.qualified_op not in _HANDS_ON:
+            for name in _names_read(bound.signature):
+                self.read |= _numbers(bound.axes.get(name, ()))
         if notation.normalised and len(notation.normalised) < len(bound.axes):
             for name in notation.normalised:
                 self.normalised |= _numbers(bound.axes.get(name, ()))

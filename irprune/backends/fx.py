@@ -109,7 +109,7 @@ class _Emitter:
         made, following = table, table.next
         for axis, (_, indices) in part.axes.items():
             whole = made.meta["val"]
-            target = self._new_buffer(f"{name}_kept", torch.tensor(indices, device=whole.device))
+            target = self._new_buffer(f"{name}_{axis}", torch.tensor(indices, device=whole.device))
             kept = self._get(target, following)
             with self.code.inserting_before(following):
                 made = self.code.call_function(_ATEN.index_select.default, (made, axis, kept))
@@ -212,8 +212,11 @@ class _Emitter:
         call.kwargs = fx.map_arg(call.kwargs, replaced)
 
     def _new_buffer(self, name: str, tensor: Tensor) -> str:
-        """The attribute of what no tensor of the original is: part of the calls, not of the state that is saved."""
-        target = fresh_name(name.replace(".", "_").replace("/", "_"), dir(self.module))
+        """The attribute of what no tensor of the original is: part of the calls, not of the state that is saved.
+
+        Exporters name tensors and the results of calls alike, so it has a name that no call has.
+        """
+        target = fresh_name(f"{name.replace('.', '_').replace('/', '_')}_numbers", dir(self.module))
         self.module.register_buffer(target, tensor, persistent=False)
         return target
 

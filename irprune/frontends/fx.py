@@ -164,9 +164,10 @@ class _Importer:
 
     def _table(self, node: fx.Node) -> None:
         tensor = self._tensor(node)
+        name = self._value(node.name, tensor)  # also of a mere step: no other value may have its name
         if tensor is None or self.tables.keys() >= node.users.keys():
             return
-        self.names[node] = self._value(node.name, tensor)
+        self.names[node] = name
         shape = tuple(int(size) for size in tensor.shape)
         compute = self.tables[node]
         self.constants[node.name] = Constant(

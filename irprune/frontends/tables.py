@@ -20,7 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from .effects import is_reproducible
+from .effects import is_reproducible, operator_name
+
+_COPIES = frozenset({"alias", "clone", "detach", "lift_fresh", "lift_fresh_copy"})
 
 _LIMIT = 1 << 20
 """A result of more elements than this is not computed ahead of a run."""
@@ -30,45 +32,67 @@ def find_tables(module: fx.GraphModule, mutated: Collection[fx.Node]) -> dict[fx
     """The calls that compute a table, or a step on the way to one, each with what computes it anew.
 
     They read nothing but numbers, and draw none at random. ``mutated`` are the nodes that something writes into
-    later on. A tensor of equal elements is no table (all parts of it are the same), nor is a result of the graph.
+    later on. A tensor of equal elements is no table (all parts of it are the same), nor is a result of the graph, nor a
+    copy of what the module stores. What tables are computed from has to stay whole: nothing else may read it.
     """
-    numbers = {node: tensor for node in module.graph.nodes if (tensor := _numbers(module, node)) is not None}
-    written = {node.target for node in numbers if node in mutated}
-    numbers = {node: tensor for node, tensor in numbers.items() if node.target not in written}
-    spared = {result for node in module.graph.nodes if node.op == "output" for result in node.all_input_nodes}
+    stored, unknown = _stored_numbers(module), set(mutated)
+    while True:
+        written = {node.target for node in stored if node in unknown}
+        stored = {node: tensor for node, tensor in stored.items() if node.target not in written}
+        found = _find_tables(module.graph, unknown, stored)
+        operands = {operand for node in found for operand in node.all_input_nodes if operand not in found}
+        shared = {node for node in operands if not found.keys() >= node.users.keys() and not _is_single(node)}
+        if not shared:
+            return {node: partial(_computed_anew, node, stored) for node in found}
+        unknown |= shared
+
+
+def _is_single(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and node.op != "get_attr" and value.numel() == 1
+
+
+def _find_tables(
+    graph: fx.Graph, unknown: Collection[fx.Node], stored: Mapping[fx.Node, Tensor]
+) -> dict[fx.Node, None]:
+    spared = {result for node in graph.nodes if node.op == "output" for result in node.all_input_nodes}
     spared |= {node.args[0] for node in spared if node.target is operator.getitem}
-    found: dict[fx.Node, Callable[[], Tensor]] = {}
-    for node, result in _computed(module.graph, mutated, numbers):
+    found: dict[fx.Node, None] = {}
+    for node, result in _computed(graph, unknown, stored):
         if node.target is operator.getitem:
             is_table = node.args[0] in found  # the results of a call stay together
         else:
-            is_table = not all(map(_is_uniform, _tensors(result)))
+            is_copy = operator_name(node) in _COPIES and node.args[0] in stored
+            is_table = not is_copy and not all(map(_is_uniform, _tensors(result)))
         if is_table and node not in spared:
-            found[node] = partial(_computed_anew, node, numbers)
+            found[node] = None
     return found
 
 
-def _numbers(module: fx.GraphModule, node: fx.Node) -> Tensor | None:
-    """Integers and truth values that are no part of the state: numbers that the program spells out."""
-    if node.op != "get_attr":
-        return None
-    path, _, name = str(node.target).rpartition(".")
-    owner = module.get_submodule(path)
-    tensor = owner._buffers.get(name)
-    if tensor is None or name not in owner._non_persistent_buffers_set or tensor.is_meta:
-        return None
-    return None if tensor.is_floating_point() or tensor.is_complex() or tensor.numel() > _LIMIT else tensor
+def _stored_numbers(module: fx.GraphModule) -> dict[fx.Node, Tensor]:
+    """Integers and truth values that are no part of the state, such as the places that were kept of a table."""
+    found: dict[fx.Node, Tensor] = {}
+    for node in module.graph.nodes:
+        path, _, name = str(node.target).rpartition(".")
+        owner = module.get_submodule(path) if node.op == "get_attr" else None
+        tensor = None if owner is None else owner._buffers.get(name)
+        if owner is None or tensor is None or name not in owner._non_persistent_buffers_set:
+            continue
+        is_plain = not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_meta)
+        if is_plain and tensor.numel() <= _LIMIT:
+            found[node] = tensor
+    return found
 
 
-def _computed_anew(node: fx.Node, numbers: Mapping[fx.Node, Tensor]) -> Tensor:
+def _computed_anew(node: fx.Node, stored: Mapping[fx.Node, Tensor]) -> Tensor:
     needed, waiting = {node}, [node]
     while waiting:
         operands = [operand for operand in waiting.pop().all_input_nodes if operand not in needed]
         needed.update(operands)
         waiting += operands
-    values: dict[fx.Node, Any] = dict(numbers)
+    values: dict[fx.Node, Any] = dict(stored)
     for step in node.graph.nodes:
-        if step in needed and step not in numbers:
+        if step in needed and step not in stored:
             values[step] = _result(step, values)
     result = values[node]
     assert isinstance(result, Tensor)
@@ -76,16 +100,16 @@ def _computed_anew(node: fx.Node, numbers: Mapping[fx.Node, Tensor]) -> Tensor:
 
 
 def _computed(
-    graph: fx.Graph, mutated: Collection[fx.Node], numbers: Mapping[fx.Node, Tensor]
+    graph: fx.Graph, unknown: Collection[fx.Node], stored: Mapping[fx.Node, Tensor]
 ) -> Iterator[tuple[fx.Node, Any]]:
     """Every call whose result is known, with it; results are let go once all who read them have been."""
-    values: dict[fx.Node, Any] = dict(numbers)
+    values: dict[fx.Node, Any] = dict(stored)
     readers = {node: len(node.users) for node in graph.nodes}
     for node in graph.nodes:
-        if node not in mutated and _is_small(node) and all(operand in values for operand in node.all_input_nodes):
+        if node not in unknown and _is_small(node) and all(operand in values for operand in node.all_input_nodes):
             with suppress(Exception):  # such as a device that this machine does not have
                 values[node] = _result(node, values)
-        if node in values and node not in numbers:
+        if node in values and node not in stored:
             yield node, values[node]
         for operand in node.all_input_nodes:
             readers[operand] -= 1

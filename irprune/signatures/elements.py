@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..ir.sizes import ONE
 from .compute import letters
@@ -190,8 +191,29 @@ def gather(site: Site) -> Signature:
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
         return signature(text, reason="it is looked up by index", looks_up=True)
-    size = site.static(0, axis)
-    given = np.asarray(indices, dtype=np.int64)
+    return _selected(names, axis, np.asarray(indices, dtype=np.int64), site.static(0, axis))
+
+
+def gather_nd(site: Site) -> Signature:
+    """``b* i* rest, b* j* k -> b* j* rest``: the first dimensions are indexed, the rest is carried.
+
+    One dimension with indices known at compile time is a Gather of the first axis.
+    """
+    batch = site.node.int("batch_dims")
+    depth = site.static(1, site.rank(1) - 1)
+    data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
+    indices = site.read(1)
+    if batch == 0 and depth == 1 and indices is not None and site.shape(0)[0].is_static:
+        return _selected(data, 0, indices[..., 0].astype(np.int64), site.static(0, 0))
+    index[:batch] = data[:batch]
+    indexed, rest = data[batch : batch + depth], data[batch + depth :]
+    text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
+    opaque = " ".join(["tuple", *indexed, *index])
+    return signature(f"{text} ; opaque {opaque}", reason="it is looked up by index", looks_up=True)
+
+
+def _selected(names: list[str], axis: int, given: NDArray[np.int64], size: int) -> Signature:
+    """``n c s, _ -> n (i j) s``: the elements of an axis that known indices select."""
     outside = given[(given < -size) | (given >= size)]
     if outside.size:
         raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")
@@ -203,7 +225,7 @@ def gather(site: Site) -> Signature:
     inner_words = [word for word in picked if word != "1"]
     whole = f"({' '.join(inner_words)})" if len(inner_words) > 1 else inner_words[0]
     return signature(
-        f"{' '.join(names)}, _ -> {' '.join([*outer, *picked, *inner])}",
+        f"{' '.join(names)}, _ -> {' '.join([*names[:axis], *picked, *names[axis + 1 :]])}",
         sizes={f"i{k}": width for k, width in enumerate(plain.shape)},
         maps=[ElementMap(names[axis], whole, order)],
         operands={1: Renumber(Name(names[axis]), term(whole), order)},

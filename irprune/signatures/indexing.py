@@ -45,17 +45,6 @@ def scatter_elements(site: Site) -> Signature:
     return signature(f"{whole}, {part}{written} -> {whole} ; opaque {' '.join(opaque)}", reason=_REASON)
 
 
-def gather_nd(site: Site) -> Signature:
-    """``b* i* rest, b* j* k -> b* j* rest``: the first dimensions are indexed, the rest is carried."""
-    batch = site.node.int("batch_dims")
-    depth = site.static(1, site.rank(1) - 1)
-    data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
-    index[:batch] = data[:batch]
-    indexed, rest = data[batch : batch + depth], data[batch + depth :]
-    text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
-    return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON, looks_up=True)
-
-
 def scatter_nd(site: Site) -> Signature:
     """``i* rest, j* k, j* rest -> i* rest``; where the coordinates are a grid, the positions of each axis are known."""
     depth = site.static(1, site.rank(1) - 1)

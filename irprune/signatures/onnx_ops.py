@@ -81,7 +81,7 @@ register(
         # looked up at run time
         "GatherElements": indexing.gather_elements,
         "ScatterElements": indexing.scatter_elements,
-        "GatherND": indexing.gather_nd,
+        "GatherND": elements.gather_nd,
         "ScatterND": indexing.scatter_nd,
         "OneHot": indexing.one_hot,
         "Trilu": indexing.trilu,

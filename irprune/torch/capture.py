@@ -57,6 +57,7 @@ def capture(
     with quiet():
         module = program.module(check_guards=False)
     assert isinstance(module, fx.GraphModule)
+    _leave_out_of_the_state(module, program.graph_signature.lifted_tensor_constants)
     _inline_contexts(module)
     return _captured(module, module.graph, type(model))
 
@@ -77,6 +78,13 @@ def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dy
             return torch.export.export(model, inputs, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:  # torch.export raises errors of a dozen unrelated kinds
         raise InputError(why_not_exported(error, model, inputs, kwargs)) from error
+
+
+def _leave_out_of_the_state(module: fx.GraphModule, names: Sequence[str]) -> None:
+    """Tensors that ``forward`` spells out are no part of the model's state either."""
+    for name in names:
+        path, _, last = name.rpartition(".")
+        module.get_submodule(path)._non_persistent_buffers_set.add(last)
 
 
 def _refuse_mutated_parameters(root: nn.Module, graph: fx.Graph) -> None:

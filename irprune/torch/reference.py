@@ -18,6 +18,7 @@ from torch import Tensor, fx
 from ..analysis import Analysis, Bound, Mask
 from ..axes import Axis
 from ..errors import VerificationError
+from ..frontends.effects import operator_name
 from ..frontends.fx import Imported
 from ..ir import Node
 from ..signatures import SizeOf, names_of
@@ -25,6 +26,7 @@ from ..verify.removal import Dimension, Removal
 
 _ATEN = torch.ops.aten
 PREFIX = "irprune_reference"
+_DIVISIONS = frozenset({"div", "floor_divide", "fmod", "remainder"})
 
 
 def build_reference(
@@ -83,14 +85,20 @@ class _Writer:
         for position, name in enumerate(node.inputs):
             dims = self.removal.zeroed(node, position) if name else None
             if dims is not None and name in self.parameters:
-                self._replace(call, self._operand(call, name), self._zeroed(call, name, dims))
+                zero = 1 if position == 1 and self._divides_integers(call, name) else 0
+                self._replace(call, self._operand(call, name), self._zeroed(call, name, dims, zero))
 
-    def _zeroed(self, call: fx.Node, name: str, dims: tuple[Axis, ...]) -> fx.Node:
+    def _divides_integers(self, call: fx.Node, name: str) -> bool:
+        """Whether an operand is what integers are divided by, which cannot be zero."""
+        is_integer = self.removal.analysis.graph.constants[name].dtype.startswith(("int", "uint"))
+        return is_integer and operator_name(call) in _DIVISIONS
+
+    def _zeroed(self, call: fx.Node, name: str, dims: tuple[Axis, ...], zero: int) -> fx.Node:
         result: fx.Node = self.parameters[name]
         for position, axis in enumerate(dims):
             mask = self.removal.mask(axis)
             if not mask.all():
-                result = self._masked(call, result, position, len(dims), mask)
+                result = self._masked(call, result, position, len(dims), mask, zero)
         return result
 
     def _mask_contractions(self, bound: Bound, call: fx.Node) -> None:
@@ -157,10 +165,12 @@ class _Writer:
         new.meta[PREFIX] = self.origin(old)
         call.replace_input_with(old, new)
 
-    def _masked(self, before: fx.Node, operand: fx.Node, position: int, rank: int, mask: Mask) -> fx.Node:
+    def _masked(
+        self, before: fx.Node, operand: fx.Node, position: int, rank: int, mask: Mask, zero: int = 0
+    ) -> fx.Node:
         shape = [-1 if k == position else 1 for k in range(rank)]
         condition = self._buffer(before, torch.from_numpy(mask.reshape(shape).copy()))
-        return self._call(before, _ATEN.where.ScalarOther, condition, operand, 0)
+        return self._call(before, _ATEN.where.ScalarOther, condition, operand, zero)
 
     def _buffer(self, before: fx.Node, value: Tensor) -> fx.Node:
         self.counter += 1

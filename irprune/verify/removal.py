@@ -25,7 +25,7 @@ from ..ir.core import Node
 from ..signatures import Composite, Name, Star, Term, Unit, names_of
 from .masks import dimension_mask, end_to_end, loses, outer, symbols_of
 
-_SELECTING = {"Slice", "Gather", "Shape", "Size"}
+_SELECTING = {"Slice", "Gather", "GatherND", "Shape", "Size"}
 """What these leave out is not summed into their results."""
 
 _KEEPS_ZERO = {

@@ -142,9 +142,8 @@ frozen b: GatherElements 'gather': it is looked up by index
 match rot90: one dimension is turned around
 lambda x: x.rot90(1, (1, 2))
 2 3 4
-arguments_0[a=2 b=3 c=4!]
--> flip[a b c] transpose[a c b]
-frozen c: aten::moved 'flip': its elements are moved along
+arguments_0[a=2 b=3 c=4{0 1 2 3}]
+-> flip[a b d=4{3 2 1 0}] transpose[a d b]
 
 match take_along_dim: the others are carried
 lambda x: x.take_along_dim(torch.zeros(2, 1, dtype=torch.long), 1)

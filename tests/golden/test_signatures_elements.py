@@ -301,6 +301,11 @@ x[a=3! b=4 c=5] i[d=2! 1]
 -> y[d b c]
 frozen a d: GatherND 'GatherND:y': it is looked up by index
 
+match GatherND: indices that are known select elements
+(float[3, 4, 5] x) => (float[] y) <int64[2, 1] i = {2, 0}> { y = GatherND(x, i) }
+x[a=3{0 1 2} b=4 c=5]
+-> y[d=2{2 0} b c]
+
 match GatherND: batch dimensions
 (float[3, 4, 5] x, int64[3, 1] i) => (float[] y) { y = GatherND<batch_dims = 1>(x, i) }
 x[a=3! b=4! c=5] i[a 1]

@@ -135,6 +135,25 @@ w float32[3, 3]
 h[N 3] = MatMul(x, w)
 g[N 3] = Gather(h, i_1) {"axis": 1}
 
+GatherND: one index of tuples of one
+(float[3, N] x) => (float[] y) <float[4, 3] w, int64[1, 1] i = {2}>
+{ h = MatMul(w, x) y = GatherND(h, i) }
+remove w:0/0 1
+i_1 = [[1]]
+w float32[3, 3]
+h[3 N] = MatMul(w, x)
+y[1 N] = GatherND(h, i_1)
+
+GatherND: tuples of one are renumbered
+(float[3, N] x) => (float[] y) <float[4, 3] w, int64[3, 1] i = {3, 0, 2}, float[5, 3] u>
+{ h = MatMul(w, x) g = GatherND(h, i) y = MatMul(u, g) }
+remove u:1 2
+i_1 = [[2], [0]]
+u float32[5, 2]
+w float32[3, 3]
+h[3 N] = MatMul(w, x)
+g[2 N] = GatherND(h, i_1)
+
 Gather: the result factors elsewhere
 (float[N, 3, 2] x) => (float[] y) <float[2, 3, 1] w, int64[4] i = {0, 0, 1, 1}, float[4, 2, 1] u, float[5, 4, 1] v>
 { h = Conv(x, w) g = Gather<axis = 1>(h, i) c = Conv<group = 2>(g, u) y = Conv(c, v) }

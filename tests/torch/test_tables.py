@@ -32,6 +32,14 @@ class Waves(nn.Module):
         return self.last((self.first(x) + waves).relu())  # type: ignore[no-any-return]
 
 
+class Divided(Waves):
+    """Counts are divided by as many numbers as there are channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        counts = (x.abs() * 100).long()[..., :1] // (torch.arange(self.width) + 1)
+        return self.last((self.first(x) + counts.to(x.dtype)).relu())  # type: ignore[no-any-return]
+
+
 class Buckets(nn.Module):
     """A bias by the distance of two positions, in buckets of which short sequences need but a few."""
 
@@ -52,8 +60,9 @@ def pruned(model: nn.Module, x: Tensor, **options: object) -> Result:
     return irprune.torch.prune(model.eval(), (x,), **{"ratio": 0.5, **options})
 
 
-def test_channels_that_are_counted_out_can_go() -> None:
-    model, x = Waves(), torch.randn(2, 7, 6)
+@pytest.mark.parametrize("build", [Waves, Divided])
+def test_channels_that_are_counted_out_can_go(build: type[Waves]) -> None:
+    model, x = build(), torch.randn(2, 7, 6)
     result = pruned(model, x)
     check(result, (x,))
     assert result.model.get_parameter("first.weight").shape == (8, 6)
@@ -110,6 +119,41 @@ def test_dimensions_that_varied_still_vary() -> None:
     assert result.report is not None and result.report.ok
     assert result.model.get_parameter("first.weight").shape == (8, 6)
     assert result.model(torch.randn(2, 9, 6)).shape == (2, 9, 5)
+
+
+class Twice(nn.Module):
+    """Two layers look up rows of their own tables at the same positions, which several steps compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.randn(12, 4)) for _ in range(2))
+        self.last = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(6).unsqueeze(0).unsqueeze(0).unsqueeze(0).unsqueeze(0)
+        rows = F.embedding(places, self.first) * x.mean() + F.embedding(places, self.second)
+        return self.last(rows.unsqueeze(-1).squeeze(-1).relu())  # type: ignore[no-any-return]
+
+
+def test_numbers_that_are_written_anew_have_names_of_their_own() -> None:
+    model, x = Twice(), torch.randn(2, 7)
+    result = pruned(model, x, only="kind:unread", ratio=0.99)
+    check(result, (x,))
+    assert torch.equal(result.model(x), model(x))
+
+
+class Shared(Waves):
+    """Channels are counted by adding up ones, which shrink where they are added themselves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ones = torch.ones(self.width)
+        return self.last(((self.first(x) + ones) * ones.cumsum(0)).relu())  # type: ignore[no-any-return]
+
+
+def test_what_a_table_is_computed_from_stays_whole() -> None:
+    x = torch.randn(2, 7, 6)
+    assert not irprune.torch.trace(Shared().eval(), (x,)).imported.tables
+    assert {"cumsum", "arange", "sin"} <= irprune.torch.trace(Waves().eval(), (x,)).imported.tables
 
 
 class Read(nn.Module):
