@@ -6,6 +6,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .collector import builds
+
 if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
 
@@ -32,7 +34,7 @@ class _Facade(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        found = getattr(import_module(".api", self.__name__), name)
+        found = getattr(builds(import_module)(".api", self.__name__), name)
         setattr(self, name, found)
         return found
 

@@ -103,12 +103,19 @@ def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder
     use = _incidence(analysis, group)
     own = scores[group.atoms]
     uniform = (use == use[:, :1]).all()
-    order = np.argsort(own, kind="stable") if uniform else _balanced(use, own)
-    gone = np.cumsum(use[:, order], axis=1)
+    order = _increasing(own) if uniform else _balanced(use, own)
+    gone = use[:, :1] * np.arange(1, group.size + 1) if uniform else np.cumsum(use[:, order], axis=1)
     total = use.sum()
     size = np.array([leaf.size.coefficient for leaf in group.leaves], dtype=np.intp)
     kept = size[None, :] - np.vstack([np.zeros((1, len(size)), dtype=np.intp), gone.T])
     return GroupOrder(group, group.atoms[order], gone.sum(axis=0) / max(total, 1), kept)
+
+
+def _increasing(scores: Scores) -> Order:
+    """The order of the scores, of equal ones that of the atoms: only then is the slower stable sort needed."""
+    order = np.argsort(scores)
+    ranked = scores[order]
+    return order if (ranked[1:] > ranked[:-1]).all() else np.argsort(scores, kind="stable")
 
 
 def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
