@@ -153,7 +153,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.graph = graph
         self.refused = ""
         self._dataless = Dataless()
-        self._nodes: dict[int, fx.Node] = {}
+        self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id, which is a tensor's own while it lives
 
     # -- what is there before the run --------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(value, Tensor):
             if id(value) not in self._nodes:
                 raise NotPlain("a tensor that is neither parameter nor buffer")
-            return self._nodes[id(value)]
+            return self._nodes[id(value)][1]
         if isinstance(value, (list, tuple)):
             return [self.operand(item) for item in value]
         if not isinstance(value, _ARGUMENTS):
@@ -241,7 +241,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """From here on the tensor is what the node makes."""
         if not isinstance(tensor, FakeTensor):
             raise NotPlain("a call whose result has data")
-        self._nodes[id(tensor)] = node
+        self._nodes[id(tensor)] = tensor, node
         node.meta["val"] = tensor
         return tensor
 
