@@ -275,8 +275,8 @@ class _Walk:
         constant = self.graph.constants[name]
         if len(self.graph.consumers[name]) < 2 or constant.read is None or constant.size < 2:
             return False
-        array = constant.numpy()
-        return bool((array == array.flat[0]).all())
+        array = constant.numpy().reshape(-1)
+        return bool(array[0] == array[-1] and (array == array[0]).all())
 
     def _handed_in(self, node: Node, position: int, entry: str) -> Dims | None:
         """A constant that a body starts from: control operator and entry read one operand, and so one use of it."""

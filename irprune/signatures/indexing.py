@@ -60,16 +60,15 @@ def scatter_nd(site: Site) -> Signature:
 
 def _grid(site: Site, depth: int) -> list[tuple[int, ...]] | None:
     """Per indexed axis, the positions that are written, where all combinations of them are; else ``None``."""
-    known = site.read(1)
-    if known is None or known.ndim != depth + 1 or not known.size:
+    known, sizes = site.read(1), site.shape(0)[:depth]
+    if known is None or known.ndim != depth + 1 or not known.size or not all(size.is_static for size in sizes):
         return None
     given = np.asarray(known, dtype=np.int64)
     lines = [np.moveaxis(given[..., k], k, 0).reshape(given.shape[k], -1)[:, 0] for k in range(depth)]
     if not np.array_equal(np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1), given):
         return None
     found: list[tuple[int, ...]] = []
-    for k, line in enumerate(lines):
-        size = site.static(0, k)
+    for line, size in zip(lines, (size.coefficient for size in sizes), strict=True):
         outside = line[(line < -size) | (line >= size)]
         if outside.size:
             raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")

@@ -348,6 +348,12 @@ match ScatterND: one position
 x[(a=2 + 1 + 1) b=3] u[1 b]
 -> y[(a + 1 + 1) b]
 
+match ScatterND: the first of a run-time number of rows
+(float[N, 4] x, float[1, 4] u) => (float[] y) <int64[1, 1] i = {0}> { y = ScatterND(x, i, u) }
+x[a=N b=4] u[1 b]
+-> y[a b]
+frozen a: ScatterND 'ScatterND:y': it is looked up by index
+
 refuse ScatterND: some points of a box
 (float[2, 4, 3] x, float[2, 3] u) => (float[] y) <int64[2, 2] i = {0, 1, 1, 2}> { y = ScatterND(x, i, u) }
 x[a=2! b=4! c=3] u[d=2! c]
