@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..collector import builds
-from ..ir import Constant, Graph, fresh_name
+from ..ir import Constant, Graph, Node, fresh_name
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .coupling import Coupling, couple
 from .roles import Roles
@@ -93,7 +93,8 @@ class Analysis:
         found: list[Parameter] = []
         per_use: dict[str, list[tuple[tuple[str, int], tuple[Axis, ...]]]] = {}
         for use, dims in coupling.uses.items():
-            per_use.setdefault(self._operand_name(use), []).append((use, dims))
+            if self._reads(self._nodes[use[0]]):
+                per_use.setdefault(self._nodes[use[0]].inputs[use[1]], []).append((use, dims))
         for name, constant in sorted(self.graph.constants.items()):
             if constant.dtype in _NOT_WEIGHTS or constant.computed or name not in self.graph.consumers:
                 continue
@@ -107,27 +108,27 @@ class Analysis:
         return tuple(found)
 
     @cached_property
-    def _nodes(self) -> dict[str, tuple[str, ...]]:
-        return {node.name: node.inputs for node in self.graph.nodes}
+    def _nodes(self) -> dict[str, Node]:
+        return {node.name: node for node in self.graph.nodes}
+
+    def _reads(self, node: Node) -> bool:
+        """Whether more of a node's operands matters than their sizes."""
+        return not self.graph.read.isdisjoint(node.outputs)
 
     def _is_statistic(self, use: tuple[str, int]) -> bool:
         bound = self.coupling.bound.get(use[0])
         return bound is not None and use[1] in bound.signature.statistics
 
     def _is_read(self, name: str) -> bool:
-        """Whether a node that has no axes of its own for a tensor reads more of it than its sizes."""
-        uses = [
-            node for node, position in self.graph.consumers[name] if (node.name, position) not in self.coupling.uses
-        ]
-        return name in self.graph.outputs or any(not self.graph.read.isdisjoint(node.outputs) for node in uses)
+        """Whether a node that has no axes of its own for a tensor reads it."""
+        own = self.coupling.uses
+        uses = [node for node, position in self.graph.consumers[name] if (node.name, position) not in own]
+        return name in self.graph.outputs or any(map(self._reads, uses))
 
     def _is_learned(self, name: str) -> bool:
         """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""
         uses = [(self.coupling.bound.get(node.name), k) for node, k in self.graph.consumers[name]]
         return any(bound is None or (bound.has_axes(k) and k not in bound.signature.statistics) for bound, k in uses)
-
-    def _operand_name(self, use: tuple[str, int]) -> str:
-        return self._nodes[use[0]][use[1]]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

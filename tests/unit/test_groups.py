@@ -112,3 +112,13 @@ def test_a_tensor_of_which_only_the_sizes_are_read_is_no_group() -> None:
     )
     assert {parameter.tensor for parameter in found.parameters} == {"w", "v"}
     assert [group.name for group in found.groups if not group.frozen] == ["v:0"]
+
+
+def test_one_use_of_a_tensor_may_be_for_its_sizes_alone() -> None:
+    found = analysis_of(
+        """(float[N, 3] x) => (float[N, 6] y) <float[3, 2] w, float[2, 6] v,
+        float[4, 2] zeros = {0, 0, 0, 0, 0, 0, 0, 0}, int64[1] a = {0}, int64[1] b = {1}>
+        { h = MatMul(x, w) t = Slice(zeros, a, b, a) s = Shape<start = 1>(t) r = Expand(h, s)
+          u = Slice(zeros, a, b, a) d = Sub(r, u) y = MatMul(d, v) }"""
+    )
+    assert {(p.tensor, p.use) for p in found.parameters} == {("w", None), ("v", None), ("zeros", ("Slice:u", 0))}
