@@ -212,12 +212,17 @@ def gather_nd(site: Site) -> Signature:
     return signature(f"{text} ; opaque {opaque}", reason="it is looked up by index", looks_up=True)
 
 
-def _selected(names: list[str], axis: int, given: NDArray[np.int64], size: int) -> Signature:
-    """``n c s, _ -> n (i j) s``: the elements of an axis that known indices select."""
-    outside = given[(given < -size) | (given >= size)]
+def from_the_front(indices: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Indices into a dimension, the negative ones counted from the front; refuses those outside of it."""
+    outside = indices[(indices < -size) | (indices >= size)]
     if outside.size:
         raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")
-    plain = given % size
+    return indices % size
+
+
+def _selected(names: list[str], axis: int, given: NDArray[np.int64], size: int) -> Signature:
+    """``n c s, _ -> n (i j) s``: the elements of an axis that known indices select."""
+    plain = from_the_front(given, size)
     if plain.size == 1:
         return _gather_one(names, axis, int(given.ravel()[0]), size, plain.ndim)
     order = tuple(plain.ravel().tolist())

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ir import Size
 from .compute import letters
+from .elements import from_the_front
 from .grammar import ElementMap, Grid, Renumber, Signature, signature, term
 from .registry import NoSignature, Site
 
@@ -67,12 +68,8 @@ def _grid(site: Site, depth: int) -> list[tuple[int, ...]] | None:
     lines = [np.moveaxis(given[..., k], k, 0).reshape(given.shape[k], -1)[:, 0] for k in range(depth)]
     if not np.array_equal(np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1), given):
         return None
-    found: list[tuple[int, ...]] = []
-    for line, size in zip(lines, (size.coefficient for size in sizes), strict=True):
-        outside = line[(line < -size) | (line >= size)]
-        if outside.size:
-            raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")
-        found.append(tuple((line % size).tolist()))
+    pairs = zip(lines, sizes, strict=True)
+    found = [tuple(from_the_front(line, size.coefficient).tolist()) for line, size in pairs]
     return found if all(len(set(line)) == len(line) for line in found) else None
 
 
