@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import onnx
 import onnx_ir as oir
@@ -25,8 +25,8 @@ from .frontends.onnx import import_model
 from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
-from .plan import Plan, Request, Slice, make_plan, removed_atoms
-from .scoring import Scores, require_numbers
+from .plan import Plan, removed_atoms
+from .planning import beside, decide, plan_for, request_of
 
 if TYPE_CHECKING:
     from .verify import Report
@@ -35,7 +35,6 @@ AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
 
 M = TypeVar("M")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,6 @@ def open_model(model: AnyModel) -> Source:
 
 def _sha(data: bytes) -> Future[str]:
     return beside(lambda: hashlib.sha256(data).hexdigest())
-
-
-def beside(compute: Callable[[], T]) -> Future[T]:
-    """Something computed beside the work."""
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(compute)
-    finally:
-        pool.shutdown(wait=False)
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:
@@ -152,52 +142,6 @@ def plan(model: AnyModel, **request: Any) -> Plan:
     return plan_for(source, analyse_model(source, wanted.allow_io), wanted)
 
 
-def request_of(**options: Any) -> Request:
-    """A validated request; a list counts as a tuple, and a name alone as a tuple of one.
-
-    Raises :class:`InputError` for options there are not.
-    """
-    try:
-        wanted = Request(**_hashable(options))
-    except TypeError as error:
-        raise InputError(f"unknown option: {error}") from error
-    wanted.validate()
-    return wanted
-
-
-def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
-    several = ("keep", "only", "allow_io")
-    one = {name: (options[name],) for name in several if isinstance(options.get(name), str)}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()} | one
-
-
-class Identified(Protocol):
-    """A model that a plan can name: the digest of its file or its weights, and its bytes."""
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def size(self) -> int: ...
-
-
-def plan_for(source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None) -> Plan:
-    """The plan for a model that was analysed before; ``scores``, one an atom, replace the criterion."""
-    return decide(source, analysis, request, scores)[0]
-
-
-def decide(
-    source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None
-) -> tuple[Plan, Graph, dict[str, Slice]]:
-    """The plan, the graph without what it removes, and what each tensor keeps, in the model or computed by it."""
-    require_numbers(analysis, request.criterion)
-    decided = make_plan(analysis, request, scores=scores)
-    graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
-    stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
-    # the digest comes last: it is computed beside all of this
-    return replace(decided, sha256=source.sha256, bytes=source.size, slices=stored), graph, slices
-
-
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
     """The smaller model, of the same kind as ``model``; for a path, the path of the file written (``output``).
 
@@ -245,7 +189,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
         original = _runnable(model, Path(folder) / "original.onnx")
         pruned = _runnable(small, Path(folder) / "pruned.onnx")
-        from .verify import verify_models
+        from .verify.driver import verify_models
 
         return verify_models(
             original,

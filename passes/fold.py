@@ -13,7 +13,6 @@ from ..ir import Constant, Graph, Integers, Node, Size
 from .base import Pass, State, register
 from .batchnorm import fold_batchnorm
 from .draft import Draft, Refused
-from .evaluate import evaluate
 from .identities import remove_identity
 
 
@@ -117,6 +116,8 @@ class _Folding:
         leaving = {name for name in node.inputs if name and all(user is node for user in draft.users(name))}
         leaving -= draft.outputs
         freed = sum(_bytes(draft.constants[name]) for name in leaving)
+        from .evaluate import evaluate  # which loads onnx
+
         results = evaluate(node, operands, self.opsets, max(self.options.grow, freed), self.options.largest)
         draft.become_constants(node, results)
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import onnx_ir as oir
 
-from ..frontends.onnx import dtype_name
 from ..ir import Dim, Node
 from ..ir.core import Array
 from .draft import Draft, Refused
@@ -32,6 +30,10 @@ def _dropout(draft: Draft, node: Node) -> None:
 
 def _cast(draft: Draft, node: Node) -> None:
     """``Cast(x, to=type of x) = x``"""
+    import onnx_ir as oir
+
+    from ..frontends.onnx import dtype_name
+
     dtype, target = draft.dtype(node.inputs[0]), dtype_name(oir.DataType(node.int("to")))
     if dtype != target:
         raise Refused(f"it casts {dtype or 'an unknown type'} to {target}")

@@ -9,8 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
-from ..frontends.scopes import ENTER
-from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
+from ..ir import ENTER, Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, Signature, Site, signature_of
 from ..signatures.grammar import Operand, Term, names_of

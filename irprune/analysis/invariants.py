@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ..frontends.scopes import ENTER
-from ..ir import Graph, Node
+from ..ir import ENTER, Graph, Node
 
 
 def weights_handed_in(graph: Graph, entry: Node, weights: Collection[str]) -> Iterator[str]:

@@ -19,9 +19,9 @@ import onnx_ir as oir
 from ..collector import builds
 from ..errors import InputError
 from ..frontends.files import root_cause
-from ..frontends.scopes import ENTER, Scopes, subgraphs
+from ..frontends.scopes import Scopes, subgraphs
 from ..frontends.wire import LARGE, fill_weights
-from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
+from ..ir import ENTER, Attribute, Constant, Graph, Node, Opaque, Value
 
 _PROTO_LIMIT = 2_000_000_000
 """Protobuf messages end at 2 GiB: above this, weights go to a file of their own."""

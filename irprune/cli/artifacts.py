@@ -104,6 +104,6 @@ class OnnxFile:
         save(small, target, external=has_external_data(self.source.model))
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
-        from ..verify import verify_models
+        from ..verify.driver import verify_models
 
         return verify_models(self.path, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed)

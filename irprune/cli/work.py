@@ -139,6 +139,6 @@ def _missed(report: Report, checks: Checks) -> list[str]:
 def decide(given: Read, request: Request) -> Plan:
     """What to remove."""
     with step("deciding what to remove"):
-        from ..api import plan_for
+        from ..planning import plan_for
 
         return plan_for(given.source, given.analysis, request)

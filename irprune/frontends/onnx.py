@@ -12,11 +12,11 @@ import onnx_ir as oir
 
 from ..collector import builds
 from ..errors import InputError
-from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
+from ..ir import ENTER, Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
 from .declared import drop_stale
 from .files import BYTE, root_cause, static_shape
-from .scopes import ENTER, Scopes, captured, proto_scopes, qualified, sorted_nodes
+from .scopes import Scopes, captured, proto_scopes, qualified, sorted_nodes
 
 OLDEST_OPSET = 7
 

@@ -14,9 +14,6 @@ from ..ir import fresh_name
 CONTROL = ("If", "Loop", "Scan")
 """Operators into whose bodies irprune looks."""
 
-ENTER = "/enter"
-"""Ends the name of the node that stands for the inputs of a body."""
-
 
 @dataclass
 class Scopes:

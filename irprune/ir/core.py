@@ -18,6 +18,9 @@ Dim: TypeAlias = int | str | None
 
 Array: TypeAlias = NDArray[np.generic]
 
+ENTER = "/enter"
+"""Ends the name of the node that stands for the inputs of a body of control flow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opaque:

@@ -13,24 +13,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
-from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Cost, analyse
-from ..api import beside, decide, plan_for, request_of
 from ..backends.fx import emit_graph_module
 from ..collector import builds
 from ..errors import InputError, VerificationError
 from ..frontends.fx import Imported, as_array, import_graph_module
 from ..passes.slicing import remove_atoms
 from ..plan import Plan, Request, removed_atoms
+from ..planning import beside, decide, plan_for, request_of
 from ..scoring import Scores
 from ..verify.report import Report
 from .capture import AnyModule, capture
-from .files import load_program, save_module
-from .verification import Case, Verification, tensors_of
+from .cases import cases_for
+from .module import tensors_of
 
 
 def _raw(tensor: Tensor) -> memoryview:
@@ -89,6 +87,8 @@ def trace(
     Raises :class:`InputError` for a model that ``torch.export`` cannot capture.
     """
     if isinstance(model, (str, os.PathLike)):
+        from .files import load_program
+
         model = load_program(model)
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     if isinstance(model, ExportedProgram) and inputs is None and model.example_inputs is not None:
@@ -142,6 +142,8 @@ def verify(
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``: structure, equivalence in torch, and (``runtime``) on ONNX
     Runtime after ``torch.onnx.export`` of both."""
+    from .verification import Verification
+
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     analysis = program.analysis(tuple(plan.request.get("allow_io", ())))
     kept = analysis.kept(removed_atoms(plan, analysis))
@@ -163,6 +165,8 @@ class Result:
 
         The file appears whole or not at all.
         """
+        from .files import save_module
+
         save_module(self.model, self.program, path)
 
 
@@ -226,56 +230,3 @@ def _open(model: AnyModule | Program, example_inputs: Any, options: dict[str, An
     request = request_of(**options)
     program = model if isinstance(model, Program) else trace(model, example_inputs, **tracing)
     return program, request
-
-
-# -- inputs -----------------------------------------------------------------------------------------------------------
-
-
-def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
-    """The example inputs; others like them; and, where dimensions vary, the examples at one more of each."""
-    if not program.args and not program.kwargs:
-        raise InputError("example inputs are missing: the exported program holds none, and verification runs the model")
-    generator = torch.Generator().manual_seed(seed)
-    cases = [Case("example inputs", program.args, program.kwargs)]
-    for number in range(1, runs):
-        args, kwargs = pytree.tree_map(lambda leaf: _like(leaf, generator), (program.args, dict(program.kwargs)))
-        cases.append(Case(f"random inputs {number}", args, kwargs))
-    return cases + _resized(program)
-
-
-def _like(leaf: Any, generator: torch.Generator) -> Any:
-    """Another tensor of the kind: floats of the same mean and spread, anything else in another order."""
-    if not isinstance(leaf, Tensor) or leaf.numel() == 0:
-        return leaf
-    if leaf.dtype.is_floating_point:
-        spread = leaf.float().std(correction=0) if leaf.numel() > 1 else torch.ones(())
-        noise = torch.randn(leaf.shape, generator=generator)
-        return (noise * spread + leaf.float().mean()).to(leaf.dtype)
-    order = torch.randperm(leaf.shape[0], generator=generator) if leaf.dim() else torch.zeros((), dtype=torch.long)
-    return leaf[order] if leaf.dim() else leaf
-
-
-def _resized(program: Program) -> list[Case]:
-    """The example inputs with dimensions that vary one longer: all of one size together, as they may have to agree."""
-    placeholders = [n for n in program.module.graph.nodes if n.op == "placeholder"]
-    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
-    varying = [_varying(program.imported.graph.shape(n.name)) for n in placeholders]
-    pairs = list(zip(leaves, varying, strict=True))
-    cases = []
-    for size in sorted({leaf.shape[axis] for leaf, axes in pairs for axis in axes}):
-        grown = [_grown(leaf, [axis for axis in axes if leaf.shape[axis] == size]) for leaf, axes in pairs]
-        args, kwargs = pytree.tree_unflatten(grown, spec)
-        cases.append(Case(f"{size + 1} in place of {size}", args, kwargs))
-    return cases
-
-
-def _varying(shape: Sequence[int | str | None] | None) -> list[int]:
-    """The dimensions that are a symbol by themselves."""
-    return [axis for axis, dim in enumerate(shape or ()) if isinstance(dim, str) and dim.isidentifier()]
-
-
-def _grown(leaf: Any, axes: Sequence[int]) -> Any:
-    for axis in axes:
-        size = leaf.shape[axis]
-        leaf = leaf.index_select(axis, torch.arange(size + 1) % size)
-    return leaf

@@ -15,7 +15,8 @@ from torch.utils import _pytree as pytree
 
 from ..errors import InputError
 from .capture import quiet
-from .verification import Case, export_onnx
+from .cases import Case
+from .verification import export_onnx
 
 if TYPE_CHECKING:
     from .api import Program

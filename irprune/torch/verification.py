@@ -6,7 +6,7 @@ import importlib.util
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -29,18 +29,11 @@ from ..verify.removal import Removal
 from ..verify.report import Divergence, Equivalence, OutputError, Report, Structure
 from ..verify.runner import Executable, RunFailure
 from .capture import quiet
+from .cases import Case
+from .module import tensors_of
 from .reference import build_reference
 
 Outputs: TypeAlias = dict[str, Array]
-
-
-@dataclass(frozen=True)
-class Case:
-    """Inputs of one comparison."""
-
-    label: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -251,14 +244,6 @@ class Verification:
 
         args, kwargs = pytree.tree_map(shrink, (case.args, dict(case.kwargs)))
         return Case(case.label, args, kwargs)
-
-
-def tensors_of(module: fx.GraphModule) -> dict[str, Tensor]:
-    """Parameters and buffers, also those that are not saved, under all their names."""
-    return {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }
 
 
 def _is_tensor(node: fx.Node) -> bool:

@@ -23,6 +23,7 @@ LAYERS = (
     "passes",
     "backends",
     "verify",
+    "planning",
     "api",
     "torch",
     "__init__",

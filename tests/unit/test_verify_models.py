@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune import api
 from irprune.errors import InputError, VerificationError
 from irprune.plan import Plan
-from irprune.verify import TOLERANCE, equivalence, junit_xml, verify_models
+from irprune.verify import equivalence, junit_xml
 from irprune.verify.cases import Case, Cases, input_specs, random_cases, trial_sizes
-from irprune.verify.driver import require_repeatable
-from irprune.verify.equivalence import relative_error
+from irprune.verify.driver import require_repeatable, verify_models
+from irprune.verify.equivalence import TOLERANCE, relative_error
 from irprune.verify.rounding import without_rounding
 from irprune.verify.runner import Executable, Feeds, Outputs
 from tests.golden.helpers.models import model_of

@@ -14,7 +14,9 @@ from irprune import api
 from irprune.cli.verdicts import verdicts
 from irprune.errors import InputError
 from irprune.plan import Plan
-from irprune.verify import TOLERANCE, equivalence, noise, verify_models
+from irprune.verify import equivalence, noise
+from irprune.verify.driver import verify_models
+from irprune.verify.equivalence import TOLERANCE
 from irprune.verify.noise import nearby_runs, run_in_double
 from irprune.verify.report import OutputError
 from irprune.verify.runner import Executable, RunFailure

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune.analysis import Analysis, Mask, analyse
 from irprune.axes import leaves_of
 from irprune.frontends.onnx import import_model
-from irprune.verify import PREFIX, build_reference
 from irprune.verify.cases import random_cases
+from irprune.verify.reference import PREFIX, build_reference
 from irprune.verify.runner import Executable
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,72 @@
+"""From a request to a decided plan and the graph that it leaves: what ONNX models and modules have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from .analysis import Analysis
+from .errors import InputError
+from .ir import Graph
+from .passes.slicing import remove_atoms
+from .plan import Plan, Request, Slice, make_plan, removed_atoms
+from .scoring import Scores, require_numbers
+
+T = TypeVar("T")
+
+
+def request_of(**options: Any) -> Request:
+    """A validated request; a list counts as a tuple, and a name alone as a tuple of one.
+
+    Raises :class:`InputError` for options there are not.
+    """
+    try:
+        wanted = Request(**_hashable(options))
+    except TypeError as error:
+        raise InputError(f"unknown option: {error}") from error
+    wanted.validate()
+    return wanted
+
+
+def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
+    several = ("keep", "only", "allow_io")
+    one = {name: (options[name],) for name in several if isinstance(options.get(name), str)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()} | one
+
+
+class Identified(Protocol):
+    """A model that a plan can name: the digest of its file or its weights, and its bytes."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+def plan_for(source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None) -> Plan:
+    """The plan for a model that was analysed before; ``scores``, one an atom, replace the criterion."""
+    return decide(source, analysis, request, scores)[0]
+
+
+def decide(
+    source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None
+) -> tuple[Plan, Graph, dict[str, Slice]]:
+    """The plan, the graph without what it removes, and what each tensor keeps, in the model or computed by it."""
+    require_numbers(analysis, request.criterion)
+    decided = make_plan(analysis, request, scores=scores)
+    graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
+    stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
+    # the digest comes last: it is computed beside all of this
+    return replace(decided, sha256=source.sha256, bytes=source.size, slices=stored), graph, slices
+
+
+def beside(compute: Callable[[], T]) -> Future[T]:
+    """Something computed beside the work."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(compute)
+    finally:
+        pool.shutdown(wait=False)

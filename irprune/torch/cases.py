@@ -1,0 +1,75 @@
+"""Inputs that a module is compared on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .api import Program
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of one comparison."""
+
+    label: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
+    """The example inputs; others like them; and, where dimensions vary, the examples at one more of each."""
+    if not program.args and not program.kwargs:
+        raise InputError("example inputs are missing: the exported program holds none, and verification runs the model")
+    generator = torch.Generator().manual_seed(seed)
+    cases = [Case("example inputs", program.args, program.kwargs)]
+    for number in range(1, runs):
+        args, kwargs = pytree.tree_map(lambda leaf: _like(leaf, generator), (program.args, dict(program.kwargs)))
+        cases.append(Case(f"random inputs {number}", args, kwargs))
+    return cases + _resized(program)
+
+
+def _like(leaf: Any, generator: torch.Generator) -> Any:
+    """Another tensor of the kind: floats of the same mean and spread, anything else in another order."""
+    if not isinstance(leaf, Tensor) or leaf.numel() == 0:
+        return leaf
+    if leaf.dtype.is_floating_point:
+        spread = leaf.float().std(correction=0) if leaf.numel() > 1 else torch.ones(())
+        noise = torch.randn(leaf.shape, generator=generator)
+        return (noise * spread + leaf.float().mean()).to(leaf.dtype)
+    order = torch.randperm(leaf.shape[0], generator=generator) if leaf.dim() else torch.zeros((), dtype=torch.long)
+    return leaf[order] if leaf.dim() else leaf
+
+
+def _resized(program: Program) -> list[Case]:
+    """The example inputs with dimensions that vary one longer: all of one size together, as they may have to agree."""
+    placeholders = [n for n in program.module.graph.nodes if n.op == "placeholder"]
+    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
+    varying = [_varying(program.imported.graph.shape(n.name)) for n in placeholders]
+    pairs = list(zip(leaves, varying, strict=True))
+    cases = []
+    for size in sorted({leaf.shape[axis] for leaf, axes in pairs for axis in axes}):
+        grown = [_grown(leaf, [axis for axis in axes if leaf.shape[axis] == size]) for leaf, axes in pairs]
+        args, kwargs = pytree.tree_unflatten(grown, spec)
+        cases.append(Case(f"{size + 1} in place of {size}", args, kwargs))
+    return cases
+
+
+def _varying(shape: Sequence[int | str | None] | None) -> list[int]:
+    """The dimensions that are a symbol by themselves."""
+    return [axis for axis, dim in enumerate(shape or ()) if isinstance(dim, str) and dim.isidentifier()]
+
+
+def _grown(leaf: Any, axes: Sequence[int]) -> Any:
+    for axis in axes:
+        size = leaf.shape[axis]
+        leaf = leaf.index_select(axis, torch.arange(size + 1) % size)
+    return leaf
