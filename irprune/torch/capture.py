@@ -243,8 +243,13 @@ def _out_of_place(node: fx.Node) -> torch._ops.OpOverload[Any, Any] | None:
     value = node.meta["val"]
     if value.is_floating_point() or value.is_complex():
         return None
-    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: operand.meta["val"])
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: _one_of(operand.meta["val"]))
     return plain if plain(*args, **kwargs).dtype == value.dtype else None
+
+
+def _one_of(value: Any) -> Any:
+    """A single element of the type of a tensor; an integer for a size."""
+    return torch.ones([1] * value.dim(), dtype=value.dtype) if isinstance(value, torch.Tensor) else 1
 
 
 def _is_the_last_to_read(node: fx.Node, operand: Any) -> bool:

@@ -13,17 +13,17 @@ parts are all known needs no signature; anything else stays as it is, frozen wit
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
 
 from ..frontends.aten import entry_of
 from ..frontends.effects import has_mode
+from .dataless import StandIn, stand_in
 
 _ATEN = torch.ops.aten
 
@@ -73,21 +73,30 @@ def _parts(
         return target(*args, **kwargs)
 
     try:
-        with torch.no_grad():
-            ordinary = [_ordinary(value) for value in values]
-            parts = make_fx(call, decomposition_table=definitions, _allow_non_fake_inputs=True)(*ordinary)
+        parts = _traced(call, values, definitions)
     except Exception:  # whatever a definition raises on sizes that only run time tells
         return None
     parts.graph.eliminate_dead_code()
     return parts
 
 
-def _ordinary(value: Any) -> Any:
-    """A tensor like one of inference mode, where an operator is not taken apart."""
-    if not isinstance(value, FakeTensor) or not value.is_inference():
-        return value
-    with value.fake_mode:
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=value.device)
+def _traced(
+    call: Callable[..., Any], values: Sequence[Any], definitions: Mapping[Any, Callable[..., Any]]
+) -> fx.GraphModule:
+    """The calls of PyTorch's own tracer, which knows no stand-ins: it gets its own tensors for these."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    recorded = any(isinstance(value, StandIn) for value in values)
+    if recorded:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            values = [torch.empty_strided(v.shape, v.stride(), dtype=v.dtype, device=v.device) for v in values]
+    with torch.no_grad():
+        parts = make_fx(call, decomposition_table=definitions, _allow_non_fake_inputs=True)(*values)
+    if recorded:
+        for part in parts.graph.nodes:
+            part.meta = pytree.tree_map_only(Tensor, stand_in, part.meta)
+    return parts
 
 
 @cache

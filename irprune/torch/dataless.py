@@ -1,16 +1,113 @@
-"""Tensors that have shapes, types and devices, and no data; and what operators make of them."""
+"""Tensors that have shapes, types and devices, and no data; and what operators make of them.
+
+``FakeTensor`` is PyTorch's own. It takes a millisecond for many an operator and a second to import (all of dynamo and
+sympy), which is longer than all else that irprune does to a small network. What the common operators make is told by
+rules here (:mod:`.outcomes`); PyTorch's functions for the ``meta`` device tell the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils import _pytree as pytree
+
+from .outcomes import outcome_of
 
 Operator: TypeAlias = "torch._ops.OpOverload[Any, Any]"
+
+_META = torch.device("meta")
+
+
+class StandIn(Tensor):
+    """A tensor without data. ``plain`` is the same on the ``meta`` device: its memory tells views from copies."""
+
+    plain: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def __new__(cls, plain: Tensor, device: torch.device) -> StandIn:
+        made: StandIn = Tensor._make_wrapper_subclass(
+            cls, plain.shape, plain.stride(), plain.storage_offset(), dtype=plain.dtype, device=device
+        )
+        made.plain = plain
+        return made
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"StandIn({list(self.shape)}, {self.dtype}, {self.device})"
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return called(func, args, kwargs or {})
+
+
+def stand_in(tensor: Tensor) -> StandIn:
+    """A stand-in for a tensor, with memory of its own."""
+    plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
+    return StandIn(plain, tensor.device)
+
+
+def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The results of an operator. Raises what PyTorch raises for operands that do not go together, or have no data."""
+    operands = {id(operand.plain): operand for operand in _stand_ins((args, kwargs.values()))}
+    device = _device_of(args, kwargs, operands.values())
+    plain = _mapped(_plain, args), {name: _mapped(_plain, value) for name, value in kwargs.items()}
+    if "device" in kwargs:
+        plain[1]["device"] = _META
+    result = outcome_of(func, *plain)
+    if result is None:
+        result = func(*plain[0], **plain[1])
+
+    def wrapped(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        same = operands.get(id(value))
+        if same is None or same.device != device:
+            return StandIn(value, device)
+        if same.shape != value.shape:
+            raise ValueError("an operand has another shape now")
+        return same
+
+    return _mapped(wrapped, result)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, StandIn):
+        return value.plain
+    if isinstance(value, Tensor):
+        raise TypeError("a tensor that has data")
+    return _META if isinstance(value, torch.device) else value
+
+
+def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
+    """A function of everything in nested lists and tuples, which operators take and give."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([_mapped(function, item) for item in value])
+    return function(value)
+
+
+def _stand_ins(value: Any) -> Iterator[StandIn]:
+    if isinstance(value, StandIn):
+        yield value
+    elif isinstance(value, (Tensor, str)):
+        return
+    elif hasattr(value, "__iter__"):
+        for item in value:
+            yield from _stand_ins(item)
+
+
+def _device_of(args: tuple[Any, ...], kwargs: dict[str, Any], operands: Any) -> torch.device:
+    """Where the results are: where a call says, or where its operands are; single numbers may come from anywhere."""
+    for value in (kwargs.get("device"), *args):
+        if isinstance(value, torch.device):
+            return value if value.type == "cpu" or value.index is not None else torch.empty(0, device=value).device
+    devices = {operand.device for operand in operands if operand.dim()} or {operand.device for operand in operands}
+    if len(devices) > 1:
+        raise ValueError("operands on several devices")
+    return devices.pop() if devices else torch.device("cpu")
 
 
 class Dataless:
@@ -20,13 +117,12 @@ class Dataless:
     """
 
     def __init__(self) -> None:
-        self._mode = FakeTensorMode(allow_non_fake_inputs=True)  # as export's: calls are taken apart later
         self._storages: list[tuple[Tensor, torch.UntypedStorage]] = []
         self._met: dict[Hashable, Any] = {}
 
     def like(self, tensor: Tensor) -> Tensor:
         """A stand-in for a parameter, a buffer or an input."""
-        made = self._again(tensor)
+        made = stand_in(tensor)
         if isinstance(tensor, nn.Parameter):
             made._is_param = True  # what isinstance(made, nn.Parameter) asks
             made.requires_grad_(tensor.requires_grad)
@@ -41,26 +137,20 @@ class Dataless:
         """The results of an operator."""
         key = func, _key(args), _key(list(kwargs.items()))
         if key in self._met:
-            met = self._met[key]
-            return self._again(met) if isinstance(met, Tensor) else type(met)(map(self._again, met))
-        with self._mode:
-            result = func(*args, **kwargs)
-        if _is_new(result, (args, kwargs)):
+            return _mapped(stand_in, self._met[key])
+        result = called(func, args, kwargs)
+        if _is_new(result, (args, kwargs.values())):
             self._met[key] = result
         return result
-
-    def _again(self, tensor: Tensor) -> Tensor:
-        plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-        return FakeTensor(self._mode, plain, tensor.device)
 
 
 def _is_new(result: Any, operands: Any) -> bool:
     """Whether the results are tensors of their own memory: not an operand, nor a view of one."""
     found = result if isinstance(result, (list, tuple)) else [result]
-    if not found or not all(isinstance(tensor, Tensor) for tensor in found):
+    if not found or not all(isinstance(tensor, StandIn) for tensor in found):
         return False
-    given = [leaf.untyped_storage() for leaf in pytree.tree_leaves(operands) if isinstance(leaf, Tensor)]
-    return not any(tensor.untyped_storage() is storage for tensor in found for storage in given)
+    given = [operand.plain.untyped_storage() for operand in _stand_ins(operands)]
+    return not any(tensor.plain.untyped_storage() is storage for tensor in found for storage in given)
 
 
 def _key(value: Any) -> Hashable:

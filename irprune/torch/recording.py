@@ -20,14 +20,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..frontends.effects import mutated_nodes
 from .attributes import Attributes
-from .dataless import Dataless
+from .dataless import Dataless, StandIn
 
 _DETACH = torch.ops.aten.detach.default
 
@@ -155,6 +154,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._dataless = Dataless()
         self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id, which is a tensor's own while it lives
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # a wrapper that would import all of dynamo to keep it away
+
     # -- what is there before the run --------------------------------------------------------------------------
 
     def input(self, name: str, leaf: Any) -> Any:
@@ -203,8 +206,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not isinstance(func, torch._ops.OpOverload) or torch.Tag.inplace_view in func.tags:
             raise NotPlain("it changes what a tensor is")
-        if func.namespace == "prim":  # such as the device of a tensor
-            return func(*args, **kwargs)
         operands = tuple(map(self.operand, args))
         options = {name: self.operand(value) for name, value in kwargs.items()}
         result = self._dataless.call(func, args, kwargs)
@@ -239,7 +240,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _known(self, node: fx.Node, tensor: Tensor) -> Tensor:
         """From here on the tensor is what the node makes."""
-        if not isinstance(tensor, FakeTensor):
+        if not isinstance(tensor, StandIn):
             raise NotPlain("a call whose result has data")
         self._nodes[id(tensor)] = tensor, node
         node.meta["val"] = tensor

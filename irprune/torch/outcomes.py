@@ -1,0 +1,287 @@
+"""What common operators make of tensors on the ``meta`` device: sizes and type alone, by rules.
+
+The rules speak of tensors that lie in memory in the order of their axes, as nearly all do; for whatever else they do
+not cover they give ``None``, and PyTorch's own function is asked. The sizes are those that the documentation of
+``torch.nn`` gives for each layer. The tests compare every rule with ``FakeTensor``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Operator: TypeAlias = "torch._ops.OpOverload[Any, Any]"
+Shape: TypeAlias = Sequence[int]
+Rule: TypeAlias = "Callable[..., Shape | None]"
+
+_ATEN = torch.ops.aten
+
+
+def outcome_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The result of an operator as a ``meta`` tensor, or ``None`` where no rule says what it is."""
+    if func in _RANGES:
+        return _empty(*_on_the_processor(func, args, kwargs))
+    if func is _ATEN.scaled_dot_product_attention.default:
+        return _attention(*args, **kwargs)
+    if _is_elementwise(func):
+        return _elementwise(func, args, kwargs)
+    rule = _RULES.get(func)
+    if rule is None or kwargs or not _are_plain(list(_tensors(args)), func in _IN_ANY_ORDER):
+        return None
+    shape = rule(*args)
+    return None if shape is None else _empty(shape, next(_tensors(args)).dtype)
+
+
+def _are_plain(tensors: Sequence[Tensor], in_any_order: bool) -> bool:
+    """Whether they lie in the order of their axes, and are of one type, indices and masks aside."""
+    counted = {tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point}
+    return counted == {tensors[0].dtype} and (in_any_order or all(tensor.is_contiguous() for tensor in tensors))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _empty(shape: Shape, dtype: torch.dtype) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device="meta")
+
+
+def _on_the_processor(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Shape, torch.dtype]:
+    made = func(*args, **{**kwargs, "device": "cpu"})
+    return made.shape, made.dtype
+
+
+# -- elementwise ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _is_elementwise(func: Operator) -> bool:
+    if func._schema.is_mutable or torch.Tag.nondeterministic_seeded in func.tags:
+        return False
+    return torch.Tag.pointwise in func.tags or func in _ELEMENTWISE_TOO
+
+
+def _elementwise(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """Sizes are broadcast; the type is seen on one element."""
+    if any(isinstance(value, (Tensor, torch.memory_format)) for value in kwargs.values()):
+        return None
+    tensors = [value for value in args if isinstance(value, Tensor)]
+    try:
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        one = func(*(_one(a.dim(), a.dtype) if isinstance(a, Tensor) else a for a in args), **kwargs)
+    except (RuntimeError, ValueError, NotImplementedError):
+        return None  # sizes that do not go together, types that the processor lacks: PyTorch says what is wrong
+    if not tensors or not isinstance(one, Tensor):
+        return None
+    return _laid_out(shape, tensors, one.dtype)
+
+
+def _laid_out(shape: Shape, tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor | None:
+    """The result lies as its first operand of that size; what is broadcast along all axes but one has no say."""
+    if all(tensor.is_contiguous() for tensor in tensors):
+        return _empty(shape, dtype)
+    whole = [tensor for tensor in tensors if tensor.shape == shape]
+    others = [tensor for tensor in tensors if tensor.shape != shape]
+    if not whole or any(tensor.numel() != max(tensor.shape, default=1) for tensor in others):
+        return None
+    made = torch.empty_like(whole[0], dtype=dtype)
+    return made if made.stride() == whole[0].stride() else None  # else there are gaps
+
+
+@cache
+def _one(rank: int, dtype: torch.dtype) -> Tensor:
+    return torch.ones([1] * rank, dtype=dtype)
+
+
+# -- layers -----------------------------------------------------------------------------------------------------------
+
+
+def _like(data: Tensor, *_: Any) -> Shape:
+    return data.shape
+
+
+def _softmax(data: Tensor, dim: int, dtype: torch.dtype | None = None) -> Shape | None:
+    return data.shape if dtype is None else None
+
+
+def _linear(data: Tensor, weight: Tensor, bias: Tensor | None = None) -> Shape | None:
+    fits = weight.dim() == 2 and data.dim() > 0 and data.shape[-1] == weight.shape[1]
+    return (*data.shape[:-1], weight.shape[0]) if fits else None
+
+
+def _matmul(left: Tensor, right: Tensor) -> Shape | None:
+    if left.dim() != right.dim() or left.dim() < 2 or left.shape[-1] != right.shape[-2]:
+        return None
+    return (*left.shape[:-1], right.shape[-1]) if left.shape[:-2] == right.shape[:-2] else None
+
+
+def _addmm(bias: Tensor, left: Tensor, right: Tensor) -> Shape | None:
+    return _matmul(left, right)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor | None:
+    """The processor's kernel lays its result out as the query is, in any order of the axes."""
+    same = query.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
+    fits = same and query.shape[3] == key.shape[3] == value.shape[3] and key.shape[2] == value.shape[2]
+    return torch.empty_like(query) if fits else None
+
+
+def _embedding(table: Tensor, indices: Tensor, *_: Any) -> Shape:
+    return (*indices.shape, table.shape[1])
+
+
+def _each(numbers: int | Sequence[int], count: int) -> Sequence[int]:
+    """One number for each axis: a single one counts for all."""
+    given = [numbers] if isinstance(numbers, int) else list(numbers)
+    return given * count if len(given) == 1 else given
+
+
+def _convolution(
+    data: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Shape | None:
+    if data.dim() != weight.dim() or data.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
+        return None
+    axes = data.dim() - 2
+    if isinstance(padding, str):
+        if padding == "same":
+            return (data.shape[0], weight.shape[0], *data.shape[2:])
+        padding = 0
+    numbers = (_each(each, axes) for each in (stride, padding, dilation))
+    sizes = [
+        (size + 2 * p - d * (k - 1) - 1) // s + 1
+        for size, k, s, p, d in zip(data.shape[2:], weight.shape[2:], *numbers, strict=True)
+    ]
+    return (data.shape[0], weight.shape[0], *sizes) if min(sizes) > 0 else None
+
+
+def _transposed_convolution(
+    data: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Shape | None:
+    if data.dim() != weight.dim() or data.shape[1] != weight.shape[0]:
+        return None
+    numbers = (_each(each, data.dim() - 2) for each in (stride, padding, output_padding, dilation))
+    sizes = [
+        (size - 1) * s - 2 * p + d * (k - 1) + extra + 1
+        for size, k, s, p, extra, d in zip(data.shape[2:], weight.shape[2:], *numbers, strict=True)
+    ]
+    return (data.shape[0], weight.shape[1] * groups, *sizes) if min(sizes) > 0 else None
+
+
+# -- pooling and resizing ---------------------------------------------------------------------------------------------
+
+
+def _pooled(data: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Shape | None:
+    axes = data.dim() - 2
+    kernel = _each(kernel, axes)
+    numbers = kernel, _each(stride or kernel, axes), _each(padding, axes), _each(dilation, axes)
+    sizes = []
+    for size, k, s, p, d in zip(data.shape[2:], *numbers, strict=True):
+        count = (size + 2 * p - d * (k - 1) - 1 + (s - 1 if ceil else 0)) // s + 1
+        sizes.append(count - 1 if ceil and (count - 1) * s >= size + p else count)
+    return (*data.shape[:2], *sizes) if min(sizes) > 0 else None
+
+
+def _max_pool(
+    data: Tensor, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False
+) -> Shape | None:
+    return _pooled(data, kernel, stride, padding, dilation, ceil) if data.dim() == 4 else None
+
+
+def _average_pool(
+    data: Tensor, kernel: Any, stride: Any = (), padding: Any = 0, ceil: bool = False, *_: Any
+) -> Shape | None:
+    return _pooled(data, kernel, stride, padding, 1, ceil) if data.dim() == 4 else None
+
+
+def _adaptive_pool(data: Tensor, sizes: Sequence[int]) -> Shape:
+    return (*data.shape[: data.dim() - len(sizes)], *sizes)
+
+
+def _nearest(data: Tensor, sizes: Sequence[int] | None, factors: Sequence[float] | None) -> Shape:
+    scaled = sizes or [int(size * factor) for size, factor in zip(data.shape[2:], factors or (), strict=True)]
+    return (*data.shape[:2], *scaled)
+
+
+def _interpolated(
+    data: Tensor, sizes: Sequence[int] | None, align: bool, factors: Sequence[float] | None = None
+) -> Shape:
+    return _nearest(data, sizes, factors)
+
+
+def _pixel_shuffle(data: Tensor, factor: int) -> Shape | None:
+    if data.dim() != 4 or data.shape[1] % factor**2:
+        return None
+    return (data.shape[0], data.shape[1] // factor**2, *(size * factor for size in data.shape[2:]))
+
+
+# -- reductions and movement ------------------------------------------------------------------------------------------
+
+
+def _reduced(data: Tensor, dims: Sequence[int] | None = None, keep: bool = False) -> Shape | None:
+    if not dims or data.dim() == 0:
+        return None
+    gone = {dim % data.dim() for dim in dims}
+    return [1 if axis in gone else size for axis, size in enumerate(data.shape) if keep or axis not in gone]
+
+
+def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Shape | None:
+    first = tensors[0]
+    if any(tensor.dim() != first.dim() or not tensor.dtype.is_floating_point for tensor in tensors) or not first.dim():
+        return None
+    axis = dim % first.dim()
+    others = {(*tensor.shape[:axis], *tensor.shape[axis + 1 :]) for tensor in tensors}
+    if len(others) > 1:
+        return None
+    return (*first.shape[:axis], sum(tensor.shape[axis] for tensor in tensors), *first.shape[axis + 1 :])
+
+
+_ELEMENTWISE_TOO = frozenset({_ATEN.hardswish.default, _ATEN.where.ScalarOther, _ATEN.__and__.Tensor})
+"""Operators without the tag."""
+
+_IN_ANY_ORDER = frozenset({_ATEN.layer_norm.default, _ATEN.linear.default, _ATEN.matmul.default, _ATEN.softmax.int})
+"""Operators whose results lie in the order of their axes however the operands do."""
+
+_RANGES = frozenset({_ATEN.arange.default, _ATEN.arange.start, _ATEN.arange.start_step, _ATEN.linspace.default})
+
+_RULES: dict[Operator, Rule] = {
+    **dict.fromkeys((_ATEN.batch_norm.default, _ATEN.layer_norm.default, _ATEN.instance_norm.default), _like),
+    **dict.fromkeys((_ATEN.group_norm.default, _ATEN.rms_norm.default, _ATEN.prelu.default), _like),
+    **dict.fromkeys((_ATEN.softmax.int, _ATEN.log_softmax.int), _softmax),
+    **dict.fromkeys((_ATEN.matmul.default, _ATEN.mm.default, _ATEN.bmm.default), _matmul),
+    **dict.fromkeys((_ATEN.conv1d.default, _ATEN.conv2d.default, _ATEN.conv3d.default), _convolution),
+    **dict.fromkeys((_ATEN.conv1d.padding, _ATEN.conv2d.padding, _ATEN.conv3d.padding), _convolution),
+    **dict.fromkeys((_ATEN.conv_transpose1d.default, _ATEN.conv_transpose2d.input), _transposed_convolution),
+    **dict.fromkeys((_ATEN.adaptive_avg_pool2d.default, _ATEN.adaptive_avg_pool1d.default), _adaptive_pool),
+    **dict.fromkeys((_ATEN.mean.dim, _ATEN.sum.dim_IntList, _ATEN.amax.default), _reduced),
+    _ATEN.linear.default: _linear,
+    _ATEN.addmm.default: _addmm,
+    _ATEN.embedding.default: _embedding,
+    _ATEN.max_pool2d.default: _max_pool,
+    _ATEN.avg_pool2d.default: _average_pool,
+    _ATEN.upsample_nearest2d.vec: _nearest,
+    _ATEN.upsample_bilinear2d.vec: _interpolated,
+    _ATEN.pixel_shuffle.default: _pixel_shuffle,
+    _ATEN.cat.default: _joined,
+}
