@@ -31,16 +31,25 @@ def outcome_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if _is_elementwise(func):
         return _elementwise(func, args, kwargs)
     rule = _RULES.get(func)
-    if rule is None or kwargs or not _are_plain(list(_tensors(args)), func in _IN_ANY_ORDER):
+    tensors = list(_tensors(args))
+    if rule is None or kwargs or not _are_of_one_type(tensors):
         return None
+    order = _order_of(func, tensors)
     shape = rule(*args)
-    return None if shape is None else _empty(shape, next(_tensors(args)).dtype)
+    return None if shape is None or order is None else _empty(shape, tensors[0].dtype, order)
 
 
-def _are_plain(tensors: Sequence[Tensor], in_any_order: bool) -> bool:
-    """Whether they lie in the order of their axes, and are of one type, indices and masks aside."""
-    counted = {tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point}
-    return counted == {tensors[0].dtype} and (in_any_order or all(tensor.is_contiguous() for tensor in tensors))
+def _are_of_one_type(tensors: Sequence[Tensor]) -> bool:
+    """Indices and masks aside."""
+    return {tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point} == {tensors[0].dtype}
+
+
+def _order_of(func: Operator, tensors: Sequence[Tensor]) -> torch.memory_format | None:
+    """How the result lies in memory, ``None`` where no rule says it."""
+    if func in _IN_ANY_ORDER or all(tensor.is_contiguous() for tensor in tensors):
+        return torch.contiguous_format
+    lie_so = all(t.is_contiguous() or t.is_contiguous(memory_format=torch.channels_last) for t in tensors)
+    return torch.channels_last if func in _CHANNELS_LAST and lie_so else None
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -51,8 +60,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _empty(shape: Shape, dtype: torch.dtype) -> Tensor:
-    return torch.empty(tuple(shape), dtype=dtype, device="meta")
+def _empty(shape: Shape, dtype: torch.dtype, order: torch.memory_format = torch.contiguous_format) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device="meta", memory_format=order)
 
 
 def _on_the_processor(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Shape, torch.dtype]:
@@ -262,6 +271,11 @@ _ELEMENTWISE_TOO = frozenset({_ATEN.hardswish.default, _ATEN.where.ScalarOther, 
 
 _IN_ANY_ORDER = frozenset({_ATEN.layer_norm.default, _ATEN.linear.default, _ATEN.matmul.default, _ATEN.softmax.int})
 """Operators whose results lie in the order of their axes however the operands do."""
+
+_CHANNELS_LAST = frozenset(
+    {_ATEN.conv2d.default, _ATEN.batch_norm.default, _ATEN.max_pool2d.default, _ATEN.adaptive_avg_pool2d.default}
+)
+"""Operators that give images with the channels last where they get any so."""
 
 _RANGES = frozenset({_ATEN.arange.default, _ATEN.arange.start, _ATEN.arange.start_step, _ATEN.linspace.default})
 

@@ -36,6 +36,10 @@ def swapped(*shape: int) -> Tensor:
     return torch.ones(shape).transpose(1, 2)
 
 
+def last(*shape: int) -> Tensor:
+    return torch.ones(shape).to(memory_format=torch.channels_last)
+
+
 MAP = floats(2, 6, 9, 8)
 
 CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -64,6 +68,20 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "conv2d valid": (ATEN.conv2d.padding, (MAP, floats(4, 6, 3, 3), None, [2, 2], "valid")),
     "conv2d same": (ATEN.conv2d.padding, (MAP, floats(4, 6, 4, 3), None, [1, 1], "same", [2, 1])),
     "conv2d of one": (ATEN.conv2d.default, (floats(6, 9, 8), floats(4, 6, 3, 3))),
+    "conv2d of channels last": (ATEN.conv2d.default, (last(2, 6, 9, 8), floats(4, 6, 3, 3), floats(4))),
+    "conv2d all of channels last": (ATEN.conv2d.default, (last(1, 6, 9, 8), last(4, 6, 3, 3))),
+    "conv2d by channels last": (ATEN.conv2d.default, (MAP, last(4, 6, 3, 3))),
+    "depthwise of channels last": (
+        ATEN.conv2d.default,
+        (last(1, 6, 9, 8), floats(6, 1, 3, 3), floats(6), [1], [1], [1], 6),
+    ),
+    "batch_norm of channels last": (
+        ATEN.batch_norm.default,
+        (last(2, 6, 9, 8), *[floats(6)] * 4, False, 0.1, 1e-5, False),
+    ),
+    "max_pool2d of channels last": (ATEN.max_pool2d.default, (last(2, 6, 9, 8), [2])),
+    "adaptive_avg_pool2d of channels last": (ATEN.adaptive_avg_pool2d.default, (last(2, 6, 9, 8), [3, 2])),
+    "adaptive_avg_pool2d of channels last to one": (ATEN.adaptive_avg_pool2d.default, (last(1, 6, 9, 8), [1, 1])),
     "conv3d": (ATEN.conv3d.default, (floats(1, 6, 5, 9, 8), floats(4, 6, 3, 3, 3))),
     "conv3d same": (ATEN.conv3d.padding, (floats(1, 6, 5, 9, 8), floats(4, 6, 3, 3, 3), None, [1], "same")),
     "conv_transpose1d": (ATEN.conv_transpose1d.default, (floats(2, 6, 9), floats(6, 4, 3), None, [2])),
