@@ -1,6 +1,6 @@
 """From a rewritten graph back to an ``fx.GraphModule``: smaller parameters, and the numbers of calls that follow.
 
-The module is a copy of the original: calls that nothing changed, names, hooks and metadata stay. A changed number goes
+Calls that nothing changed, names and metadata stay as they are in the original. A changed number goes
 to the argument it came from, a sliced constant to the parameter of its name; of a table that the module computes, the
 kept elements are selected.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import operator
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..frontends.lowering import Source
 from ..ir import Graph, Node, Size, fresh_name
 from ..ir.core import Array
 from ..plan import Slice
+from .module import TrainableModule, state_of
 
 _ATEN = torch.ops.aten
 
@@ -39,19 +40,9 @@ _INSERTED = {
 
 def emit_graph_module(
     module: fx.GraphModule, imported: Imported, graph: Graph, slices: Mapping[str, Slice]
-) -> fx.GraphModule:
+) -> TrainableModule:
     """The smaller module. ``graph`` and ``slices`` are what the rewriter made of ``imported.graph``."""
     return _Emitter(module, imported, graph, slices).run()
-
-
-def _copies(module: fx.GraphModule, sliced: Collection[str]) -> tuple[fx.GraphModule, fx.Graph]:
-    """The module without calls, and its calls; tensors that are sliced anyway are not copied."""
-    memo: dict[int, Any] = {id(module.graph): fx.Graph()}
-    for name in sliced:
-        tensor = attribute_of(module, name)
-        memo[id(tensor)] = tensor
-    with warnings.catch_warnings(action="ignore"):  # torch copies its own deprecated types
-        return copy.deepcopy(module, memo), copy.deepcopy(module.graph)
 
 
 @dataclass
@@ -61,12 +52,12 @@ class _Emitter:
     graph: Graph
     slices: Mapping[str, Slice]
 
-    def run(self) -> fx.GraphModule:
+    def run(self) -> TrainableModule:
         old = {node.name: node for node in self.imported.graph.nodes}
         new = {node.name: node for node in self.graph.nodes}
-        tensors = self.imported.graph.constants
-        sliced = [name for name, part in self.slices.items() if part.of in (None, name) and not tensors[name].computed]
-        self.module, self.code = _copies(self.original, sliced)
+        self.code = copy.deepcopy(self.original.graph)
+        self.state = self._copied_state()
+        self.unsaved: list[str] = []
         self.calls = {node.name: node for node in self.code.nodes}
         self.originals = originals = dict(self.calls)
         self.buffers: dict[str, str] = {}
@@ -88,11 +79,22 @@ class _Emitter:
             if name in originals and name in new:
                 self._update(originals[name], node, new[name])
         self._drop_unused(set(old) - set(new))
-        self.module.graph = self.code  # which writes the code of forward, once
-        self.module.graph.lint()
-        return self.module
+        made = TrainableModule.of(self.original, self.code, self.state)
+        made._non_persistent_buffers_set.update(self.unsaved)
+        made.recompile()
+        made.graph.lint()
+        return made
 
     # -- parameters --------------------------------------------------------------------------------------------
+
+    def _copied_state(self) -> dict[str, Any]:
+        """What the module holds, by name; tensors that are sliced anyway are not copied."""
+        state = state_of(self.original, self.original.graph)
+        constants = self.imported.graph.constants
+        sliced = (name for name, part in self.slices.items() if part.of in (None, name))
+        memo: dict[int, Any] = {id(state[name]): state[name] for name in sliced if not constants[name].computed}
+        with warnings.catch_warnings(action="ignore"):  # torch copies its own deprecated types
+            return {name: copy.deepcopy(value, memo) for name, value in state.items()}
 
     def _slice(self, name: str, part: Slice) -> None:
         """A parameter (all its names) or a private copy of one, at the kept indices."""
@@ -120,20 +122,14 @@ class _Emitter:
                 self.originals[node.name].replace_input_with(table, made)
 
     def _set(self, target: str, value: Tensor) -> None:
-        path, _, last = target.rpartition(".")
-        owner = attribute_of(self.module, path) if path else self.module
-        if last in getattr(owner, "_buffers", {}):  # a lifted constant may be a Parameter object kept as a buffer
-            owner._buffers[last] = value.detach()
-        elif isinstance(value, nn.Parameter):
-            owner.register_parameter(last, value)
-        else:
-            owner.register_buffer(last, value)
+        is_learned = isinstance(self.state.get(target, value), nn.Parameter)
+        self.state[target] = value if is_learned else value.detach()  # of a tied one, some names may be of buffers
 
     def _get(self, target: str, before: fx.Node) -> fx.Node:
         """A reference to a parameter or buffer, in front of a call."""
         with self.code.inserting_before(before):
             node = self.code.get_attr(target)
-        node.meta["val"] = attribute_of(self.module, target)
+        node.meta["val"] = self.state[target]
         return node
 
     # -- calls -------------------------------------------------------------------------------------------------
@@ -216,8 +212,10 @@ class _Emitter:
 
         Exporters name tensors and the results of calls alike, so it has a name that no call has.
         """
-        target = fresh_name(f"{name.replace('.', '_').replace('/', '_')}_numbers", dir(self.module))
-        self.module.register_buffer(target, tensor, persistent=False)
+        taken = {path.partition(".")[0] for path in self.state}
+        target = fresh_name(f"{name.replace('.', '_').replace('/', '_')}_numbers", taken)
+        self._set(target, tensor)
+        self.unsaved.append(target)
         return target
 
     def _insert(self, node: Node, following: fx.Node | None) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.export import ExportedProgram
 
 from ..analysis import Analysis, Cost, analyse
 from ..backends.fx import emit_graph_module
+from ..backends.module import TrainableModule, tensors_of
 from ..collector import builds
 from ..errors import InputError, VerificationError
 from ..frontends.fx import Imported, as_array, import_graph_module
@@ -28,7 +30,6 @@ from ..scoring import Scores
 from ..verify.report import Report
 from .capture import AnyModule, capture
 from .cases import cases_for
-from .module import tensors_of
 
 
 def _raw(tensor: Tensor) -> memoryview:
@@ -38,13 +39,22 @@ def _raw(tensor: Tensor) -> memoryview:
 
 @dataclass(frozen=True)
 class Program:
-    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was."""
+    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was.
 
-    module: fx.GraphModule
+    ``captured`` has its calls, but no code yet to run them.
+    """
+
+    captured: TrainableModule
     imported: Imported
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     source: nn.Module | None = field(default=None, repr=False)
+
+    @cached_property
+    def module(self) -> TrainableModule:
+        """The module as it can be run."""
+        self.captured.recompile()
+        return self.captured
 
     def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
         """The analysis of the model's graph."""
@@ -53,8 +63,8 @@ class Program:
     @property
     def sha256(self) -> str:
         """What identifies the model: its calls, and all its parameters and buffers."""
-        digest = hashlib.sha256(str(self.module.graph).encode())
-        for name, tensor in sorted(tensors_of(self.module).items()):
+        digest = hashlib.sha256(str(self.captured.graph).encode())
+        for name, tensor in sorted(tensors_of(self.captured).items()):
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(_raw(tensor))
         return digest.hexdigest()
@@ -72,7 +82,7 @@ class Program:
     @property
     def size(self) -> int:
         """Bytes of all parameters and buffers."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.module).values())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.captured).values())
 
 
 def trace(
@@ -125,7 +135,7 @@ def apply(
     program.require_same(plan)
     analysis = analysis or program.analysis(tuple(plan.request.get("allow_io", ())))
     graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
-    return emit_graph_module(program.module, program.imported, graph, slices)
+    return emit_graph_module(program.captured, program.imported, graph, slices)
 
 
 def verify(
@@ -204,7 +214,7 @@ def _smaller(
     digest = beside(lambda: program.sha256)
     analysis = program.analysis(request.allow_io)
     decided, graph, slices = decide(_Identified(program.size, digest), analysis, request, scores)
-    return program, request, decided, emit_graph_module(program.module, program.imported, graph, slices)
+    return program, request, decided, emit_graph_module(program.captured, program.imported, graph, slices)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
+from ..backends.module import TrainableModule
 from ..errors import InputError
 from ..frontends.effects import mutated_nodes, viewed_by
 from .composites import expand_composites
-from .module import TrainableModule
 from .recording import record
 from .recurrent import one_call_a_layer
 from .refusals import why_not_exported
@@ -31,8 +31,8 @@ def capture(
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
-) -> fx.GraphModule:
-    """A module of ATen calls equivalent to the model, with the model's own parameter names.
+) -> TrainableModule:
+    """A module of ATen calls equivalent to the model, with the model's own parameter names; to be compiled to be run.
 
     An :class:`ExportedProgram` needs no inputs. Raises :class:`InputError` for a model that ``torch.export`` cannot
     capture, naming its reason.

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Mask
+from ..backends.module import tensors_of
 from ..errors import InputError
 from ..frontends.effects import mutated_nodes
 from ..frontends.fx import Imported, as_array
@@ -30,7 +31,6 @@ from ..verify.report import Divergence, Equivalence, OutputError, Report, Struct
 from ..verify.runner import Executable, RunFailure
 from .capture import quiet
 from .cases import Case
-from .module import tensors_of
 from .reference import build_reference
 
 Outputs: TypeAlias = dict[str, Array]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,18 +20,17 @@ class TrainableModule(fx.GraphModule):
     """
 
     @classmethod
-    def of(cls, root: nn.Module, graph: fx.Graph) -> TrainableModule:
-        """A module of a graph and the parameters and buffers of another; hooks that check inputs are left behind."""
+    def of(cls, root: nn.Module, graph: fx.Graph, state: Mapping[str, Any] | None = None) -> TrainableModule:
+        """A module of calls and of what another one holds, or of ``state``, by name; hooks are left behind.
+
+        What runs the calls is still to be written, by :meth:`recompile`: not all modules are run.
+        """
         made = cls(nn.Module(), fx.Graph(), "TrainableModule")
         if isinstance(root, fx.GraphModule):
             made.meta.update(root.meta)
-        for name in dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr"):
-            hang(made, name, attribute_of(root, name))
-        known = {name for name, _ in made.named_buffers(remove_duplicate=False)}
-        for name, buffer in root.named_buffers(remove_duplicate=False):
-            if name not in known:  # such as num_batches_tracked: saved and loaded, never read
-                hang(made, name, buffer)
-        made.graph = graph
+        for name, value in (state or state_of(root, graph)).items():
+            hang(made, name, value)
+        made._graph, graph.owning_module = graph, made
         _save_no_more_than(root, made)
         nn.Module.train(made, root.training)
         return made
@@ -90,6 +90,12 @@ def set_mode(node: fx.Node, mode: bool) -> bool:
                 node.kwargs = {**node.kwargs, argument.name: mode}
             return True
     return False
+
+
+def state_of(root: nn.Module, graph: fx.Graph) -> dict[str, Any]:
+    """What calls read of a module, and all of its buffers, by name: some are saved and loaded, and never read."""
+    read = {str(node.target): attribute_of(root, str(node.target)) for node in graph.nodes if node.op == "get_attr"}
+    return read | {name: buffer for name, buffer in root.named_buffers(remove_duplicate=False) if name not in read}
 
 
 def tensors_of(module: fx.GraphModule) -> dict[str, Tensor]:
