@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import operator
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +44,13 @@ def emit_graph_module(
     return _Emitter(module, imported, graph, slices).run()
 
 
+def _copy_of(graph: fx.Graph) -> fx.Graph:
+    copied = fx.Graph()
+    copied.output(copied.graph_copy(graph, {}))
+    copied.set_codegen(copy.copy(graph._codegen))
+    return copied
+
+
 @dataclass
 class _Emitter:
     original: fx.GraphModule
@@ -55,7 +61,7 @@ class _Emitter:
     def run(self) -> TrainableModule:
         old = {node.name: node for node in self.imported.graph.nodes}
         new = {node.name: node for node in self.graph.nodes}
-        self.code = copy.deepcopy(self.original.graph)
+        self.code = _copy_of(self.original.graph)
         self.state = self._copied_state()
         self.unsaved: list[str] = []
         self.calls = {node.name: node for node in self.code.nodes}
@@ -93,8 +99,7 @@ class _Emitter:
         constants = self.imported.graph.constants
         sliced = (name for name, part in self.slices.items() if part.of in (None, name))
         memo: dict[int, Any] = {id(state[name]): state[name] for name in sliced if not constants[name].computed}
-        with warnings.catch_warnings(action="ignore"):  # torch copies its own deprecated types
-            return {name: copy.deepcopy(value, memo) for name, value in state.items()}
+        return {name: copy.deepcopy(value, memo) for name, value in state.items()}
 
     def _slice(self, name: str, part: Slice) -> None:
         """A parameter (all its names) or a private copy of one, at the kept indices."""
