@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import IRError
-from ..frontends.fx import Imported, attribute_of, numbers_name
+from ..frontends.captured import Captured
+from ..frontends.fx import Imported, numbers_name
 from ..frontends.lowering import Source
 from ..ir import Graph, Node, Size, fresh_name
 from ..ir.core import Array
 from ..plan import Slice
-from .module import TrainableModule, state_of
+from .module import TrainableModule
 
 _ATEN = torch.ops.aten
 
@@ -38,10 +39,10 @@ _INSERTED = {
 
 
 def emit_graph_module(
-    module: fx.GraphModule, imported: Imported, graph: Graph, slices: Mapping[str, Slice]
+    captured: Captured, imported: Imported, graph: Graph, slices: Mapping[str, Slice]
 ) -> TrainableModule:
     """The smaller module. ``graph`` and ``slices`` are what the rewriter made of ``imported.graph``."""
-    return _Emitter(module, imported, graph, slices).run()
+    return _Emitter(captured, imported, graph, slices).run()
 
 
 def _copy_of(graph: fx.Graph) -> fx.Graph:
@@ -53,7 +54,7 @@ def _copy_of(graph: fx.Graph) -> fx.Graph:
 
 @dataclass
 class _Emitter:
-    original: fx.GraphModule
+    original: Captured
     imported: Imported
     graph: Graph
     slices: Mapping[str, Slice]
@@ -85,9 +86,8 @@ class _Emitter:
             if name in originals and name in new:
                 self._update(originals[name], node, new[name])
         self._drop_unused(set(old) - set(new))
-        made = TrainableModule.of(self.original, self.code, self.state)
-        made._non_persistent_buffers_set.update(self.unsaved)
-        made.recompile()
+        unsaved = self.original.unsaved | set(self.unsaved)
+        made = TrainableModule.of(replace(self.original, graph=self.code, state=self.state, unsaved=unsaved))
         made.graph.lint()
         return made
 
@@ -95,7 +95,7 @@ class _Emitter:
 
     def _copied_state(self) -> dict[str, Any]:
         """What the module holds, by name; tensors that are sliced anyway are not copied."""
-        state = state_of(self.original, self.original.graph)
+        state = self.original.state
         constants = self.imported.graph.constants
         sliced = (name for name, part in self.slices.items() if part.of in (None, name))
         memo: dict[int, Any] = {id(state[name]): state[name] for name in sliced if not constants[name].computed}
@@ -103,7 +103,7 @@ class _Emitter:
 
     def _slice(self, name: str, part: Slice) -> None:
         """A parameter (all its names) or a private copy of one, at the kept indices."""
-        source = attribute_of(self.original, part.of or name)
+        source = self.original.state[part.of or name]
         kept = take(source, part)
         if isinstance(source, nn.Parameter):
             kept = nn.Parameter(kept, requires_grad=source.requires_grad)

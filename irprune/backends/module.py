@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from typing_extensions import Self
 
+from ..frontends.captured import Captured
 from ..frontends.effects import MODE_ARGUMENTS
-from ..frontends.fx import attribute_of
 
 
 class TrainableModule(fx.GraphModule):
@@ -20,19 +19,14 @@ class TrainableModule(fx.GraphModule):
     """
 
     @classmethod
-    def of(cls, root: nn.Module, graph: fx.Graph, state: Mapping[str, Any] | None = None) -> TrainableModule:
-        """A module of calls and of what another one holds, or of ``state``, by name; hooks are left behind.
-
-        What runs the calls is still to be written, by :meth:`recompile`: not all modules are run.
-        """
+    def of(cls, captured: Captured) -> TrainableModule:
+        """A module of captured calls, and of what they are made with."""
         made = cls(nn.Module(), fx.Graph(), "TrainableModule")
-        if isinstance(root, fx.GraphModule):
-            made.meta.update(root.meta)
-        for name, value in (state or state_of(root, graph)).items():
-            hang(made, name, value)
-        made._graph, graph.owning_module = graph, made
-        _save_no_more_than(root, made)
-        nn.Module.train(made, root.training)
+        made.meta.update(captured.meta)
+        for name, value in captured.state.items():
+            hang(made, name, value, saved=name not in captured.unsaved)
+        nn.Module.train(made, captured.training)
+        made.graph = captured.graph  # which compiles it
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TrainableModule:
@@ -59,7 +53,7 @@ def _save_no_more_than(module: nn.Module, made: nn.Module) -> None:
             folders[path]._non_persistent_buffers_set |= unsaved
 
 
-def hang(root: nn.Module, name: str, value: Any) -> None:
+def hang(root: nn.Module, name: str, value: Any, *, saved: bool = True) -> None:
     """Put a parameter, a buffer or a submodule where its name says, with modules for the path to it."""
     *folders, last = name.split(".")
     for folder in folders:
@@ -71,6 +65,8 @@ def hang(root: nn.Module, name: str, value: Any) -> None:
         root._parameters[last] = value
     elif isinstance(value, Tensor):
         root._buffers[last] = value
+        if not saved:
+            root._non_persistent_buffers_set.add(last)
     else:
         setattr(root, last, value)
 
@@ -90,12 +86,6 @@ def set_mode(node: fx.Node, mode: bool) -> bool:
                 node.kwargs = {**node.kwargs, argument.name: mode}
             return True
     return False
-
-
-def state_of(root: nn.Module, graph: fx.Graph) -> dict[str, Any]:
-    """What calls read of a module, and all of its buffers, by name: some are saved and loaded, and never read."""
-    read = {str(node.target): attribute_of(root, str(node.target)) for node in graph.nodes if node.op == "get_attr"}
-    return read | {name: buffer for name, buffer in root.named_buffers(remove_duplicate=False) if name not in read}
 
 
 def tensors_of(module: fx.GraphModule) -> dict[str, Tensor]:

@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
-from ..errors import InputError
 from ..ir import Constant, Graph, Node, Value
 from ..ir.core import Array, Attribute, Dim
 from ..signatures import NoSignature
 from .aten import lower
+from .captured import Captured
 from .effects import mutated_nodes, operator_name
 from .lowering import Call, Lowered, Numbers, Source, Symbol, TensorName
 from .tables import find_tables
@@ -43,20 +43,9 @@ class Imported:
     tables: frozenset[str] = frozenset()
 
 
-def import_graph_module(module: fx.GraphModule) -> Imported:
-    """Read a module of ATen calls whose nodes carry ``meta["val"]``, as ``ExportedProgram.module()`` gives.
-
-    Raises :class:`InputError` for a module that is no export.
-    """
-    return _Importer(module).run()
-
-
-def attribute_of(module: nn.Module, target: str) -> Any:
-    """The parameter, buffer or submodule of that name."""
-    found: Any = module
-    for part in target.split("."):
-        found = getattr(found, part)
-    return found
+def import_calls(captured: Captured) -> Imported:
+    """Read ATen calls whose nodes carry ``meta["val"]``, as those of ``ExportedProgram.module()`` do."""
+    return _Importer(captured).run()
 
 
 def as_array(tensor: Tensor) -> Array:
@@ -95,7 +84,7 @@ def numbers_name(node: str, position: int) -> str:
 
 @dataclass
 class _Importer:
-    module: fx.GraphModule
+    captured: Captured
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
@@ -105,11 +94,11 @@ class _Importer:
     aliases: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self) -> Imported:
-        self.mutated = mutated_nodes(self.module.graph)
-        self.tables = find_tables(self.module, self.mutated)
+        self.mutated = mutated_nodes(self.captured.graph)
+        self.tables = find_tables(self.captured, self.mutated)
         inputs: list[str] = []
         outputs: list[str] = []
-        for node in self.module.graph.nodes:
+        for node in self.captured.graph.nodes:
             if node.op == "placeholder" and self._tensor(node) is not None:
                 inputs.append(self._value(node.name, self._tensor(node)))
                 self.names[node] = node.name
@@ -122,7 +111,7 @@ class _Importer:
             elif node.op in ("call_function", "call_method", "call_module"):
                 self._visit(node)
         graph = Graph(
-            type(self.module).__name__,
+            "captured",
             tuple(inputs),
             tuple(dict.fromkeys(outputs)),
             tuple(self.nodes),
@@ -146,7 +135,7 @@ class _Importer:
 
     def _parameter(self, node: fx.Node) -> None:
         name = str(node.target)
-        tensor = attribute_of(self.module, name)
+        tensor = self.captured.state[name]
         if not isinstance(tensor, Tensor):
             return
         key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
@@ -288,11 +277,3 @@ class _Importer:
         self.nodes.append(Node(f"{name}/sizes", "sizes", (), (name,), "irprune", attributes))
         self.values[name] = Value(name, "int64", shape)
         return name
-
-
-def require_export(module: fx.GraphModule) -> None:
-    """Raise :class:`InputError` for a graph whose values have no shapes: it was traced, not exported."""
-    for node in module.graph.nodes:
-        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and "val" in node.meta:
-            return
-    raise InputError("the module has no ATen calls with shapes: export it with torch.export first")

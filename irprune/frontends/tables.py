@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from .captured import Captured
 from .effects import is_reproducible, operator_name
 
 _COPIES = frozenset({"alias", "clone", "detach", "lift_fresh", "lift_fresh_copy"})
@@ -28,18 +29,18 @@ _LIMIT = 1 << 20
 """A result of more elements than this is not computed ahead of a run."""
 
 
-def find_tables(module: fx.GraphModule, mutated: Collection[fx.Node]) -> dict[fx.Node, Callable[[], Tensor]]:
+def find_tables(captured: Captured, mutated: Collection[fx.Node]) -> dict[fx.Node, Callable[[], Tensor]]:
     """The calls that compute a table, or a step on the way to one, each with what computes it anew.
 
     They read nothing but numbers, and draw none at random. ``mutated`` are the nodes that something writes into
     later on. A tensor of equal elements is no table (all parts of it are the same), nor is a result of the graph, nor a
     copy of what the module stores. What tables are computed from has to stay whole: nothing else may read it.
     """
-    stored, unknown = _stored_numbers(module), set(mutated)
+    stored, unknown = _stored_numbers(captured), set(mutated)
     while True:
         written = {node.target for node in stored if node in unknown}
         stored = {node: tensor for node, tensor in stored.items() if node.target not in written}
-        found = _find_tables(module.graph, unknown, stored)
+        found = _find_tables(captured.graph, unknown, stored)
         operands = {operand for node in found for operand in node.all_input_nodes if operand not in found}
         shared = {node for node in operands if not found.keys() >= node.users.keys() and not _is_single(node)}
         if not shared:
@@ -69,14 +70,12 @@ def _find_tables(
     return found
 
 
-def _stored_numbers(module: fx.GraphModule) -> dict[fx.Node, Tensor]:
+def _stored_numbers(captured: Captured) -> dict[fx.Node, Tensor]:
     """Integers and truth values that are no part of the state, such as the places that were kept of a table."""
     found: dict[fx.Node, Tensor] = {}
-    for node in module.graph.nodes:
-        path, _, name = str(node.target).rpartition(".")
-        owner = module.get_submodule(path) if node.op == "get_attr" else None
-        tensor = None if owner is None else owner._buffers.get(name)
-        if owner is None or tensor is None or name not in owner._non_persistent_buffers_set:
+    for node in captured.graph.nodes:
+        tensor = captured.state[str(node.target)] if node.op == "get_attr" else None
+        if node.target not in captured.unsaved or not isinstance(tensor, Tensor):
             continue
         is_plain = not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_meta)
         if is_plain and tensor.numel() <= _LIMIT:

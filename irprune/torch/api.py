@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from ..analysis import Analysis, Cost, analyse
 from ..backends.fx import emit_graph_module
-from ..backends.module import TrainableModule, tensors_of
+from ..backends.module import TrainableModule
 from ..collector import builds
 from ..errors import InputError, VerificationError
-from ..frontends.fx import Imported, as_array, import_graph_module
+from ..frontends.captured import Captured, state_of
+from ..frontends.fx import Imported, import_calls
+from ..ir.core import Array
 from ..passes.slicing import remove_atoms
 from ..plan import Plan, Request, removed_atoms
 from ..planning import beside, decide, plan_for, request_of
@@ -31,30 +36,43 @@ from ..verify.report import Report
 from .capture import AnyModule, capture
 from .cases import cases_for
 
+_DIGESTED = 1 << 26
+"""Bytes that are digested at a time: between two of them, the thread has to wait for its turn."""
 
-def _raw(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor, without a copy of them where they lie in order."""
-    return np.ascontiguousarray(as_array(tensor)).reshape(-1).view(np.uint8).data
+
+def _bytes_of(tensors: Iterable[Tensor]) -> Iterator[Array]:
+    """The bytes of tensors one after the other, in large blocks."""
+    raw = [tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for tensor in tensors]
+    owners = np.cumsum([block.numel() for block in raw]) // _DIGESTED
+    for _, blocks in groupby(zip(owners, raw, strict=True), itemgetter(0)):
+        yield torch.cat([block for _, block in blocks]).numpy()
 
 
 @dataclass(frozen=True)
 class Program:
-    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was.
+    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was."""
 
-    ``captured`` has its calls, but no code yet to run them.
-    """
-
-    captured: TrainableModule
-    imported: Imported
+    captured: Captured
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     source: nn.Module | None = field(default=None, repr=False)
 
     @cached_property
+    def imported(self) -> Imported:
+        """The IR of the calls."""
+        return import_calls(self.captured)
+
+    @cached_property
     def module(self) -> TrainableModule:
-        """The module as it can be run."""
-        self.captured.recompile()
-        return self.captured
+        """The captured model as a module, which may be trained: it holds the model's own parameters."""
+        return TrainableModule.of(self.captured)
+
+    @property
+    def current(self) -> Captured:
+        """The captured model with what its module holds by now."""
+        if "module" not in vars(self):
+            return self.captured
+        return replace(self.captured, state=state_of(self.module, self.captured.graph))
 
     def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
         """The analysis of the model's graph."""
@@ -64,9 +82,11 @@ class Program:
     def sha256(self) -> str:
         """What identifies the model: its calls, and all its parameters and buffers."""
         digest = hashlib.sha256(str(self.captured.graph).encode())
-        for name, tensor in sorted(tensors_of(self.captured).items()):
+        tensors = dict(sorted(self.current.tensors.items()))
+        for name, tensor in tensors.items():
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(_raw(tensor))
+        for block in _bytes_of(tensors.values()):
+            digest.update(block.data)
         return digest.hexdigest()
 
     @property
@@ -82,7 +102,7 @@ class Program:
     @property
     def size(self) -> int:
         """Bytes of all parameters and buffers."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.captured).values())
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.current.tensors.values())
 
 
 def trace(
@@ -103,9 +123,9 @@ def trace(
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     if isinstance(model, ExportedProgram) and inputs is None and model.example_inputs is not None:
         inputs, example_kwargs = model.example_inputs
-    module = capture(model, inputs, example_kwargs, dynamic_shapes)
+    captured = capture(model, inputs, example_kwargs, dynamic_shapes)
     source = None if isinstance(model, ExportedProgram) else model
-    return Program(module, import_graph_module(module), tuple(inputs or ()), dict(example_kwargs or {}), source)
+    return Program(captured, tuple(inputs or ()), dict(example_kwargs or {}), source)
 
 
 def plan(
@@ -135,7 +155,7 @@ def apply(
     program.require_same(plan)
     analysis = analysis or program.analysis(tuple(plan.request.get("allow_io", ())))
     graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
-    return emit_graph_module(program.captured, program.imported, graph, slices)
+    return emit_graph_module(program.current, program.imported, graph, slices)
 
 
 def verify(
@@ -214,7 +234,7 @@ def _smaller(
     digest = beside(lambda: program.sha256)
     analysis = program.analysis(request.allow_io)
     decided, graph, slices = decide(_Identified(program.size, digest), analysis, request, scores)
-    return program, request, decided, emit_graph_module(program.captured, program.imported, graph, slices)
+    return program, request, decided, emit_graph_module(program.current, program.imported, graph, slices)
 
 
 @dataclass(frozen=True)

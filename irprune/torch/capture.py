@@ -13,8 +13,8 @@ import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
-from ..backends.module import TrainableModule
 from ..errors import InputError
+from ..frontends.captured import Captured
 from ..frontends.effects import mutated_nodes, viewed_by
 from .composites import expand_composites
 from .recording import record
@@ -31,8 +31,8 @@ def capture(
     example_inputs: Sequence[Any] | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
-) -> TrainableModule:
-    """A module of ATen calls equivalent to the model, with the model's own parameter names; to be compiled to be run.
+) -> Captured:
+    """The model as ATen calls, with its own parameter names.
 
     An :class:`ExportedProgram` needs no inputs. Raises :class:`InputError` for a model that ``torch.export`` cannot
     capture, naming its reason.
@@ -62,13 +62,13 @@ def capture(
     return _captured(module, module.graph, type(model))
 
 
-def _captured(root: nn.Module, graph: fx.Graph, origin: type) -> TrainableModule:
-    """The module of a graph, whose tensors are those of ``root``."""
+def _captured(root: nn.Module, graph: fx.Graph, origin: type) -> Captured:
+    """The calls of a graph in normal form; what they name is in ``root``."""
     normalise(graph)
     _refuse_mutated_parameters(root, graph)
     if not any(node.all_input_nodes for node in graph.nodes if node.op == "output"):
         raise InputError(f"{origin.__name__} returns no tensor: there is nothing to compare")
-    return TrainableModule.of(root, graph)
+    return Captured.of(root, graph)
 
 
 def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> ExportedProgram:

@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 from ..analysis import Analysis
 from ..axes import Axis
 from ..errors import InputError, TargetError
-from ..frontends.fx import attribute_of
+from ..frontends.captured import attribute_of
 from ..plan import Plan, removed_atoms
 from ..scoring import Scores, per_atom
 from .api import Program, apply, plan, trace

@@ -1,0 +1,55 @@
+"""A captured model: its calls, and what they are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Calls of ATen operators, and what their ``get_attr`` nodes name: parameters, buffers, bodies of control flow.
+
+    ``state`` has all buffers, also those that no call reads: they are saved and loaded. ``unsaved`` names the buffers
+    that are not. A module of it costs more to make than to prune (:class:`irprune.backends.module.TrainableModule`).
+    """
+
+    graph: fx.Graph
+    state: Mapping[str, Any]
+    unsaved: frozenset[str]
+    training: bool
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of(root: nn.Module, graph: fx.Graph) -> Captured:
+        """The calls of a graph with what they name in a module."""
+        unsaved = frozenset(
+            f"{path}.{name}" if path else name
+            for path, folder in root.named_modules(remove_duplicate=False)
+            for name in folder._non_persistent_buffers_set
+        )
+        meta = dict(root.meta) if isinstance(root, fx.GraphModule) else {}
+        return Captured(graph, state_of(root, graph), unsaved, root.training, meta)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters and buffers under all of their names."""
+        return {name: value for name, value in self.state.items() if isinstance(value, Tensor)}
+
+
+def attribute_of(module: nn.Module, target: str) -> Any:
+    """The parameter, buffer or submodule of that name."""
+    found: Any = module
+    for part in target.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def state_of(root: nn.Module, graph: fx.Graph) -> dict[str, Any]:
+    """What calls name in a module, and all of its buffers."""
+    named = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr")
+    state = {name: attribute_of(root, name) for name in named}
+    return state | {name: buffer for name, buffer in root.named_buffers(remove_duplicate=False) if name not in state}
