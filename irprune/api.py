@@ -26,7 +26,7 @@ from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, removed_atoms
-from .planning import beside, decide, plan_for, request_of
+from .planning import beside, decide, named_after, plan_for, request_of
 
 if TYPE_CHECKING:
     from .verify import Report
@@ -264,8 +264,9 @@ def prune(
     wanted = request_of(**request)
     source = open_model(model)
     analysis = analyse_model(source, wanted.allow_io)
-    decided, graph, _ = decide(source, analysis, wanted)
+    decided, graph, _ = decide(analysis, wanted)
     small = emit(source.model, analysis.graph, graph)
+    decided = named_after(source, decided)
     report = None
     if verify:
         report = _verify(model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed)

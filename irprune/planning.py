@@ -48,19 +48,21 @@ class Identified(Protocol):
 
 def plan_for(source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None) -> Plan:
     """The plan for a model that was analysed before; ``scores``, one an atom, replace the criterion."""
-    return decide(source, analysis, request, scores)[0]
+    return named_after(source, decide(analysis, request, scores)[0])
 
 
-def decide(
-    source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None
-) -> tuple[Plan, Graph, dict[str, Slice]]:
+def named_after(source: Identified, plan: Plan) -> Plan:
+    """The plan with the model that it is for. The digest is computed beside other work: this is to come last."""
+    return replace(plan, sha256=source.sha256, bytes=source.size)
+
+
+def decide(analysis: Analysis, request: Request, scores: Scores | None = None) -> tuple[Plan, Graph, dict[str, Slice]]:
     """The plan, the graph without what it removes, and what each tensor keeps, in the model or computed by it."""
     require_numbers(analysis, request.criterion)
     decided = make_plan(analysis, request, scores=scores)
     graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
     stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
-    # the digest comes last: it is computed beside all of this
-    return replace(decided, sha256=source.sha256, bytes=source.size, slices=stored), graph, slices
+    return replace(decided, slices=stored), graph, slices
 
 
 def beside(compute: Callable[[], T]) -> Future[T]:

@@ -87,9 +87,7 @@ class _Emitter:
                 self._update(originals[name], node, new[name])
         self._drop_unused(set(old) - set(new))
         unsaved = self.original.unsaved | set(self.unsaved)
-        made = TrainableModule.of(replace(self.original, graph=self.code, state=self.state, unsaved=unsaved))
-        made.graph.lint()
-        return made
+        return TrainableModule.of(replace(self.original, graph=self.code, state=self.state, unsaved=unsaved))
 
     # -- parameters --------------------------------------------------------------------------------------------
 

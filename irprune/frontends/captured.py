@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 class Captured:
     """Calls of ATen operators, and what their ``get_attr`` nodes name: parameters, buffers, bodies of control flow.
 
-    ``state`` has all buffers, also those that no call reads: they are saved and loaded. ``unsaved`` names the buffers
-    that are not. A module of it costs more to make than to prune (:class:`irprune.backends.module.TrainableModule`).
+    ``state`` has all parameters and buffers, also those that no call reads: they are saved and loaded. ``unsaved``
+    names the buffers that are not.
     """
 
     graph: fx.Graph
@@ -49,7 +49,8 @@ def attribute_of(module: nn.Module, target: str) -> Any:
 
 
 def state_of(root: nn.Module, graph: fx.Graph) -> dict[str, Any]:
-    """What calls name in a module, and all of its buffers."""
-    named = dict.fromkeys(str(node.target) for node in graph.nodes if node.op == "get_attr")
-    state = {name: attribute_of(root, name) for name in named}
-    return state | {name: buffer for name, buffer in root.named_buffers(remove_duplicate=False) if name not in state}
+    """All parameters and buffers of a module, and what else calls name in it."""
+    state: dict[str, Any] = dict(root.named_parameters(remove_duplicate=False))
+    state |= root.named_buffers(remove_duplicate=False)
+    others = (str(node.target) for node in graph.nodes if node.op == "get_attr" and node.target not in state)
+    return state | {name: attribute_of(root, name) for name in others}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -233,20 +232,9 @@ def _smaller(
     program, request = _open(model, example_inputs, options)
     digest = beside(lambda: program.sha256)
     analysis = program.analysis(request.allow_io)
-    decided, graph, slices = decide(_Identified(program.size, digest), analysis, request, scores)
-    return program, request, decided, emit_graph_module(program.current, program.imported, graph, slices)
-
-
-@dataclass(frozen=True)
-class _Identified:
-    """What identifies a program; its digest may still be on the way."""
-
-    size: int
-    digest: Future[str]
-
-    @property
-    def sha256(self) -> str:
-        return self.digest.result()
+    decided, graph, slices = decide(analysis, request, scores)
+    small = emit_graph_module(program.current, program.imported, graph, slices)
+    return program, request, replace(decided, sha256=digest.result(), bytes=program.size), small
 
 
 _verify = verify

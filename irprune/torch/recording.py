@@ -153,6 +153,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.refused = ""
         self._dataless = Dataless()
         self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id, which is a tensor's own while it lives
+        self._names: dict[int, list[str]] = {}  # of the stand-ins for parameters and buffers
+        self._first: fx.Node | None = None
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -169,20 +171,26 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return _with_value(node, leaf)
 
     def state(self, model: nn.Module) -> dict[int, Tensor]:
-        """What stands for each parameter and buffer, by its id; of a tied one the last name is read."""
-        first = next(iter(self.graph.nodes), None)
-        if first is None:
+        """What stands for each parameter and buffer, by its id."""
+        self._first = next(iter(self.graph.nodes), None)
+        if self._first is None:
             raise NotPlain("no inputs")
         found: dict[int, Tensor] = {}
-        with self.graph.inserting_before(first):
-            for name, tensor in (
-                *model.named_parameters(remove_duplicate=False),
-                *model.named_buffers(remove_duplicate=False),
-            ):
-                node = self.graph.create_node("get_attr", name, name=name.replace(".", "_").lower())
-                known = found.get(id(tensor))
-                found[id(tensor)] = self._known(node, self._stand_in(name, tensor) if known is None else known)
+        for name, tensor in (
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ):
+            if id(tensor) not in found:
+                found[id(tensor)] = self._stand_in(name, tensor)
+            self._names.setdefault(id(found[id(tensor)]), []).append(name)
         return found
+
+    def _read(self, tensor: Tensor) -> None:
+        """Put a parameter or a buffer in front of the inputs under all of its names; the last one is read."""
+        assert self._first is not None
+        with self.graph.inserting_before(self._first):
+            for name in self._names[id(tensor)]:
+                self._known(self.graph.create_node("get_attr", name, name=name.replace(".", "_").lower()), tensor)
 
     def _stand_in(self, name: str, tensor: Tensor) -> Tensor:
         if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout is not torch.strided:
@@ -219,7 +227,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A value as an argument of a node."""
         if isinstance(value, Tensor):
             if id(value) not in self._nodes:
-                raise NotPlain("a tensor that is neither parameter nor buffer")
+                if id(value) not in self._names:
+                    raise NotPlain("a tensor that is neither parameter nor buffer")
+                self._read(value)
             return self._nodes[id(value)][1]
         if isinstance(value, (list, tuple)):
             return [self.operand(item) for item in value]

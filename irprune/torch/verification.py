@@ -65,7 +65,7 @@ class Verification:
 
     def check_structure(self) -> Structure:
         """Every parameter and buffer is the original's, or the slice of it that the plan names, bit for bit."""
-        problems: list[str] = []
+        problems = list(_contradictions(self.small.graph))
         before, after = tensors_of(self.original), tensors_of(self.small)
         alias = {other: name for name, others in self.imported.aliases.items() for other in others}
         for name, tensor in after.items():
@@ -244,6 +244,14 @@ class Verification:
 
         args, kwargs = pytree.tree_map(shrink, (case.args, dict(case.kwargs)))
         return Case(case.label, args, kwargs)
+
+
+def _contradictions(graph: fx.Graph) -> Iterator[str]:
+    """What is wrong with a graph in itself, such as a value that is read before it is computed."""
+    try:
+        graph.lint()
+    except RuntimeError as error:
+        yield f"the graph of the smaller module is broken: {_first_line(error)}"
 
 
 def _is_tensor(node: fx.Node) -> bool:

@@ -189,7 +189,10 @@ SCRIPT = torch.jit.script(torch.nn.ReLU())
 
 
 def lines(graph: fx.Graph) -> list[str]:
-    """The calls with their sizes, numbered; without those that nobody reads and the checks of export."""
+    """The calls with their sizes, numbered; without those that nobody reads and the checks of export.
+
+    What is stored comes first, in the order of its names.
+    """
     for node in reversed(graph.nodes):
         if str(node.target) == "aten._assert_tensor_metadata.default":
             graph.erase_node(node)
@@ -197,14 +200,16 @@ def lines(graph: fx.Graph) -> list[str]:
     counter: Counter[str] = Counter()
     names: dict[fx.Node, str] = {}
     found = []
+    stored = []
     for node in graph.nodes:
         names[node] = node.name if node.op == "placeholder" else f"{node.target}#{counter[str(node.target)]}"
         counter[str(node.target)] += 1
         value = node.meta.get("val")
         size = f"{tuple(value.shape)} {value.dtype} {value.device}" if isinstance(value, Tensor) else ""
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda other: _Named(names[other]))
-        found.append(f"{names[node]} = {args} {sorted(kwargs.items())} {size}")
-    return found
+        kind = stored if node.op == "get_attr" else found
+        kind.append(f"{names[node]} = {args} {sorted(kwargs.items())} {size}")
+    return sorted(stored) + found
 
 
 class _Named(str):
