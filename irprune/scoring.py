@@ -29,7 +29,7 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 T = TypeVar("T")
 R = TypeVar("R")
 _SINGLE = 4
-_BATCH = 1 << 22
+_BATCH = 1 << 23
 """Elements that a thread reads at a time: with fewer, threads wait for each other more than they read."""
 CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
 

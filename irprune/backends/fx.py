@@ -11,10 +11,12 @@ import copy
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from ..errors import IRError
@@ -287,10 +289,18 @@ def take(tensor: Tensor, part: Slice) -> Tensor:
     return taken
 
 
+@lru_cache(maxsize=16)  # what belongs to a layer is sliced alike
+def _as_array(indices: tuple[int, ...]) -> NDArray[np.intp]:
+    return np.array(indices, np.intp)
+
+
 def _take_into(taken: Array, whole: Array, part: Slice) -> None:
     """A block of rows at a time."""
-    indices = {axis: np.array(kept, np.intp) for axis, (_, kept) in part.axes.items()}
+    indices = {axis: _as_array(kept) for axis, (_, kept) in part.axes.items()}
     rows = indices.pop(0, None)
+    if rows is not None and not indices:
+        whole.take(rows, 0, out=taken, mode="clip")  # else numpy takes into memory of its own first
+        return
     step = max(1, _BLOCK * len(whole) // max(1, whole.size)) if indices else max(1, len(taken))
     for start in range(0, len(taken), step):
         stop = start + step
