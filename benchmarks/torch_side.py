@@ -102,10 +102,25 @@ def makers_of_results(model: Any, inputs: tuple[Any, ...]) -> list[Any]:
 
 
 def compare(name: str) -> str:
-    """The pruned module against the original whose consumers have zeros for the channels that went."""
+    """The pruned module against the original in which the channels that went are zero, and absent from statistics."""
     import torch
     import torch_pruning as tp
     from torch import nn
+
+    class NormOfKept(nn.Module):
+        """Layer normalisation of the channels that stay."""
+
+        def __init__(self, norm: nn.LayerNorm, kept: list[int]) -> None:
+            super().__init__()
+            self.norm, self.kept = norm, kept
+
+        def forward(self, x: Any) -> Any:
+            weight, bias = (None if w is None else w[self.kept] for w in (self.norm.weight, self.norm.bias))
+            y = torch.zeros_like(x)
+            y[..., self.kept] = nn.functional.layer_norm(
+                x[..., self.kept], (len(self.kept),), weight, bias, self.norm.eps
+            )
+            return y
 
     model, inputs = build(name)
     reference = copy.deepcopy(model)
@@ -125,15 +140,28 @@ def compare(name: str) -> str:
                 continue
             grouped = isinstance(layer, nn.Conv2d) and layer.groups > 1
             depthwise = grouped and layer.groups == layer.in_channels
-            if not isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding) or (grouped and not depthwise):
+            known = nn.Conv2d | nn.Linear | nn.Embedding | nn.LayerNorm
+            if not isinstance(layer, known) or (grouped and not depthwise):
                 return f"not compared ({type(layer).__name__})"
-            if outward or depthwise:
+            if depthwise:
                 continue
-            numbers = alive.setdefault((layer, outward), list(range(twins[layer].weight.shape[1])))
+            outward = outward and not isinstance(layer, nn.Embedding | nn.LayerNorm)
+            weight = twins[layer].weight.data
+            axis = 0 if outward or isinstance(layer, nn.LayerNorm) else 1
+            numbers = alive.setdefault((layer, outward), list(range(weight.shape[axis])))
             gone = [numbers[position] for position in positions]
-            twins[layer].weight.data[:, gone] = 0
             alive[layer, outward] = [number for number in numbers if number not in set(gone)]
+            if outward:
+                weight[gone] = 0
+                if layer.bias is not None:
+                    twins[layer].bias.data[gone] = 0
+            elif not isinstance(layer, nn.LayerNorm):
+                weight[:, gone] = 0
         group.prune()
+    for (layer, _), numbers in alive.items():
+        if isinstance(layer, nn.LayerNorm):
+            path = next(path for path, module in reference.named_modules() if module is twins[layer])
+            reference.set_submodule(path, NormOfKept(twins[layer], numbers))
     expected, found = floats(reference, inputs), floats(model, inputs)
     if [left.shape for left in expected] != [right.shape for right in found]:
         return "results of another shape"

@@ -5,17 +5,12 @@ A model is an ``nn.Module`` (with example inputs) or a ``torch.export.ExportedPr
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
@@ -26,7 +21,6 @@ from ..collector import builds
 from ..errors import InputError, VerificationError
 from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
-from ..ir.core import Array
 from ..passes.slicing import remove_atoms
 from ..plan import Plan, Request, removed_atoms
 from ..planning import beside, decide, plan_for, request_of
@@ -34,17 +28,7 @@ from ..scoring import Scores
 from ..verify.report import Report
 from .capture import AnyModule, capture
 from .cases import cases_for
-
-_DIGESTED = 1 << 26
-"""Bytes that are digested at a time: between two of them, the thread has to wait for its turn."""
-
-
-def _bytes_of(tensors: Iterable[Tensor]) -> Iterator[Array]:
-    """The bytes of tensors one after the other, in large blocks."""
-    raw = [tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for tensor in tensors]
-    owners = np.cumsum([block.numel() for block in raw]) // _DIGESTED
-    for _, blocks in groupby(zip(owners, raw, strict=True), itemgetter(0)):
-        yield torch.cat([block for _, block in blocks]).numpy()
+from .digest import digest_of
 
 
 @dataclass(frozen=True)
@@ -80,13 +64,7 @@ class Program:
     @property
     def sha256(self) -> str:
         """What identifies the model: its calls, and all its parameters and buffers."""
-        digest = hashlib.sha256(str(self.captured.graph).encode())
-        tensors = dict(sorted(self.current.tensors.items()))
-        for name, tensor in tensors.items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        for block in _bytes_of(tensors.values()):
-            digest.update(block.data)
-        return digest.hexdigest()
+        return digest_of(self.current)()
 
     @property
     def cost(self) -> Cost:
@@ -230,7 +208,7 @@ def _smaller(
     model: AnyModule | Program, example_inputs: Any, scores: Scores | None, options: dict[str, Any]
 ) -> tuple[Program, Request, Plan, fx.GraphModule]:
     program, request = _open(model, example_inputs, options)
-    digest = beside(lambda: program.sha256)
+    digest = beside(digest_of(program.current))
     analysis = program.analysis(request.allow_io)
     decided, graph, slices = decide(analysis, request, scores)
     small = emit_graph_module(program.current, program.imported, graph, slices)
