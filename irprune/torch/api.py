@@ -64,7 +64,7 @@ class Program:
     @property
     def sha256(self) -> str:
         """What identifies the model: its calls, and all its parameters and buffers."""
-        return digest_of(self.current)()
+        return digest_of(self.current)
 
     @property
     def cost(self) -> Cost:
@@ -208,11 +208,11 @@ def _smaller(
     model: AnyModule | Program, example_inputs: Any, scores: Scores | None, options: dict[str, Any]
 ) -> tuple[Program, Request, Plan, fx.GraphModule]:
     program, request = _open(model, example_inputs, options)
-    digest = beside(digest_of(program.current))
+    digest = program.sha256
     analysis = program.analysis(request.allow_io)
     decided, graph, slices = decide(analysis, request, scores)
     small = emit_graph_module(program.current, program.imported, graph, slices)
-    return program, request, replace(decided, sha256=digest.result(), bytes=program.size), small
+    return program, request, replace(decided, sha256=digest, bytes=program.size), small
 
 
 _verify = verify
