@@ -23,7 +23,7 @@ from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
 from ..passes.slicing import remove_atoms
 from ..plan import Plan, Request, removed_atoms
-from ..planning import beside, decide, plan_for, request_of
+from ..planning import decide, plan_for, request_of
 from ..scoring import Scores
 from ..verify.report import Report
 from .capture import AnyModule, capture

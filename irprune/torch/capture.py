@@ -14,7 +14,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 
 from ..errors import InputError
-from ..frontends.captured import Captured
+from ..frontends.captured import Captured, attribute_of
 from ..frontends.effects import mutated_nodes, viewed_by
 from .composites import expand_composites
 from .recording import record
@@ -89,9 +89,8 @@ def _leave_out_of_the_state(module: fx.GraphModule, names: Sequence[str]) -> Non
 
 def _refuse_mutated_parameters(root: nn.Module, graph: fx.Graph) -> None:
     """The graph is asked, not the signature: programs that still train list no mutated parameters there."""
-    parameters = dict(root.named_parameters(remove_duplicate=False))
     for node in mutated_nodes(graph):
-        if node.op == "get_attr" and node.target in parameters:
+        if node.op == "get_attr" and isinstance(attribute_of(root, str(node.target)), nn.Parameter):
             raise InputError(
                 f"forward changes parameter '{node.target}' in place; make it a buffer, or return the new value"
             )

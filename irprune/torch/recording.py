@@ -24,7 +24,6 @@ from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..frontends.effects import mutated_nodes
 from .attributes import Attributes
 from .dataless import Dataless, StandIn
 
@@ -52,12 +51,7 @@ def record(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
         return None
     finally:
         changed = attributes.restore()
-    return None if changed or _changes_parameters(model, graph) else graph
-
-
-def _changes_parameters(model: nn.Module, graph: fx.Graph) -> bool:
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return any(node.op == "get_attr" and node.target in parameters for node in mutated_nodes(graph))
+    return None if changed else graph
 
 
 def _is_special(model: nn.Module) -> bool:

@@ -129,19 +129,18 @@ def test_what_else_torch_export_refuses_is_shown_where_it_stands() -> None:
     assert f" at {__file__}:" in text and "torch.from_numpy(" in text
 
 
-@pytest.mark.parametrize(("kind", "name"), [(ChangesData, "a.weight"), (AssignsData, "b.bias")])
-def test_a_parameter_changed_behind_the_back_of_export_is_named(kind: type[Pair], name: str) -> None:
-    model = kind()
-    text = said(lambda: it.prune(model, INPUTS, ratio=0.5))
+def test_a_parameter_changed_behind_the_back_of_export_is_named() -> None:
+    text = said(lambda: it.prune(AssignsData(), INPUTS, ratio=0.5))
     assert text == (
-        f"torch.export cannot capture {kind.__name__}: forward changes '{name}' where export does not see it "
+        "torch.export cannot capture AssignsData: forward changes 'b.bias' where export does not see it "
         "(through .data, or an attribute of its own); make it a buffer that is changed in place, or return the new "
         "value"
     )
 
 
-def test_a_parameter_changed_in_place_is_refused_by_name() -> None:
-    text = said(lambda: it.prune(ChangesWeight(), INPUTS, ratio=0.5))
+@pytest.mark.parametrize("kind", [ChangesWeight, ChangesData])
+def test_a_parameter_changed_in_place_is_refused_by_name(kind: type[Pair]) -> None:
+    text = said(lambda: it.prune(kind(), INPUTS, ratio=0.5))
     assert text == "forward changes parameter 'a.weight' in place; make it a buffer, or return the new value"
 
 
