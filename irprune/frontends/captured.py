@@ -24,15 +24,16 @@ class Captured:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(root: nn.Module, graph: fx.Graph) -> Captured:
-        """The calls of a graph with what they name in a module."""
-        unsaved = frozenset(
+    def of(root: nn.Module, graph: fx.Graph, constants: Mapping[str, Tensor]) -> Captured:
+        """The calls of a graph with what they name in a module, or among constants, which are not saved."""
+        unsaved = {
             f"{path}.{name}" if path else name
             for path, folder in root.named_modules(remove_duplicate=False)
             for name in folder._non_persistent_buffers_set
-        )
+        }
         meta = dict(root.meta) if isinstance(root, fx.GraphModule) else {}
-        return Captured(graph, state_of(root, graph), unsaved, root.training, meta)
+        state = state_of(root, graph, constants)
+        return Captured(graph, state, frozenset(unsaved.union(constants)), root.training, meta)
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -48,9 +49,9 @@ def attribute_of(module: nn.Module, target: str) -> Any:
     return found
 
 
-def state_of(root: nn.Module, graph: fx.Graph) -> dict[str, Any]:
-    """All parameters and buffers of a module, and what else calls name in it."""
+def state_of(root: nn.Module, graph: fx.Graph, constants: Mapping[str, Tensor]) -> dict[str, Any]:
+    """All parameters and buffers of a module, constants, and what else calls name in the module."""
     state: dict[str, Any] = dict(root.named_parameters(remove_duplicate=False))
-    state |= root.named_buffers(remove_duplicate=False)
+    state |= {**dict(root.named_buffers(remove_duplicate=False)), **constants}
     others = (str(node.target) for node in graph.nodes if node.op == "get_attr" and node.target not in state)
     return state | {name: attribute_of(root, name) for name in others}

@@ -55,7 +55,7 @@ class Program:
         """The captured model with what its module holds by now."""
         if "module" not in vars(self):
             return self.captured
-        return replace(self.captured, state=state_of(self.module, self.captured.graph))
+        return replace(self.captured, state=state_of(self.module, self.captured.graph, {}))
 
     def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
         """The analysis of the model's graph."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from ..errors import InputError
@@ -50,9 +50,9 @@ def capture(
     else:
         args, kwargs = tuple(example_inputs or ()), dict(example_kwargs or {})
         with quiet():
-            graph = None if dynamic_shapes else record(model, args, kwargs)
-        if graph is not None:
-            return _captured(model, graph, type(model))
+            recording = None if dynamic_shapes else record(model, args, kwargs)
+        if recording is not None:
+            return _captured(model, recording.graph, type(model), recording.constants)
         program = export(model, args, kwargs, dynamic_shapes)
     with quiet():
         module = program.module(check_guards=False)
@@ -62,13 +62,15 @@ def capture(
     return _captured(module, module.graph, type(model))
 
 
-def _captured(root: nn.Module, graph: fx.Graph, origin: type) -> Captured:
-    """The calls of a graph in normal form; what they name is in ``root``."""
+def _captured(
+    root: nn.Module, graph: fx.Graph, origin: type, constants: Mapping[str, Tensor] | None = None
+) -> Captured:
+    """The calls of a graph in normal form; what they name is in ``root``, or among the constants."""
     normalise(graph)
     _refuse_mutated_parameters(root, graph)
     if not any(node.all_input_nodes for node in graph.nodes if node.op == "output"):
         raise InputError(f"{origin.__name__} returns no tensor: there is nothing to compare")
-    return Captured.of(root, graph)
+    return Captured.of(root, graph, constants or {})
 
 
 def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> ExportedProgram:

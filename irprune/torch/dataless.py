@@ -1,13 +1,14 @@
 """Tensors that have shapes, types and devices, and no data; and what operators make of them.
 
 ``FakeTensor`` is PyTorch's own. It takes a millisecond for many an operator and a second to import (all of dynamo and
-sympy), which is longer than all else that irprune does to a small network. What the common operators make is told by
-rules here (:mod:`.outcomes`); PyTorch's functions for the ``meta`` device tell the rest.
+sympy), which is longer than all else that irprune does to a small network. It is asked for what remains: what common
+operators make is told by rules (:mod:`.outcomes`), and views are made on the ``meta`` device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -58,6 +59,8 @@ def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if "device" in kwargs:
         plain[1]["device"] = _META
     result = outcome_of(func, *plain)
+    if result is None and not _is_alike_everywhere(func):
+        return _faked(func, args, kwargs)
     if result is None:
         result = func(*plain[0], **plain[1])
 
@@ -72,6 +75,49 @@ def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         return same
 
     return _mapped(wrapped, result)
+
+
+_ALIKE = frozenset(
+    {"clone", "dropout", "lift_fresh_copy", "scalar_tensor"}
+    | {f"{kind}{which}" for kind in ("", "new_") for which in ("empty", "full", "ones", "zeros")}
+    | {f"{which}_like" for which in ("empty", "full", "ones", "zeros")}
+)
+
+
+@cache
+def _is_alike_everywhere(func: Operator) -> bool:
+    """Whether results have the same sizes and strides on all devices: views, what is written to, and new tensors."""
+    return func.overloadpacket.__name__ in _ALIKE or any(made.alias_info is not None for made in func._schema.returns)
+
+
+@cache
+def _faking() -> Any:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode(allow_non_fake_inputs=True)  # as export's: calls are taken apart later
+
+
+def _faked(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The results as PyTorch's own tensors without data have them."""
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    pairs = {
+        id(operand): (operand, FakeTensor(_faking(), operand.plain, operand.device))
+        for operand in _stand_ins((args, kwargs.values()))
+    }
+    operands = {id(fake): operand for operand, fake in pairs.values()}
+
+    def fake(value: Any) -> Any:
+        return pairs[id(value)][1] if isinstance(value, StandIn) else value
+
+    def back(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return operands[id(value)] if id(value) in operands else stand_in(value)
+
+    with _faking():
+        result = func(*_mapped(fake, args), **{name: _mapped(fake, value) for name, value in kwargs.items()})
+    return _mapped(back, result)
 
 
 def _plain(value: Any) -> Any:

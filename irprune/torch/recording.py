@@ -16,6 +16,8 @@ import operator
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,7 +29,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .attributes import Attributes
 from .dataless import Dataless, StandIn
 
-_DETACH = torch.ops.aten.detach.default
+_ATEN = torch.ops.aten
+_DETACH_ = _ATEN.detach_.default
 
 _PLAIN = (type(None), bool, int, float, str)
 """Inputs that are no tensors, which a graph holds as they are."""
@@ -40,18 +43,26 @@ class NotPlain(Exception):
     """Why a module is left to ``torch.export``."""
 
 
-def record(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> fx.Graph | None:
+@dataclass(frozen=True)
+class Recording:
+    """Calls, and the tensors that ``forward`` spells out, or finds in plain attributes, by the names that they get."""
+
+    graph: fx.Graph
+    constants: Mapping[str, Tensor]
+
+
+def record(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Recording | None:
     """The calls of one run, as export would give them; ``None`` for what only export can take."""
     if _is_special(model):
         return None
     attributes = Attributes(model)
     try:
-        graph = _recorded(model, attributes, args, kwargs)
+        recording = _recorded(model, attributes, args, kwargs)
     except Exception:  # of the model, of shapes without data, of what is recorded: export has the last word
         return None
     finally:
         changed = attributes.restore()
-    return None if changed else graph
+    return None if changed else recording
 
 
 def _is_special(model: nn.Module) -> bool:
@@ -66,14 +77,14 @@ def _has_autocast() -> bool:
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
-def _recorded(model: nn.Module, attributes: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> fx.Graph:
+def _recorded(model: nn.Module, attributes: Attributes, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Recording:
     grad = torch.is_grad_enabled()
     leaves, in_spec = pytree.tree_flatten((args, dict(kwargs)))
     with torch.inference_mode():
-        recorder = _Recorder(fx.Graph())
+        recorder = _Recorder(fx.Graph(), model)
         names, paths = _input_names(model, args, kwargs)
         fakes = [recorder.input(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
-        attributes.exchange(recorder.state(model))
+        attributes.exchange(recorder.state())
         fake_args, fake_kwargs = pytree.tree_unflatten(fakes, in_spec)
         with torch.set_grad_enabled(grad), _as_in_export(), _watching_autocast(recorder), recorder:
             results = model(*fake_args, **fake_kwargs)
@@ -82,7 +93,7 @@ def _recorded(model: nn.Module, attributes: Attributes, args: tuple[Any, ...], k
     found, out_spec = pytree.tree_flatten(results)
     recorder.graph.output(tuple(map(recorder.operand, found)))
     recorder.graph.set_codegen(_PyTreeCodeGen(_PyTreeInfo(names, in_spec, out_spec)))
-    return recorder.graph
+    return Recording(recorder.graph, recorder.constants)
 
 
 @contextmanager
@@ -141,13 +152,16 @@ def _key_name(key: Any) -> str:
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes every call down, and answers it with a tensor that has no data."""
 
-    def __init__(self, graph: fx.Graph) -> None:
+    def __init__(self, graph: fx.Graph, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = graph
+        self.model = model
+        self.constants: dict[str, Tensor] = {}
         self.refused = ""
         self._dataless = Dataless()
         self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id, which is a tensor's own while it lives
-        self._names: dict[int, list[str]] = {}  # of the stand-ins for parameters and buffers
+        self._names: dict[int, list[str]] = {}  # of the stand-ins for parameters, buffers and constants
+        self._constants: dict[int, Tensor] = {}  # the stand-ins for tensors that are neither, by the ids of these
         self._first: fx.Node | None = None
 
     @classmethod
@@ -164,15 +178,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise NotPlain(f"input '{name}' is a {type(leaf).__name__}")
         return _with_value(node, leaf)
 
-    def state(self, model: nn.Module) -> dict[int, Tensor]:
+    def state(self) -> dict[int, Tensor]:
         """What stands for each parameter and buffer, by its id."""
         self._first = next(iter(self.graph.nodes), None)
         if self._first is None:
             raise NotPlain("no inputs")
         found: dict[int, Tensor] = {}
         for name, tensor in (
-            *model.named_parameters(remove_duplicate=False),
-            *model.named_buffers(remove_duplicate=False),
+            *self.model.named_parameters(remove_duplicate=False),
+            *self.model.named_buffers(remove_duplicate=False),
         ):
             if id(tensor) not in found:
                 found[id(tensor)] = self._stand_in(name, tensor)
@@ -180,7 +194,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
     def _read(self, tensor: Tensor) -> None:
-        """Put a parameter or a buffer in front of the inputs under all of its names; the last one is read."""
+        """Put what is stored in front of the inputs under all of its names; the last one is read."""
         assert self._first is not None
         with self.graph.inserting_before(self._first):
             for name in self._names[id(tensor)]:
@@ -206,23 +220,52 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise
 
     def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not isinstance(func, torch._ops.OpOverload) or torch.Tag.inplace_view in func.tags:
+        if not isinstance(func, torch._ops.OpOverload) or (
+            torch.Tag.inplace_view in func.tags and func is not _DETACH_
+        ):
             raise NotPlain("it changes what a tensor is")
+        func = _ATEN.lift_fresh_copy.default if func is _ATEN.lift_fresh.default else func
+        args, kwargs = self._without_data(func, args), {k: self._without_data(func, v) for k, v in kwargs.items()}
         operands = tuple(map(self.operand, args))
         options = {name: self.operand(value) for name, value in kwargs.items()}
         result = self._dataless.call(func, args, kwargs)
-        if func is _DETACH and _makes_new(operands[0].target):
+        if func is _ATEN.detach.default and _makes_new(operands[0].target):
             return self._known(operands[0], result)  # so PyTorch hands out what a factory made
         packet = func.overloadpacket.__name__
         node = self.graph.create_node("call_function", func, operands, options, name=packet)
         return self._results(node, result)
+
+    def _without_data(self, func: Any, value: Any) -> Any:
+        """An argument with stand-ins for the tensors in it that are neither parameters nor buffers."""
+        if isinstance(value, (list, tuple)):
+            return type(value)([self._without_data(func, item) for item in value])
+        if not isinstance(value, Tensor) or isinstance(value, StandIn):
+            return value
+        if type(value) is not Tensor or func._schema.is_mutable:
+            raise NotPlain("a tensor that is neither parameter nor buffer, and may change")
+        if id(value) not in self._constants:
+            name = self._attributes.get(id(value)) or f"lifted_tensor_{len(self.constants)}"
+            self.constants[name] = value  # which keeps it, and so its id
+            self._constants[id(value)] = self._stand_in(name, value)
+            self._names[id(self._constants[id(value)])] = [name]
+        return self._constants[id(value)]
+
+    @cached_property
+    def _attributes(self) -> dict[int, str]:
+        """The names of plain tensors among the attributes of modules, by their ids."""
+        return {
+            id(value): f"{path}.{name}" if path else name
+            for path, module in self.model.named_modules()
+            for name, value in vars(module).items()
+            if isinstance(value, Tensor)
+        }
 
     def operand(self, value: Any) -> Any:
         """A value as an argument of a node."""
         if isinstance(value, Tensor):
             if id(value) not in self._nodes:
                 if id(value) not in self._names:
-                    raise NotPlain("a tensor that is neither parameter nor buffer")
+                    raise NotPlain("a tensor that nothing is known of")
                 self._read(value)
             return self._nodes[id(value)][1]
         if isinstance(value, (list, tuple)):

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: E402
 import irprune.torch  # noqa: E402
 from irprune.errors import VerificationError  # noqa: E402
 from irprune.torch.capture import _inline_contexts, quiet  # noqa: E402
-from irprune.torch.recording import record  # noqa: E402
+from irprune.torch.recording import Recording, record  # noqa: E402
 from tests.torch.test_models import model_of  # noqa: E402
 
 X = torch.linspace(-1, 1, 2 * 4 * 6 * 6).reshape(2, 4, 6, 6)
@@ -38,6 +38,8 @@ class Calls(nn.Module):
         self.register_buffer("count", torch.zeros(()))
         self.register_buffer("table", torch.arange(6.0), persistent=False)
         self.copied = torch.ones(6)
+        self.linear.extra = torch.arange(6.0)
+        self.loose = [nn.Parameter(torch.ones(6))]
         self.seen: list[Any] = []
         self.calls = 0
 
@@ -123,6 +125,9 @@ PLAIN: dict[str, Callable[[Calls, Tensor], Any]] = {
     "joins": joins,
     "random": lambda m, x: x + torch.randn_like(x) * torch.rand(6) + torch.bernoulli(x.sigmoid()),
     "attention": lambda m, x: F.scaled_dot_product_attention(x, x, x),
+    "constants": lambda m, x: x * torch.tensor([1.0, 2, 3, 4, 5, 6]) + torch.tensor(2.0).to(x) + m.linear.extra,
+    "a constant twice": lambda m, x: x * m.copied + m.copied,
+    "a list of indices": lambda m, x: x[:, [2, 0]][..., torch.tensor([1, 0])],
     "handed through": lambda m, x: (x, m.scale, x.view(2, -1), x.detach()),
 }
 
@@ -176,11 +181,11 @@ LEFT: dict[str, Callable[[Calls, Tensor], Any]] = {
     "autocast": casts_by_context,
     "an error that is caught": goes_on_without,
     "other data": sets_data,
-    "a tensor that is no buffer": lambda m, x: x * m.copied,
-    "a constant": lambda m, x: x * torch.tensor([1.0, 2, 3, 4, 5, 6]),
+    "a tensor that is no buffer and changes": lambda m, x: x * m.copied.add_(1),
+    "a number of a constant": lambda m, x: x * torch.tensor(2.0).item(),
+    "a parameter in a list": lambda m, x: x * m.loose[0],
     "reshapes itself": lambda m, x: m.conv(x).unsqueeze_(0),
     "as many as are true": lambda m, x: x[x > 0],
-    "a list of indices": lambda m, x: x[:, [2, 0]],
     "script": lambda m, x: SCRIPT(x),
 }
 
@@ -215,6 +220,12 @@ class _Named(str):
     __repr__ = str.__str__
 
 
+def recorded(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Graph:
+    recording = record(model, args, kwargs)
+    assert recording is not None
+    return recording.graph
+
+
 def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.GraphModule:
     with quiet():
         module = torch.export.export(model, args, kwargs, strict=False).module(check_guards=False)
@@ -227,9 +238,8 @@ def exported(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_calls_are_those_of_export(name: str, training: bool) -> None:
     model = Calls(PLAIN[name]).train(training)
-    graph = record(model, (X,), {})
+    graph = recorded(model, (X,), {})
     module = exported(model, (X,), {})
-    assert graph is not None
     assert lines(graph) == lines(module.graph)
     assert graph._codegen.pytree_info == module.graph._codegen.pytree_info  # type: ignore[attr-defined]
 
@@ -252,8 +262,7 @@ MODELS = (
 @pytest.mark.parametrize("name", MODELS)
 def test_whole_models_are_recorded_as_export_gives_them(name: str) -> None:
     model, inputs = model_of(name)
-    graph = record(model, inputs, {})
-    assert graph is not None
+    graph = recorded(model, inputs, {})
     assert lines(graph) == lines(exported(model, inputs, {}).graph)
 
 
@@ -270,7 +279,7 @@ def test_what_is_not_plain_is_left_to_export(name: str) -> None:
 
 def test_transforms_come_as_the_calls_that_they_make() -> None:
     model = Calls(lambda m, x: torch.vmap(lambda part: m.conv(part[None])[0].sum(-1))(x)).eval()
-    graph = record(model, (X,), {})
+    graph = recorded(model, (X,), {})
     assert graph is not None
     found, expected = fx.GraphModule(model, graph)(X), model(X)
     assert torch.allclose(found, expected, atol=1e-6)
@@ -294,9 +303,8 @@ def test_arguments_have_the_names_of_export() -> None:
     one = torch.ones(1)
     args = (X, True, [one, (one * 2, 3)], one * 3, one * 4)
     kwargs = {"last": one * 5, "Named": {"Q": one * 6, "r": None}}
-    graph = record(Arguments(), args, kwargs)
+    graph = recorded(Arguments(), args, kwargs)
     module = exported(Arguments(), args, kwargs)
-    assert graph is not None
     assert lines(graph) == lines(module.graph)
     assert graph._codegen.pytree_info == module.graph._codegen.pytree_info  # type: ignore[attr-defined]
 
@@ -311,12 +319,12 @@ def test_shapes_that_vary_and_graphs_are_left_to_export() -> None:
 
 
 def test_a_capture_that_computes_something_else_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(*call: Any) -> fx.Graph | None:
-        graph = record(*call)
-        assert graph is not None
-        for node in graph.nodes:
+    def wrong(*call: Any) -> Recording | None:
+        recording = record(*call)
+        assert recording is not None
+        for node in recording.graph.nodes:
             node.target = torch.ops.aten.silu.default if node.target is torch.ops.aten.relu.default else node.target
-        return graph
+        return recording
 
     monkeypatch.setattr(irprune.torch.capture, "record", wrong)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
