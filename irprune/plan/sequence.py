@@ -131,22 +131,33 @@ def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
 
 
 def _balanced(use: NDArray[np.intp], own: Scores) -> Order:
-    """Atoms of unequal reach: take the least important among those that keep all leaves shrinking alike."""
-    size = np.maximum(use.sum(axis=1), 1)
-    gone = np.zeros(len(use))
-    left = np.ones(use.shape[1], dtype=bool)
+    """Atoms of unequal reach: take the least important among those that keep all leaves shrinking alike.
+
+    Atoms of the same reach go in the order of their scores: only the next one of each kind is looked at.
+    """
+    kinds, kind = np.unique(use, axis=1, return_inverse=True)
+    ranked = np.lexsort((np.arange(len(own)), own, kind.ravel()))
+    ends = np.cumsum(np.bincount(kind.ravel()))
+    share = kinds / np.maximum(use.sum(axis=1), 1)[:, None]
+    unreached = np.where(share > 0, 0.0, -np.inf)
+    peak = share.max(axis=0)
+    heads = np.append(0, ends[:-1])
+    gone = np.zeros((len(use), 1))
     order: list[int] = []
-    share = use / size[:, None]
-    reach = share > 0
-    for _ in range(use.shape[1]):
-        worst = np.where(reach, gone[:, None] + share, 0).max(axis=0)
-        worst[~left] = np.inf
-        tolerance = share[:, left].max()
-        candidates = np.flatnonzero(worst <= worst.min() + tolerance / 2)
-        chosen = int(candidates[np.argmin(own[candidates])])
-        order.append(chosen)
-        left[chosen] = False
-        gone += share[:, chosen]
+    score, number = own[ranked[heads]], ranked[heads]
+    for _ in range(len(own)):
+        worst = (gone + share + unreached).max(axis=0)
+        worst[heads == ends] = np.inf
+        near = np.flatnonzero(worst <= worst.min() + peak.max() / 2)
+        chosen = near[np.lexsort((number[near], score[near]))[0]]
+        order.append(int(number[chosen]))
+        gone += share[:, chosen, None]
+        heads[chosen] += 1
+        if heads[chosen] < ends[chosen]:
+            number[chosen] = ranked[heads[chosen]]
+            score[chosen] = own[number[chosen]]
+        else:
+            peak[chosen] = 0.0
     return np.array(order, dtype=np.intp)
 
 
