@@ -22,8 +22,10 @@ Rule: TypeAlias = "Callable[..., Shape | None]"
 _ATEN = torch.ops.aten
 
 
-def outcome_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The result of an operator as a ``meta`` tensor, or ``None`` where no rule says what it is."""
+def outcome_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | tuple[Tensor, ...] | None:
+    """What an operator makes, in ``meta`` tensors, or ``None`` where no rule says it."""
+    if func in _RECURRENT:
+        return _recurrent(args[0], args[1], *args[7:])
     if func in _RANGES:
         return _empty(*_on_the_processor(func, args, kwargs))
     if func is _ATEN.scaled_dot_product_attention.default:
@@ -198,6 +200,17 @@ def _transposed_convolution(
     return (data.shape[0], weight.shape[1] * groups, *sizes) if min(sizes) > 0 else None
 
 
+def _recurrent(
+    data: Tensor, states: Tensor | Sequence[Tensor], both_ways: bool, batch_first: bool
+) -> tuple[Tensor, ...]:
+    """Steps come first in memory in any case."""
+    given = [states] if isinstance(states, Tensor) else states
+    width = given[0].shape[-1] * (2 if both_ways else 1)
+    steps, batch = data.shape[1::-1] if batch_first else data.shape[:2]
+    result = _empty((steps, batch, width), data.dtype)
+    return (result.transpose(0, 1) if batch_first else result, *(_empty(s.shape, s.dtype) for s in given))
+
+
 # -- pooling and resizing ---------------------------------------------------------------------------------------------
 
 
@@ -278,6 +291,8 @@ _CHANNELS_LAST = frozenset(
 """Operators that give images with the channels last where they get any so."""
 
 _RANGES = frozenset({_ATEN.arange.default, _ATEN.arange.start, _ATEN.arange.start_step, _ATEN.linspace.default})
+
+_RECURRENT = frozenset({_ATEN.lstm.input, _ATEN.gru.input, _ATEN.rnn_tanh.input, _ATEN.rnn_relu.input})
 
 _RULES: dict[Operator, Rule] = {
     **dict.fromkeys((_ATEN.batch_norm.default, _ATEN.layer_norm.default, _ATEN.instance_norm.default), _like),

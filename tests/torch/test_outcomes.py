@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
 from irprune.torch.dataless import called, stand_in  # noqa: E402
-from irprune.torch.outcomes import _RANGES, _RULES, outcome_of  # noqa: E402
+from irprune.torch.outcomes import _RANGES, _RECURRENT, _RULES, outcome_of  # noqa: E402
 
 ATEN = torch.ops.aten
 
@@ -38,6 +38,29 @@ def swapped(*shape: int) -> Tensor:
 
 def last(*shape: int) -> Tensor:
     return torch.ones(shape).to(memory_format=torch.channels_last)
+
+
+def recurrent(func: Any, states: int, gates: int, layers: int, both_ways: bool, batch_first: bool) -> Any:
+    """A call of a recurrent layer from 4 features to 5."""
+    ways = 2 if both_ways else 1
+    batch = 2 if batch_first else 3
+    widths = [4] + [5 * ways] * (layers - 1)
+    sizes = [(width, way) for width in widths for way in range(ways)]
+    weights = [
+        floats(*size) for width, _ in sizes for size in ((gates * 5, width), (gates * 5, 5), (gates * 5,), (gates * 5,))
+    ]
+    begun = [floats(layers * ways, batch, 5)] * states
+    return func, (
+        floats(2, 3, 4),
+        begun if states > 1 else begun[0],
+        weights,
+        True,
+        layers,
+        0.0,
+        False,
+        both_ways,
+        batch_first,
+    )
 
 
 MAP = floats(2, 6, 9, 8)
@@ -89,6 +112,11 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         ATEN.conv_transpose2d.input,
         (MAP, floats(6, 2, 3, 3), floats(4), [2, 3], [1, 0], [1, 0], 2, [1, 2]),
     ),
+    "lstm": recurrent(ATEN.lstm.input, 2, 4, 1, False, False),
+    "lstm of two layers": recurrent(ATEN.lstm.input, 2, 4, 2, True, True),
+    "gru": recurrent(ATEN.gru.input, 1, 3, 2, True, False),
+    "rnn": recurrent(ATEN.rnn_tanh.input, 1, 1, 1, False, True),
+    "rnn of relu": recurrent(ATEN.rnn_relu.input, 1, 1, 1, True, False),
     "max_pool2d": (ATEN.max_pool2d.default, (MAP, [3, 3], [2, 2], [1, 1])),
     "max_pool2d by itself": (ATEN.max_pool2d.default, (MAP, [2])),
     "max_pool2d up": (ATEN.max_pool2d.default, (MAP, [3], [2], [1], [1], True)),
@@ -182,7 +210,9 @@ def known(func: Any, args: Any) -> Any:
         return func(*pytree.tree_map_only(Tensor, mode.from_tensor, args))
 
 
-def described(tensor: Tensor) -> Any:
+def described(tensor: Any) -> Any:
+    if not isinstance(tensor, Tensor):
+        return [described(part) for part in tensor]
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
@@ -200,7 +230,7 @@ def test_the_rules_cover_what_they_should(name: str) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {*_RULES, *_RANGES} <= {func for func, _ in CASES.values()}
+    assert {*_RULES, *_RANGES, *_RECURRENT} <= {func for func, _ in CASES.values()}
 
 
 WRONG: dict[str, tuple[Any, tuple[Any, ...]]] = {
