@@ -11,6 +11,7 @@ from . import (
     efficientnet,
     espcn,
     inception,
+    maxvit,
     mlp,
     mnasnet,
     mobilenet,
@@ -49,6 +50,7 @@ _FAMILIES = (
     mlp,
     siamese,
     raft,
+    maxvit,
 )
 
 ZOO: dict[str, Entry] = {entry.name: entry for family in _FAMILIES for entry in family.ENTRIES}

@@ -15,6 +15,7 @@ PARAMETERS = {
     "efficientnet_b0": 5_288_548,
     "googlenet": 6_624_904,
     "inception_v3": 23_834_568,
+    "maxvit_tiny": 30_919_624,
     "mnasnet1_0": 4_383_312,
     "mobilenet_v1": 4_231_976,
     "mobilenet_v2": 3_504_872,
