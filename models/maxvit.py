@@ -29,10 +29,10 @@ class BiasedAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, windows, places, channels = x.shape
         split = (batch, windows, places, self.heads, self.head_dim)
-        query, key, value = (part.reshape(split).permute(0, 1, 3, 2, 4) for part in self.to_qkv(x).chunk(3, -1))
-        scores = torch.einsum("bghid,bghjd->bghij", query, key * self.scale)
+        query, key, value = (part.reshape(split).permute(0, 1, 3, 2, 4) for part in self.to_qkv(x).split(channels, -1))
+        scores = query @ (key * self.scale).transpose(-2, -1)
         bias = self.bias[self.distance.flatten()].view(places, places, -1).permute(2, 0, 1)
-        mixed = torch.einsum("bghij,bghjd->bghid", (scores + bias).softmax(-1), value)
+        mixed = (scores + bias).softmax(-1) @ value
         out: Tensor = self.merge(mixed.permute(0, 1, 3, 2, 4).reshape(batch, windows, places, channels))
         return out
 

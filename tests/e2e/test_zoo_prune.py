@@ -31,6 +31,7 @@ REMAINS = {
     "espcn": 0.45,
     "googlenet": 0.28,
     "inception_v3": 0.27,
+    "maxvit_tiny": 0.28,
     "mlp": 0.48,
     "mlp_bn": 0.48,
     "mlp_residual": 0.35,
@@ -59,7 +60,7 @@ REMAINS = {
 }
 """The share of learned parameters that may remain: a quarter, and what cannot shrink (inputs, outputs, biases)."""
 
-STATISTICS = {"attention_cbam", "convnext_tiny", "mlp_residual"}
+STATISTICS = {"attention_cbam", "convnext_tiny", "maxvit_tiny", "mlp_residual"}
 """They take means or maxima over channels, so zeros in the removed places are not the same as fewer places."""
 
 TOLERANCE = 1e-5

@@ -46,8 +46,8 @@ VARIANTS = (
 OLD_OPSETS = (Variant(opset=7), Variant(dynamic=True, opset=9), Variant(folded=False, opset=11))
 NOT_IN_OPSET = {
     7: {
-        *("attention_cbam", "autoencoder", "autoencoder_grouped", "convnext_tiny", "deeplab", "mlp_residual"),
-        *("raft", "resnet20_option_a", "unet_bilinear", "unet_nearest", "yolov8"),
+        *("attention_cbam", "autoencoder", "autoencoder_grouped", "convnext_tiny", "deeplab", "maxvit_tiny"),
+        *("mlp_residual", "raft", "resnet20_option_a", "unet_bilinear", "unet_nearest", "yolov8"),
     },
     9: {"autoencoder", "autoencoder_grouped", "raft", "resnet20_option_a"},
     11: {"autoencoder", "autoencoder_grouped", "raft"},
