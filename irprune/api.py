@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -26,7 +26,7 @@ from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, removed_atoms
-from .planning import beside, decide, named_after, plan_for, request_of
+from .planning import decide, named_after, plan_for, request_of
 
 if TYPE_CHECKING:
     from .verify import Report
@@ -35,6 +35,7 @@ AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,15 @@ def open_model(model: AnyModel) -> Source:
 
 def _sha(data: bytes) -> Future[str]:
     return beside(lambda: hashlib.sha256(data).hexdigest())
+
+
+def beside(compute: Callable[[], T]) -> Future[T]:
+    """Something computed beside the work."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(compute)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:

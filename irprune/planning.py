@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from .analysis import Analysis
 from .errors import InputError
@@ -13,8 +12,6 @@ from .ir import Graph
 from .passes.slicing import remove_atoms
 from .plan import Plan, Request, Slice, make_plan, removed_atoms
 from .scoring import Scores, require_numbers
-
-T = TypeVar("T")
 
 
 def request_of(**options: Any) -> Request:
@@ -63,12 +60,3 @@ def decide(analysis: Analysis, request: Request, scores: Scores | None = None) -
     graph, slices = remove_atoms(analysis, removed_atoms(decided, analysis))
     stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
     return replace(decided, slices=stored), graph, slices
-
-
-def beside(compute: Callable[[], T]) -> Future[T]:
-    """Something computed beside the work."""
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(compute)
-    finally:
-        pool.shutdown(wait=False)

@@ -1,8 +1,8 @@
 """From a rewritten graph back to an ``fx.GraphModule``: smaller parameters, and the numbers of calls that follow.
 
-Calls that nothing changed, names and metadata stay as they are in the original. A changed number goes
-to the argument it came from, a sliced constant to the parameter of its name; of a table that the module computes, the
-kept elements are selected.
+Calls that nothing changed, names and metadata stay as they are in the original. A changed number goes to the argument
+it came from, a sliced constant to the parameter of its name; of a table that the module computes, the kept elements
+are selected.
 """
 
 from __future__ import annotations

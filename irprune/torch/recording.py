@@ -26,6 +26,7 @@ from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..frontends.effects import mutated_nodes
 from .attributes import Attributes
 from .dataless import Dataless, StandIn
 
@@ -88,7 +89,7 @@ def _recorded(model: nn.Module, attributes: Attributes, args: tuple[Any, ...], k
         fake_args, fake_kwargs = pytree.tree_unflatten(fakes, in_spec)
         with torch.set_grad_enabled(grad), _as_in_export(), _watching_autocast(recorder), recorder:
             results = model(*fake_args, **fake_kwargs)
-    if recorder.refused or recorder.has_other_data():
+    if recorder.refused or recorder.has_other_data() or recorder.changes_constants():
         raise NotPlain(recorder.refused)
     found, out_spec = pytree.tree_flatten(results)
     recorder.graph.output(tuple(map(recorder.operand, found)))
@@ -208,6 +209,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def has_other_data(self) -> bool:
         return self._dataless.has_other_data()
 
+    def changes_constants(self) -> bool:
+        """Whether anything is written into a tensor that is neither parameter nor buffer."""
+        return bool(self.constants) and any(
+            node.op == "get_attr" and node.target in self.constants for node in mutated_nodes(self.graph)
+        )
+
     # -- the run -----------------------------------------------------------------------------------------------
 
     def __torch_dispatch__(
@@ -225,7 +232,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ):
             raise NotPlain("it changes what a tensor is")
         func = _ATEN.lift_fresh_copy.default if func is _ATEN.lift_fresh.default else func
-        args, kwargs = self._without_data(func, args), {k: self._without_data(func, v) for k, v in kwargs.items()}
+        args, kwargs = self._without_data(args), {name: self._without_data(value) for name, value in kwargs.items()}
         operands = tuple(map(self.operand, args))
         options = {name: self.operand(value) for name, value in kwargs.items()}
         result = self._dataless.call(func, args, kwargs)
@@ -235,14 +242,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         node = self.graph.create_node("call_function", func, operands, options, name=packet)
         return self._results(node, result)
 
-    def _without_data(self, func: Any, value: Any) -> Any:
+    def _without_data(self, value: Any) -> Any:
         """An argument with stand-ins for the tensors in it that are neither parameters nor buffers."""
         if isinstance(value, (list, tuple)):
-            return type(value)([self._without_data(func, item) for item in value])
+            return type(value)([self._without_data(item) for item in value])
         if not isinstance(value, Tensor) or isinstance(value, StandIn):
             return value
-        if type(value) is not Tensor or func._schema.is_mutable:
-            raise NotPlain("a tensor that is neither parameter nor buffer, and may change")
+        if type(value) is not Tensor:
+            raise NotPlain(f"a {type(value).__name__} that no module has")
         if id(value) not in self._constants:
             name = self._attributes.get(id(value)) or f"lifted_tensor_{len(self.constants)}"
             self.constants[name] = value  # which keeps it, and so its id

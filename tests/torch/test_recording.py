@@ -39,6 +39,7 @@ class Calls(nn.Module):
         self.register_buffer("table", torch.arange(6.0), persistent=False)
         self.copied = torch.ones(6)
         self.linear.extra = torch.arange(6.0)
+        self.listed = [torch.ones(6)]
         self.loose = [nn.Parameter(torch.ones(6))]
         self.seen: list[Any] = []
         self.calls = 0
@@ -182,6 +183,8 @@ LEFT: dict[str, Callable[[Calls, Tensor], Any]] = {
     "an error that is caught": goes_on_without,
     "other data": sets_data,
     "a tensor that is no buffer and changes": lambda m, x: x * m.copied.add_(1),
+    "a part of it changes": lambda m, x: x * m.copied[:3].add_(1)[0],
+    "a part of one in a list changes": lambda m, x: x * m.listed[0][:3].add_(1)[0],
     "a number of a constant": lambda m, x: x * torch.tensor(2.0).item(),
     "a parameter in a list": lambda m, x: x * m.loose[0],
     "reshapes itself": lambda m, x: m.conv(x).unsqueeze_(0),
