@@ -194,7 +194,8 @@ def perform(tool: str, name: str) -> Found:
 def line(name: str, tool: str, found: Found) -> str:
     if "error" in found:
         return f"| {name} | {tool} | {found['error']} | – | – | – |"
-    return f"| {name} | {tool} | pruned | {found['correct']} | {found['seconds']:.2f} | {found['left']:.0%} |"
+    outcome = "pruned" if found["left"] < 1 else "removes nothing"
+    return f"| {name} | {tool} | {outcome} | {found['correct']} | {found['seconds']:.2f} | {found['left']:.0%} |"
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import torch
@@ -162,7 +163,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._dataless = Dataless()
         self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id, which is a tensor's own while it lives
         self._names: dict[int, list[str]] = {}  # of the stand-ins for parameters, buffers and constants
-        self._constants: dict[int, Tensor] = {}  # the stand-ins for tensors that are neither, by the ids of these
+        self._constants: dict[int, tuple[Tensor, Tensor]] = {}  # other tensors, by id, and what stands for them
         self._first: fx.Node | None = None
 
     @classmethod
@@ -251,11 +252,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if type(value) is not Tensor:
             raise NotPlain(f"a {type(value).__name__} that no module has")
         if id(value) not in self._constants:
-            name = self._attributes.get(id(value)) or f"lifted_tensor_{len(self.constants)}"
-            self.constants[name] = value  # which keeps it, and so its id
-            self._constants[id(value)] = self._stand_in(name, value)
-            self._names[id(self._constants[id(value)])] = [name]
-        return self._constants[id(value)]
+            name = self._attributes.get(id(value)) or self._name_of_constant()
+            made = self._stand_in(name, value)
+            self.constants[name] = value.detach()
+            self._constants[id(value)] = value, made
+            self._names[id(made)] = [name]
+        return self._constants[id(value)][1]
+
+    def _name_of_constant(self) -> str:
+        names = (f"lifted_tensor_{number}" for number in count())
+        return next(name for name in names if name not in self.constants and not hasattr(self.model, name))
 
     @cached_property
     def _attributes(self) -> dict[int, str]:

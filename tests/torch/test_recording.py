@@ -127,7 +127,7 @@ PLAIN: dict[str, Callable[[Calls, Tensor], Any]] = {
     "random": lambda m, x: x + torch.randn_like(x) * torch.rand(6) + torch.bernoulli(x.sigmoid()),
     "attention": lambda m, x: F.scaled_dot_product_attention(x, x, x),
     "constants": lambda m, x: x * torch.tensor([1.0, 2, 3, 4, 5, 6]) + torch.tensor(2.0).to(x) + m.linear.extra,
-    "a constant twice": lambda m, x: x * m.copied + m.copied,
+    "a constant twice": lambda m, x: x * m.copied + m.copied + torch.tensor(2.0),
     "a list of indices": lambda m, x: x[:, [2, 0]][..., torch.tensor([1, 0])],
     "handed through": lambda m, x: (x, m.scale, x.view(2, -1), x.detach()),
 }
