@@ -55,7 +55,7 @@ class _Rewriter:
         self.added: dict[str, list[Node]] = {}
         self.changed: dict[int, tuple[Axis, bool]] = {}
         self.indices: dict[int, tuple[Axis, tuple[int, ...]]] = {}
-        self.arrays: dict[int, NDArray[np.intp]] = {}  # of the same indices, by the id of the tuple
+        self.arrays: dict[tuple[int, ...], NDArray[np.intp]] = {}
 
     def run(self) -> tuple[Graph, dict[str, Slice]]:
         graph = self.analysis.graph
@@ -133,10 +133,14 @@ class _Rewriter:
     def _indices(self, axis: Axis) -> tuple[int, ...]:
         known = self.indices.get(id(axis))
         if known is None:
-            array = kept_indices(axis, self.kept)
-            known = self.indices[id(axis)] = (axis, tuple(array.tolist()))
-            self.arrays[id(known[1])] = array
+            known = self.indices[id(axis)] = (axis, tuple(kept_indices(axis, self.kept).tolist()))
         return known[1]
+
+    def _array(self, indices: tuple[int, ...]) -> NDArray[np.intp]:
+        """Indices to take: many constants are sliced alike."""
+        if indices not in self.arrays:
+            self.arrays[indices] = np.array(indices, dtype=np.intp)
+        return self.arrays[indices]
 
     def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
         """The variant with the most uses keeps the name, the others become private copies."""
@@ -146,7 +150,7 @@ class _Rewriter:
         ranked = sorted(variants.items(), key=lambda item: (-len(item[1]), item[0]))
         for k, (kept, uses) in enumerate(ranked):
             target = name if k == 0 else self._fresh(name)
-            sliced = original.take({axis: self.arrays[id(indices)] for axis, indices in kept})
+            sliced = original.take({axis: self._array(indices) for axis, indices in kept})
             self.constants[target] = sliced
             self.values[target] = Value(target, self.values[name].dtype, sliced.shape)
             for node, position in uses:
