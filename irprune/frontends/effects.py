@@ -41,6 +41,13 @@ def is_reproducible(target: torch._ops.OpOverload[Any, Any]) -> bool:
     return namespace == "aten" and not (schema.is_mutable or is_drawn or has_mode(target) or "empty" in name)
 
 
+def writes(node: fx.Node) -> bool:
+    """Whether a call changes elements of an operand in place."""
+    if not isinstance(node.target, torch._ops.OpOverload) or operator_name(node) in _KEEPS_ELEMENTS:
+        return False
+    return bool(node.target._schema.is_mutable)
+
+
 def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
     """The nodes whose results are changed in place later on, through themselves or a view of them.
 
@@ -48,7 +55,7 @@ def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
     """
     found: set[fx.Node] = set()
     for node in graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload) or operator_name(node) in _KEEPS_ELEMENTS:
+        if not writes(node):
             continue
         for position, argument in enumerate(node.target._schema.arguments):
             if argument.alias_info is None or not argument.alias_info.is_write or position >= len(node.args):

@@ -21,7 +21,7 @@ from ..ir.core import Array, Attribute, Dim
 from ..signatures import NoSignature
 from .aten import lower
 from .captured import Captured
-from .effects import mutated_nodes, operator_name
+from .effects import mutated_nodes, operator_name, writes
 from .lowering import Call, Lowered, Numbers, Source, Symbol, TensorName
 from .tables import find_tables
 
@@ -250,7 +250,8 @@ class _Importer:
 
     def _add(self, node: fx.Node, lowered: Lowered, outputs: tuple[str, ...]) -> None:
         sources: dict[int | str, Source] = dict(lowered.sources.items())
-        attributes = {**lowered.attributes, **({"mutated": 1} if node in self.mutated else {})}
+        effects = {"mutated": node in self.mutated, "writes": writes(node)}
+        attributes = {**lowered.attributes, **{name: 1 for name, holds in effects.items() if holds}}
         inputs: list[str] = []
         for position, operand in enumerate(lowered.operands):
             if isinstance(operand, Numbers):

@@ -165,11 +165,14 @@ class Graph:
 
     @cached_property
     def read(self) -> frozenset[str]:
-        """Values whose elements the outputs depend on; of the others nothing matters, or only the size."""
+        """Values whose elements the outputs depend on; of the others nothing matters, or only the size.
+
+        Nodes that write into an operand (attribute ``writes``) are read through it.
+        """
         found = {*self.outputs, *self.yielded, *(name for node in self.nodes for name in node.captures)}
         for node in reversed(self.nodes):
-            if node.op not in ("Shape", "Size") and not found.isdisjoint(node.outputs):
-                found.update(node.inputs)
+            if "writes" in node.attributes or (node.op not in ("Shape", "Size") and not found.isdisjoint(node.outputs)):
+                found.update((*node.inputs, *node.outputs))
         return frozenset(found)
 
     @cached_property

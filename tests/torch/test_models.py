@@ -232,6 +232,13 @@ def test_blocks_that_are_split_shuffled_and_cut_into_windows(build: type[nn.Modu
     check(irprune.torch.prune(model.eval(), inputs, ratio=0.5), inputs)
 
 
+def test_what_is_written_into_a_tensor_is_read() -> None:
+    model = Filled()
+    plan = irprune.torch.plan(model.eval(), (torch.randn(2, 3, 8, 8),), ratio=0.5)
+    assert plan.cost_before.params == sum(parameter.numel() for parameter in model.parameters())
+    assert {"left.weight:0", "right.weight:0"} <= {name for group in plan.groups for name in group.members}
+
+
 def test_tied_weights_stay_tied() -> None:
     model = Tied()
     randomise(model, 0)
