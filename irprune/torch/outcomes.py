@@ -76,7 +76,8 @@ def _on_the_processor(func: Operator, args: tuple[Any, ...], kwargs: dict[str, A
 
 @cache
 def _is_elementwise(func: Operator) -> bool:
-    if func._schema.is_mutable or torch.Tag.nondeterministic_seeded in func.tags:
+    is_view = any(made.alias_info is not None for made in func._schema.returns)
+    if func._schema.is_mutable or is_view or torch.Tag.nondeterministic_seeded in func.tags:
         return False
     return torch.Tag.pointwise in func.tags or func in _ELEMENTWISE_TOO
 
