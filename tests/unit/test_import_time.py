@@ -41,6 +41,14 @@ def test_the_package_for_pytorch_loads_it_when_it_is_used() -> None:
     assert loaded("import irprune.torch; irprune.torch.__all__") & NEVER == set()
 
 
+def test_pruning_a_plain_module_loads_neither_onnx_nor_what_compiles() -> None:
+    pytest.importorskip("torch")
+    body = "nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.LayerNorm(288), nn.Linear(288, 5)"
+    model = f"from torch import nn, ones; model = nn.Sequential({body}).eval()"
+    pruned = "import irprune.torch as t; t.prune(model, (ones(1, 3, 8, 8),), ratio=0.5, verify=False)"
+    assert loaded(f"{model}; {pruned}") & {"onnx", "onnx_ir", "onnxruntime", "onnxscript", "sympy"} == set()
+
+
 def test_without_pytorch_the_message_says_what_to_install() -> None:
     script = "import sys; sys.modules['torch'] = None; from irprune.torch import from_onnx"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
