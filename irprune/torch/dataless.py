@@ -82,6 +82,7 @@ _ALIKE = frozenset(
     | {f"{kind}{which}" for kind in ("", "new_") for which in ("empty", "full", "ones", "zeros")}
     | {f"{which}_like" for which in ("empty", "full", "ones", "zeros")}
 )
+"""Operators that give new tensors of sizes that are spelled out, or those of an operand."""
 
 
 @cache
