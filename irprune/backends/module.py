@@ -86,11 +86,3 @@ def set_mode(node: fx.Node, mode: bool) -> bool:
                 node.kwargs = {**node.kwargs, argument.name: mode}
             return True
     return False
-
-
-def tensors_of(module: fx.GraphModule) -> dict[str, Tensor]:
-    """Parameters and buffers, also those that are not saved, under all their names."""
-    return {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }

@@ -41,6 +41,14 @@ class Captured:
         return {name: value for name, value in self.state.items() if isinstance(value, Tensor)}
 
 
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, also those that are not saved, under all their names."""
+    return {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+
+
 def attribute_of(module: nn.Module, target: str) -> Any:
     """The parameter, buffer or submodule of that name."""
     found: Any = module
@@ -51,7 +59,6 @@ def attribute_of(module: nn.Module, target: str) -> Any:
 
 def state_of(root: nn.Module, graph: fx.Graph, constants: Mapping[str, Tensor]) -> dict[str, Any]:
     """All parameters and buffers of a module, constants, and what else calls name in the module."""
-    state: dict[str, Any] = dict(root.named_parameters(remove_duplicate=False))
-    state |= {**dict(root.named_buffers(remove_duplicate=False)), **constants}
+    state: dict[str, Any] = tensors_of(root) | dict(constants)
     others = (str(node.target) for node in graph.nodes if node.op == "get_attr" and node.target not in state)
     return state | {name: attribute_of(root, name) for name in others}

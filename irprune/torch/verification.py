@@ -17,8 +17,8 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Mask
-from ..backends.module import tensors_of
 from ..errors import InputError
+from ..frontends.captured import tensors_of
 from ..frontends.effects import mutated_nodes
 from ..frontends.fx import Imported, as_array
 from ..ir.core import Array

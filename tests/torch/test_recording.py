@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from torch.nn import functional as F  # noqa: E402
 
 import irprune.torch  # noqa: E402
 from irprune.errors import VerificationError  # noqa: E402
+from irprune.frontends.captured import Captured  # noqa: E402
 from irprune.torch.capture import _inline_contexts, quiet  # noqa: E402
+from irprune.torch.digest import digest_of  # noqa: E402
 from irprune.torch.recording import Recording, record  # noqa: E402
 from tests.torch.test_models import model_of  # noqa: E402
 
@@ -300,6 +304,20 @@ class Arguments(nn.Module):
     ) -> Any:
         x = x + pair[0] if flag and pair is not None else x
         return {"out": self.linear(x + sum(rest)), "named": Named["Q"] * 2, "others": list(others.values())}
+
+
+def test_a_model_is_identified_alike_in_another_process() -> None:
+    def calls(function: Callable[..., Any]) -> Captured:
+        graph = fx.Graph()
+        graph.output(graph.call_function(function, (graph.placeholder("x"),)))
+        return Captured.of(nn.Linear(2, 2), graph, {})
+
+    model = calls(FunctionType(rows.__code__, globals(), "rows"))
+    again = replace(calls(rows), state=model.state)
+    assert digest_of(model) == digest_of(again)
+    assert digest_of(model) != digest_of(replace(calls(in_place), state=model.state))
+    other = {**model.state, "bias": model.state["bias"] + 1}
+    assert digest_of(model) != digest_of(replace(model, state=other))
 
 
 def test_arguments_have_the_names_of_export() -> None:
