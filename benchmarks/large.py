@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.large`` writes a synthetic model (1,000 MatMul-Relu pairs of 900 x 900 float32, 2,001 nodes) and
 runs each job in a process of its own; peak memory includes the interpreter, the libraries and mapped files. With
-``--analyse`` it also analyses the graph of a Llama of 7 billion parameters whose weights are one sparse file.
+``--analyze`` it also analyses the graph of a Llama of 7 billion parameters whose weights are one sparse file.
 """
 
 from __future__ import annotations
@@ -160,15 +160,15 @@ def pruned(path: Path, output: Path) -> None:
     irprune.prune(path, output, ratio=0.5, verify=False)
 
 
-def analysed(path: Path, output: Path) -> None:
+def analyzed(path: Path, output: Path) -> None:
     """irprune's analysis alone, with groups."""
     from irprune import api
 
-    groups = api.analyse_model(api.open_model(path)).groups
+    groups = api.analyze_model(api.open_model(path)).groups
     output.write_text(f"{sum(not group.frozen for group in groups)} groups\n")
 
 
-_JOBS = {"plain": plain, "pruned": pruned, "analysed": analysed}
+_JOBS = {"plain": plain, "pruned": pruned, "analyzed": analyzed}
 
 
 def _measure(job: str, path: Path) -> dict[str, float]:
@@ -188,7 +188,7 @@ def _measure(job: str, path: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="processes of each kind; medians are printed")
-    parser.add_argument("--analyse", action="store_true", help="analyse a Llama of 7 billion parameters too")
+    parser.add_argument("--analyze", action="store_true", help="analyze a Llama of 7 billion parameters too")
     parser.add_argument("--job", choices=_JOBS, help=argparse.SUPPRESS)
     parser.add_argument("path", type=Path, nargs="?", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -200,8 +200,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         jobs = [("plain", write_chain(Path(name))), ("pruned", Path(name) / "chain.onnx")]
-        if options.analyse:
-            jobs.append(("analysed", _Llama(32, 4096, 32, 8, 14336, 32000).write(Path(name))))
+        if options.analyze:
+            jobs.append(("analyzed", _Llama(32, 4096, 32, 8, 14336, 32000).write(Path(name))))
         rounds = [[_measure(job, path) for job, path in jobs] for _ in range(options.runs)]  # load changes: in turns
         print("| job | seconds | peak MiB |\n|---|---|---|")
         for (job, path), found in zip(jobs, zip(*rounds, strict=True), strict=True):

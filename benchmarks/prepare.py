@@ -13,13 +13,13 @@ def export(task: Task) -> dict[str, Any]:
     import torch
 
     from irprune.models.export import export as write
-    from irprune.models.export import randomise
+    from irprune.models.export import randomize
     from irprune.models.zoo import ZOO
 
     torch.set_num_threads(THREADS)
     entry = ZOO[task.model]
     module = entry.build()
-    randomise(module, SEED)
+    randomize(module, SEED)
     write(module, entry.input_shape, Path(task.output), exporter="torchscript", dynamic_batch=False)
     return {}
 
@@ -45,7 +45,7 @@ def check(task: Task) -> dict[str, Any]:
 
 
 def parameters(model: Any) -> int:
-    """How many floating-point numbers an ONNX model stores, statistics of normalisation included."""
+    """How many floating-point numbers an ONNX model stores, statistics of normalization included."""
     import math
 
     import onnx

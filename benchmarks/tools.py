@@ -23,7 +23,7 @@ def peak_bytes() -> int:
 
 def irprune(task: Task) -> Sample:
     """From the ONNX file to the smaller one, without verification."""
-    from irprune.api import analyse_model, open_model, prune
+    from irprune.api import analyze_model, open_model, prune
 
     began = perf_counter()
     prune(task.source, task.output, ratio=RATIO, criterion="l2", scope="local", verify=False)
@@ -31,7 +31,7 @@ def irprune(task: Task) -> Sample:
 
     source = open_model(task.source)
     began = perf_counter()
-    _ = analyse_model(source).groups
+    _ = analyze_model(source).groups
     return Sample(perf_counter() - began, None, file, None, peak)
 
 
@@ -40,13 +40,13 @@ def torch_pruning(task: Task) -> Sample:
     import torch
     import torch_pruning as tp
 
-    from irprune.models.export import example_inputs, export, randomise
+    from irprune.models.export import example_inputs, export, randomize
     from irprune.models.zoo import ZOO
 
     torch.set_num_threads(THREADS)
     entry = ZOO[task.model]
     module = entry.build().eval()
-    randomise(module, SEED)
+    randomize(module, SEED)
     inputs = example_inputs(entry.input_shape)
     classifier = [m for m in module.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1000]
 

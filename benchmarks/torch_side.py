@@ -31,14 +31,14 @@ Found = dict[str, Any]
 def build(name: str) -> tuple[Any, tuple[Any, ...]]:
     """The model in evaluation and inputs for it: those of the zoo in their full size, transformers in a tiny one."""
     from irprune.models.architectures import ARCHITECTURES, instantiate
-    from irprune.models.export import example_inputs, randomise
+    from irprune.models.export import example_inputs, randomize
     from irprune.models.zoo import ZOO
 
     if name not in ZOO:
         return instantiate(ARCHITECTURES[name], SEED), ARCHITECTURES[name].example(SEED)
     entry = ZOO[name]
     model = entry.build()
-    randomise(model, SEED)
+    randomize(model, SEED)
     return model.eval(), example_inputs(entry.input_shape, batch=1)
 
 
@@ -135,7 +135,7 @@ def compare(name: str) -> str:
 def mask(layer: Any, twin: Any, outward: bool, positions: list[int], alive: dict[tuple[Any, bool], list[int]]) -> bool:
     """Take channels of a layer away from its twin; whether there is a way to.
 
-    ``positions`` count among the channels that are ``alive``. What batch normalisation or a depthwise convolution makes
+    ``positions`` count among the channels that are ``alive``. What batch normalization or a depthwise convolution makes
     of a channel is nothing to the layers behind, which do not read it.
     """
     from torch import nn
@@ -164,7 +164,7 @@ def mask(layer: Any, twin: Any, outward: bool, positions: list[int], alive: dict
 
 
 def norm_of_kept(norm: Any, kept: list[int], x: Any) -> Any:
-    """Layer normalisation of the channels that stay; the others are zero."""
+    """Layer normalization of the channels that stay; the others are zero."""
     import torch
 
     weight, bias = (None if w is None else w[kept] for w in (norm.weight, norm.bias))

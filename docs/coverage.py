@@ -29,9 +29,9 @@ from irprune.models.recurrent import ENTRIES
 
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
 FORMS = {
-    "fused": "With the fused operators of ONNX Runtime's transformer optimiser.",
+    "fused": "With the fused operators of ONNX Runtime's transformer optimizer.",
     "opset 23": "Exported by dynamo at opset 23, where attention is one operator.",
-    "quantised": "Quantised to 8 bits by ONNX Runtime: dynamic, QDQ and QOperator.",
+    "quantized": "Quantized to 8 bits by ONNX Runtime: dynamic, QDQ and QOperator.",
     "half precision": "Inputs, outputs, weights and arithmetic in float16.",
     "channels last": "Channels last, with transposes around every convolution, as TensorFlow's converter writes them.",
 }
@@ -114,7 +114,7 @@ def examine(job: Job, folder: Path, ratio: float, scope: str) -> Row:
     except Exception as error:  # whatever an exporter raises belongs on the page
         return Row(job, (*head, f"not exported: {_first_line(error)}", *[""] * 6), False)
     source = api.open_model(path)
-    analysis = api.analyse_model(source)
+    analysis = api.analyze_model(source)
     frozen = describe_frozen(analysis.groups)
     with tempfile.TemporaryDirectory() as own:
         small = Path(own) / "small.onnx"

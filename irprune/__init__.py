@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .collector import builds
+from .collector import without_gc
 
 if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
@@ -34,7 +34,7 @@ class _Facade(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        found = getattr(builds(import_module)(".api", self.__name__), name)
+        found = getattr(without_gc(import_module)(".api", self.__name__), name)
         setattr(self, name, found)
         return found
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 import onnx
 import onnx_ir as oir
 
-from .analysis import Analysis, analyse
+from .analysis import Analysis, analyze
 from .backends.onnx import emit, save, to_proto
 from .errors import InputError, VerificationError
-from .frontends.files import load, parse, read_file, without_functions
+from .frontends.files import inline_functions, load, parse, read_file
 from .frontends.onnx import import_model
 from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .plan import Plan, removed_atoms
-from .planning import decide, named_after, plan_for, request_of
+from .planning import decide, plan_for, request_of, with_model_identity
 
 if TYPE_CHECKING:
     from .verify import Report
@@ -64,15 +64,15 @@ def open_model(model: AnyModel) -> Source:
         return Source(model, parse(data, model), len(data), _sha(data))
     proto = as_proto(model)
     data = proto.SerializeToString(deterministic=True)
-    converted = without_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
+    converted = inline_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
     return Source(model, converted, len(data), _sha(data))
 
 
 def _sha(data: bytes) -> Future[str]:
-    return beside(lambda: hashlib.sha256(data).hexdigest())
+    return in_background(lambda: hashlib.sha256(data).hexdigest())
 
 
-def beside(compute: Callable[[], T]) -> Future[T]:
+def in_background(compute: Callable[[], T]) -> Future[T]:
     """Something computed beside the work."""
     pool = ThreadPoolExecutor(1)
     try:
@@ -125,9 +125,9 @@ def has_external_data(model: oir.Model) -> bool:
     return any(isinstance(value.const_value, oir.ExternalTensor) for value in model.graph.initializers.values())
 
 
-def analyse_model(source: Source, allow_io: tuple[str, ...] = ()) -> Analysis:
-    """Import a model and analyse it."""
-    return analyse(graph_of(source), allow_io)
+def analyze_model(source: Source, allow_io: tuple[str, ...] = ()) -> Analysis:
+    """Import a model and analyze it."""
+    return analyze(graph_of(source), allow_io)
 
 
 def graph_of(source: Source) -> Graph:
@@ -149,7 +149,7 @@ def plan(model: AnyModel, **request: Any) -> Plan:
     """
     wanted = request_of(**request)
     source = open_model(model)
-    return plan_for(source, analyse_model(source, wanted.allow_io), wanted)
+    return plan_for(source, analyze_model(source, wanted.allow_io), wanted)
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -165,7 +165,7 @@ def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oi
     """The smaller model as ``onnx_ir``; ``analysis`` saves doing it again."""
     require_same(source, plan)
     if analysis is None:
-        analysis = analyse_model(source, tuple(plan.request.get("allow_io", ())))
+        analysis = analyze_model(source, tuple(plan.request.get("allow_io", ())))
     graph, _ = remove_atoms(analysis, removed_atoms(plan, analysis))
     return emit(source.model, analysis.graph, graph)
 
@@ -273,10 +273,10 @@ def prune(
     """
     wanted = request_of(**request)
     source = open_model(model)
-    analysis = analyse_model(source, wanted.allow_io)
+    analysis = analyze_model(source, wanted.allow_io)
     decided, graph, _ = decide(analysis, wanted)
     small = emit(source.model, analysis.graph, graph)
-    decided = named_after(source, decided)
+    decided = with_model_identity(source, decided)
     report = None
     if verify:
         report = _verify(model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed)

@@ -11,7 +11,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def builds(function: Callable[P, R]) -> Callable[P, R]:
+def without_gc(function: Callable[P, R]) -> Callable[P, R]:
     """A decorator for what makes many objects that live as long as the job: no cycles are looked for meanwhile.
 
     The collector would look through all of them again and again, which takes a tenth of the time on a large graph.
@@ -19,7 +19,7 @@ def builds(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @wraps(function)
-    def building(*args: P.args, **kwargs: P.kwargs) -> R:
+    def without_collection(*args: P.args, **kwargs: P.kwargs) -> R:
         if not gc.isenabled():  # nothing to do, or inside of another one
             return function(*args, **kwargs)
         gc.disable()
@@ -31,4 +31,4 @@ def builds(function: Callable[P, R]) -> Callable[P, R]:
                 gc.unfreeze()  # to the oldest generation
             gc.enable()
 
-    return building
+    return without_collection

@@ -44,11 +44,11 @@ class Identified(Protocol):
 
 
 def plan_for(source: Identified, analysis: Analysis, request: Request, scores: Scores | None = None) -> Plan:
-    """The plan for a model that was analysed before; ``scores``, one an atom, replace the criterion."""
-    return named_after(source, decide(analysis, request, scores)[0])
+    """The plan for a model that was analyzed before; ``scores``, one an atom, replace the criterion."""
+    return with_model_identity(source, decide(analysis, request, scores)[0])
 
 
-def named_after(source: Identified, plan: Plan) -> Plan:
+def with_model_identity(source: Identified, plan: Plan) -> Plan:
     """The plan with the model that it is for. The digest is computed beside other work: this is to come last."""
     return replace(plan, sha256=source.sha256, bytes=source.size)
 

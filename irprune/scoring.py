@@ -37,14 +37,14 @@ CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
 def score(analysis: Analysis, criterion: str = "l2", seed: int = 0) -> Scores:
     """One non-negative number per atom; the higher, the more its removal would change.
 
-    Raises :class:`InputError` for an unknown criterion, or ``bn-scale`` on a model without batch normalisation.
+    Raises :class:`InputError` for an unknown criterion, or ``bn-scale`` on a model without batch normalization.
     """
     if criterion not in CRITERIA:
         raise InputError(f"unknown criterion '{criterion}'; known: {', '.join(CRITERIA)}")
     return _CRITERIA[criterion](analysis, seed)
 
 
-def normalised(analysis: Analysis, scores: Scores) -> Scores:
+def normalized(analysis: Analysis, scores: Scores) -> Scores:
     """Scores divided by the mean of their group, so that groups compare."""
     result = scores.copy()
     for group in analysis.groups:
@@ -172,18 +172,20 @@ def per_atom(analysis: Analysis, vectors: Iterable[tuple[Axis, Scores]]) -> Scor
 
 def _bn_scale(analysis: Analysis, seed: int) -> Scores:
     scales = {
-        (bound.node.name, 1) for bound in analysis.coupling.bound.values() if bound.node.op == "BatchNormalization"
+        (matched.node.name, 1)
+        for matched in analysis.coupling.matched.values()
+        if matched.node.op == "BatchNormalization"
     }
     found = [parameter for parameter in analysis.parameters if parameter.use in scales]
     if not found:
-        raise InputError("criterion 'bn-scale' needs batch normalisation, and the model has none (it may be folded)")
+        raise InputError("criterion 'bn-scale' needs batch normalization, and the model has none (it may be folded)")
     totals = per_atom(
         analysis,
         ((p.dims[0], np.abs(as_float(p.constant.numpy())).astype(np.float64)) for p in found),
     )
     without = totals == 0
-    if without.any():  # groups without batch normalisation: their norm, on the scale of the others
-        norms = normalised(analysis, _norm(2)(analysis, seed))
+    if without.any():  # groups without batch normalization: their norm, on the scale of the others
+        norms = normalized(analysis, _norm(2)(analysis, seed))
         totals[without] = norms[without] * (totals[~without].mean() if (~without).any() else 1.0)
     return totals
 

@@ -15,7 +15,7 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
 
 
 class ConvBNAct(nn.Sequential):
-    """Convolution, batch normalisation and optionally an activation; padded to keep the size by default."""
+    """Convolution, batch normalization and optionally an activation; padded to keep the size by default."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Convolutional networks modernised after transformers."""
+"""Convolutional networks modernized after transformers."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .entry import Entry
 
 
 def layer_norm_2d(channels: int) -> nn.Sequential:
-    """Layer normalisation over the channels of an image."""
+    """Layer normalization over the channels of an image."""
     return nn.Sequential(Permute(0, 2, 3, 1), nn.LayerNorm(channels, eps=1e-6), Permute(0, 3, 1, 2))
 
 

@@ -6,7 +6,7 @@ from .entry import Entry
 
 
 def _conv(cin: int, cout: int, kernel: int = 3) -> nn.Conv2d:
-    """A "same" convolution with bias; these networks use no normalisation."""
+    """A "same" convolution with bias; these networks use no normalization."""
     return nn.Conv2d(cin, cout, kernel, padding=kernel // 2)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from ..torch.capture import quiet
+from ..torch.capture.module import quiet
 from .entry import Shape
 
 Exporter = Literal["dynamo", "torchscript"]
@@ -27,10 +27,10 @@ def _fan_in(module: nn.Module, weight: Tensor) -> float:
 
 
 @torch.no_grad()
-def randomise(module: nn.Module, seed: int) -> None:
+def randomize(module: nn.Module, seed: int) -> None:
     """Give parameters and batch statistics values of a trained network's kind, the same for the same seed.
 
-    Fresh batch normalisation is the identity and fresh layer scale is nearly zero: with either, a model in
+    Fresh batch normalization is the identity and fresh layer scale is nearly zero: with either, a model in
     which the wrong channels were removed may compute the right result.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -68,7 +68,7 @@ def export(
 ) -> None:
     """Write the module as it acts in evaluation, all weights within the one file.
 
-    ``shape`` includes the batch, which a dynamic one overrides. Without ``fold_bn`` every batch normalisation
+    ``shape`` includes the batch, which a dynamic one overrides. Without ``fold_bn`` every batch normalization
     is a node of its own. With it the exporter folds what it can: neither folds one after a concatenation,
     torchscript none after a linear layer or a transposed convolution, dynamo none after weights used twice.
     """
@@ -171,7 +171,7 @@ def _export_dynamo(
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     if not fold_bn:
-        # The exporter's own optimisation folds batch normalisation too; this is the part that does not.
+        # The exporter's own optimization folds batch normalization too; this is the part that does not.
         from onnxscript import optimizer
 
         optimizer.fold_constants(program.model)

@@ -1,4 +1,4 @@
-"""Networks of parallel branches: GoogLeNet with batch normalisation and Inception v3."""
+"""Networks of parallel branches: GoogLeNet with batch normalization and Inception v3."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +30,7 @@ def googlenet(
     width: float = 1.0,
     num_classes: int = 1000,
 ) -> nn.Sequential:
-    """GoogLeNet (Szegedy et al., 2015), normalised by batch and with 3x3 in place of 5x5 convolutions."""
+    """GoogLeNet (Szegedy et al., 2015), normalized by batch and with 3x3 in place of 5x5 convolutions."""
     stem, channels = int(64 * width), int(192 * width)
     model = nn.Sequential(
         Conv(3, stem, 7, 2),
@@ -129,7 +129,7 @@ def _inception_e(channels: int, width: float) -> tuple[nn.Module, int]:
 def inception_v3(
     *,
     pooled: Sequence[int] = (32, 64, 64),
-    factorised: Sequence[int] = (128, 160, 160, 192),
+    factorized: Sequence[int] = (128, 160, 160, 192),
     width: float = 1.0,
     num_classes: int = 1000,
 ) -> nn.Sequential:
@@ -149,7 +149,7 @@ def inception_v3(
         model.append(module)
     module, channels = _inception_b(channels, width)
     model.append(module)
-    for inner in factorised:
+    for inner in factorized:
         module, channels = _inception_c(channels, inner, width)
         model.append(module)
     module, channels = _inception_d(channels, width)
@@ -172,7 +172,7 @@ ENTRIES = (
     Entry(
         "inception_v3",
         inception_v3,
-        lambda: inception_v3(pooled=(32, 64), factorised=(128, 160), width=0.125, num_classes=10),
+        lambda: inception_v3(pooled=(32, 64), factorized=(128, 160), width=0.125, num_classes=10),
         (1, 3, 299, 299),
         (1, 3, 107, 107),
     ),

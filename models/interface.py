@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .export import Exporter, randomise, write_onnx
+from .export import Exporter, randomize, write_onnx
 
 Dim = int | str
 
@@ -67,7 +67,7 @@ class Architecture:
 def instantiate(entry: Architecture, seed: int = 0) -> nn.Module:
     """The model in evaluation, with weights fit for numeric comparison, the same for the same seed."""
     module = entry.build()
-    randomise(module, seed)
+    randomize(module, seed)
     return module.eval()
 
 

@@ -13,10 +13,10 @@ from torch import nn
 from .architectures import ARCHITECTURES, export_architecture
 from .export import Exporter
 from .interface import Architecture, Input
-from .variants import Array, Quantisation, channels_last, fuse, half, quantise
+from .variants import Array, Quantization, channels_last, fuse, half, quantize
 from .zoo import ZOO
 
-Form = Literal["fused", "opset 23", "quantised", "half precision", "channels last"]
+Form = Literal["fused", "opset 23", "quantized", "half precision", "channels last"]
 Feeds = dict[str, Array]
 
 _RESNET = Architecture(
@@ -119,15 +119,15 @@ def _opset(model: str, dynamic: bool) -> Variant:
     return Variant(name, "opset 23", model, make, MODELS[model].dynamic("dynamo") if dynamic else ())
 
 
-def _quantised(model: str, kind: Quantisation) -> Variant:
+def _quantized(model: str, kind: Quantization) -> Variant:
     # The mask of a transformer has no useful range, so what is calibrated there is named.
     operators = ["MatMul", "Gemm", "Gather"] if model == "bert" and kind != "dynamic" else None
 
     def make(library: Library, target: Path) -> None:
         samples = [feeds(model, seed) for seed in range(8)]
-        quantise(library.architecture(model, "torchscript", True), target, kind, samples, operators)
+        quantize(library.architecture(model, "torchscript", True), target, kind, samples, operators)
 
-    return Variant(f"{model}-{kind}", "quantised", model, make, MODELS[model].dynamic("torchscript"))
+    return Variant(f"{model}-{kind}", "quantized", model, make, MODELS[model].dynamic("torchscript"))
 
 
 def _half(model: str) -> Variant:
@@ -157,7 +157,7 @@ _ALL = (
     _fused("swin", "swin", "torchscript", "swin"),
     *(_opset(model, True) for model in ("bert", "gpt2", "gpt2_kv", "t5", "whisper")),
     *(_opset(model, False) for model in ("llama", "llama_kv", "gemma", "mixtral", "vit")),
-    *(_quantised(model, kind) for model in ("resnet18", "bert") for kind in ("dynamic", "qdq", "qop")),
+    *(_quantized(model, kind) for model in ("resnet18", "bert") for kind in ("dynamic", "qdq", "qop")),
     *(_half(model) for model in ("resnet18", "bert", "gpt2", "llama", "vit", "swin")),
     Variant("keras_nhwc", "channels last", "keras_nhwc", _keras, ("batch",)),
 )

@@ -9,7 +9,7 @@ from .blocks import ConvBNAct, Residual, SqueezeExcite
 from .entry import Entry
 
 EPS = 1e-3
-"""Of batch normalisation, as it was trained."""
+"""Of batch normalization, as it was trained."""
 
 
 class BiasedAttention(nn.Module):
@@ -63,7 +63,7 @@ class PartitionedBlock(nn.Module):
 
 
 def inverted_residual(in_channels: int, channels: int, stride: int) -> Residual:
-    """Normalise, widen, a depthwise convolution, squeeze and excite, narrow; the shortcut is pooled."""
+    """Normalize, widen, a depthwise convolution, squeeze and excite, narrow; the shortcut is pooled."""
     hidden = 4 * channels
     shortcut = None
     if stride > 1 or in_channels != channels:

@@ -23,7 +23,7 @@ def mlp(features: int, hidden: Sequence[int], num_classes: int, *, batch_norm: b
 
 
 def residual_block(width: int, hidden: int) -> Residual:
-    """A pre-normalised two-layer perceptron around the identity."""
+    """A pre-normalized two-layer perceptron around the identity."""
     return Residual(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)))
 
 

@@ -12,10 +12,10 @@ from .entry import Entry
 _CELL = 8
 """A feature stands for 8 x 8 pixels."""
 
-Normalisation = Callable[[int], nn.Module]
+Normalization = Callable[[int], nn.Module]
 
 
-def _encoder(widths: Sequence[int], out_channels: int, norm: Normalisation) -> nn.Sequential:
+def _encoder(widths: Sequence[int], out_channels: int, norm: Normalization) -> nn.Sequential:
     stem = widths[0]
     layers: list[nn.Module] = [nn.Conv2d(3, stem, 7, 2, 3), norm(stem), nn.ReLU()]
     for k, (channels, width) in enumerate(zip((stem, *widths), widths, strict=False)):
@@ -23,7 +23,7 @@ def _encoder(widths: Sequence[int], out_channels: int, norm: Normalisation) -> n
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], out_channels, 1))
 
 
-def _block(in_channels: int, out_channels: int, stride: int, norm: Normalisation) -> Residual:
+def _block(in_channels: int, out_channels: int, stride: int, norm: Normalization) -> Residual:
     body = nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride, 1),
         norm(out_channels),
@@ -113,13 +113,13 @@ class RAFT(nn.Module):
             pyramid.append(F.avg_pool2d(pyramid[-1], 2, 2))
         return pyramid
 
-    def _lookup(self, pyramid: Sequence[Tensor], centres: Tensor) -> Tensor:
+    def _lookup(self, pyramid: Sequence[Tensor], centers: Tensor) -> Tensor:
         """The correlations around where each feature moved to: ``[n, levels * side * side, h, w]``."""
-        n, _, h, w = centres.shape
+        n, _, h, w = centers.shape
         side = 2 * self.radius + 1
         line = torch.linspace(-self.radius, self.radius, side)
         offsets = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1)
-        points = centres.permute(0, 2, 3, 1).reshape(n * h * w, 1, 1, 2)
+        points = centers.permute(0, 2, 3, 1).reshape(n * h * w, 1, 1, 2)
         found = []
         for k, level in enumerate(pyramid):
             x, y = (points / 2**k + offsets).split(1, dim=-1)
@@ -142,11 +142,11 @@ def _grid(like: Tensor) -> Tensor:
 
 
 def _upsampled(flow: Tensor, mask: Tensor) -> Tensor:
-    """Every pixel is a convex combination of the nine coarse neighbours, which the mask weighs."""
+    """Every pixel is a convex combination of the nine coarse neighbors, which the mask weighs."""
     n, _, h, w = flow.shape
     weights = mask.view(n, 1, 9, _CELL, _CELL, h, w).softmax(dim=2)
-    neighbours = F.unfold(_CELL * flow, 3, padding=1).view(n, 2, 9, 1, 1, h, w)
-    fine = (weights * neighbours).sum(dim=2).permute(0, 1, 4, 2, 5, 3)
+    neighbors = F.unfold(_CELL * flow, 3, padding=1).view(n, 2, 9, 1, 1, h, w)
+    fine = (weights * neighbors).sum(dim=2).permute(0, 1, 4, 2, 5, 3)
     return fine.reshape(n, 2, _CELL * h, _CELL * w)
 
 

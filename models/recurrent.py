@@ -1,4 +1,4 @@
-"""Small recurrent networks: taggers, a text recogniser, a model that carries its state between calls."""
+"""Small recurrent networks: taggers, a text recognizer, a model that carries its state between calls."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Networks from a parametrised design space."""
+"""Networks from a parametrized design space."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ from .entry import Entry
 
 
 def stage_sizes(depth: int, initial: int, slope: float, step: float, group_width: int) -> list[tuple[int, int]]:
-    """Width and depth of every stage, from the line of block widths quantised to powers of ``step``."""
+    """Width and depth of every stage, from the line of block widths quantized to powers of ``step``."""
     widths = []
     for block in range(depth):
         exponent = round(log((initial + slope * block) / initial) / log(step))

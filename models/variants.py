@@ -1,4 +1,4 @@
-"""Other forms in which models arrive: fused, quantised, in half precision, and with channels last."""
+"""Other forms in which models arrive: fused, quantized, in half precision, and with channels last."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Quantisation = Literal["dynamic", "qdq", "qop"]
+Quantization = Literal["dynamic", "qdq", "qop"]
 Array = NDArray[Any]
 
 
@@ -26,12 +26,12 @@ def _quiet() -> Iterator[None]:
 
 
 def fuse(source: Path, target: Path, kind: str, heads: int, hidden: int) -> None:
-    """Write the model with the fused operators of ONNX Runtime's transformer optimiser for its kind."""
+    """Write the model with the fused operators of ONNX Runtime's transformer optimizer for its kind."""
     from onnxruntime.transformers.optimizer import optimize_model
 
     with _quiet():
-        optimised = optimize_model(str(source), kind, num_heads=heads, hidden_size=hidden, opt_level=0)
-    onnx.save(optimised.model, target)
+        optimized = optimize_model(str(source), kind, num_heads=heads, hidden_size=hidden, opt_level=0)
+    onnx.save(optimized.model, target)
 
 
 def half(source: Path, target: Path) -> None:
@@ -41,16 +41,16 @@ def half(source: Path, target: Path) -> None:
     onnx.save(convert_float_to_float16(onnx.load(source)), target)
 
 
-def quantise(
+def quantize(
     source: Path,
     target: Path,
-    kind: Quantisation,
+    kind: Quantization,
     samples: Sequence[Mapping[str, Array]] = (),
     operators: Sequence[str] | None = None,
 ) -> None:
     """Write the model in 8-bit integers: with scales found as it runs, or calibrated on samples.
 
-    ``qdq`` puts quantising and dequantising nodes around float operators, ``qop`` uses integer operators.
+    ``qdq`` puts quantizing and dequantizing nodes around float operators, ``qop`` uses integer operators.
     ``operators`` limits either to these types; the mask of a transformer, for one, has no useful range.
     """
     from onnxruntime.quantization import (
@@ -130,7 +130,7 @@ class _Nodes:
         )
         return self.add("Transpose", f"{name}/to_nhwc", [x], perm=[0, 2, 3, 1])
 
-    def normalisation(self, name: str, x: str, channels: int) -> str:
+    def normalization(self, name: str, x: str, channels: int) -> str:
         x = self.add("Transpose", f"{name}/to_nchw", [x], perm=[0, 3, 1, 2])
         statistics = [
             self.positive(f"{name}/gamma", channels),
@@ -161,13 +161,13 @@ def channels_last(seed: int = 0) -> onnx.ModelProto:
     net.weight("six", np.array(6, dtype=np.float32))
 
     x = net.convolution("stem", "image", 3, 16, 3, stride=2)
-    stem = net.relu6("stem/relu", net.normalisation("stem/bn", x, 16))
+    stem = net.relu6("stem/relu", net.normalization("stem/bn", x, 16))
 
     x = net.convolution("expand", stem, 16, 32, 1)
-    x = net.relu6("expand/relu", net.normalisation("expand/bn", x, 32))
+    x = net.relu6("expand/relu", net.normalization("expand/bn", x, 32))
     x = net.convolution("depthwise", x, 32, 32, 3, group=32)
-    x = net.relu6("depthwise/relu", net.normalisation("depthwise/bn", x, 32))
-    x = net.normalisation("project/bn", net.convolution("project", x, 32, 16, 1), 16)
+    x = net.relu6("depthwise/relu", net.normalization("depthwise/bn", x, 32))
+    x = net.normalization("project/bn", net.convolution("project", x, 32, 16, 1), 16)
     block = net.add("Add", "block/add", [x, stem])
 
     left = net.convolution("left", block, 16, 12, 3, stride=2)
@@ -177,7 +177,7 @@ def channels_last(seed: int = 0) -> onnx.ModelProto:
     right = net.add("Transpose", "pool/to_nhwc", [right], perm=[0, 2, 3, 1])
     x = net.add("Relu", "join/relu", [net.add("Concat", "join/concat", [left, right], axis=3)])
 
-    x = net.normalisation("head/bn", net.convolution("head", x, 28, 20, 1), 20)
+    x = net.normalization("head/bn", net.convolution("head", x, 28, 20, 1), 20)
     x = net.add("Relu", "head/relu", [x])
     x = net.add("Reshape", "flatten/Reshape", [x, net.weight("flatten/shape", np.array([-1, 4 * 4 * 20]))])
     x = net.add("Relu", "hidden/relu", [net.dense("hidden", x, 4 * 4 * 20, 32)])

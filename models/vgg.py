@@ -58,7 +58,7 @@ def vgg(
     side: int = 7,
     num_classes: int = 1000,
 ) -> nn.Sequential:
-    """VGG; with batch normalisation too the convolutions have a bias (Simonyan and Zisserman, 2015)."""
+    """VGG; with batch normalization too the convolutions have a bias (Simonyan and Zisserman, 2015)."""
     model = nn.Sequential()
     channels = 3
     for width, depth in zip(widths, depths, strict=True):

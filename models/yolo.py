@@ -74,7 +74,7 @@ class DFL(nn.Module):
 
 
 def _anchors(size: int) -> tuple[Tensor, Tensor]:
-    """The centre of every cell, in cells, and the cells' strides, over the three scales."""
+    """The center of every cell, in cells, and the cells' strides, over the three scales."""
     points, strides = [], []
     for stride in STRIDES:
         steps = torch.arange(size // stride) + 0.5
@@ -85,7 +85,7 @@ def _anchors(size: int) -> tuple[Tensor, Tensor]:
 
 
 class Detect(nn.Module):
-    """Decoupled box and class branches at each scale; centre, size and class scores over all cells."""
+    """Decoupled box and class branches at each scale; center, size and class scores over all cells."""
 
     anchors: Tensor
     strides: Tensor

@@ -1,4 +1,4 @@
-"""A normalisation by fixed statistics is an affine map per channel, which the operator before it can do.
+"""A normalization by fixed statistics is an affine map per channel, which the operator before it can do.
 
 ::
 
@@ -56,7 +56,7 @@ def _producer(draft: Draft, node: Node) -> Node:
     if node.int("training_mode") or any(name and draft.uses(name) for name in node.outputs[1:]):
         raise Refused("it is in training mode")
     if node.int("spatial", 1) != 1:
-        raise Refused("it normalises every position by statistics of its own")
+        raise Refused("it normalizes every position by statistics of its own")
     source = node.inputs[0]
     producer = draft.producer(source)
     if producer is None or producer.qualified_op not in _SCALED:
@@ -162,4 +162,4 @@ def _along(scale: _Vector, axis: int, array: Array) -> _Vector:
 
 def _require(channels: int, scale: _Vector) -> None:
     if channels != len(scale):
-        raise Refused(f"the weight makes {channels} channels, {len(scale)} are normalised")
+        raise Refused(f"the weight makes {channels} channels, {len(scale)} are normalized")

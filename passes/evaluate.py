@@ -12,7 +12,7 @@ from ..ir.core import Array
 from .draft import Refused
 
 _KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
-"""Without these a quantised model is quantised no longer."""
+"""Without these a quantized model is quantized no longer."""
 
 _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -35,7 +35,7 @@ def evaluate(
     """The results of a node, one for each of its outputs.
 
     ``allowed`` bounds the bytes of the results, ``largest`` those of results and operands together. Raises
-    :class:`Refused` for an operator that is random, belongs to quantisation, has subgraphs or lies outside
+    :class:`Refused` for an operator that is random, belongs to quantization, has subgraphs or lies outside
     the standard domain, for element types that numpy does not have, and for results that are too large.
     """
     _require_deterministic(node, operands)
@@ -61,7 +61,7 @@ def _require_deterministic(node: Node, operands: Sequence[Constant | None]) -> N
     if node.domain:
         raise Refused(f"{node.qualified_op} is not a standard operator")
     if node.op in _KEPT:
-        raise Refused("quantisation stays in the model")
+        raise Refused("quantization stays in the model")
     if node.op in _RANDOM or (node.op == "Dropout" and len(node.inputs) > 2):
         raise Refused("its result is random")
     if node.captures or any(isinstance(value, Opaque) for value in node.attributes.values()):

@@ -31,8 +31,8 @@ class Fold(Pass):
 
     ONNX Runtime itself evaluates constants. A result of more than ``grow`` bytes stays computed unless it
     takes the place of constants as large; so does one for which more than ``largest`` bytes would be held.
-    Random operators, quantisation, subgraphs and graph outputs stay. ``batchnorm=false`` leaves
-    normalisations alone.
+    Random operators, quantization, subgraphs and graph outputs stay. ``batchnorm=false`` leaves
+    normalizations alone.
     """
 
     name: ClassVar[str] = "fold"

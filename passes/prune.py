@@ -1,11 +1,11 @@
-"""Pruning as a pass: analyse, plan, remove."""
+"""Pruning as a pass: analyze, plan, remove."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ..analysis import analyse
+from ..analysis import analyze
 from ..errors import InputError
 from ..plan import Request, make_plan, removed_atoms
 from .base import Pass, State, register
@@ -29,7 +29,7 @@ class Prune(Request, Pass):
     def run(self, state: State) -> State:
         if state.plan is not None:
             raise InputError("prune: the graph is pruned already; a pipeline has one plan, so prune once")
-        analysis = analyse(state.graph, self.allow_io)
+        analysis = analyze(state.graph, self.allow_io)
         plan = make_plan(analysis, self, sha256=state.sha256, size=state.size)
         graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
         copies = [name for name, part in slices.items() if part.of in state.updated]

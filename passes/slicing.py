@@ -14,9 +14,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from irprune.collector import builds
+from irprune.collector import without_gc
 
-from ..analysis import Analysis, Bound, Mask, Region, kept_indices, kept_mask
+from ..analysis import Analysis, Mask, MatchedNode, Region, kept_indices, kept_mask
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import IRError
 from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
@@ -33,7 +33,7 @@ _IMPLIED_BY: dict[tuple[str, str | int], str] = {("Split", "split"): "num_output
 """Attributes that say the same as an explicit size, and must go when the size is spelled out."""
 
 
-@builds
+@without_gc
 def remove_atoms(analysis: Analysis, removed: Mask) -> tuple[Graph, dict[str, Slice]]:
     """The graph without the atoms in ``removed``, and what each tensor keeps, by its name in the new graph."""
     return _Rewriter(analysis, removed).run()
@@ -203,17 +203,17 @@ class _Rewriter:
     # -- nodes ---------------------------------------------------------------------------------------------------
 
     def _rewrite(self, node: Node) -> Node:
-        bound = self.analysis.coupling.bound.get(node.name)
+        matched = self.analysis.coupling.matched.get(node.name)
         attributes = dict(node.attributes)
         self._narrow_uses(node)
-        self._hold_numbers(node, bound.signature.operands.keys() if bound is not None else ())
-        if bound is not None:
-            for name, follower in bound.signature.attributes.items():
-                self._follow_attribute(bound, name, follower, attributes)
-            for position, entries in bound.signature.operands.items():
-                self._follow_operand(bound, position, entries, attributes)
-            if bound.signature.pins and any(self._changes(axis) for dims in bound.axes.values() for axis in dims):
-                self._pin(bound, attributes)
+        self._hold_numbers(node, matched.signature.operands.keys() if matched is not None else ())
+        if matched is not None:
+            for name, follower in matched.signature.attributes.items():
+                self._follow_attribute(matched, name, follower, attributes)
+            for position, entries in matched.signature.operands.items():
+                self._follow_operand(matched, position, entries, attributes)
+            if matched.signature.pins and any(self._changes(axis) for dims in matched.axes.values() for axis in dims):
+                self._pin(matched, attributes)
         inputs = tuple(self.inputs[node.name])
         stays = inputs == node.inputs and attributes == node.attributes
         return node if stays else replace(node, inputs=inputs, attributes=attributes)
@@ -243,13 +243,13 @@ class _Rewriter:
                     )
                 self.inputs[node.name][position] = narrow[key]
 
-    def _pin(self, bound: Bound, attributes: dict[str, Attribute]) -> None:
+    def _pin(self, matched: MatchedNode, attributes: dict[str, Attribute]) -> None:
         """Spell defaults out: attributes by name, operands by position."""
-        for key, value in bound.signature.pins.items():
+        for key, value in matched.signature.pins.items():
             if isinstance(key, str):
                 attributes.setdefault(key, value)
             else:
-                self._append_operand(bound.node, key, np.array(value, dtype=np.int64))
+                self._append_operand(matched.node, key, np.array(value, dtype=np.int64))
 
     def _append_operand(self, node: Node, position: int, array: NDArray[np.generic]) -> None:
         """A new constant for an operand that the node leaves out."""
@@ -276,55 +276,55 @@ class _Rewriter:
     def _is_integer(self, name: str) -> bool:
         return bool(name) and (self.analysis.graph.values[name].dtype or "").startswith(("int", "uint"))
 
-    def _entry(self, bound: Bound, follower: Follower) -> Size | None:
+    def _entry(self, matched: MatchedNode, follower: Follower) -> Size | None:
         """What an entry has to become; ``None`` where it stays what it is."""
         if not isinstance(follower, SizeOf):
             return None if follower is None else Size(follower)
-        size = Size(follower.sign) * self._size(bound.dim(follower.term))
-        if self._entry_changes(bound, follower) or not any(symbol.startswith("(") for symbol in size.symbols):
+        size = Size(follower.sign) * self._size(matched.dim(follower.term))
+        if self._entry_changes(matched, follower) or not any(symbol.startswith("(") for symbol in size.symbols):
             return size
         return None  # a sum that run time goes on computing
 
-    def _entry_changes(self, bound: Bound, follower: Follower) -> bool:
-        return isinstance(follower, SizeOf) and self._changes(bound.dim(follower.term))
+    def _entry_changes(self, matched: MatchedNode, follower: Follower) -> bool:
+        return isinstance(follower, SizeOf) and self._changes(matched.dim(follower.term))
 
     def _follow_attribute(
-        self, bound: Bound, name: str, follower: SizeOf | tuple[Follower, ...], attributes: dict[str, Attribute]
+        self, matched: MatchedNode, name: str, follower: SizeOf | tuple[Follower, ...], attributes: dict[str, Attribute]
     ) -> None:
         entries = follower if isinstance(follower, tuple) else (follower,)
-        if not any(self._entry_changes(bound, entry) for entry in entries):
+        if not any(self._entry_changes(matched, entry) for entry in entries):
             return
-        sizes = [self._entry(bound, entry) for entry in entries]
+        sizes = [self._entry(matched, entry) for entry in entries]
         if not isinstance(follower, tuple):
             assert sizes[0] is not None
             attributes[name] = sizes[0].coefficient
             return
-        old = bound.node.ints(name) or (0,) * len(sizes)
+        old = matched.node.ints(name) or (0,) * len(sizes)
         attributes[name] = tuple(o if s is None else s.coefficient for o, s in zip(old, sizes, strict=True))
-        attributes.pop(_IMPLIED_BY.get((bound.node.op, name), ""), None)
+        attributes.pop(_IMPLIED_BY.get((matched.node.op, name), ""), None)
 
     def _follow_operand(
         self,
-        bound: Bound,
+        matched: MatchedNode,
         position: int,
         entries: tuple[Follower, ...] | Indices,
         attributes: dict[str, Attribute],
     ) -> None:
-        node = bound.node
+        node = matched.node
         name = node.inputs[position] if position < len(node.inputs) else ""
         if isinstance(entries, Renumber):
-            self._follow_indices(bound, position, entries)
+            self._follow_indices(matched, position, entries)
             return
         if isinstance(entries, Grid):
-            self._follow_grid(bound, position, entries)
+            self._follow_grid(matched, position, entries)
             return
         if isinstance(entries, Restride):
-            self._follow_strides(bound, position, entries)
+            self._follow_strides(matched, position, entries)
             return
-        changes = [self._entry_changes(bound, entry) for entry in entries]
+        changes = [self._entry_changes(matched, entry) for entry in entries]
         if not any(changes) and (not name or name in self.analysis.graph.constants):
             return
-        wanted = [self._entry(bound, entry) for entry in entries]
+        wanted = [self._entry(matched, entry) for entry in entries]
         if not any(changes):
             wanted = self._still_wanted(name, wanted)
         elif not name:
@@ -343,37 +343,37 @@ class _Rewriter:
         known = [isinstance(entry, Size) and entry.is_static and w is not None and w.is_static for entry, w in pairs]
         return [w if both else None for w, both in zip(wanted, known, strict=True)]
 
-    def _follow_indices(self, bound: Bound, position: int, follower: Renumber) -> None:
-        source, result = bound.dim(follower.source), bound.dim(follower.result)
+    def _follow_indices(self, matched: MatchedNode, position: int, follower: Renumber) -> None:
+        source, result = matched.dim(follower.source), matched.dim(follower.result)
         if not self._changes(source) and not self._changes(result):
             return
         indices = self._renumbered(source, result, follower.indices)
-        name = bound.node.inputs[position]
+        name = matched.node.inputs[position]
         old, found = self.analysis.graph.values[name], self.before.entries(name)
         dims = (len(indices),) if found is None else found.shape
         terms = follower.result.terms if isinstance(follower.result, Composite) else (follower.result,)
-        sizes = iter(self._size(bound.dim(inner)).coefficient for inner in terms)
+        sizes = iter(self._size(matched.dim(inner)).coefficient for inner in terms)
         shape = [1 if dim == 1 else next(sizes) for dim in dims]
         array = indices.reshape(shape).astype(old.dtype or "int64")
-        self.inputs[bound.node.name][position] = self._new_constant(name, array)
+        self.inputs[matched.node.name][position] = self._new_constant(name, array)
 
-    def _follow_grid(self, bound: Bound, position: int, follower: Grid) -> None:
-        ends = [(bound.dim(axis.source), bound.dim(axis.result)) for axis in follower.axes]
+    def _follow_grid(self, matched: MatchedNode, position: int, follower: Grid) -> None:
+        ends = [(matched.dim(axis.source), matched.dim(axis.result)) for axis in follower.axes]
         if not any(self._changes(axis) for pair in ends for axis in pair):
             return
         lines = [self._renumbered(*pair, axis.indices) for pair, axis in zip(ends, follower.axes, strict=True)]
-        name = bound.node.inputs[position]
+        name = matched.node.inputs[position]
         grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
-        self.inputs[bound.node.name][position] = self._new_constant(name, grid)
+        self.inputs[matched.node.name][position] = self._new_constant(name, grid)
 
-    def _follow_strides(self, bound: Bound, position: int, follower: Restride) -> None:
+    def _follow_strides(self, matched: MatchedNode, position: int, follower: Restride) -> None:
         """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""
-        node, source = bound.node, bound.dim(follower.source)
+        node, source = matched.node, matched.dim(follower.source)
         if not self._changes(source):
             return
         name = node.inputs[position]
         dtype = self.values[name].dtype or "int64"
-        for k, dim in enumerate(map(bound.dim, follower.dims)):
+        for k, dim in enumerate(map(matched.dim, follower.dims)):
             if self._changes(dim):
                 kept = self._new_constant(f"{name}_kept", np.array(self._indices(dim), dtype=np.int64))
                 name = self._add(node, "Gather", [name, kept], name, {"axis": k}, sizes={k: self._size(dim).as_dim()})

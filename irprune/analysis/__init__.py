@@ -1,23 +1,23 @@
 """From a graph to atoms and groups: which channels can only be removed together, and why some cannot be."""
 
 from .atoms import Atoms, Mask, find_atoms, kept_indices, kept_mask
-from .coupling import Bound, Coupling, couple
-from .groups import Analysis, Cost, CostModel, Group, Member, Parameter, analyse
+from .coupling import Coupling, MatchedNode, couple
+from .groups import Analysis, Cost, CostModel, Group, Member, Parameter, analyze
 from .views import Region
 
 __all__ = [
     "Analysis",
     "Atoms",
-    "Bound",
     "Cost",
     "CostModel",
     "Coupling",
     "Group",
     "Mask",
+    "MatchedNode",
     "Member",
     "Parameter",
     "Region",
-    "analyse",
+    "analyze",
     "couple",
     "find_atoms",
     "kept_indices",

@@ -11,7 +11,7 @@ import numpy as np
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
 from ..ir import ENTER, Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
-from ..signatures import NoSignature, Signature, Site, signature_of
+from ..signatures import NoSignature, RuleContext, Signature, signature_of
 from ..signatures.grammar import Operand, Term, names_of
 from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
@@ -20,7 +20,7 @@ from .views import Region, find_region
 
 
 @dataclass(frozen=True)
-class Bound:
+class MatchedNode:
     """A node whose signature has been matched: ``axes`` maps each name of the notation to its dimensions."""
 
     node: Node
@@ -42,7 +42,7 @@ class Coupling:
     """The result of the walk.
 
     ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant, or of a
-    value with repeated axes, at one operand position, where it is analysed per use; ``bound`` the matched nodes;
+    value with repeated axes, at one operand position, where it is analyzed per use; ``matched`` the matched nodes;
     ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements;
     ``repeated`` pairs the repeated axes of values with those of their uses; ``weights`` are the constants, what is
     computed from nothing else, matrices that are looked up in a stack of them (experts), and what bodies are handed
@@ -53,7 +53,7 @@ class Coupling:
     system: AxisSystem
     dims: dict[str, Dims | None] = field(default_factory=dict)
     uses: dict[tuple[str, int], Dims] = field(default_factory=dict)
-    bound: dict[str, Bound] = field(default_factory=dict)
+    matched: dict[str, MatchedNode] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
     repeated: tuple[tuple[Axis, Axis], ...] = ()
@@ -137,9 +137,9 @@ class _Walk:
         result = self.result
         result.dims = {name: None if dims is None else settled(dims) for name, dims in result.dims.items()}
         result.uses = {use: settled(dims) for use, dims in result.uses.items()}
-        result.bound = {
-            name: replace(bound, axes={letter: settled(dims) for letter, dims in bound.axes.items()})
-            for name, bound in result.bound.items()
+        result.matched = {
+            name: replace(matched, axes={letter: settled(dims) for letter, dims in matched.axes.items()})
+            for name, matched in result.matched.items()
         }
         result.repeated = tuple((settle(axis), settle(use)) for axis, use in self.repetitions.pairs)
 
@@ -190,8 +190,8 @@ class _Walk:
 
     def _bind_node(self, node: Node) -> None:
         try:
-            site = self._site(node)
-            self._match(node, site, signature_of(site))
+            ctx = self._site(node)
+            self._match(node, ctx, signature_of(ctx))
         except NoSignature as refusal:
             self._refuse(node, str(refusal))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -213,7 +213,7 @@ class _Walk:
                 self.result.dims[name] = dims
                 self._freeze(dims, text)
 
-    def _site(self, node: Node) -> Site:
+    def _site(self, node: Node) -> RuleContext:
         def read(position: int) -> Array | None:
             name = node.inputs[position] if position < len(node.inputs) else ""
             return self.integers.array(name) if name else None
@@ -233,7 +233,7 @@ class _Walk:
             shape = self.graph.shape(name) if name else None
             return None if shape is None else tuple(None if dim is None else Size.of(dim) for dim in shape)
 
-        return Site(
+        return RuleContext(
             node,
             self.graph.opsets.get(node.domain, 0),
             tuple(self._sizes(name) if name else None for name in node.inputs),
@@ -253,7 +253,7 @@ class _Walk:
         if name not in self.graph.constants or notation is None:
             return self._dims(name)
         entry = f"{node.name}{ENTER}"
-        if entry in self.result.bound or entry in self.result.refused:
+        if entry in self.result.matched or entry in self.result.refused:
             return self._handed_in(node, position, entry)
         names = {inner for item in notation for inner in names_of(item)}
         alone = all(other in self.from_constants for other in node.inputs if other)
@@ -284,7 +284,7 @@ class _Walk:
             self.result.uses[node.name, position] = dims
         return dims or self._dims(node.inputs[position])
 
-    def _match(self, node: Node, site: Site, found: Signature) -> None:
+    def _match(self, node: Node, ctx: RuleContext, found: Signature) -> None:
         where = f"{node.qualified_op} '{node.name}'"
         notation = found.notation
         matcher = Matcher(self.system, found, where)
@@ -307,7 +307,7 @@ class _Walk:
         for position, name in enumerate(node.outputs):
             if name:
                 operand = notation.outputs[position] if position < len(notation.outputs) else None
-                shape = site.outputs[position]
+                shape = ctx.outputs[position]
                 if operand is None:
                     self.result.dims[name] = self._fresh(name, self._evaluated(name) if shape is None else shape)
                     self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
@@ -320,7 +320,7 @@ class _Walk:
         reason = f"{where}: {found.reason or 'order or identity matters'}"
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
-        self.result.bound[node.name] = Bound(node, found, matcher.axes)
+        self.result.matched[node.name] = MatchedNode(node, found, matcher.axes)
         if found.looks_up and self._is_stack(node.inputs[0]):
             self.result.weights.update(node.outputs)
 

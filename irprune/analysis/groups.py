@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
-from ..collector import builds
+from ..collector import without_gc
 from ..ir import Constant, Graph, Node, fresh_name
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .coupling import Coupling, couple
@@ -23,16 +23,16 @@ FIXED_SYMBOL_SIZE = 1
 
 @dataclass(frozen=True)
 class Parameter:
-    """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analysed for alone.
+    """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analyzed for alone.
 
-    ``learned`` is false for stored statistics (the mean and variance of batch normalisation) and plain numbers.
+    ``trainable`` is false for stored statistics (the mean and variance of batch normalization) and plain numbers.
     """
 
     tensor: str
     use: tuple[str, int] | None
     dims: tuple[Axis, ...]
     constant: Constant
-    learned: bool = True
+    trainable: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Analysis:
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Constants that hold weights, once for every way they are analysed."""
+        """Constants that hold weights, once for every way they are analyzed."""
         coupling = self.coupling
         found: list[Parameter] = []
         per_use: dict[str, list[tuple[tuple[str, int], tuple[Axis, ...]]]] = {}
@@ -104,7 +104,7 @@ class Analysis:
             ]
             tied = coupling.dims.get(name)
             if tied is not None and self._is_read(name):
-                found.append(Parameter(name, None, tied, constant, bool(tied) and self._is_learned(name)))
+                found.append(Parameter(name, None, tied, constant, bool(tied) and self._is_trainable(name)))
         return tuple(found)
 
     @cached_property
@@ -116,8 +116,8 @@ class Analysis:
         return not self.graph.read.isdisjoint(node.outputs)
 
     def _is_statistic(self, use: tuple[str, int]) -> bool:
-        bound = self.coupling.bound.get(use[0])
-        return bound is not None and use[1] in bound.signature.statistics
+        matched = self.coupling.matched.get(use[0])
+        return matched is not None and use[1] in matched.signature.statistics
 
     def _is_read(self, name: str) -> bool:
         """Whether a node that has no axes of its own for a tensor reads it."""
@@ -125,10 +125,12 @@ class Analysis:
         uses = [node for node, position in self.graph.consumers[name] if (node.name, position) not in own]
         return name in self.graph.outputs or any(map(self._reads, uses))
 
-    def _is_learned(self, name: str) -> bool:
+    def _is_trainable(self, name: str) -> bool:
         """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""
-        uses = [(self.coupling.bound.get(node.name), k) for node, k in self.graph.consumers[name]]
-        return any(bound is None or (bound.has_axes(k) and k not in bound.signature.statistics) for bound, k in uses)
+        uses = [(self.coupling.matched.get(node.name), k) for node, k in self.graph.consumers[name]]
+        return any(
+            matched is None or (matched.has_axes(k) and k not in matched.signature.statistics) for matched, k in uses
+        )
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -177,8 +179,8 @@ _NOT_WEIGHTS = {"int64", "bool", "string"}
 """Element types of constants that are shapes, indices or masks."""
 
 
-@builds
-def analyse(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
+@without_gc
+def analyze(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
     """Couple the dimensions of a graph and find its atoms."""
     coupling = couple(graph, allow_io)
     live = [axis for dims in coupling.dims.values() for axis in dims or ()]
@@ -207,14 +209,14 @@ class CostModel:
             (
                 {tuple(map(formula, parameter.dims)): parameter.dims for parameter in uses},
                 _item_bytes(uses[0].constant),
-                any(parameter.learned for parameter in uses),
+                any(parameter.trainable for parameter in uses),
             )
             for uses in tensors.values()
         ]
         self._macs = [
-            tuple(formula(axis) for name in factors for axis in bound.axes.get(name, ()))
-            for bound in analysis.coupling.bound.values()
-            for factors in bound.signature.notation.macs
+            tuple(formula(axis) for name in factors for axis in matched.axes.get(name, ()))
+            for matched in analysis.coupling.matched.values()
+            for factors in matched.signature.notation.macs
         ]
 
     def __call__(self, kept: Mapping[int, Mask]) -> Cost:
@@ -240,9 +242,9 @@ class CostModel:
             return {tuple(kept_mask(axis, kept).tobytes() for axis in dims): use for use, dims in uses.items()}.values()
 
         params, stored = 0, 0.0
-        for uses, item, learned in self._tensors:
+        for uses, item, trainable in self._tensors:
             elements = sum(map(volume, distinct(uses)))
-            params += elements if learned else 0
+            params += elements if trainable else 0
             stored += elements * item
         return Cost(params, sum(volume(term) for term in self._macs), int(stored))
 
@@ -316,7 +318,7 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         name = fresh_name(_group_name(found), names)
         names.add(name)
         reasons = tuple(dict.fromkeys(r for leaf in leaves for r in atoms.reasons.get(leaf.number, ())))
-        exact = not any(leaf.number in roles.normalised for leaf in leaves)
+        exact = not any(leaf.number in roles.normalized for leaf in leaves)
         groups.append(Group(name, roles.kind(leaves), leaves, own, found, exact, reasons if not len(own) else ()))
     return tuple(sorted(groups, key=lambda g: (g.frozen, g.leaves[0].number)))
 

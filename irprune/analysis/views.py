@@ -32,7 +32,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """A factor of a source dimension: its size, the dimension and the distance of neighbours in it."""
+    """A factor of a source dimension: its size, the dimension and the distance of neighbors in it."""
 
     size: Size
     source: int

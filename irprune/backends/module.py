@@ -13,7 +13,7 @@ from ..frontends.effects import MODE_ARGUMENTS
 
 
 class TrainableModule(fx.GraphModule):
-    """A graph of ATen calls whose :meth:`train` and :meth:`eval` switch batch normalisation and dropout.
+    """A graph of ATen calls whose :meth:`train` and :meth:`eval` switch batch normalization and dropout.
 
     ``torch.export`` spells the mode out as an argument of each call, which a plain ``fx.GraphModule`` leaves alone.
     """

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnx_ir as oir
 
-from ..collector import builds
+from ..collector import without_gc
 from ..errors import InputError
 from ..frontends.files import root_cause
 from ..frontends.scopes import Scopes, subgraphs
@@ -31,7 +31,7 @@ _INITIALIZERS_ALONE = 4
 """Before this IR version every initializer has to be listed as a graph input too."""
 
 
-@builds
+@without_gc
 def emit(model: oir.Model, before: Graph, after: Graph) -> oir.Model:
     """A copy of ``model``, of which ``before`` is the import, changed to compute ``after``."""
     return _Emitter(model.clone(), before, after).run()
@@ -240,7 +240,7 @@ def _attribute(name: str, value: Attribute) -> oir.Attr:
     return oir.convenience.convert_attribute(name, value)
 
 
-@builds
+@without_gc
 def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = False) -> None:
     """Write a model; the file appears whole or not at all.
 

@@ -48,7 +48,7 @@ class _Notes:
             self.per_use.setdefault(inputs[node][position], []).append(dims)
 
     def of_value(self, name: str) -> str:
-        """``axes (f0, g3, f1, f1)``; a constant that is analysed per use may have several."""
+        """``axes (f0, g3, f1, f1)``; a constant that is analyzed per use may have several."""
         found = self.per_use.get(name, [])
         dims = self.analysis.coupling.dims.get(name)
         variants = dict.fromkeys(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..torch import Program, apply, trace, verify
-from ..torch.files import save_module
+from ..torch.exporting.files import save_module
 
 if TYPE_CHECKING:
     from ..analysis import Analysis

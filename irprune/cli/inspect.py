@@ -77,7 +77,7 @@ def _show(given: Read, everything: bool) -> None:
     from rich.markup import escape
 
     from . import report
-    from .reasons import condensed, summarise
+    from .reasons import condensed, summarize
 
     out = report.console()
     analysis = given.analysis
@@ -90,7 +90,7 @@ def _show(given: Read, everything: bool) -> None:
     )
     out.print(f"{given.path.name}: {totals}", markup=False)
     rows = [
-        (escape(g.name), g.kind, str(g.size), report.members(g), "yes" if g.exact else "no, normalised") for g in free
+        (escape(g.name), g.kind, str(g.size), report.members(g), "yes" if g.exact else "no, normalized") for g in free
     ]
     title = f"{report.count(len(free), 'group')} can be pruned"
     out.print(report.table(title, ("group", "kind", "atoms", "in", "exact"), rows, right=(2,)))
@@ -99,7 +99,7 @@ def _show(given: Read, everything: bool) -> None:
         title = f"{report.count(len(frozen), 'group')} frozen"
         out.print(report.table(title, ("group", "because"), listed))
     elif frozen:
-        out.print(report.frozen(summarise(group.reasons for group in frozen)))
+        out.print(report.frozen(summarize(group.reasons for group in frozen)))
     if analysis.graph.observed:
         from ..verify.observed import note
 

@@ -34,7 +34,7 @@ def telling(reasons: Iterable[str]) -> str:
     return min(reasons, key=lambda reason: (is_spatial(reason), bool(_OF_GRAPH.match(reason))), default="")
 
 
-def summarise(frozen: Iterable[tuple[str, ...]]) -> list[Frozen]:
+def summarize(frozen: Iterable[tuple[str, ...]]) -> list[Frozen]:
     """Frozen groups, each given by its reasons, as a few lines: the most frequent first, spatial ones last."""
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .reasons import Frozen, summarise
+from .reasons import Frozen, summarize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ def left_alone(given: Read, outcome: Outcome) -> list[Frozen]:
     """Groups that stay as they are: the frozen ones by reason, then those that the plan does not touch."""
     touched = {group.name for group in outcome.plan.groups}
     idle = [group for group in given.analysis.groups if not group.frozen and group.name not in touched]
-    found = summarise(group.reasons for group in given.analysis.groups if group.frozen)
+    found = summarize(group.reasons for group in given.analysis.groups if group.frozen)
     if idle:
         found.insert(0, Frozen("the request left them whole", len(idle), idle[0].name))
     return found

@@ -56,7 +56,7 @@ def _equivalence(report: Report) -> str:
         noise = max((output.noise for output in equivalence.outputs if output.noise is not None), default=0.0)
         rest = max(output.error for output in equivalence.in_double)
         words += f", where rounding noise accounts for {noise:.1e}; in float64 at most {rest:.1e}"
-    how = "in torch" if report.exported is not None or report.note else "optimisations off and on"
+    how = "in torch" if report.exported is not None or report.note else "optimizations off and on"
     return f"{words}; {len(equivalence.cases)} runs, {how}"
 
 

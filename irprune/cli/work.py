@@ -1,4 +1,4 @@
-"""What several commands do with a model: read it, analyse it, and write a smaller one that was verified."""
+"""What several commands do with a model: read it, analyze it, and write a smaller one that was verified."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Read(Opened):
-    """A model file, read and analysed."""
+    """A model file, read and analyzed."""
 
     analysis: Analysis
 
@@ -72,9 +72,9 @@ def read(
     """:func:`open_checked`, then the analysis."""
     opened = open_checked(path, outputs, runnable=runnable, plan=plan)
     with step("finding what is coupled"):
-        from ..analysis import analyse
+        from ..analysis import analyze
 
-        analysis = analyse(opened.graph, tuple(allow_io))
+        analysis = analyze(opened.graph, tuple(allow_io))
         _ = analysis.groups
     return Read(path, opened.source, analysis)
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from ..signatures import NoSignature
 from . import aten_calls as calls
-from .lowering import Call, Lowered, Lowering, read_entry
+from .lowering import AtenCall, Lowered, Lowering, read_entry
 
 
-def lower(call: Call, overload: str, is_pointwise: bool) -> Lowered:
+def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
     """The IR operator of a call; raises :class:`NoSignature` for an operator the table lacks.
 
     ``is_pointwise`` is torch's own tag: every such operator is element-wise with numpy broadcasting.
@@ -38,7 +38,7 @@ def entry_of(name: str, overload: str) -> str | Lowering | None:
     return next((TABLE[key] for key in names if key in TABLE), None)
 
 
-def _complete(call: Call, lowered: Lowered) -> Lowered:
+def _complete(call: AtenCall, lowered: Lowered) -> Lowered:
     """Refuse a lowering that overlooks a tensor, unless only its type or device is looked at."""
     if lowered.op in _OF_ANOTHER:
         return lowered
@@ -125,7 +125,7 @@ TABLE: dict[str, str | Lowering] = {
     "rnn_relu.input": calls.recurrent(1),
     "_weight_norm": calls.weight_norm,
     "_weight_norm_interface": calls.weight_norm,
-    # normalisations
+    # normalizations
     "batch_norm": "BatchNormalization(input, weight, bias, running_mean, running_var)",
     "_native_batch_norm_legit_no_training": "BatchNormalization(input, weight, bias, running_mean, running_var)",
     "instance_norm": calls.instance_norm,

@@ -7,10 +7,10 @@ from typing import Any
 
 from ..ir.core import Attribute
 from ..signatures import NoSignature
-from .lowering import Call, Lowered, Lowering, Numbers, Source, Symbol, TensorName, attribute, number, read_entry
+from .lowering import AtenCall, Lowered, Lowering, Numbers, Source, Symbol, TensorName, attribute, number, read_entry
 
 
-def elementwise(call: Call) -> Lowered:
+def elementwise(call: AtenCall) -> Lowered:
     """One result, whose shape is that of all tensors together."""
     rank = max((len(call.shapes[name]) for name in call.tensors()), default=0)
     if call.result is None or len(call.result) != rank:
@@ -18,14 +18,14 @@ def elementwise(call: Call) -> Lowered:
     return Lowered("elementwise", tuple(call.tensors()), "aten")
 
 
-def same(call: Call) -> Lowered:
+def same(call: AtenCall) -> Lowered:
     return Lowered("Identity", (call.tensors()[0],))
 
 
 def with_batch(argument: str, spatial: int, text: str) -> Lowering:
     """An operator on ``n c *s`` whose batch may be left out; without it, nothing is said."""
 
-    def lowering(call: Call) -> Lowered:
+    def lowering(call: AtenCall) -> Lowered:
         if call.rank(argument) != spatial + 2:
             raise NoSignature(f"the operand has no batch (rank {call.rank(argument)})")
         return read_entry(text)(call)
@@ -34,7 +34,7 @@ def with_batch(argument: str, spatial: int, text: str) -> Lowering:
 
 
 def transposed(first: str, second: str) -> Lowering:
-    def lowering(call: Call) -> Lowered:
+    def lowering(call: AtenCall) -> Lowered:
         order = list(range(call.rank()))
         a, b = call.arguments[first], call.arguments[second]
         order[a], order[b] = order[b], order[a]
@@ -43,20 +43,20 @@ def transposed(first: str, second: str) -> Lowering:
     return lowering
 
 
-def _transpose(call: Call, order: Sequence[int]) -> Lowered:
+def _transpose(call: AtenCall, order: Sequence[int]) -> Lowered:
     return Lowered("Transpose", (call.arguments["self"],), attributes={"perm": tuple(order)})
 
 
-def last_two(call: Call) -> Lowered:
+def last_two(call: AtenCall) -> Lowered:
     order = list(range(call.rank()))
     return _transpose(call, [*order[:-2], *order[-2:][::-1]])
 
 
-def all_reversed(call: Call) -> Lowered:
+def all_reversed(call: AtenCall) -> Lowered:
     return _transpose(call, list(range(call.rank()))[::-1])
 
 
-def movedim(call: Call) -> Lowered:
+def movedim(call: AtenCall) -> Lowered:
     rank = call.rank()
     source, target = ([k % rank for k in _as_list(call.arguments[name])] for name in ("source", "destination"))
     rest = iter(k for k in range(rank) if k not in source)
@@ -68,11 +68,11 @@ def _as_list(value: Any) -> list[int]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def permute(call: Call) -> Lowered:
+def permute(call: AtenCall) -> Lowered:
     return _transpose(call, [k % call.rank() for k in call.arguments["dims"]])
 
 
-def flattened(call: Call) -> Lowered:
+def flattened(call: AtenCall) -> Lowered:
     """A view that names no sizes."""
     if call.result is None:
         raise NoSignature("the shape of the result is unknown")
@@ -80,7 +80,7 @@ def flattened(call: Call) -> Lowered:
     return Lowered("Reshape", (call.arguments["self"], sizes))
 
 
-def expanded(call: Call) -> Lowered:
+def expanded(call: AtenCall) -> Lowered:
     """``-1`` keeps a dimension, which for Expand is a one."""
     lowered = read_entry("Expand(self, size)")(call)
     sizes = lowered.operands[1]
@@ -92,7 +92,7 @@ def expanded(call: Call) -> Lowered:
 def arithmetic(op: str) -> Lowering:
     """Of whole numbers, which may be positions or sizes: these are evaluated. Anything else is element-wise."""
 
-    def lowering(call: Call) -> Lowered:
+    def lowering(call: AtenCall) -> Lowered:
         is_whole = isinstance(call.arguments["other"], (TensorName, Symbol, int))
         if not is_whole or call.arguments.get("alpha", 1) != 1:
             return elementwise(call)
@@ -101,7 +101,7 @@ def arithmetic(op: str) -> Lowering:
     return lowering
 
 
-def squeezed(call: Call) -> Lowered:
+def squeezed(call: AtenCall) -> Lowered:
     """Only dimensions that are of size one go."""
     shape, dim = call.shape("self"), call.arguments.get("dim")
     axes = range(len(shape)) if dim is None else [k % max(len(shape), 1) for k in _as_list(dim)]
@@ -116,7 +116,7 @@ def squeezed(call: Call) -> Lowered:
 def padded(argument: str = "pad", mode: str | None = None) -> Lowering:
     """Pads as torch lists them; the operator's own ``mode``, or that of the call."""
 
-    def lowering(call: Call) -> Lowered:
+    def lowering(call: AtenCall) -> Lowered:
         pads = list(call.arguments[argument])
         sides = [*zip(pads[0::2], pads[1::2], strict=True)][::-1]
         whole = [(0, 0)] * (call.rank() - len(sides)) + sides
@@ -128,7 +128,7 @@ def padded(argument: str = "pad", mode: str | None = None) -> Lowering:
     return lowering
 
 
-def _indices(call: Call) -> tuple[list[Any], list[int]]:
+def _indices(call: AtenCall) -> tuple[list[Any], list[int]]:
     """The index of each dimension, and which dimensions have one."""
     indices = list(call.arguments["indices"])
     used = [k for k, index in enumerate(indices) if index is not None]
@@ -137,7 +137,7 @@ def _indices(call: Call) -> tuple[list[Any], list[int]]:
     return indices, used
 
 
-def indexed(call: Call) -> Lowered:
+def indexed(call: AtenCall) -> Lowered:
     """One index tensor is a Gather; several pick points."""
     indices, used = _indices(call)
     if len(used) == 1:
@@ -147,7 +147,7 @@ def indexed(call: Call) -> Lowered:
     return Lowered("index", (call.arguments["self"], *tensors), "aten", attributes={"axes": tuple(used)})
 
 
-def index_put(call: Call) -> Lowered:
+def index_put(call: AtenCall) -> Lowered:
     """Elements at points are replaced; a mask of the whole tensor does so place by place, if by one value."""
     data, values = call.arguments["self"], call.arguments["values"]
     mask = call.arguments["indices"][0]
@@ -158,7 +158,7 @@ def index_put(call: Call) -> Lowered:
     return Lowered("index_put", operands, "aten", attributes={"axes": tuple(used)})
 
 
-def layer_norm(call: Call) -> Lowered:
+def layer_norm(call: AtenCall) -> Lowered:
     shape = attribute(call.arguments["normalized_shape"])
     assert isinstance(shape, tuple)
     operands = tuple(call.arguments.get(name) for name in ("input", "weight", "bias") if name in call.arguments)
@@ -166,32 +166,32 @@ def layer_norm(call: Call) -> Lowered:
     return Lowered("layer_norm", operands, "aten", attributes, {"normalized_shape": Source("normalized_shape")})
 
 
-def instance_norm(call: Call) -> Lowered:
-    """Statistics of the instance, or (when not) those that batch normalisation stored."""
+def instance_norm(call: AtenCall) -> Lowered:
+    """Statistics of the instance, or (when not) those that batch normalization stored."""
     if call.arguments["use_input_stats"] and call.arguments["running_mean"] is None:
         return read_entry("InstanceNormalization(input, weight, bias)")(call)
     return read_entry("BatchNormalization(input, weight, bias, running_mean, running_var)")(call)
 
 
-def vector_norm(call: Call) -> Lowered:
+def vector_norm(call: AtenCall) -> Lowered:
     order = call.arguments.get("ord", call.arguments.get("p", 2))
     op = {1: "ReduceL1", 2: "ReduceL2", None: "ReduceL2"}.get(order, "ReduceMax")
     return read_entry(f"{op}(self, dim, keepdims=keepdim)")(call)
 
 
-def argmax(call: Call) -> Lowered:
+def argmax(call: AtenCall) -> Lowered:
     if call.arguments.get("dim") is None:
         raise NoSignature("it counts all elements of the tensor")
     return read_entry("ArgMax(self, axis=dim, keepdims=keepdim)")(call)
 
 
-def attention(call: Call) -> Lowered:
+def attention(call: AtenCall) -> Lowered:
     if call.rank("query") != 4:
         raise NoSignature(f"attention over rank {call.rank('query')}, expected 4")
     return read_entry("Attention(query, key, value, attn_mask, scale=scale, is_causal=is_causal)")(call)
 
 
-def concat(call: Call) -> Lowered:
+def concat(call: AtenCall) -> Lowered:
     """Empty vectors join anything, whatever its rank."""
     parts = tuple(x for x in call.arguments["tensors"] if call.shapes[x] != (0,))
     if len(parts) == 1:
@@ -199,7 +199,7 @@ def concat(call: Call) -> Lowered:
     return Lowered("Concat", parts, attributes={"axis": call.arguments["dim"]})
 
 
-def unflatten(call: Call) -> Lowered:
+def unflatten(call: AtenCall) -> Lowered:
     """A view that spells out the sizes of one dimension's factors."""
     whole = flattened(call)
     sizes = whole.operands[1]
@@ -209,7 +209,7 @@ def unflatten(call: Call) -> Lowered:
 
 
 def recurrent(gates: int) -> Lowering:
-    def lowering(call: Call) -> Lowered:
+    def lowering(call: AtenCall) -> Lowered:
         if "hx" not in call.arguments or "params" not in call.arguments or "batch_sizes" in call.arguments:
             raise NoSignature("a packed sequence")
         states = call.arguments["hx"]
@@ -223,11 +223,11 @@ def recurrent(gates: int) -> Lowering:
     return lowering
 
 
-def weight_norm(call: Call) -> Lowered:
+def weight_norm(call: AtenCall) -> Lowered:
     return read_entry("aten.weight_norm(v, g, axis=dim)")(call)
 
 
-def convolution(call: Call) -> Lowered:
+def convolution(call: AtenCall) -> Lowered:
     if call.rank("input") != call.rank("weight"):
         raise NoSignature(f"the operand has no batch (rank {call.rank('input')})")
     if call.arguments.get("transposed"):
@@ -237,7 +237,7 @@ def convolution(call: Call) -> Lowered:
     return read_entry(f"Conv(input, weight, bias, group=groups, strides=stride{pads})")(call)
 
 
-def repeated(call: Call) -> Lowered:
+def repeated(call: AtenCall) -> Lowered:
     if len(call.arguments["repeats"]) != call.rank():
         return read_entry("aten.repeat(self, repeats)")(call)
     return read_entry("Tile(self, repeats)")(call)

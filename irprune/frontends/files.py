@@ -12,7 +12,7 @@ import onnx_ir as oir
 from google.protobuf.message import DecodeError
 from onnx_ir.passes.common import InlinePass
 
-from ..collector import builds
+from ..collector import without_gc
 from ..errors import InputError
 from .wire import Weights, lift_weights
 
@@ -42,7 +42,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
 
 
-@builds
+@without_gc
 def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
     """The model that the bytes of an ONNX file hold, as :func:`load`."""
     path = Path(path)
@@ -73,7 +73,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
         oir.external_data.set_base_dir(model.graph, path.parent)
     if proto.graph.sparse_initializer:
         raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
-    return without_functions(model)
+    return inline_functions(model)
 
 
 def _return_unusual(graph: onnx.GraphProto, weights: Weights) -> None:
@@ -98,7 +98,7 @@ def _attach(value: oir.Value, weight: memoryview) -> None:
     )
 
 
-def without_functions(model: oir.Model) -> oir.Model:
+def inline_functions(model: oir.Model) -> oir.Model:
     """The model with calls of its own functions replaced by their bodies, in which axes can be followed.
 
     A model without functions is returned as it is.

@@ -22,7 +22,7 @@ from ..signatures import NoSignature
 from .aten import lower
 from .captured import Captured
 from .effects import mutated_nodes, operator_name, writes
-from .lowering import Call, Lowered, Numbers, Source, Symbol, TensorName
+from .lowering import AtenCall, Lowered, Numbers, Source, Symbol, TensorName
 from .tables import find_tables
 
 OPSET = 23
@@ -218,7 +218,7 @@ class _Importer:
         tensor = self._tensor(node)
         result = None if tensor is None else tuple(dim_of(size) for size in tensor.shape)
         masks = frozenset(name for name in shapes if self.values[name].dtype in ("bool", "uint8"))
-        call = Call(operator_name(node), arguments, shapes, result, masks)
+        call = AtenCall(operator_name(node), arguments, shapes, result, masks)
         return lower(call, node.target._overloadname, torch.Tag.pointwise in node.target.tags)
 
     def _arguments(self, node: fx.Node, target: torch._ops.OpOverload[Any, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ Operand: TypeAlias = "TensorName | Numbers | None"
 
 
 @dataclass(frozen=True)
-class Call:
+class AtenCall:
     """An ATen call: its arguments by schema name (defaults filled in) and the shapes of tensors.
 
     ``shapes`` has every tensor argument by value name; ``result`` is the shape of the first result; ``masks`` names
@@ -93,34 +93,34 @@ class Lowered:
     sources: Mapping[str, Source] = field(default_factory=dict)
 
 
-Lowering: TypeAlias = Callable[[Call], Lowered]
+Lowering: TypeAlias = Callable[[AtenCall], Lowered]
 
 
 @lru_cache(maxsize=512)
 def read_entry(text: str) -> Lowering:
-    call = ast.parse(text, mode="eval").body
-    assert isinstance(call, ast.Call)
+    entry = ast.parse(text, mode="eval").body
+    assert isinstance(entry, ast.Call)
     domain = (
-        call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
+        entry.func.value.id if isinstance(entry.func, ast.Attribute) and isinstance(entry.func.value, ast.Name) else ""
     )
-    op = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    operands, attributes = call.args, {str(k.arg): k.value for k in call.keywords}
+    op = entry.func.attr if isinstance(entry.func, ast.Attribute) else getattr(entry.func, "id", "")
+    operands, attributes = entry.args, {str(k.arg): k.value for k in entry.keywords}
 
-    def lowering(site: Call) -> Lowered:
+    def lowering(call: AtenCall) -> Lowered:
         values: dict[str, Attribute] = {}
         sources: dict[str, Source] = {}
         for name, item in attributes.items():
-            value, source = _argument(item, site)
+            value, source = _argument(item, call)
             if value is not None:
                 values[name] = attribute(value)
             if source is not None:  # also of a default, which may have to be spelled out
                 sources[name] = Source(source)
-        return Lowered(op, tuple(x for item in operands for x in _operand(item, site)), domain, values, sources)
+        return Lowered(op, tuple(x for item in operands for x in _operand(item, call)), domain, values, sources)
 
     return lowering
 
 
-def _argument(item: ast.expr, call: Call) -> tuple[Any, str | None]:
+def _argument(item: ast.expr, call: AtenCall) -> tuple[Any, str | None]:
     """The value of an expression, and the argument it is."""
     if isinstance(item, ast.Constant):
         return item.value, None
@@ -139,7 +139,7 @@ def attribute(value: Any) -> Attribute:
     return int(value) if isinstance(value, bool) else value
 
 
-def _operand(item: ast.expr, call: Call) -> list[Operand]:
+def _operand(item: ast.expr, call: AtenCall) -> list[Operand]:
     if isinstance(item, ast.List):
         value, source = _argument(item.elts[0], call)
         return [Numbers((number(value),), source=Source(source, "one") if source else None)]

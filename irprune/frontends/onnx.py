@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as oir
 
-from ..collector import builds
+from ..collector import without_gc
 from ..errors import InputError
 from ..ir import ENTER, Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
@@ -24,7 +24,7 @@ _INFERENCE_LIMIT = 1024
 """Initializers above this many bytes are weights: shape inference sees their shape alone."""
 
 
-@builds
+@without_gc
 def import_model(model: oir.Model) -> Graph:
     """The graph of a model, with shapes inferred. The model is not changed, save that nodes out of order are sorted.
 

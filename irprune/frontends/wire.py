@@ -1,6 +1,6 @@
 """The protobuf wire format, as far as it takes to read and write weights without copying them.
 
-Parsing and serialising copy every weight of a model, several times over. Here the large ones are taken straight out of
+Parsing and serializing copy every weight of a model, several times over. Here the large ones are taken straight out of
 the bytes of a file, or written straight to one; only what is left goes through protobuf.
 """
 
@@ -29,7 +29,7 @@ _Replace: TypeAlias = Callable[[int, int, int], tuple[list[Piece], int] | None]
 
 
 def lift_weights(data: bytes) -> tuple[bytes, Weights]:
-    """A serialised model without the data of its large initializers, and that data.
+    """A serialized model without the data of its large initializers, and that data.
 
     What is no well-formed message is returned as it is, for the parser to say what is wrong.
     """

@@ -82,8 +82,8 @@ def _of_array(array: Array) -> Ramp | None:
     rebuilt = np.full((1,) * array.ndim, first)
     strides: list[Size] = []
     for axis, size in enumerate(array.shape):
-        neighbour = tuple(int(k == axis) for k in range(array.ndim))
-        stride = int(array[neighbour]) - first if size > 1 else 0
+        neighbor = tuple(int(k == axis) for k in range(array.ndim))
+        stride = int(array[neighbor]) - first if size > 1 else 0
         shape = [size if k == axis else 1 for k in range(array.ndim)]
         rebuilt = rebuilt + (np.arange(size) * stride).reshape(shape)
         strides.append(Size(stride))

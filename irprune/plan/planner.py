@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..analysis import Analysis, Cost, Group
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
-from ..collector import builds
+from ..collector import without_gc
 from ..errors import InputError, TargetError
-from ..scoring import CRITERIA, Scores, normalised, score
+from ..scoring import CRITERIA, Scores, normalized, score
 from .document import Plan, PlannedGroup
 from .sequence import Counts, RemovalOrder, order_groups, removed_mask
 
@@ -77,7 +77,7 @@ class Request:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
 
 
-@builds
+@without_gc
 def make_plan(
     analysis: Analysis, request: Request, *, scores: Scores | None = None, sha256: str = "", size: int = 0
 ) -> Plan:
@@ -93,7 +93,7 @@ def make_plan(
     given = scores is not None
     if scores is None:
         scores = score(analysis, request.criterion, request.seed)
-    scores = normalised(analysis, scores)
+    scores = normalized(analysis, scores)
     order = order_groups(
         analysis,
         groups,

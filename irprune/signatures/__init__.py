@@ -24,7 +24,7 @@ from .grammar import (
     signature,
     term,
 )
-from .registry import RULES, NoSignature, Rule, Site, register, signature_of
+from .registry import RULES, NoSignature, Rule, RuleContext, register, signature_of
 
 __all__ = [
     "RULES",
@@ -39,8 +39,8 @@ __all__ = [
     "Renumber",
     "Restride",
     "Rule",
+    "RuleContext",
     "Signature",
-    "Site",
     "SizeOf",
     "Star",
     "Term",

@@ -12,111 +12,111 @@ from math import prod
 from ..ir.sizes import ONE
 from .compute import broadcast, elementwise, layer_normalization, letters, operand_list, window_results
 from .grammar import ElementMap, Follower, Name, Signature, SizeOf, signature
-from .registry import NoSignature, Rule, Site, register
+from .registry import NoSignature, Rule, RuleContext, register
 
 
-def linear(site: Site) -> Signature:
+def linear(ctx: RuleContext) -> Signature:
     """``*b i, o i, o -> *b o``."""
-    return signature(f"{operand_list(site, '*b i', 'o i', 'o')} -> *b o ; macs b i o")
+    return signature(f"{operand_list(ctx, '*b i', 'o i', 'o')} -> *b o ; macs b i o")
 
 
-def added_product(site: Site) -> Signature:
+def added_product(ctx: RuleContext) -> Signature:
     """The attribute's product, with an addend that is broadcast to it."""
-    operands, _, result = site.node.str("product").partition(" -> ")
-    names, shape = result.split(), site.shape(2)
+    operands, _, result = ctx.node.str("product").partition(" -> ")
+    names, shape = result.split(), ctx.shape(2)
     added = ["1" if size == ONE else name for size, name in zip(shape, names[len(names) - len(shape) :], strict=True)]
     used = sorted(set(operands.replace(",", "").split()))
     return signature(f"{operands}, {' '.join(added)} -> {result} ; macs {' '.join(used)}")
 
 
-def bilinear(site: Site) -> Signature:
+def bilinear(ctx: RuleContext) -> Signature:
     """``*b i, *b j, o i j, o -> *b o``."""
-    operands = operand_list(site, "*b i", "*b j", "o i j", "o")
+    operands = operand_list(ctx, "*b i", "*b j", "o i j", "o")
     return signature(f"{operands} -> *b o ; macs b o i j")
 
 
-def cdist(site: Site) -> Signature:
+def cdist(ctx: RuleContext) -> Signature:
     """``b m k, b n k -> b m n``: distances are statistics over k."""
-    batch, others = letters(site.rank() - 2, "b"), letters(site.rank(1) - 2, "b")
-    if site.shape(0)[: len(batch)] != site.shape(1)[: len(others)]:
+    batch, others = letters(ctx.rank() - 2, "b"), letters(ctx.rank(1) - 2, "b")
+    if ctx.shape(0)[: len(batch)] != ctx.shape(1)[: len(others)]:
         raise NoSignature("the batch is broadcast")
     run = " ".join(batch)
-    return signature(f"{run} m k, {run} n k -> {run} m n ; normalised k")
+    return signature(f"{run} m k, {run} n k -> {run} m n ; normalized k")
 
 
-def layer_norm(site: Site) -> Signature:
-    """LayerNormalization, or RMSNormalization, that spells the normalised shape out."""
-    found = layer_normalization(site)
+def layer_norm(ctx: RuleContext) -> Signature:
+    """LayerNormalization, or RMSNormalization, that spells the normalized shape out."""
+    found = layer_normalization(ctx)
     data = found.notation.inputs[0] or ()
-    inner = data[site.axis(default=-1) :]
+    inner = data[ctx.axis(default=-1) :]
     return replace(found, attributes={"normalized_shape": tuple(SizeOf(term) for term in inner)})
 
 
-def prelu(site: Site) -> Signature:
+def prelu(ctx: RuleContext) -> Signature:
     """``n c *s, c -> n c *s``, or one slope for all."""
-    names = letters(site.rank())
-    slope = "1" if site.shape(1) == (ONE,) or not site.rank(1) else names[1 if len(names) > 1 else 0]
-    return signature(f"{' '.join(names)}, {slope if site.rank(1) else ''} -> {' '.join(names)}")
+    names = letters(ctx.rank())
+    slope = "1" if ctx.shape(1) == (ONE,) or not ctx.rank(1) else names[1 if len(names) > 1 else 0]
+    return signature(f"{' '.join(names)}, {slope if ctx.rank(1) else ''} -> {' '.join(names)}")
 
 
-def native_group_norm(site: Site) -> Signature:
+def native_group_norm(ctx: RuleContext) -> Signature:
     """GroupNormalization whose call spells out the number of channels; mean and deviation of a group are results."""
     return signature(
-        f"{operand_list(site, 'n (g c) *s', '(g c)', '(g c)')} -> n (g c) *s, n g, n g ; normalised c ; opaque n s",
-        sizes={"g": site.node.int("num_groups")},
+        f"{operand_list(ctx, 'n (g c) *s', '(g c)', '(g c)')} -> n (g c) *s, n g, n g ; normalized c ; opaque n s",
+        sizes={"g": ctx.node.int("num_groups")},
         attributes={"num_groups": "g", "channels": "(g c)"},
         reason="the call counts it",
     )
 
 
-def statistics(site: Site) -> Signature:
+def statistics(ctx: RuleContext) -> Signature:
     """One or several statistics over the reduced axes."""
-    names = letters(site.rank())
-    axes = site.ints("axes", 1) or tuple(range(len(names)))
+    names = letters(ctx.rank())
+    axes = ctx.ints("axes", 1) or tuple(range(len(names)))
     over = {axis % len(names) for axis in axes}
-    keep = site.node.int("keepdims")
+    keep = ctx.node.int("keepdims")
     result = " ".join("1" if k in over else name for k, name in enumerate(names) if keep or k not in over)
-    operands = " ".join(names) + (", _" if site.has(1) else "")
-    results = ", ".join([result] * len(site.node.outputs))
-    return signature(f"{operands} -> {results} ; normalised {' '.join(names[k] for k in sorted(over))}")
+    operands = " ".join(names) + (", _" if ctx.has(1) else "")
+    results = ", ".join([result] * len(ctx.node.outputs))
+    return signature(f"{operands} -> {results} ; normalized {' '.join(names[k] for k in sorted(over))}")
 
 
-def extremum(site: Site) -> Signature:
+def extremum(ctx: RuleContext) -> Signature:
     """Values and their positions along one axis."""
-    names = letters(site.rank())
-    axis = site.axis()
-    result = " ".join("1" if k == axis else n for k, n in enumerate(names) if site.node.int("keepdims") or k != axis)
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    result = " ".join("1" if k == axis else n for k, n in enumerate(names) if ctx.node.int("keepdims") or k != axis)
     text = f"{' '.join(names)} -> {result}, {result} ; opaque {names[axis]}"
     return signature(text, reason="the positions of its extrema are a result")
 
 
-def stack(site: Site) -> Signature:
+def stack(ctx: RuleContext) -> Signature:
     """``n s, n s -> n (1 + 1) s``."""
-    names = letters(site.rank())
-    axis = site.axis(rank=len(names) + 1)
-    count = len(site.inputs)
+    names = letters(ctx.rank())
+    axis = ctx.axis(rank=len(names) + 1)
+    count = len(ctx.inputs)
     new = f"({' + '.join('1' * count)})" if count > 1 else "1"
     return signature(f"{', '.join([' '.join(names)] * count)} -> {' '.join([*names[:axis], new, *names[axis:]])}")
 
 
-def unbind(site: Site) -> Signature:
+def unbind(ctx: RuleContext) -> Signature:
     """``n (1 + 1) s -> n s, n s``."""
-    names = letters(site.rank())
-    axis = site.axis()
-    count = site.static(0, axis)
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    count = ctx.static(0, axis)
     whole = f"({' + '.join('1' * count)})" if count > 1 else "1"
     rest = " ".join([*names[:axis], *names[axis + 1 :]])
     source = " ".join([*names[:axis], whole, *names[axis + 1 :]])
     return signature(f"{source} -> {', '.join([rest] * count)}")
 
 
-def _points(site: Site, first: int) -> tuple[list[str], list[str], list[str], str]:
+def _points(ctx: RuleContext, first: int) -> tuple[list[str], list[str], list[str], str]:
     """Data, index operands (from ``first`` on), what they pick of the data, and the axes of both that are opaque."""
-    names = letters(site.rank())
-    axes = [axis % len(names) for axis in site.node.ints("axes") or ()]
+    names = letters(ctx.rank())
+    axes = [axis % len(names) for axis in ctx.node.ints("axes") or ()]
     if not axes:
         raise NoSignature("nothing is indexed")
-    operands, picked = broadcast(site, list(range(first, len(site.inputs))))
+    operands, picked = broadcast(ctx, list(range(first, len(ctx.inputs))))
     operands = [" ".join(f"i_{word}" if word not in ("1", "_") else word for word in op.split()) for op in operands]
     points = [f"i_{word}" if word != "1" else word for word in picked]
     rest = [name for k, name in enumerate(names) if k not in axes]
@@ -126,17 +126,17 @@ def _points(site: Site, first: int) -> tuple[list[str], list[str], list[str], st
     return names, operands, [*rest[:front], *points, *rest[front:]], opaque
 
 
-def index(site: Site) -> Signature:
+def index(ctx: RuleContext) -> Signature:
     """Several index tensors pick points: their axes are opaque, the others carried (numpy's advanced indexing)."""
-    names, operands, result, opaque = _points(site, 1)
+    names, operands, result, opaque = _points(ctx, 1)
     text = f"{', '.join([' '.join(names), *operands])} -> {' '.join(result)} ; opaque {opaque}"
     return signature(text, reason=_LOOKED_UP)
 
 
-def index_put(site: Site) -> Signature:
+def index_put(ctx: RuleContext) -> Signature:
     """As index, with the data as result and values that are broadcast to what is picked."""
-    names, operands, picked, opaque = _points(site, 2)
-    shape = site.shape(1)
+    names, operands, picked, opaque = _points(ctx, 2)
+    shape = ctx.shape(1)
     values = [
         "1" if size == ONE else word for size, word in zip(shape, picked[len(picked) - len(shape) :], strict=True)
     ]
@@ -145,42 +145,42 @@ def index_put(site: Site) -> Signature:
     return signature(text, reason=_LOOKED_UP)
 
 
-def index_write(site: Site) -> Signature:
+def index_write(ctx: RuleContext) -> Signature:
     """``n c, j, n j -> n c``: slices along one axis are written where a vector says."""
-    names = letters(site.rank())
-    axis = site.axis()
+    names = letters(ctx.rank())
+    axis = ctx.axis()
     whole, part = " ".join(names), " ".join("picked" if k == axis else name for k, name in enumerate(names))
-    index = "picked" if site.rank(1) else ""
-    operands = operand_list(site, whole, index, part)
+    index = "picked" if ctx.rank(1) else ""
+    operands = operand_list(ctx, whole, index, part)
     return signature(f"{operands} -> {whole} ; opaque {names[axis]} picked", reason=_LOOKED_UP)
 
 
 _LOOKED_UP = "it is looked up by index"
 
 
-def embedding_bag(site: Site) -> Signature:
+def embedding_bag(ctx: RuleContext) -> Signature:
     """``v d, i, b, i -> b d``: rows of a table, summed within bags."""
-    operands = operand_list(site, "v d", "i", "o", "i")
-    others = ", _" * (len(site.node.outputs) - 1)
+    operands = operand_list(ctx, "v d", "i", "o", "i")
+    others = ", _" * (len(ctx.node.outputs) - 1)
     return signature(f"{operands} -> b d{others} ; opaque v i o b", reason=_LOOKED_UP)
 
 
-def diagonal(site: Site) -> Signature:
+def diagonal(ctx: RuleContext) -> Signature:
     """``n a b -> n d``, with the diagonal last."""
-    names = letters(site.rank())
-    pair = site.axis("first"), site.axis("second")
+    names = letters(ctx.rank())
+    pair = ctx.axis("first"), ctx.axis("second")
     rest = " ".join(name for k, name in enumerate(names) if k not in pair)
     opaque = f"{names[pair[0]]} {names[pair[1]]} diagonal"
     return signature(f"{' '.join(names)} -> {rest} diagonal ; opaque {opaque}", reason="a diagonal is cut out of it")
 
 
-def flipped(site: Site) -> Signature:
+def flipped(ctx: RuleContext) -> Signature:
     """The same elements from the last to the first; how many there are has to be known."""
-    names = letters(site.rank())
+    names = letters(ctx.rank())
     result, opaque = list(names), list[str]()
     maps: list[ElementMap] = []
-    for axis in site.node.ints("axes", ()) or ():
-        name, size = names[axis], site.shape(0)[axis]
+    for axis in ctx.node.ints("axes", ()) or ():
+        name, size = names[axis], ctx.shape(0)[axis]
         result[axis] = f"{names[axis]}_flipped"
         if size.is_static:
             maps.append(ElementMap(name, result[axis], tuple(reversed(range(size.coefficient)))))
@@ -195,42 +195,40 @@ def flipped(site: Site) -> Signature:
 def _along(reason: str) -> Rule:
     """Axes whose elements depend on each other's places; the others are those of an element-wise operator."""
 
-    def rule(site: Site) -> Signature:
-        operands, names = broadcast(site)
-        axes = (
-            site.node.ints("axes") or (site.node.int("axes"),) if "axes" in site.node.attributes else range(len(names))
-        )
+    def rule(ctx: RuleContext) -> Signature:
+        operands, names = broadcast(ctx)
+        axes = ctx.node.ints("axes") or (ctx.node.int("axes"),) if "axes" in ctx.node.attributes else range(len(names))
         opaque = " ".join(dict.fromkeys(names[axis % len(names)] for axis in axes if names[axis % len(names)] != "1"))
-        results = ", ".join([" ".join(names)] * len(site.node.outputs))
+        results = ", ".join([" ".join(names)] * len(ctx.node.outputs))
         role = f" ; opaque {opaque}" if opaque else ""
         return signature(f"{', '.join(operands)} -> {results}{role}", reason=reason)
 
     return rule
 
 
-def bucketize(site: Site) -> Signature:
+def bucketize(ctx: RuleContext) -> Signature:
     """Each element is compared with all boundaries."""
-    names = " ".join(letters(site.rank()))
+    names = " ".join(letters(ctx.rank()))
     return signature(f"{names}, bound -> {names} ; opaque bound", reason="it bounds the buckets of a search")
 
 
-def fourier(site: Site) -> Signature:
+def fourier(ctx: RuleContext) -> Signature:
     """Frequencies in the place of positions."""
-    names = letters(site.rank())
-    axes = {axis % len(names) for axis in site.node.ints("axes") or ()}
+    names = letters(ctx.rank())
+    axes = {axis % len(names) for axis in ctx.node.ints("axes") or ()}
     result = [f"f{k}" if k in axes else name for k, name in enumerate(names)]
     opaque = " ".join(f"{names[k]} f{k}" for k in sorted(axes))
     return signature(f"{' '.join(names)} -> {' '.join(result)} ; opaque {opaque}", reason="it becomes frequencies")
 
 
-def repeat(site: Site) -> Signature:
+def repeat(ctx: RuleContext) -> Signature:
     """Tile with more repeats than dimensions: new outer ones."""
-    repeats = site.entries(1)
+    repeats = ctx.entries(1)
     if repeats is None or any(count is None for count in repeats):
         raise NoSignature("its repeats are computed at run time")
-    names = letters(site.rank())
+    names = letters(ctx.rank())
     outer = len(repeats) - len(names)
-    source = ["1" if size == ONE else name for size, name in zip(site.shape(0), names, strict=True)]
+    source = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
     words: list[str] = []
     follow: list[Follower] = []
     for k, count in enumerate(repeats):
@@ -241,55 +239,55 @@ def repeat(site: Site) -> Signature:
     return signature(f"{' '.join(source)}, _ -> {' '.join(words)}", sizes=sizes, operands={1: follow})
 
 
-def repeat_interleave(site: Site) -> Signature:
+def repeat_interleave(ctx: RuleContext) -> Signature:
     """``n c -> n (c r)``: repeats are an inner factor."""
-    if "axis" not in site.node.attributes:
+    if "axis" not in ctx.node.attributes:
         raise NoSignature("it repeats all elements of the tensor")
-    names = letters(site.rank())
-    axis = site.axis()
-    source = ["1" if size == ONE else name for size, name in zip(site.shape(0), names, strict=True)]
-    count = site.node.int("repeats")
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    source = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
+    count = ctx.node.int("repeats")
     if count == 1:
         return signature(f"{' '.join(source)} -> {' '.join(source)}")
     result = list(source)
     result[axis] = "r" if source[axis] == "1" else f"({source[axis]} r)"
     text = f"{' '.join(source)} -> {' '.join(result)}"
     follow = {"repeats": "r"}
-    if "output_size" in site.node.attributes:
+    if "output_size" in ctx.node.attributes:
         follow["output_size"] = result[axis]
     return signature(text, sizes={"r": count}, attributes=follow)
 
 
-def pool(site: Site) -> Signature:
+def pool(ctx: RuleContext) -> Signature:
     """``n c *s -> n c *t``, and the positions of maxima within a channel."""
-    result = f"n c {window_results(site)}"
-    text = f"n c *s -> {result}, {result} ; opaque s {window_results(site)}"
+    result = f"n c {window_results(ctx)}"
+    text = f"n c *s -> {result}, {result} ; opaque s {window_results(ctx)}"
     return signature(text, reason="the window of a pooling slides over it")
 
 
-def unpool(site: Site) -> Signature:
+def unpool(ctx: RuleContext) -> Signature:
     """``n c *s, n c *s -> n c *t``: maxima go back to their positions within a channel."""
-    result = window_results(site)
+    result = window_results(ctx)
     text = f"n c *s, n c *s -> n c {result} ; opaque s {result}"
     return signature(text, reason="the window of a pooling slides over it")
 
 
-def im2col(site: Site) -> Signature:
+def im2col(ctx: RuleContext) -> Signature:
     """``n c *s -> n (c k) l``: the windows of a convolution, spelled out."""
-    kernel = prod(site.node.ints("kernel") or ())
+    kernel = prod(ctx.node.ints("kernel") or ())
     return signature("n c *s -> n (c k) l ; opaque s k l", sizes={"k": kernel}, reason=_WINDOW)
 
 
-def col2im(site: Site) -> Signature:
+def col2im(ctx: RuleContext) -> Signature:
     """``n (c k) l -> n c *t``."""
-    kernel, result = prod(site.node.ints("kernel") or ()), window_results(site)
+    kernel, result = prod(ctx.node.ints("kernel") or ()), window_results(ctx)
     return signature(f"n (c k) l -> n c {result} ; opaque k l {result}", sizes={"k": kernel}, reason=_WINDOW)
 
 
-def unfold(site: Site) -> Signature:
+def unfold(ctx: RuleContext) -> Signature:
     """``n d -> n start window``: windows along one axis, their elements last."""
-    names = letters(site.rank())
-    axis = site.axis()
+    names = letters(ctx.rank())
+    axis = ctx.axis()
     result = " ".join("start" if k == axis else name for k, name in enumerate(names))
     return signature(f"{' '.join(names)} -> {result} window ; opaque {names[axis]} start window", reason=_WINDOW)
 
@@ -297,44 +295,44 @@ def unfold(site: Site) -> Signature:
 _WINDOW = "a window slides over it"
 
 
-def weight_norm(site: Site) -> Signature:
+def weight_norm(ctx: RuleContext) -> Signature:
     """``g v / |v|``, the norm over all dimensions but one."""
-    names = letters(site.rank())
-    axis = site.axis()
+    names = letters(ctx.rank())
+    axis = ctx.axis()
     scale = " ".join(name if k == axis else "1" for k, name in enumerate(names))
     over = " ".join(name for k, name in enumerate(names) if k != axis)
-    return signature(f"{' '.join(names)}, {scale} -> {' '.join(names)} ; normalised {over}")
+    return signature(f"{' '.join(names)}, {scale} -> {' '.join(names)} ; normalized {over}")
 
 
-def resample(site: Site) -> Signature:
+def resample(ctx: RuleContext) -> Signature:
     """``n c *s -> n c *t``."""
-    result = window_results(site)
+    result = window_results(ctx)
     return signature(f"n c *s -> n c {result} ; opaque s {result}", reason="it is resampled")
 
 
-def pixel_unshuffle(site: Site) -> Signature:
+def pixel_unshuffle(ctx: RuleContext) -> Signature:
     """``n c (h r) (w q) -> n (c r q) h w``."""
-    block = site.node.int("blocksize")
+    block = ctx.node.int("blocksize")
     return signature(
         "n c (h r) (w q) -> n (c r q) h w ; opaque r q", sizes={"r": block, "q": block}, reason="it comes from space"
     )
 
 
-def recurrent(site: Site) -> Signature:
+def recurrent(ctx: RuleContext) -> Signature:
     """One layer of LSTM, GRU or RNN with its weights as operands; several are captured as one call each."""
-    node = site.node
+    node = ctx.node
     gates, states = node.int("gates"), node.int("states")
     directions = 2 if node.int("bidirectional") else 1
     each = 4 if node.int("has_biases") else 2
-    if len(site.inputs) != 1 + states + directions * each:
+    if len(ctx.inputs) != 1 + states + directions * each:
         raise NoSignature("a projection of the hidden state")
     steps, result = ("b t i", "b t {}") if node.int("batch_first") else ("t b i", "t b {}")
-    if site.rank() == 2:
+    if ctx.rank() == 2:
         steps, result = "t i", "t {}"
-    state = "d b h" if site.rank() == 3 else "d h"
+    state = "d b h" if ctx.rank() == 3 else "d h"
     weights = ["(q h) i", "(q h) h", "(q h)", "(q h)"][:each] * directions
     results = [result.format("(d h)"), *[state] * states][: len(node.outputs)]
-    batch = "b" if site.rank() == 3 else ""
+    batch = "b" if ctx.rank() == 3 else ""
     return signature(
         f"{', '.join([steps, *[state] * states, *weights])} -> {', '.join(results)} ; opaque q t d ; macs "
         f"t {batch} d q h i + t {batch} d q h h",

@@ -14,21 +14,21 @@ from ..ir import Size
 from ..ir.sizes import ONE
 from .compute import operand_list
 from .grammar import Follower, Signature, SizeOf, signature, term
-from .quantised import scale_of
-from .registry import NoSignature, Site
+from .quantized import scale_of
+from .registry import NoSignature, RuleContext
 
 _REASON = "it counts positions of a sequence"
 _KERNEL_BLOCK = 8
 
 
-def _heads(site: Site, attribute: str) -> int:
-    heads = site.node.int(attribute)
+def _heads(ctx: RuleContext, attribute: str) -> int:
+    heads = ctx.node.int(attribute)
     if heads <= 0:
         raise NoSignature(f"attribute {attribute} is missing")
     return heads
 
 
-def _pins(site: Site, size: Size | None) -> dict[str, float]:
+def _pins(ctx: RuleContext, size: Size | None) -> dict[str, float]:
     if size is None or not size.is_static:
         return {}
     return {"scale": 1.0 / math.sqrt(size.coefficient)}
@@ -40,63 +40,63 @@ def _divided(size: Size, count: int, what: str) -> int:
     return size.coefficient // count
 
 
-def _bias(site: Site, position: int, heads: str) -> str:
+def _bias(ctx: RuleContext, position: int, heads: str) -> str:
     """A mask or bias that broadcasts against the scores ``b h s t``."""
-    if not site.has(position):
+    if not ctx.has(position):
         return "_"
-    shape = site.shape(position)
+    shape = ctx.shape(position)
     names = ["b", heads, "s", "t"][4 - len(shape) :]
     return " ".join("1" if size == ONE else name for name, size in zip(names, shape, strict=True))
 
 
-def attention(site: Site) -> Signature:
+def attention(ctx: RuleContext) -> Signature:
     """ai.onnx Attention (opset 23): separate heads (rank 4) or heads within the last dimension (rank 3)."""
-    if site.rank() == 4:
-        kv = site.static(1, 1)
-        ratio = _divided(site.shape(0)[1], kv, "query heads")
-        head_size = site.shape(0)[3]
+    if ctx.rank() == 4:
+        kv = ctx.static(1, 1)
+        ratio = _divided(ctx.shape(0)[1], kv, "query heads")
+        head_size = ctx.shape(0)[3]
         query, key, value = "b (kv r) s d", "b kv t d", "b kv t e"
         result, attributes = "b (kv r) s e", {}
     else:
-        kv = _heads(site, "kv_num_heads")
-        ratio = _heads(site, "q_num_heads") // kv
-        head_size = Size(_divided(site.shape(0)[2], kv * ratio, "query size"))
+        kv = _heads(ctx, "kv_num_heads")
+        ratio = _heads(ctx, "q_num_heads") // kv
+        head_size = Size(_divided(ctx.shape(0)[2], kv * ratio, "query size"))
         query, key, value = "b s (kv r d)", "b t (kv d)", "b t (kv e)"
         result, attributes = "b s (kv r e)", {"q_num_heads": "(kv r)", "kv_num_heads": "kv"}
-    operands = operand_list(site, query, key, value, _bias(site, 3, "(kv r)"), "b kv p d", "b kv p e")
-    results = [result, "b kv tt d", "b kv tt e", "b (kv r) s tt"][: len(site.node.outputs)]
+    operands = operand_list(ctx, query, key, value, _bias(ctx, 3, "(kv r)"), "b kv p d", "b kv p e")
+    results = [result, "b kv tt d", "b kv tt e", "b (kv r) s tt"][: len(ctx.node.outputs)]
     extra = " tt" if len(results) > 1 else ""
-    cached = " p" if site.has(4) else ""
+    cached = " p" if ctx.has(4) else ""
     return signature(
         f"{operands} -> {', '.join(results)} ; opaque s t{cached}{extra} ; macs b kv r s t d + b kv r s t e",
         sizes={"kv": kv, "r": ratio},
         attributes=attributes,
-        pins=_pins(site, head_size),
+        pins=_pins(ctx, head_size),
         reason=_REASON,
     )
 
 
-def rotary(site: Site, cache: int) -> Signature:
-    """Rotation of pairs: halves ``(two r)`` of a head, or neighbours ``(r two)``; the tables hold one r each."""
-    pair = "(r two)" if site.node.int("interleaved") else "(two r)"
+def rotary(ctx: RuleContext, cache: int) -> Signature:
+    """Rotation of pairs: halves ``(two r)`` of a head, or neighbors ``(r two)``; the tables hold one r each."""
+    pair = "(r two)" if ctx.node.int("interleaved") else "(two r)"
     tables = " ".join(["*m", "r"])
-    table_size = site.static(cache, site.rank(cache) - 1)
-    heads = site.node.int("num_heads")
-    partial = site.node.int("rotary_embedding_dim")
+    table_size = ctx.static(cache, ctx.rank(cache) - 1)
+    heads = ctx.node.int("num_heads")
+    partial = ctx.node.int("rotary_embedding_dim")
     head = pair
     sizes = {"two": 2, "r": table_size}
     if partial:
-        total = site.static(0, 3) if site.rank() == 4 else _divided(site.shape(0)[2], max(heads, 1), "size")
+        total = ctx.static(0, 3) if ctx.rank() == 4 else _divided(ctx.shape(0)[2], max(heads, 1), "size")
         head = f"({pair} + rest)" if total > partial else pair
         sizes["rest"] = total - partial
-    if site.rank() == 4:
+    if ctx.rank() == 4:
         data = f"b h s {head}"
     else:
-        count = heads or _divided(site.shape(0)[2], 2 * table_size, "size")
-        sizes["h"] = site.static(0, 2) // (2 * table_size) if not heads else count
+        count = heads or _divided(ctx.shape(0)[2], 2 * table_size, "size")
+        sizes["h"] = ctx.static(0, 2) // (2 * table_size) if not heads else count
         data = f"b s (h {head})"
     others = {1: "_", cache: tables, cache + 1: tables} if cache == 2 else {1: tables, 2: tables, 3: "_"}
-    operands = operand_list(site, data, *(others[k] for k in sorted(others)))
+    operands = operand_list(ctx, data, *(others[k] for k in sorted(others)))
     attributes = {"num_heads": "h"} if heads else None
     if partial:
         attributes = {**(attributes or {}), "rotary_embedding_dim": pair}
@@ -105,27 +105,27 @@ def rotary(site: Site, cache: int) -> Signature:
     )
 
 
-def rotary_onnx(site: Site) -> Signature:
+def rotary_onnx(ctx: RuleContext) -> Signature:
     """ai.onnx RotaryEmbedding: X, cos, sin, position ids."""
-    return rotary(site, cache=1)
+    return rotary(ctx, cache=1)
 
 
-def rotary_microsoft(site: Site) -> Signature:
+def rotary_microsoft(ctx: RuleContext) -> Signature:
     """com.microsoft RotaryEmbedding: X, position ids, cos, sin."""
-    return rotary(site, cache=2)
+    return rotary(ctx, cache=2)
 
 
-def packed_attention(site: Site) -> Signature:
+def packed_attention(ctx: RuleContext) -> Signature:
     """com.microsoft Attention: one weight makes queries, keys and values, laid end to end."""
-    heads = _heads(site, "num_heads")
-    hidden = site.node.ints("qkv_hidden_sizes")
-    total = site.static(1, 1)
+    heads = _heads(ctx, "num_heads")
+    hidden = ctx.node.ints("qkv_hidden_sizes")
+    total = ctx.static(1, 1)
     query = hidden[0] if hidden else total // 3
     value = hidden[2] if hidden else total // 3
     weight = "((h d) + (h d) + (h e))" if hidden else "((h d) + (h d) + (h d))"
     result = "b s (h e)" if hidden else "b s (h d)"
-    operands = operand_list(site, "b s i", f"i {weight}", weight, "_", "_", "_")
-    if site.has(4):
+    operands = operand_list(ctx, "b s i", f"i {weight}", weight, "_", "_", "_")
+    if ctx.has(4):
         raise NoSignature("cached keys and values are packed in one tensor")
     attributes: dict[str, str | Sequence[Follower]] = {"num_heads": "h"}
     if hidden:
@@ -134,75 +134,75 @@ def packed_attention(site: Site) -> Signature:
         f"{operands} -> {result} ; opaque s ; macs b s i h d + b s i h d + b s i h d",
         sizes={"h": heads, "d": query // heads, "e": value // heads},
         attributes=attributes,
-        pins=_pins(site, Size(query // heads)),
+        pins=_pins(ctx, Size(query // heads)),
         reason=_REASON,
     )
 
 
-def quantised_attention(site: Site) -> Signature:
+def quantized_attention(ctx: RuleContext) -> Signature:
     """com.microsoft QAttention: as :func:`packed_attention`, with scales and zero points of input and weight."""
-    heads = _heads(site, "num_heads")
-    size = _divided(site.shape(1)[1], 3 * heads, "the width of the weight")
-    if site.has(8):
+    heads = _heads(ctx, "num_heads")
+    size = _divided(ctx.shape(1)[1], 3 * heads, "the width of the weight")
+    if ctx.has(8):
         raise NoSignature("cached keys and values are packed in one tensor")
     weight = "((h d) + (h d) + (h d))"
-    scales = [scale_of(site, position, weight) for position in (4, 7)]
-    operands = operand_list(site, "b s i", f"i {weight}", weight, "", scales[0], "_", "", scales[1])
+    scales = [scale_of(ctx, position, weight) for position in (4, 7)]
+    operands = operand_list(ctx, "b s i", f"i {weight}", weight, "", scales[0], "_", "", scales[1])
     return signature(
         f"{operands} -> b s (h d) ; opaque s ; macs b s i h d + b s i h d + b s i h d",
         sizes={"h": heads, "d": size},
         attributes={"num_heads": "h"},
-        pins=_pins(site, Size(size)),
+        pins=_pins(ctx, Size(size)),
         reason=_REASON,
     )
 
 
-def multi_head_attention(site: Site) -> Signature:
+def multi_head_attention(ctx: RuleContext) -> Signature:
     """com.microsoft MultiHeadAttention with separate queries, keys and values."""
-    heads = _heads(site, "num_heads")
-    if not site.has(1) or not site.has(2) or site.rank(0) != 3:
+    heads = _heads(ctx, "num_heads")
+    if not ctx.has(1) or not ctx.has(2) or ctx.rank(0) != 3:
         raise NoSignature("queries, keys and values are packed")
-    head_size = _divided(site.shape(0)[2], heads, "query size")
-    keys, values = ("b t (h d)", "b t (h e)") if site.rank(1) == 3 else ("b h t d", "b h t e")
+    head_size = _divided(ctx.shape(0)[2], heads, "query size")
+    keys, values = ("b t (h d)", "b t (h e)") if ctx.rank(1) == 3 else ("b h t d", "b h t e")
     operands = operand_list(
-        site,
+        ctx,
         "b s (h d)",
         keys,
         values,
         "((h d) + (h d) + (h e))",
         "_",
-        _bias(site, 5, "h"),
+        _bias(ctx, 5, "h"),
         "b h p d",
         "b h p e",
     )
-    results = ["b s (h e)", "b h tt d", "b h tt e"][: len(site.node.outputs)]
-    extra = (" tt" if len(results) > 1 else "") + (" p" if site.has(6) else "")
+    results = ["b s (h e)", "b h tt d", "b h tt e"][: len(ctx.node.outputs)]
+    extra = (" tt" if len(results) > 1 else "") + (" p" if ctx.has(6) else "")
     return signature(
         f"{operands} -> {', '.join(results)} ; opaque s t{extra} ; macs b h s t d + b h s t e",
         sizes={"h": heads},
         attributes={"num_heads": "h"},
-        pins=_pins(site, Size(head_size)),
+        pins=_pins(ctx, Size(head_size)),
         reason=_REASON,
     )
 
 
-def group_query_attention(site: Site) -> Signature:
+def group_query_attention(ctx: RuleContext) -> Signature:
     """com.microsoft GroupQueryAttention; with ``do_rotary`` the channels of a head go in pairs.
 
     ONNX Runtime takes no head size that is not a multiple of eight (sixteen where it rotates): channels go in blocks.
     """
-    heads, kv = _heads(site, "num_heads"), _heads(site, "kv_num_heads")
-    if not site.has(1) or not site.has(2):
+    heads, kv = _heads(ctx, "num_heads"), _heads(ctx, "kv_num_heads")
+    if not ctx.has(1) or not ctx.has(2):
         raise NoSignature("queries, keys and values are packed")
-    head_size = _divided(site.shape(0)[2], heads, "query size")
-    rotates = bool(site.node.int("do_rotary"))
+    head_size = _divided(ctx.shape(0)[2], heads, "query size")
+    rotates = bool(ctx.node.int("do_rotary"))
     half = head_size // 2 if rotates else head_size
     block = math.gcd(half, _KERNEL_BLOCK)
     channels = "d block"
     if rotates:
-        channels = "d block two" if site.node.int("rotary_interleaved") else "two d block"
+        channels = "d block two" if ctx.node.int("rotary_interleaved") else "two d block"
     operands = operand_list(
-        site,
+        ctx,
         f"b s (kv r {channels})",
         f"b t (kv {channels})",
         f"b t (kv {channels})",
@@ -213,34 +213,34 @@ def group_query_attention(site: Site) -> Signature:
         "m (d block)",
         "m (d block)",
     )
-    results = [f"b s (kv r {channels})", f"b kv tt ({channels})", f"b kv tt ({channels})"][: len(site.node.outputs)]
-    opaque = ["s", "t", "block"] + (["tt"] if len(results) > 1 else []) + (["p"] if site.has(3) else [])
+    results = [f"b s (kv r {channels})", f"b kv tt ({channels})", f"b kv tt ({channels})"][: len(ctx.node.outputs)]
+    opaque = ["s", "t", "block"] + (["tt"] if len(results) > 1 else []) + (["p"] if ctx.has(3) else [])
     opaque += ["two"] if rotates else []
-    opaque += ["m"] if site.has(7) else []
+    opaque += ["m"] if ctx.has(7) else []
     return signature(
         f"{operands} -> {', '.join(results)} ; opaque {' '.join(opaque)} ; macs b kv r s t {channels}",
         sizes={"kv": kv, "r": heads // kv, "two": 2, "d": half // block, "block": block},
         attributes={"num_heads": "(kv r)", "kv_num_heads": "kv"},
-        pins=_pins(site, Size(head_size)),
+        pins=_pins(ctx, Size(head_size)),
         reason=_REASON,
     )
 
 
-def skip_layer_normalization(site: Site) -> Signature:
-    """com.microsoft SkipLayerNormalization: ``x + skip (+ bias)``, normalised over h; the sum is a result too."""
-    simplified = site.node.op.startswith("SkipSimplified")
+def skip_layer_normalization(ctx: RuleContext) -> Signature:
+    """com.microsoft SkipLayerNormalization: ``x + skip (+ bias)``, normalized over h; the sum is a result too."""
+    simplified = ctx.node.op.startswith("SkipSimplified")
     vectors = ["h", "h"] if simplified else ["h", "h", "h"]
-    skip = "*b h" if site.rank(1) == site.rank(0) else "s h"
-    data = "*b h" if site.rank(1) == site.rank(0) else "b s h"
-    operands = operand_list(site, data, skip, *vectors)
-    results = [data, "_", "_", data][: len(site.node.outputs)]
-    return signature(f"{operands} -> {', '.join(results)} ; normalised h")
+    skip = "*b h" if ctx.rank(1) == ctx.rank(0) else "s h"
+    data = "*b h" if ctx.rank(1) == ctx.rank(0) else "b s h"
+    operands = operand_list(ctx, data, skip, *vectors)
+    results = [data, "_", "_", data][: len(ctx.node.outputs)]
+    return signature(f"{operands} -> {', '.join(results)} ; normalized h")
 
 
-def embed_layer_normalization(site: Site) -> Signature:
-    """com.microsoft EmbedLayerNormalization: a sum of looked-up rows, normalised over h."""
-    operands = operand_list(site, "b s", "b s", "v h", "p h", "g h", "h", "h", "_", "_")
-    results = ["b s h", "_", "b s h"][: len(site.node.outputs)]
+def embed_layer_normalization(ctx: RuleContext) -> Signature:
+    """com.microsoft EmbedLayerNormalization: a sum of looked-up rows, normalized over h."""
+    operands = operand_list(ctx, "b s", "b s", "v h", "p h", "g h", "h", "h", "_", "_")
+    results = ["b s h", "_", "b s h"][: len(ctx.node.outputs)]
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque s v p g ; normalised h", reason="it is looked up by index"
+        f"{operands} -> {', '.join(results)} ; opaque s v p g ; normalized h", reason="it is looked up by index"
     )

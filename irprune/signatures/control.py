@@ -9,30 +9,30 @@ from __future__ import annotations
 
 from .compute import letters
 from .grammar import Signature, signature
-from .registry import NoSignature, Site
+from .registry import NoSignature, RuleContext
 
 _PER_VALUE = 26
 
 
-def _spell(site: Site, position: int, name: str) -> str:
-    rank = site.rank(position)
+def _spell(ctx: RuleContext, position: int, name: str) -> str:
+    rank = ctx.rank(position)
     if rank > _PER_VALUE:
         raise NoSignature(f"operand {position} has rank {rank}")
     return " ".join(letters(rank, f"{name}_"))
 
 
-def enter_loop(site: Site) -> Signature:
+def enter_loop(ctx: RuleContext) -> Signature:
     """``trip count, condition, state... -> iteration, condition, state...``."""
-    state = [_spell(site, k, f"v{k}") for k in range(2, len(site.node.inputs))]
+    state = [_spell(ctx, k, f"v{k}") for k in range(2, len(ctx.node.inputs))]
     before = ", ".join(["_", "_", *state])
     return signature(f"{before} -> {before}", stateful=True)
 
 
-def loop(site: Site) -> Signature:
+def loop(ctx: RuleContext) -> Signature:
     """State keeps its axes over iterations; what is collected gets an axis of iterations in front."""
-    own = len(site.node.inputs) - site.node.yields
-    state = [_spell(site, k, f"v{k}") for k in range(2, own)]
-    collected = [_spell(site, k, f"s{k}") for k in range(own + 1 + len(state), len(site.node.inputs))]
+    own = len(ctx.node.inputs) - ctx.node.yields
+    state = [_spell(ctx, k, f"v{k}") for k in range(2, own)]
+    collected = [_spell(ctx, k, f"s{k}") for k in range(own + 1 + len(state), len(ctx.node.inputs))]
     operands = ["_", "_", *state, "_", *state, *collected]
     results = [*state, *(f"trips{k} {text}" for k, text in enumerate(collected))]
     trips = " ".join(f"trips{k}" for k in range(len(collected)))
@@ -42,50 +42,50 @@ def loop(site: Site) -> Signature:
     )
 
 
-def if_(site: Site) -> Signature:
+def if_(ctx: RuleContext) -> Signature:
     """Both branches yield values of the same axes."""
-    count = len(site.node.outputs)
-    own = len(site.node.inputs) - site.node.yields
-    values = [_spell(site, own + k, f"v{k}") for k in range(count)]
+    count = len(ctx.node.outputs)
+    own = len(ctx.node.inputs) - ctx.node.yields
+    values = [_spell(ctx, own + k, f"v{k}") for k in range(count)]
     return signature(f"{', '.join(['_', *values, *values])} -> {', '.join(values)}")
 
 
-def _scan_parts(site: Site, own: int) -> tuple[int, list[str], list[str], list[str], str]:
+def _scan_parts(ctx: RuleContext, own: int) -> tuple[int, list[str], list[str], list[str], str]:
     """Number of states, their axes, scanned operands with and without the scanned axis, and the scanned axes."""
-    scanned = site.node.int("num_scan_inputs")
+    scanned = ctx.node.int("num_scan_inputs")
     states = own - scanned
-    axes = site.node.ints("scan_input_axes", [0] * scanned) or ()
+    axes = ctx.node.ints("scan_input_axes", [0] * scanned) or ()
     whole: list[str] = []
     element: list[str] = []
     steps: list[str] = []
     for k in range(scanned):
-        names = letters(site.rank(states + k), f"x{k}_")
+        names = letters(ctx.rank(states + k), f"x{k}_")
         axis = axes[k] % len(names)
         whole.append(" ".join(names))
         element.append(" ".join(name for j, name in enumerate(names) if j != axis))
         steps.append(names[axis])
-    return states, [_spell(site, k, f"v{k}") for k in range(states)], whole, element, " ".join(steps)
+    return states, [_spell(ctx, k, f"v{k}") for k in range(states)], whole, element, " ".join(steps)
 
 
-def enter_scan(site: Site) -> Signature:
+def enter_scan(ctx: RuleContext) -> Signature:
     """``state..., sequences... -> state..., elements...``."""
-    _, state, whole, element, steps = _scan_parts(site, len(site.node.inputs))
+    _, state, whole, element, steps = _scan_parts(ctx, len(ctx.node.inputs))
     text = f"{', '.join([*state, *whole])} -> {', '.join([*state, *element])}"
     return signature(f"{text} ; opaque {steps}", reason="it is scanned", stateful=True)
 
 
-def scan(site: Site) -> Signature:
+def scan(ctx: RuleContext) -> Signature:
     """State keeps its axes; what is collected gets the scanned axis."""
-    if site.version < 9:
+    if ctx.version < 9:
         raise NoSignature("Scan with sequence lengths (opset 8)")
-    own = len(site.node.inputs) - site.node.yields
-    states, state, whole, _, steps = _scan_parts(site, own)
+    own = len(ctx.node.inputs) - ctx.node.yields
+    states, state, whole, _, steps = _scan_parts(ctx, own)
     first = own + states
-    axes = site.node.ints("scan_output_axes", [0] * (len(site.node.inputs) - first)) or ()
+    axes = ctx.node.ints("scan_output_axes", [0] * (len(ctx.node.inputs) - first)) or ()
     yielded: list[str] = []
     collected: list[str] = []
     for k, axis in enumerate(axes):
-        names = letters(site.rank(first + k), f"y{k}_")
+        names = letters(ctx.rank(first + k), f"y{k}_")
         position = axis % (len(names) + 1)
         yielded.append(" ".join(names))
         collected.append(" ".join([*names[:position], f"out{k}", *names[position:]]))

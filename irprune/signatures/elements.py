@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..ir.sizes import ONE
 from .compute import letters
 from .grammar import Composite, ElementMap, Follower, Name, Renumber, Signature, SizeOf, signature, term
-from .registry import NoSignature, Site
+from .registry import NoSignature, RuleContext
 from .strided import strided_gather
 
 
@@ -18,23 +18,23 @@ def _replace(names: Sequence[str], axis: int, text: str) -> str:
     return " ".join(text if k == axis else name for k, name in enumerate(names))
 
 
-def concat(site: Site) -> Signature:
+def concat(ctx: RuleContext) -> Signature:
     """``n a s, n b s -> n (a + b) s``."""
-    names = letters(site.rank())
-    axis = site.axis()
-    parts = [("1" if site.shape(k)[axis] == ONE else f"p{k}") for k in range(len(site.inputs))]
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    parts = [("1" if ctx.shape(k)[axis] == ONE else f"p{k}") for k in range(len(ctx.inputs))]
     operands = [_replace(names, axis, part) for part in parts]
     total = f"({' + '.join(parts)})" if len(parts) > 1 else parts[0]
     return signature(f"{', '.join(operands)} -> {_replace(names, axis, total)}")
 
 
-def split(site: Site) -> Signature:
+def split(ctx: RuleContext) -> Signature:
     """``n (a + b) s -> n a s, n b s``; the sizes follow what is removed."""
-    names = letters(site.rank())
-    axis = site.axis()
-    total = site.static(0, axis)
-    count = len(site.node.outputs)
-    sizes = site.ints("split", 1)
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    total = ctx.static(0, axis)
+    count = len(ctx.node.outputs)
+    sizes = ctx.ints("split", 1)
     if sizes is None:
         chunk = -(-total // count)
         sizes = tuple(max(0, min(chunk, total - k * chunk)) for k in range(count))
@@ -47,22 +47,22 @@ def split(site: Site) -> Signature:
     return signature(
         f"{_replace(names, axis, whole)} -> {', '.join(results)}",
         sizes={f"p{k}": size for k, size in enumerate(sizes)},
-        attributes={"split": follow} if site.version < 13 else None,
-        operands={1: follow} if site.version >= 13 else None,
+        attributes={"split": follow} if ctx.version < 13 else None,
+        operands={1: follow} if ctx.version >= 13 else None,
     )
 
 
-def slice_(site: Site) -> Signature:
+def slice_(ctx: RuleContext) -> Signature:
     """``n (before + kept + after) s -> n kept s`` on each sliced axis.
 
     A stride that divides the axis selects from a factor of it, a full reversal is an element map; an axis that is cut
     in any other way is opaque.
     """
-    names = letters(site.rank())
-    starts, ends = _bound_entries(site, "starts", 1), _bound_entries(site, "ends", 2)
-    axes = site.ints("axes", 3) or tuple(range(len(starts)))
-    steps = tuple(int(v) for v in site.constant(4, "steps").ravel()) if site.has(4) else (1,) * len(starts)
-    cutting = _Cutting(site, names)
+    names = letters(ctx.rank())
+    starts, ends = _bound_entries(ctx, "starts", 1), _bound_entries(ctx, "ends", 2)
+    axes = ctx.ints("axes", 3) or tuple(range(len(starts)))
+    steps = tuple(int(v) for v in ctx.constant(4, "steps").ravel()) if ctx.has(4) else (1,) * len(starts)
+    cutting = _Cutting(ctx, names)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         cutting.cut(axis % len(names), start, end, step)
     opaque = f" ; opaque {' '.join(cutting.opaque)}" if cutting.opaque else ""
@@ -70,20 +70,20 @@ def slice_(site: Site) -> Signature:
         f"{' '.join(cutting.source)} -> {' '.join(cutting.result)}{opaque}",
         sizes=cutting.sizes,
         maps=cutting.maps,
-        attributes={"starts": cutting.starts, "ends": cutting.ends} if site.version < 10 else None,
-        operands={1: cutting.starts, 2: cutting.ends} if site.version >= 10 else None,
+        attributes={"starts": cutting.starts, "ends": cutting.ends} if ctx.version < 10 else None,
+        operands={1: cutting.starts, 2: cutting.ends} if ctx.version >= 10 else None,
         reason="elements are cut out of it",
     )
 
 
-def _bound_entries(site: Site, attribute: str, position: int) -> list[int | None]:
+def _bound_entries(ctx: RuleContext, attribute: str, position: int) -> list[int | None]:
     """Starts or ends, ``None`` for an entry that only run time tells."""
-    values = site.node.ints(attribute)
+    values = ctx.node.ints(attribute)
     if values is not None:
         return list(values)
-    entries = site.entries(position)
+    entries = ctx.entries(position)
     if entries is None:
-        shape = site.shape(position)
+        shape = ctx.shape(position)
         if len(shape) != 1 or not shape[0].is_static:
             raise NoSignature(f"its {attribute} are computed at run time")
         return [None] * shape[0].coefficient
@@ -93,8 +93,8 @@ def _bound_entries(site: Site, attribute: str, position: int) -> list[int | None
 class _Cutting:
     """Writes down, axis by axis, what a Slice does."""
 
-    def __init__(self, site: Site, names: list[str]) -> None:
-        self.shape = site.shape(0)
+    def __init__(self, ctx: RuleContext, names: list[str]) -> None:
+        self.shape = ctx.shape(0)
         self.names = names
         self.source, self.result = list(names), list(names)
         self.sizes: dict[str, int] = {}
@@ -176,35 +176,35 @@ def _bounds(start: int, end: int, size: int, words: Sequence[str | None]) -> tup
     return new_start, SizeOf(span(before, kept)) if end >= 0 else SizeOf(span(after), -1)
 
 
-def gather(site: Site) -> Signature:
+def gather(ctx: RuleContext) -> Signature:
     """A lookup with indices known at compile time selects elements; with run-time indices the axis is opaque."""
-    names = letters(site.rank())
-    axis = site.axis()
-    indices = site.read(1)
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    indices = ctx.read(1)
     outer, inner = names[:axis], names[axis + 1 :]
-    if indices is None or not site.shape(0)[axis].is_static:
-        ramp = site.ramp(1)
-        strided = None if ramp is None else strided_gather(outer, inner, site.shape(0)[axis], ramp)
+    if indices is None or not ctx.shape(0)[axis].is_static:
+        ramp = ctx.ramp(1)
+        strided = None if ramp is None else strided_gather(outer, inner, ctx.shape(0)[axis], ramp)
         if strided is not None:
             return strided
-        index_names = letters(len(site.shape(1)), "i")
+        index_names = letters(len(ctx.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
         return signature(text, reason="it is looked up by index", looks_up=True)
-    return _selected(names, axis, np.asarray(indices, dtype=np.int64), site.static(0, axis))
+    return _selected(names, axis, np.asarray(indices, dtype=np.int64), ctx.static(0, axis))
 
 
-def gather_nd(site: Site) -> Signature:
+def gather_nd(ctx: RuleContext) -> Signature:
     """``b* i* rest, b* j* k -> b* j* rest``: the first dimensions are indexed, the rest is carried.
 
     One dimension with indices known at compile time is a Gather of the first axis.
     """
-    batch = site.node.int("batch_dims")
-    depth = site.static(1, site.rank(1) - 1)
-    data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
-    indices = site.read(1)
-    if batch == 0 and depth == 1 and indices is not None and site.shape(0)[0].is_static:
-        return _selected(data, 0, indices[..., 0].astype(np.int64), site.static(0, 0))
+    batch = ctx.node.int("batch_dims")
+    depth = ctx.static(1, ctx.rank(1) - 1)
+    data, index = letters(ctx.rank()), letters(ctx.rank(1) - 1, "j")
+    indices = ctx.read(1)
+    if batch == 0 and depth == 1 and indices is not None and ctx.shape(0)[0].is_static:
+        return _selected(data, 0, indices[..., 0].astype(np.int64), ctx.static(0, 0))
     index[:batch] = data[:batch]
     indexed, rest = data[batch : batch + depth], data[batch + depth :]
     text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
@@ -254,17 +254,17 @@ def _gather_one(names: list[str], axis: int, index: int, size: int, rank: int) -
     )
 
 
-def pad(site: Site) -> Signature:
+def pad(ctx: RuleContext) -> Signature:
     """``n c s -> n (low + c + high) s`` for constant padding; other modes only pad what is never pruned."""
-    names = letters(site.rank())
+    names = letters(ctx.rank())
     rank = len(names)
-    pads = _bound_entries(site, "pads", 1)
+    pads = _bound_entries(ctx, "pads", 1)
     axes: Sequence[int] = range(rank)
-    if site.has(3):
-        axes = [int(v) % rank for v in site.constant(3, "axes").ravel()]
+    if ctx.has(3):
+        axes = [int(v) % rank for v in ctx.constant(3, "axes").ravel()]
     if len(pads) != 2 * len(axes):
         raise NoSignature(f"{len(pads)} pads for {len(axes)} axes")
-    mode = site.node.str("mode", "constant")
+    mode = ctx.node.str("mode", "constant")
     source, result = list(names), list(names)
     sizes: dict[str, int] = {}
     opaque: list[str] = []
@@ -273,7 +273,7 @@ def pad(site: Site) -> Signature:
         low, high = pads[k], pads[k + len(axes)]
         if low == 0 and high == 0:
             continue
-        size = site.shape(0)[axis]
+        size = ctx.shape(0)[axis]
         if low is None or high is None or min(low, high) < 0 or mode != "constant" or not size.is_static:
             result[axis] = f"padded{axis}"
             opaque += [names[axis], f"padded{axis}"]
@@ -290,7 +290,7 @@ def pad(site: Site) -> Signature:
     return signature(
         f"{' '.join(source)} -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else ""),
         sizes=sizes,
-        attributes={"pads": follow} if site.version < 11 else None,
-        operands={1: follow} if site.version >= 11 else None,
+        attributes={"pads": follow} if ctx.version < 11 else None,
+        operands={1: follow} if ctx.version >= 11 else None,
         reason=f"it is padded ({mode})",
     )

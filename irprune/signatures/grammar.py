@@ -7,7 +7,7 @@
 A word is an axis; the same word in two places is the same axis. ``(a b)`` is a row-major product, ``(a + b)`` a
 concatenation, ``*s`` a run of axes, ``1`` a dimension of size one and ``_`` an operand (or ``?`` a dimension)
 about which nothing is said. After ``;`` come the roles of axes: ``opaque`` (order or identity matters: frozen),
-``normalised`` (statistics are taken over it), ``repeated`` (its elements are all equal) and ``macs`` (the axes whose
+``normalized`` (statistics are taken over it), ``repeated`` (its elements are all equal) and ``macs`` (the axes whose
 sizes multiply to the multiply-accumulates of the operator; a ``+`` between several such products).
 """
 
@@ -65,7 +65,7 @@ class Notation:
     inputs: tuple[Operand, ...]
     outputs: tuple[Operand, ...]
     opaque: frozenset[str] = frozenset()
-    normalised: frozenset[str] = frozenset()
+    normalized: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
     macs: tuple[tuple[str, ...], ...] = ()
 
@@ -192,14 +192,14 @@ def parse_notation(text: str) -> Notation:
     roles: dict[str, tuple[str, ...]] = {}
     for clause in clauses:
         role, *names = clause.split()
-        if role not in {"opaque", "normalised", "repeated", "macs"}:
+        if role not in {"opaque", "normalized", "repeated", "macs"}:
             raise ValueError(f"signature {text!r}: unknown role {role!r}")
         roles[role] = tuple(names)
     return Notation(
         tuple(_operand(part) for part in left.split(",")) if left.strip() else (),
         tuple(_operand(part) for part in right.split(",")) if right.strip() else (),
         frozenset(roles.get("opaque", ())),
-        frozenset(roles.get("normalised", ())),
+        frozenset(roles.get("normalized", ())),
         frozenset(roles.get("repeated", ())),
         _products(roles.get("macs", ())),
     )

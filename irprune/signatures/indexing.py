@@ -10,16 +10,16 @@ from ..ir import Size
 from .compute import letters
 from .elements import from_the_front
 from .grammar import ElementMap, Grid, Renumber, Signature, signature, term
-from .registry import NoSignature, Site
+from .registry import NoSignature, RuleContext
 
 _REASON = "it is looked up by index"
 
 
-def gather_elements(site: Site) -> Signature:
+def gather_elements(ctx: RuleContext) -> Signature:
     """Only the axis is indexed; another dimension is carried where data and indices have all of it."""
-    names = letters(site.rank())
-    axis = site.axis()
-    data, indices = site.shape(0), site.shape(1)
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    data, indices = ctx.shape(0), ctx.shape(1)
     source, index, opaque = list(names), list(names), [names[axis], "picked"]
     index[axis] = "picked"
     for k, name in enumerate(names):
@@ -30,11 +30,11 @@ def gather_elements(site: Site) -> Signature:
     return signature(text, reason=_REASON)
 
 
-def scatter_elements(site: Site) -> Signature:
+def scatter_elements(ctx: RuleContext) -> Signature:
     """As GatherElements, with the data as result; ATen's may write a number, without an operand."""
-    names = letters(site.rank())
-    axis = site.axis()
-    data, indices = site.shape(0), site.shape(1)
+    names = letters(ctx.rank())
+    axis = ctx.axis()
+    data, indices = ctx.shape(0), ctx.shape(1)
     index, opaque = list(names), [names[axis], "picked"]
     index[axis] = "picked"
     for k, name in enumerate(names):
@@ -42,26 +42,26 @@ def scatter_elements(site: Site) -> Signature:
             index[k] = f"part{k}"
             opaque += [name, f"part{k}"]
     whole, part = " ".join(names), " ".join(index)
-    written = f", {part}" if site.has(2) else ""
+    written = f", {part}" if ctx.has(2) else ""
     return signature(f"{whole}, {part}{written} -> {whole} ; opaque {' '.join(opaque)}", reason=_REASON)
 
 
-def scatter_nd(site: Site) -> Signature:
+def scatter_nd(ctx: RuleContext) -> Signature:
     """``i* rest, j* k, j* rest -> i* rest``; where the coordinates are a grid, the positions of each axis are known."""
-    depth = site.static(1, site.rank(1) - 1)
-    lines = _grid(site, depth)
+    depth = ctx.static(1, ctx.rank(1) - 1)
+    lines = _grid(ctx, depth)
     if lines is not None:
-        return _write_box(letters(site.rank()), site.shape(0), lines)
-    data, index = letters(site.rank()), letters(site.rank(1) - 1, "j")
+        return _write_box(letters(ctx.rank()), ctx.shape(0), lines)
+    data, index = letters(ctx.rank()), letters(ctx.rank(1) - 1, "j")
     indexed, rest = data[:depth], data[depth:]
     whole = " ".join(data)
     text = f"{whole}, {' '.join([*index, 'tuple'])}, {' '.join([*index, *rest])} -> {whole}"
     return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON)
 
 
-def _grid(site: Site, depth: int) -> list[tuple[int, ...]] | None:
+def _grid(ctx: RuleContext, depth: int) -> list[tuple[int, ...]] | None:
     """Per indexed axis, the positions that are written, where all combinations of them are; else ``None``."""
-    known, sizes = site.read(1), site.shape(0)[:depth]
+    known, sizes = ctx.read(1), ctx.shape(0)[:depth]
     if known is None or known.ndim != depth + 1 or not known.size or not all(size.is_static for size in sizes):
         return None
     given = np.asarray(known, dtype=np.int64)
@@ -96,54 +96,54 @@ def _write_box(names: list[str], shape: Sequence[Size], lines: Sequence[tuple[in
     return signature(text, sizes=sizes, maps=maps, operands={1: follow}, reason=_REASON)
 
 
-def one_hot(site: Site) -> Signature:
+def one_hot(ctx: RuleContext) -> Signature:
     """A new axis of classes."""
-    names = letters(site.rank())
+    names = letters(ctx.rank())
     rank = len(names) + 1
-    axis = site.node.int("axis", -1) % rank
+    axis = ctx.node.int("axis", -1) % rank
     result = [*names[:axis], "class", *names[axis:]]
     return signature(f"{' '.join(names)}, _, _ -> {' '.join(result)} ; opaque class", reason="it counts classes")
 
 
-def trilu(site: Site) -> Signature:
+def trilu(ctx: RuleContext) -> Signature:
     """The last two axes are compared by position."""
-    names = letters(site.rank())
+    names = letters(ctx.rank())
     if len(names) < 2:
         raise NoSignature("the operand has fewer than two dimensions")
-    operands = " ".join(names) + (", _" if site.has(1) else "")
+    operands = " ".join(names) + (", _" if ctx.has(1) else "")
     return signature(
         f"{operands} -> {' '.join(names)} ; opaque {names[-2]} {names[-1]}", reason="a triangle is cut out of it"
     )
 
 
-def reverse_sequence(site: Site) -> Signature:
+def reverse_sequence(ctx: RuleContext) -> Signature:
     """Time is reversed, batch indexes the lengths."""
-    names = letters(site.rank())
-    time, batch = site.axis("time_axis", 0), site.axis("batch_axis", 1)
+    names = letters(ctx.rank())
+    time, batch = ctx.axis("time_axis", 0), ctx.axis("batch_axis", 1)
     text = f"{' '.join(names)}, {names[batch]} -> {' '.join(names)} ; opaque {names[time]} {names[batch]}"
     return signature(text, reason="its order is reversed")
 
 
-def drawn(site: Site) -> Signature:
+def drawn(ctx: RuleContext) -> Signature:
     """As large as the operand; which number stands where depends on how many are drawn."""
-    names = " ".join(letters(site.rank()))
+    names = " ".join(letters(ctx.rank()))
     role = f" ; opaque {names}" if names else ""
     return signature(f"{names} -> {names}{role}", reason="its elements are drawn at random")
 
 
-def non_zero(site: Site) -> Signature:
+def non_zero(ctx: RuleContext) -> Signature:
     """Positions, one row a dimension."""
-    names = " ".join(letters(site.rank()))
+    names = " ".join(letters(ctx.rank()))
     return signature(f"{names} -> row found ; opaque {names} row found", reason="the positions of its elements count")
 
 
-def fourier_transform(site: Site) -> Signature:
+def fourier_transform(ctx: RuleContext) -> Signature:
     """Frequencies in the place of positions; the last dimension is real and imaginary part."""
-    names = letters(site.rank())
-    axis = site.axis(default=1)
-    if site.version >= 20:
-        axis = (int(site.constant(2, "axis").ravel()[0]) if site.has(2) else -2) % len(names)
+    names = letters(ctx.rank())
+    axis = ctx.axis(default=1)
+    if ctx.version >= 20:
+        axis = (int(ctx.constant(2, "axis").ravel()[0]) if ctx.has(2) else -2) % len(names)
     result = ["f" + name if k == axis else name for k, name in enumerate(names[:-1])]
-    operands = ", ".join([" ".join(names), *("_" for _ in site.node.inputs[1:])])
+    operands = ", ".join([" ".join(names), *("_" for _ in ctx.node.inputs[1:])])
     opaque = f"{names[axis]} f{names[axis]} {names[-1]} part"
     return signature(f"{operands} -> {' '.join(result)} part ; opaque {opaque}", reason="it becomes frequencies")

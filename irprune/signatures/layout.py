@@ -11,19 +11,19 @@ from ..ir.sizes import ONE, product
 from .compute import letters
 from .grammar import Follower, Name, Signature, SizeOf, names_of, signature, term
 from .refine import refine
-from .registry import NoSignature, Site
+from .registry import NoSignature, RuleContext
 
 
-def tile(site: Site) -> Signature:
+def tile(ctx: RuleContext) -> Signature:
     """``n c -> n (r c)``: repeats are an outer factor."""
-    names = letters(site.rank())
-    repeats = site.entries(1)
+    names = letters(ctx.rank())
+    repeats = ctx.entries(1)
     if repeats is None or len(repeats) != len(names):
         raise NoSignature("its repeats are computed at run time")
     result: list[str] = []
     sizes: dict[str, Size] = {}
     follow: list[Follower] = [None] * len(names)
-    source = ["1" if size == ONE else name for size, name in zip(site.shape(0), names, strict=True)]
+    source = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
     for k, count in enumerate(repeats):
         if count is None:
             raise NoSignature(f"repeat {k} is computed at run time")
@@ -42,15 +42,15 @@ def _repeated(names: Collection[str]) -> str:
     return "".join([" ; repeated", *(f" {name}" for name in names)]) if names else ""
 
 
-def expand(site: Site) -> Signature:
+def expand(ctx: RuleContext) -> Signature:
     """Dimensions of size one stretch to new axes; the shape operand follows.
 
     A size that run time may spell out cannot: such a dimension is opaque.
     """
-    names = letters(max(site.rank(), _result_rank(site)))
-    shape = site.shape(0)
-    target = site.entries(1)
-    inferred = site.outputs[0]
+    names = letters(max(ctx.rank(), _result_rank(ctx)))
+    shape = ctx.shape(0)
+    target = ctx.entries(1)
+    inferred = ctx.outputs[0]
     source = ["1" if size == ONE else name for size, name in zip(shape, names[len(names) - len(shape) :], strict=True)]
     sizes: dict[str, Size] = {}
     result: list[str] = []
@@ -82,8 +82,8 @@ def expand(site: Site) -> Signature:
     return signature(text, sizes=sizes, operands=operands, reason="its size is computed at run time")
 
 
-def _result_rank(site: Site) -> int:
-    inferred, target = site.outputs[0], site.entries(1)
+def _result_rank(ctx: RuleContext) -> int:
+    inferred, target = ctx.outputs[0], ctx.entries(1)
     if target is not None:
         return len(target)
     if inferred is None:
@@ -91,10 +91,10 @@ def _result_rank(site: Site) -> int:
     return len(inferred)
 
 
-def transpose(site: Site) -> Signature:
+def transpose(ctx: RuleContext) -> Signature:
     """Dimensions change places."""
-    names = letters(site.rank())
-    order = site.node.ints("perm") or tuple(reversed(range(len(names))))
+    names = letters(ctx.rank())
+    order = ctx.node.ints("perm") or tuple(reversed(range(len(names))))
     return signature(f"{' '.join(names)} -> {' '.join(names[k] for k in order)}")
 
 
@@ -123,14 +123,14 @@ def _spell_view(source: Sequence[Size], target: Sequence[Size]) -> tuple[str, di
     return text, sizes, right
 
 
-def reshape(site: Site) -> Signature:
+def reshape(ctx: RuleContext) -> Signature:
     """A view; explicit sizes in the shape operand follow, 0 and -1 stay.
 
     Static factors of a size that run time spells out are opaque: it would spell out the old one.
     """
-    target = _reshape_target(site)
-    text, sizes, right = _spell_view(site.shape(0), target)
-    entries = site.entries(1) or (None,) * len(target)
+    target = _reshape_target(ctx)
+    text, sizes, right = _spell_view(ctx.shape(0), target)
+    entries = ctx.entries(1) or (None,) * len(target)
     follow: list[Follower] = [None] * len(target)
     blind: list[str] = []
     for k, (word, entry) in enumerate(zip(right, entries, strict=True)):
@@ -142,21 +142,21 @@ def reshape(site: Site) -> Signature:
     if blind:
         text += " ".join(["" if ";" in text else " ; opaque", *blind])
         reason = "its shape is computed at run time"
-    text = text.replace(" ->", ", _ ->", 1) if site.has(1) else text
+    text = text.replace(" ->", ", _ ->", 1) if ctx.has(1) else text
     return signature(text, sizes=sizes, operands={1: follow}, reason=reason)
 
 
-def _reshape_target(site: Site) -> list[Size]:
+def _reshape_target(ctx: RuleContext) -> list[Size]:
     """The sizes of the result: spelled out, copied by 0, computed for -1, or as inferred."""
-    source = site.shape(0)
-    entries, inferred = site.entries(1), site.outputs[0]
+    source = ctx.shape(0)
+    entries, inferred = ctx.entries(1), ctx.outputs[0]
     if entries is None:
         if inferred is None:
             raise NoSignature("its shape operand is computed at run time")
         entries = (None,) * len(inferred)
     target: list[Size | None] = []
     for k, entry in enumerate(entries):
-        if entry is not None and entry.coefficient == 0 and not site.node.int("allowzero"):
+        if entry is not None and entry.coefficient == 0 and not ctx.node.int("allowzero"):
             if k >= len(source):
                 raise NoSignature(f"entry {k} of its shape is 0, but the operand has rank {len(source)}")
             target.append(source[k])
@@ -172,14 +172,14 @@ def _reshape_target(site: Site) -> list[Size]:
         known = product(size for size in target if size is not None)
         rest = product(source).divided_by(known)
         target[open_entries[0]] = rest or (inferred[open_entries[0]] if inferred is not None else None)
-    return [size if size is not None else Size(1, (f"{site.node.name}:{k}",)) for k, size in enumerate(target)]
+    return [size if size is not None else Size(1, (f"{ctx.node.name}:{k}",)) for k, size in enumerate(target)]
 
 
-def flatten(site: Site) -> Signature:
+def flatten(ctx: RuleContext) -> Signature:
     """``a b c -> (a) (b c)``."""
-    shape = site.shape(0)
+    shape = ctx.shape(0)
     names = ["1" if size == ONE else name for size, name in zip(shape, letters(len(shape)), strict=True)]
-    axis = site.node.int("axis", 1)
+    axis = ctx.node.int("axis", 1)
     axis = axis + len(shape) if axis < 0 else axis
 
     def side(part: Sequence[str]) -> str:
@@ -189,22 +189,22 @@ def flatten(site: Site) -> Signature:
     return signature(f"{' '.join(names)} -> {side(names[:axis])} {side(names[axis:])}")
 
 
-def squeeze(site: Site) -> Signature:
+def squeeze(ctx: RuleContext) -> Signature:
     """Dimensions of size one go; which they are is spelled out before another one becomes that small."""
-    shape = site.shape(0)
+    shape = ctx.shape(0)
     names = letters(len(shape))
-    axes = site.ints("axes", 1)
+    axes = ctx.ints("axes", 1)
     gone = [axis % len(shape) for axis in axes] if axes is not None else [k for k, s in enumerate(shape) if s == ONE]
     source = ["1" if k in gone else name for k, name in enumerate(names)]
     text = f"{' '.join(source)} -> {' '.join(name for k, name in enumerate(names) if k not in gone)}"
-    pins: dict[int | str, tuple[int, ...]] = {"axes" if site.version < 13 else 1: tuple(gone)}
+    pins: dict[int | str, tuple[int, ...]] = {"axes" if ctx.version < 13 else 1: tuple(gone)}
     return signature(text, pins=pins if axes is None else None)
 
 
-def unsqueeze(site: Site) -> Signature:
+def unsqueeze(ctx: RuleContext) -> Signature:
     """Dimensions of size one appear."""
-    names = letters(site.rank())
-    axes = site.ints("axes", 1)
+    names = letters(ctx.rank())
+    axes = ctx.ints("axes", 1)
     if axes is None:
         raise NoSignature("it has no axes")
     rank = len(names) + len(axes)
@@ -215,40 +215,40 @@ def unsqueeze(site: Site) -> Signature:
     return signature(f"{' '.join(names)} -> {' '.join('1' if k in new else next(rest) for k in range(rank))}")
 
 
-def resize(site: Site) -> Signature:
+def resize(ctx: RuleContext) -> Signature:
     """Dimensions that change size are opaque; the others are carried, and spelled-out sizes follow."""
-    names = letters(site.rank())
-    wanted = _resize_sizes(site)
+    names = letters(ctx.rank())
+    wanted = _resize_sizes(ctx)
     result, opaque = list(names), []
-    for k, (name, size) in enumerate(zip(names, site.shape(0), strict=True)):
+    for k, (name, size) in enumerate(zip(names, ctx.shape(0), strict=True)):
         if wanted[k] != size:
             result[k] = f"resized{k}"
             opaque += [name, result[k]]
     operands: dict[int, Sequence[Follower]] = {}
-    if _has_sizes(site):
-        axes = site.node.ints("axes", range(len(names))) or ()
+    if _has_sizes(ctx):
+        axes = ctx.node.ints("axes", range(len(names))) or ()
         operands[3] = [SizeOf(Name(names[axis])) if result[axis] == names[axis] else None for axis in axes]
     text = f"{' '.join(names)} -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
     return signature(text, operands=operands, reason="it is resampled")
 
 
-def _has_sizes(site: Site) -> bool:
-    return site.version >= 11 and site.has(3)
+def _has_sizes(ctx: RuleContext) -> bool:
+    return ctx.version >= 11 and ctx.has(3)
 
 
-def _resize_sizes(site: Site) -> list[Size | None]:
+def _resize_sizes(ctx: RuleContext) -> list[Size | None]:
     """The size of every dimension of the result where it is that of the operand, or is spelled out."""
-    source, inferred = site.shape(0), site.outputs[0]
-    axes = site.node.ints("axes", range(len(source))) or ()
+    source, inferred = ctx.shape(0), ctx.outputs[0]
+    axes = ctx.node.ints("axes", range(len(source))) or ()
     wanted: list[Size | None] = list(source)
-    if _has_sizes(site):
-        entries = site.entries(3) or (None,) * len(axes)
+    if _has_sizes(ctx):
+        entries = ctx.entries(3) or (None,) * len(axes)
         for axis, entry in zip(axes, entries, strict=True):
             if entry is None and not source[axis].is_static and inferred is not None:
                 entry = inferred[axis]
-            wanted[axis] = entry if site.node.str("keep_aspect_ratio_policy", "stretch") == "stretch" else None
+            wanted[axis] = entry if ctx.node.str("keep_aspect_ratio_policy", "stretch") == "stretch" else None
         return wanted
-    scales = _resize_scales(site, len(source))
+    scales = _resize_scales(ctx, len(source))
     for axis, size in enumerate(source):
         if scales is not None:
             wanted[axis] = size if scales[axis] == 1 else None
@@ -257,24 +257,24 @@ def _resize_sizes(site: Site) -> list[Size | None]:
     return wanted
 
 
-def _resize_scales(site: Site, rank: int) -> list[float] | None:
-    attribute = site.node.attributes.get("scales")
+def _resize_scales(ctx: RuleContext, rank: int) -> list[float] | None:
+    attribute = ctx.node.attributes.get("scales")
     if isinstance(attribute, tuple):
         return [float(v) for v in attribute]
-    position = 1 if site.version < 11 else 2
-    if not site.has(position) or (values := site.read(position)) is None or values.size == 0:
+    position = 1 if ctx.version < 11 else 2
+    if not ctx.has(position) or (values := ctx.read(position)) is None or values.size == 0:
         return None
-    axes = site.node.ints("axes", range(rank)) or ()
+    axes = ctx.node.ints("axes", range(rank)) or ()
     scales = [1.0] * rank
     for axis, value in zip(axes, np.asarray(values, dtype=float).ravel(), strict=True):
         scales[axis] = float(value)
     return scales
 
 
-def depth_to_space(site: Site) -> Signature:
+def depth_to_space(ctx: RuleContext) -> Signature:
     """``n (r q c) h w`` (DCR) or ``n (c r q) h w`` (CRD) ``-> n c (h r) (w q)``."""
-    block = site.node.int("blocksize")
-    channels = "(r q c)" if site.node.str("mode", "DCR") == "DCR" else "(c r q)"
+    block = ctx.node.int("blocksize")
+    channels = "(r q c)" if ctx.node.str("mode", "DCR") == "DCR" else "(c r q)"
     return signature(
         f"n {channels} h w -> n c (h r) (w q) ; opaque r q",
         sizes={"r": block, "q": block},
@@ -282,9 +282,9 @@ def depth_to_space(site: Site) -> Signature:
     )
 
 
-def space_to_depth(site: Site) -> Signature:
+def space_to_depth(ctx: RuleContext) -> Signature:
     """``n c (h r) (w q) -> n (r q c) h w``."""
-    block = site.node.int("blocksize")
+    block = ctx.node.int("blocksize")
     return signature(
         "n c (h r) (w q) -> n (r q c) h w ; opaque r q",
         sizes={"r": block, "q": block},
@@ -292,22 +292,22 @@ def space_to_depth(site: Site) -> Signature:
     )
 
 
-def shape_only(site: Site) -> Signature:
+def shape_only(ctx: RuleContext) -> Signature:
     """Only sizes are read; what is computed from them is followed by evaluation."""
-    return signature(f"{' '.join('?' for _ in site.shape(0))} -> _")
+    return signature(f"{' '.join('?' for _ in ctx.shape(0))} -> _")
 
 
-def range_(site: Site) -> Signature:
+def range_(ctx: RuleContext) -> Signature:
     """Positions: their order matters. How many they are often follows where shape inference gives up."""
-    size = _range_size(site)
+    size = _range_size(ctx)
     if size == ONE:
         return signature("_, _, _ -> 1")
     sizes = None if size is None else {"a": size}
     return signature("_, _, _ -> a ; opaque a", sizes=sizes, reason="it counts positions")
 
 
-def _range_size(site: Site) -> Size | None:
-    start, limit, step = (next(iter(site.entries(k) or ()), None) for k in range(3))
+def _range_size(ctx: RuleContext) -> Size | None:
+    start, limit, step = (next(iter(ctx.entries(k) or ()), None) for k in range(3))
     if start is None or limit is None or step is None:
         return None
     if start.is_static and limit.is_static and step.is_static and step.coefficient:
@@ -315,9 +315,9 @@ def _range_size(site: Site) -> Size | None:
     return limit if start == Size(0) and step == ONE and limit.coefficient > 0 else None
 
 
-def constant_of_shape(site: Site) -> Signature:
+def constant_of_shape(ctx: RuleContext) -> Signature:
     """A new tensor of equal elements; its shape operand follows, a size that run time computes is opaque."""
-    entries = site.entries(0)
+    entries = ctx.entries(0)
     if entries is None:
         raise NoSignature("its shape is computed at run time")
     names = ["1" if entry == ONE else name for entry, name in zip(entries, letters(len(entries)), strict=True)]

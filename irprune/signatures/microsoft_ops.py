@@ -1,11 +1,11 @@
-"""The com.microsoft table: ONNX Runtime's fused and quantised operators.
+"""The com.microsoft table: ONNX Runtime's fused and quantized operators.
 
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md is the source for each.
 """
 
 from __future__ import annotations
 
-from . import attention, compute, quantised, recurrent
+from . import attention, compute, quantized, recurrent
 from .registry import Rule, register
 
 _TABLE: dict[str, Rule | str] = {
@@ -24,22 +24,22 @@ _TABLE: dict[str, Rule | str] = {
     "FusedConv": compute.conv,
     "FusedMatMul": compute.fused_matmul,
     "FusedGemm": compute.gemm,
-    "QGemm": quantised.qgemm,
-    "QAttention": attention.quantised_attention,
-    "QLinearConv": quantised.qlinear_conv,
-    "GatherBlockQuantized": quantised.gather_block_quantized,
-    "MatMulNBits": quantised.matmul_nbits,
-    "MatMulIntegerToFloat": quantised.matmul_integer_to_float,
-    "DynamicQuantizeMatMul": quantised.dynamic_quantize_matmul,
+    "QGemm": quantized.qgemm,
+    "QAttention": attention.quantized_attention,
+    "QLinearConv": quantized.qlinear_conv,
+    "GatherBlockQuantized": quantized.gather_block_quantized,
+    "MatMulNBits": quantized.matmul_nbits,
+    "MatMulIntegerToFloat": quantized.matmul_integer_to_float,
+    "DynamicQuantizeMatMul": quantized.dynamic_quantize_matmul,
     "DynamicQuantizeLSTM": recurrent.dynamic_quantize_lstm,
-    "QLinearAdd": quantised.qlinear_elementwise,
-    "QLinearMul": quantised.qlinear_elementwise,
-    "QLinearSigmoid": quantised.qlinear_unary,
-    "QLinearLeakyRelu": quantised.qlinear_unary,
-    "QLinearSoftmax": quantised.qlinear_softmax,
-    "QLinearGlobalAveragePool": quantised.qlinear_global_pool,
-    "QLinearAveragePool": quantised.qlinear_pool,
-    "QLinearConcat": quantised.qlinear_concat,
+    "QLinearAdd": quantized.qlinear_elementwise,
+    "QLinearMul": quantized.qlinear_elementwise,
+    "QLinearSigmoid": quantized.qlinear_unary,
+    "QLinearLeakyRelu": quantized.qlinear_unary,
+    "QLinearSoftmax": quantized.qlinear_softmax,
+    "QLinearGlobalAveragePool": quantized.qlinear_global_pool,
+    "QLinearAveragePool": quantized.qlinear_pool,
+    "QLinearConcat": quantized.qlinear_concat,
     "QuantizeLinear": compute.quantize_linear,
     "DequantizeLinear": compute.quantize_linear,
 }

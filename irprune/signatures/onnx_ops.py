@@ -1,13 +1,13 @@
 """The ai.onnx table: every operator with a signature, one line each.
 
-The rules it names live beside it: :mod:`.compute` (contractions, normalisations, pooling, element-wise),
-:mod:`.layout` and :mod:`.elements` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantised`,
+The rules it names live beside it: :mod:`.compute` (contractions, normalizations, pooling, element-wise),
+:mod:`.layout` and :mod:`.elements` (views and element maps), :mod:`.attention`, :mod:`.recurrent`, :mod:`.quantized`,
 :mod:`.indexing` and :mod:`.control`. https://onnx.ai/onnx/operators/ is the source for each.
 """
 
 from __future__ import annotations
 
-from . import attention, compute, control, elements, indexing, layout, quantised
+from . import attention, compute, control, elements, indexing, layout, quantized
 from .recurrent import recurrent
 from .registry import register
 
@@ -29,15 +29,15 @@ register(
         "Einsum": compute.einsum,
         "Cast": compute.cast,
         "CastLike": compute.cast_like,
-        # normalisations
+        # normalizations
         "BatchNormalization": compute.batch_normalization,
-        "InstanceNormalization": "n c *s, c, c -> n c *s ; normalised s",
+        "InstanceNormalization": "n c *s, c, c -> n c *s ; normalized s",
         "LayerNormalization": compute.layer_normalization,
         "RMSNormalization": compute.layer_normalization,
         "GroupNormalization": compute.group_normalization,
         "LpNormalization": compute.lp_normalization,
         "MeanVarianceNormalization": compute.mean_variance_normalization,
-        "LRN": "n c *s -> n c *s ; normalised c",
+        "LRN": "n c *s -> n c *s ; normalized c",
         # pooling, reductions, selections
         "AveragePool": compute.pool,
         "MaxPool": compute.pool,
@@ -62,14 +62,14 @@ register(
         "LogSoftmax": compute.softmax,
         "Hardmax": compute.softmax,
         "CumSum": compute.cumulative_sum,
-        # quantisation
+        # quantization
         "QuantizeLinear": compute.quantize_linear,
         "DequantizeLinear": compute.quantize_linear,
-        "DynamicQuantizeLinear": quantised.dynamic_quantize_linear,
-        "QLinearConv": quantised.qlinear_conv,
-        "QLinearMatMul": quantised.qlinear_matmul,
-        "ConvInteger": quantised.conv_integer,
-        "MatMulInteger": quantised.matmul_integer,
+        "DynamicQuantizeLinear": quantized.dynamic_quantize_linear,
+        "QLinearConv": quantized.qlinear_conv,
+        "QLinearMatMul": quantized.qlinear_matmul,
+        "ConvInteger": quantized.conv_integer,
+        "MatMulInteger": quantized.matmul_integer,
         "Dropout": compute.dropout,
         # recurrent cells and attention
         "LSTM": recurrent(4),

@@ -18,7 +18,7 @@ class NoSignature(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class RuleContext:
     """What a rule may look at: the node and the shapes around it.
 
     ``inputs`` and ``outputs`` hold the sizes of the dimensions of each operand and result, ``None`` for an absent
@@ -79,7 +79,7 @@ class Site:
         return tuple(int(v) for v in self.constant(position, attribute).ravel())
 
 
-Rule: TypeAlias = Callable[[Site], Signature]
+Rule: TypeAlias = Callable[[RuleContext], Signature]
 
 RULES: dict[str, Rule] = {}
 
@@ -94,14 +94,14 @@ def register(table: Mapping[str, Rule | str]) -> None:
 
 def _fixed(text: str) -> Rule:
     parsed = signature(text)
-    return lambda site: parsed
+    return lambda ctx: parsed
 
 
-def signature_of(site: Site) -> Signature:
+def signature_of(ctx: RuleContext) -> Signature:
     """The signature of a node; raises :class:`NoSignature` with the reason where there is none."""
-    rule = RULES.get(site.node.qualified_op)
-    if rule is None and site.node.domain == "com.microsoft.nchwc":
-        raise NoSignature("ONNX Runtime laid its weights out for one machine: prune the model that it optimised")
+    rule = RULES.get(ctx.node.qualified_op)
+    if rule is None and ctx.node.domain == "com.microsoft.nchwc":
+        raise NoSignature("ONNX Runtime laid its weights out for one machine: prune the model that it optimized")
     if rule is None:
-        raise NoSignature(site.node.str("why") or f"operator {site.node.qualified_op} has no signature")
-    return rule(site)
+        raise NoSignature(ctx.node.str("why") or f"operator {ctx.node.qualified_op} has no signature")
+    return rule(ctx)

@@ -13,9 +13,9 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from .api import Program, Result, apply, plan, prune, trace, verify
-    from .importer import from_onnx
+    from .importer.module import from_onnx
+    from .importer.writer import write_back
     from .training import Gates, GroupLasso, IterativePruning, importance
-    from .writer import write_back
 
 __all__ = [
     "Gates",
@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "from_onnx": "importer",
-    "write_back": "writer",
+    "from_onnx": "importer.module",
+    "write_back": "importer.writer",
     **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),
     **dict.fromkeys(("Program", "Result", "apply", "plan", "prune", "trace", "verify"), "api"),
 }

@@ -14,10 +14,10 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from ..analysis import Analysis, Cost, analyse
+from ..analysis import Analysis, Cost, analyze
 from ..backends.fx import emit_graph_module
 from ..backends.module import TrainableModule
-from ..collector import builds
+from ..collector import without_gc
 from ..errors import InputError, VerificationError
 from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
@@ -26,7 +26,7 @@ from ..plan import Plan, Request, removed_atoms
 from ..planning import decide, plan_for, request_of
 from ..scoring import Scores
 from ..verify.report import Report
-from .capture import AnyModule, capture
+from .capture.module import AnyModule, capture
 from .cases import cases_for
 from .digest import digest_of
 
@@ -59,7 +59,7 @@ class Program:
 
     def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
         """The analysis of the model's graph."""
-        return analyse(self.imported.graph, allow_io)
+        return analyze(self.imported.graph, allow_io)
 
     @property
     def sha256(self) -> str:
@@ -94,7 +94,7 @@ def trace(
     Raises :class:`InputError` for a model that ``torch.export`` cannot capture.
     """
     if isinstance(model, (str, os.PathLike)):
-        from .files import load_program
+        from .exporting.files import load_program
 
         model = load_program(model)
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
@@ -172,7 +172,7 @@ class Result:
 
         The file appears whole or not at all.
         """
-        from .files import save_module
+        from .exporting.files import save_module
 
         save_module(self.model, self.program, path)
 
@@ -203,7 +203,7 @@ def prune(
     return Result(small, decided, report, program)
 
 
-@builds
+@without_gc
 def _smaller(
     model: AnyModule | Program, example_inputs: Any, scores: Scores | None, options: dict[str, Any]
 ) -> tuple[Program, Request, Plan, fx.GraphModule]:

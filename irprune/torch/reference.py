@@ -1,7 +1,7 @@
 """The reference of a removal as an fx module: the original's calls, with what is removed contributing nothing.
 
 :mod:`irprune.verify.removal` says what that means for each call. Nothing of what slices parameters or rewrites numbers
-is used here; the number a normalisation spells out (``normalized_shape``) is counted from the masks.
+is used here; the number a normalization spells out (``normalized_shape``) is counted from the masks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from ..analysis import Analysis, Bound, Mask
+from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..errors import VerificationError
 from ..frontends.effects import operator_name
@@ -63,10 +63,10 @@ class _Writer:
             if call is None:
                 continue
             self._zero_constants(node, call)
-            bound = self.removal.analysis.coupling.bound.get(node.name)
-            if bound is not None:
-                self._mask_contractions(bound, call)
-                self._gather_normalised(bound, call)
+            matched = self.removal.analysis.coupling.matched.get(node.name)
+            if matched is not None:
+                self._mask_contractions(matched, call)
+                self._gather_normalized(matched, call)
         self.module.graph.lint()
         self.module.recompile()
         return self.module
@@ -101,33 +101,33 @@ class _Writer:
                 result = self._masked(call, result, position, len(dims), mask, zero)
         return result
 
-    def _mask_contractions(self, bound: Bound, call: fx.Node) -> None:
-        for position, dim, mask in self.removal.masked(bound):
-            name = bound.node.inputs[position]
+    def _mask_contractions(self, matched: MatchedNode, call: fx.Node) -> None:
+        for position, dim, mask in self.removal.masked(matched):
+            name = matched.node.inputs[position]
             operand = self._operand(call, name)
             rank = len(self.removal.analysis.coupling.dims[name] or ())
             self._replace(call, operand, self._masked(call, operand, dim.position, rank, mask))
 
-    def _gather_normalised(self, bound: Bound, call: fx.Node) -> None:
-        for position, dim, mask in self.removal.gathered(bound):
-            operand = self._operand(call, bound.node.inputs[position])
+    def _gather_normalized(self, matched: MatchedNode, call: fx.Node) -> None:
+        for position, dim, mask in self.removal.gathered(matched):
+            operand = self._operand(call, matched.node.inputs[position])
             kept = self._buffer(call, torch.from_numpy(np.flatnonzero(mask)))
             self._replace(call, operand, self._call(call, _ATEN.index_select.default, operand, dim.position, kept))
-        for position, lost in self.removal.scattered(bound):
-            self._count_numbers(bound, call)
-            self._scatter(self.calls[bound.node.outputs[position]], lost)
+        for position, lost in self.removal.scattered(matched):
+            self._count_numbers(matched, call)
+            self._scatter(self.calls[matched.node.outputs[position]], lost)
 
-    def _count_numbers(self, bound: Bound, call: fx.Node) -> None:
+    def _count_numbers(self, matched: MatchedNode, call: fx.Node) -> None:
         """Spell out the sizes of what statistics are taken over now."""
-        for attribute, follower in bound.signature.attributes.items():
-            source = self.imported.sources[bound.node.name].get(attribute)
+        for attribute, follower in matched.signature.attributes.items():
+            source = self.imported.sources[matched.node.name].get(attribute)
             if source is None:
                 continue
             followers = follower if isinstance(follower, tuple) else (follower,)
             terms = [entry.term for entry in followers if isinstance(entry, SizeOf)]
-            if not any(set(names_of(term)) & bound.signature.notation.normalised for term in terms):
+            if not any(set(names_of(term)) & matched.signature.notation.normalized for term in terms):
                 continue
-            sizes = [int(self.removal.statistics_mask(bound, term, bound.dim(term)).sum()) for term in terms]
+            sizes = [int(self.removal.statistics_mask(matched, term, matched.dim(term)).sum()) for term in terms]
             names = [argument.name for argument in call.target._schema.arguments]  # type: ignore[union-attr]
             at = names.index(source.argument)
             call.args = (*call.args[:at], sizes if isinstance(follower, tuple) else sizes[0], *call.args[at + 1 :])

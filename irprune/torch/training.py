@@ -21,7 +21,7 @@ from ..frontends.captured import attribute_of
 from ..plan import Plan, removed_atoms
 from ..scoring import Scores, per_atom
 from .api import Program, apply, plan, trace
-from .capture import AnyModule
+from .capture.module import AnyModule
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """From the module and a batch to a scalar."""
@@ -44,7 +44,7 @@ def _dimensions(program: Program, analysis: Analysis) -> Iterator[_Dimension]:
     parameters = {name for name, _ in program.module.named_parameters(remove_duplicate=False)}
     seen: set[tuple[str, int]] = set()
     for parameter in analysis.parameters:
-        if parameter.tensor not in parameters or not parameter.learned:
+        if parameter.tensor not in parameters or not parameter.trainable:
             continue
         for axis, dim in enumerate(parameter.dims):
             atoms = [own for own in analysis.atoms.along(dim) if own.max(initial=-1) >= 0]
@@ -135,7 +135,7 @@ class GroupLasso:
                 free = atoms >= 0
                 squares = squares.index_add(0, atoms[free].to(along.device), along[free.to(along.device)])
         if squares is None:
-            raise InputError("no parameter of the module could go: there is nothing to penalise")
+            raise InputError("no parameter of the module could go: there is nothing to penalize")
         return (squares + _PENALTY_FLOOR).sqrt().sum()
 
 
@@ -163,7 +163,7 @@ class _Gated(nn.Module):
 class Gates(nn.Module):
     """One number for every atom, that scales all of its weights: 1 leaves them, 0 is as good as removing it.
 
-    For groups without a normalised axis (``exact``) a gate of zero gives what removal gives; statistics of other groups
+    For groups without a normalized axis (``exact``) a gate of zero gives what removal gives; statistics of other groups
     are still taken over the closed channels. ``values`` (float, one an atom) may be set, scheduled or, with
     ``learnable``, trained. The gates sit on the program's module until :meth:`remove`; until then its ``state_dict``
     has the names of :mod:`torch.nn.utils.parametrize`.

@@ -29,7 +29,7 @@ from ..verify.masks import complete_sizes, input_sizes, kept_part
 from ..verify.removal import Removal
 from ..verify.report import Divergence, Equivalence, OutputError, Report, Structure
 from ..verify.runner import Executable, RunFailure
-from .capture import quiet
+from .capture.module import quiet
 from .cases import Case
 from .reference import build_reference
 
@@ -202,7 +202,7 @@ class Verification:
         leaves = [as_array(leaf) for leaf in self._placeholders(case) if isinstance(leaf, Tensor)]
         initializers = {tensor.name for tensor in proto.graph.initializer}
         names = [value.name for value in proto.graph.input if value.name not in initializers]
-        results = Executable(proto).run(dict(zip(names, leaves, strict=True)), optimise=False)
+        results = Executable(proto).run(dict(zip(names, leaves, strict=True)), optimize=False)
         return dict(zip(self._output_names, results.values(), strict=True))
 
     # -- running -----------------------------------------------------------------------------------------------

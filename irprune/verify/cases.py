@@ -28,7 +28,7 @@ class InputSpec:
     name: str
     dtype: np.dtype[Any]
     dims: tuple[int | str, ...]
-    bound: int | None = None
+    matched: int | None = None
     is_mask: bool = False
     points: bool = False
     choices: tuple[int, ...] = ()
@@ -44,7 +44,7 @@ def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
     return [
         replace(
             _input_spec(info),
-            bound=bounds.get(info.name),
+            matched=bounds.get(info.name),
             is_mask=info.name in chosen,
             choices=compared.get(info.name, ()),
         )
@@ -177,12 +177,12 @@ def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int
     feeds: Feeds = {}
     for spec in specs:
         shape = spec.shape(sizes)
-        if spec.dtype.kind in "iub" and spec.bound is None and (spec.is_mask or "mask" in spec.name.lower()):
+        if spec.dtype.kind in "iub" and spec.matched is None and (spec.is_mask or "mask" in spec.name.lower()):
             feeds[spec.name] = np.ones(shape, dtype=spec.dtype)
         elif spec.dtype.kind in "iub":
             unknown = min(smallest, _INTEGER_BOUND) if spec.points else _INTEGER_BOUND
-            bound = 2 if spec.dtype.kind == "b" else spec.bound or unknown
-            feeds[spec.name] = rng.integers(0, bound, shape).astype(spec.dtype)
+            matched = 2 if spec.dtype.kind == "b" else spec.matched or unknown
+            feeds[spec.name] = rng.integers(0, matched, shape).astype(spec.dtype)
         else:
             feeds[spec.name] = rng.standard_normal(shape).astype(spec.dtype)
     return feeds
@@ -221,7 +221,7 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     if not accepted:
         accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
         rejected, why = rejected + longer, last or why
-    if not accepted and any(spec.dtype.kind in "iu" and spec.bound is None for spec in specs):
+    if not accepted and any(spec.dtype.kind in "iu" and spec.matched is None for spec in specs):
         specs = [replace(spec, points=True) for spec in specs]
         accepted, _, _ = _accepted(original, specs, trial_sizes(specs), seed)
     if not accepted:

@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 import onnx_ir as oir
 
-from ..analysis import analyse
+from ..analysis import analyze
 from ..backends.onnx import to_proto
 from ..errors import InputError
-from ..frontends.files import load, without_functions
+from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir.core import Array
 from ..plan import Plan, removed_atoms
@@ -60,14 +60,14 @@ def verify_models(
     graph = with_observed_shapes(import_model(_ir_model(before)), before)
     if graph.observed:
         structure = replace(structure, notes=(*structure.notes, note(graph)))
-    analysis = analyse(graph, tuple(plan.request.get("allow_io", ())))
+    analysis = analyze(graph, tuple(plan.request.get("allow_io", ())))
     kept = analysis.kept(removed_atoms(plan, analysis))
     try:
         cases = random_cases(before, seed=seed, runs=runs) if inputs is None else given_cases(before, inputs)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
     equivalence, outputs = Comparison(before, after, analysis, kept, rtol).run(cases)
-    # A quantised model rounds otherwise with optimisations on, and float64 is a verdict that needs no float32.
+    # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
     answers = [case.outputs for case in cases.items]
@@ -79,10 +79,10 @@ def verify_models(
 def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> None:
     """Raise :class:`InputError` where the original disagrees with itself: there is nothing to compare with then."""
     for case in cases.items:
-        first = model.run(case.feeds, optimise=False)
-        for optimise, what in ((False, "run twice"), (True, "with ONNX Runtime's optimisations on and off")):
+        first = model.run(case.feeds, optimize=False)
+        for optimize, what in ((False, "run twice"), (True, "with ONNX Runtime's optimizations on and off")):
             try:
-                again = model.run(case.feeds, optimise=optimise)
+                again = model.run(case.feeds, optimize=optimize)
             except RunFailure as failure:
                 why = f"the original model does not run {what}: {failure}"
                 raise InputError(f"nothing can be verified: {why}") from failure
@@ -106,7 +106,7 @@ def _executable(model: Model) -> Executable:
 
 
 def _ir_model(model: Executable) -> oir.Model:
-    return load(model.model) if isinstance(model.model, Path) else without_functions(oir.from_proto(model.model))
+    return load(model.model) if isinstance(model.model, Path) else inline_functions(oir.from_proto(model.model))
 
 
 def _require_same(path: Path, plan: Plan) -> None:

@@ -105,7 +105,7 @@ class Comparison:
     _twins: dict[int, tuple[Executable, Executable | None]] = field(default_factory=dict)
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
-        """The verdict, and what the pruned model computes in each case (optimisations off)."""
+        """The verdict, and what the pruned model computes in each case (optimizations off)."""
         found = _Findings(cases)
         outputs: list[Outputs] = []
         for case in cases.items:
@@ -122,7 +122,7 @@ class Comparison:
         return found.verdict(), outputs
 
     def _compare(self, case: Case) -> tuple[Outputs, list[OutputError], list[OutputError]]:
-        """What the pruned model computes, the errors that count, and for a quantised model those with rounding."""
+        """What the pruned model computes, the errors that count, and for a quantized model those with rounding."""
         results, errors = self._errors(case, self.pruned, self.reference(case))
         pruned, reference = self._sides(case)
         if pruned is self.pruned:
@@ -130,7 +130,7 @@ class Comparison:
         return results, self._errors(case, pruned, reference)[1], errors
 
     def _sides(self, case: Case) -> tuple[Executable, Executable]:
-        """The pruned model and its reference; of a quantised model both without rounding."""
+        """The pruned model and its reference; of a quantized model both without rounding."""
         plain = self.pruned, self.reference(case)
         pruned, reference = (self._twin(model) for model in plain)
         return plain if pruned is None or reference is None else (pruned, reference)
@@ -174,16 +174,16 @@ class Comparison:
         results: Outputs = {}
         sizes = self._sizes(case)
         feeds = self._pruned_feeds(case, sizes)
-        for optimise in (False, True):
-            got = pruned.run(feeds, optimise=optimise)
-            expected = self._expected(case, reference, got, optimise)
+        for optimize in (False, True):
+            got = pruned.run(feeds, optimize=optimize)
+            expected = self._expected(case, reference, got, optimize)
             results = results or got
-            where = f"{case.label}, optimisations {'on' if optimise else 'off'}"
+            where = f"{case.label}, optimizations {'on' if optimize else 'off'}"
             errors += [self._output(name, expected[name], got[name], where, sizes) for name in got]
         return results, errors
 
     def _twin(self, model: Executable) -> Executable | None:
-        """The model without rounding; ``None`` for one that is not quantised."""
+        """The model without rounding; ``None`` for one that is not quantized."""
         if id(model) not in self._twins:
             proto = without_rounding(model.proto, model.data_folder)
             self._twins[id(model)] = (model, None if proto is None else Executable(proto, model.data_folder))
@@ -198,16 +198,16 @@ class Comparison:
     def _kept(self, name: str, value: Array, sizes: Mapping[str, int]) -> Array:
         return kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
 
-    def _expected(self, case: Case, reference: Executable, got: Outputs, optimise: bool) -> Outputs:
+    def _expected(self, case: Case, reference: Executable, got: Outputs, optimize: bool) -> Outputs:
         """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
         try:
-            expected = reference.run(case.feeds, optimise=optimise)
+            expected = reference.run(case.feeds, optimize=optimize)
         except RunFailure as error:
             raise _ReferenceFailure(str(error)) from error
         if any(_has_nan(value) and not _has_nan(got[name]) for name, value in expected.items()):
             guarded = self.reference(case, guard=True)
             twin = None if reference is self.reference(case) else self._twin(guarded)
-            expected = (twin or guarded).run(case.feeds, optimise=optimise)
+            expected = (twin or guarded).run(case.feeds, optimize=optimize)
         return expected
 
     def _sizes(self, case: Case) -> dict[str, int]:

@@ -1,13 +1,13 @@
 """Rounding noise or a fault? What is asked where float32 finds a difference.
 
 A well-made model may hold a spot where rounding is amplified: a sigmoid near zero, whose kernel is exact to 6e-8 of one
-and not of its result; a normalisation of nearly equal numbers; a softmax of large scores. Two questions tell noise from
+and not of its result; a normalization of nearly equal numbers; a softmax of large scores. Two questions tell noise from
 a fault there, and only together:
 
     how far is the reference from itself when its inputs move by one unit in the last place?
     does the difference go away when both models are evaluated in float64?
 
-Measured on exported detectors and recognisers of text and of speech: correct removals are at most 2.2 times as far from
+Measured on exported detectors and recognizers of text and of speech: correct removals are at most 2.2 times as far from
 their reference as that is from itself, and at most 4e-13 of the scale away in float64. Planted faults (the inputs of a
 weight row rotated) are 1e-5 and more away, if they have any effect at all.
 """
@@ -36,19 +36,19 @@ _MOST_ELEMENTS = 1 << 28
 
 
 def nearby_runs(model: Executable, feeds: Feeds) -> Iterator[Outputs]:
-    """What a model computes with optimisations off and on, as fed and with floats moved to a neighbouring number."""
+    """What a model computes with optimizations off and on, as fed and with floats moved to a neighboring number."""
     rng = np.random.default_rng(0)
     for moved in (feeds, *({name: _moved(array, rng) for name, array in feeds.items()} for _ in range(_MOVES))):
-        for optimise in (False, True):
-            yield model.run(moved, optimise=optimise)
+        for optimize in (False, True):
+            yield model.run(moved, optimize=optimize)
 
 
 def _moved(array: Array, rng: np.random.Generator) -> Array:
     if array.dtype.kind in "iubOSU":
         return array
     upwards = rng.integers(0, 2, array.shape).astype(bool)
-    towards = np.where(upwards, np.inf, -np.inf).astype(array.dtype)
-    return np.asarray(np.nextafter(array, towards))
+    toward = np.where(upwards, np.inf, -np.inf).astype(array.dtype)
+    return np.asarray(np.nextafter(array, toward))
 
 
 def run_in_double(model: Executable, feeds: Feeds) -> Outputs:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from ..analysis import Analysis, Bound, Mask
+from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..frontends.scopes import is_control, qualified, unique_names
 from ..ir.core import Array, Node
@@ -42,7 +42,7 @@ _ZERO_POINTS: dict[str, dict[int, int]] = {
     "DynamicQuantizeLSTM": {1: 9, 2: 11},
     "DequantizeLinear": {0: 2},
 }
-"""Per quantised operand the operand that says which number stands for zero."""
+"""Per quantized operand the operand that says which number stands for zero."""
 
 _WHERE_OPSET = 9
 _SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64"}
@@ -143,10 +143,10 @@ class _Builder:
             if target is None:
                 continue
             self._zero_constants(node, target)
-            bound = self.analysis.coupling.bound.get(node.name)
-            if bound is not None:
-                self._mask_contractions(bound, target)
-                self._gather_normalised(bound, target)
+            matched = self.analysis.coupling.matched.get(node.name)
+            if matched is not None:
+                self._mask_contractions(matched, target)
+                self._gather_normalized(matched, target)
         for _, graph in self.graphs:
             graph.nodes[:] = [
                 new
@@ -170,7 +170,7 @@ class _Builder:
                 target.inputs[position] = self._zeroed(node, position, dims)
 
     def _zeroed(self, node: Node, position: int, dims: tuple[Axis, ...]) -> gs.Constant:
-        """The original constant with zeros (for a quantised weight: its zero point) in the removed places."""
+        """The original constant with zeros (for a quantized weight: its zero point) in the removed places."""
         name = node.inputs[position]
         masks = [self.removal.mask(axis) for axis in dims]
         fill = self._zero_of(node, position)
@@ -199,11 +199,15 @@ class _Builder:
 
     def _placed(self, node: Node, position: int, points: Array, shape: tuple[int, ...]) -> Array:
         """Zero points along the dimensions of a constant that the signature writes as theirs; else along the last."""
-        bound = self.analysis.coupling.bound.get(node.name)
-        own = {dim.term for dim in self.removal.dimensions(bound, _ZERO_POINTS[node.op][position])} if bound else set()
-        if points.ndim == len(shape) or bound is None or not own:
+        matched = self.analysis.coupling.matched.get(node.name)
+        own = (
+            {dim.term for dim in self.removal.dimensions(matched, _ZERO_POINTS[node.op][position])}
+            if matched
+            else set()
+        )
+        if points.ndim == len(shape) or matched is None or not own:
             return _repeated(points, shape)
-        weight = self.removal.dimensions(bound, position)
+        weight = self.removal.dimensions(matched, position)
         return points.reshape([shape[dim.position] if dim.term in own else 1 for dim in weight])
 
     def _zero_point(self, node: Node, position: int) -> str | None:
@@ -212,22 +216,22 @@ class _Builder:
 
     # -- contractions ----------------------------------------------------------------------------------------------
 
-    def _mask_contractions(self, bound: Bound, target: gs.Node) -> None:
-        for position, dim, mask in self.removal.masked(bound):
-            point = self._zero_point(bound.node, position)
-            fill = target.inputs[bound.node.inputs.index(point)] if point else None
-            added = self._mask(target.inputs[position], bound.node.inputs[position], dim.position, mask, fill)
+    def _mask_contractions(self, matched: MatchedNode, target: gs.Node) -> None:
+        for position, dim, mask in self.removal.masked(matched):
+            point = self._zero_point(matched.node, position)
+            fill = target.inputs[matched.node.inputs.index(point)] if point else None
+            added = self._mask(target.inputs[position], matched.node.inputs[position], dim.position, mask, fill)
             self._before(target, position, added)
 
-    # -- normalisations --------------------------------------------------------------------------------------------
+    # -- normalizations --------------------------------------------------------------------------------------------
 
-    def _gather_normalised(self, bound: Bound, target: gs.Node) -> None:
-        for position, dim, mask in self.removal.gathered(bound):
+    def _gather_normalized(self, matched: MatchedNode, target: gs.Node) -> None:
+        for position, dim, mask in self.removal.gathered(matched):
             gathered = self._node("Gather", [target.inputs[position], self._constant("kept", as_indices(mask))])
             gathered.attrs["axis"] = dim.position
             self._before(target, position, [gathered])
-        for position, lost in self.removal.scattered(bound):
-            self._scatter(target, position, bound.node.outputs[position], lost)
+        for position, lost in self.removal.scattered(matched):
+            self._scatter(target, position, matched.node.outputs[position], lost)
 
     def _scatter(self, target: gs.Node, position: int, name: str, lost: list[tuple[Dimension, Mask]]) -> None:
         """Put the kept part of a result back in place, with zeros elsewhere; the result keeps its name."""

@@ -5,7 +5,7 @@ an axis is     then removing elements of it means
 =============  =======================================================================================
 carried        nothing: what happens in a removed channel stays in it
 contracted     the sum runs over the kept part: removed places of the operands are made zero
-normalised     statistics are taken over the kept part: gather it, run the node, scatter back into zeros
+normalized     statistics are taken over the kept part: gather it, run the node, scatter back into zeros
 =============  =======================================================================================
 
 The writers of reference models (:mod:`.reference` for ONNX, :mod:`irprune.torch.reference` for fx) ask this and add
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..analysis import Analysis, Bound, Mask
+from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..ir.core import Node
 from ..signatures import Composite, Name, Star, Term, Unit, names_of
@@ -83,26 +83,26 @@ class Removal:
         dims = self.analysis.coupling.operand(node, position) or ()
         return dims if any(loses(axis, self.kept) for axis in dims) else None
 
-    def masked(self, bound: Bound) -> Iterator[tuple[int, Dimension, Mask]]:
+    def masked(self, matched: MatchedNode) -> Iterator[tuple[int, Dimension, Mask]]:
         """Operands that are summed over removed places: the position, the dimension and its mask."""
-        open_letters = _contracted(bound) - (set() if self.guard else self._zeroed_letters(bound))
-        for position, name in enumerate(bound.node.inputs):
+        open_letters = _contracted(matched) - (set() if self.guard else self._zeroed_letters(matched))
+        for position, name in enumerate(matched.node.inputs):
             if not name or name in self.analysis.graph.constants:
                 continue
-            for dim in self.dimensions(bound, position):
+            for dim in self.dimensions(matched, position):
                 if dim.letters & open_letters and loses(dim.axis, self.kept):
                     yield position, dim, self.mask(dim.axis)
 
-    def gathered(self, bound: Bound) -> Iterator[tuple[int, Dimension, Mask]]:
+    def gathered(self, matched: MatchedNode) -> Iterator[tuple[int, Dimension, Mask]]:
         """Operands whose statistics are taken over the kept part."""
-        for position, name in enumerate(bound.node.inputs):
-            for dim, mask in self._lost(bound, self.dimensions(bound, position)) if name else ():
+        for position, name in enumerate(matched.node.inputs):
+            for dim, mask in self._lost(matched, self.dimensions(matched, position)) if name else ():
                 yield position, dim, mask
 
-    def scattered(self, bound: Bound) -> Iterator[tuple[int, list[tuple[Dimension, Mask]]]]:
+    def scattered(self, matched: MatchedNode) -> Iterator[tuple[int, list[tuple[Dimension, Mask]]]]:
         """Results that hold the kept part alone, and have to be spread over the removed places again."""
-        for position, name in enumerate(bound.node.outputs):
-            lost = list(self._lost(bound, self.result_dimensions(bound, position, name))) if name else []
+        for position, name in enumerate(matched.node.outputs):
+            lost = list(self._lost(matched, self.result_dimensions(matched, position, name))) if name else []
             if lost:
                 yield position, lost
 
@@ -119,26 +119,26 @@ class Removal:
     def run_time_symbols(self) -> set[str]:
         """The symbols of all dimensions that have to be masked or gathered."""
         found: set[str] = set()
-        for bound in self.analysis.coupling.bound.values():
-            normalised = bound.signature.notation.normalised
-            for position, _ in enumerate(bound.node.inputs):
-                for dim in self.dimensions(bound, position):
-                    if dim.letters & (normalised | _contracted(bound)) and loses(dim.axis, self.kept):
+        for matched in self.analysis.coupling.matched.values():
+            normalized = matched.signature.notation.normalized
+            for position, _ in enumerate(matched.node.inputs):
+                for dim in self.dimensions(matched, position):
+                    if dim.letters & (normalized | _contracted(matched)) and loses(dim.axis, self.kept):
                         found |= symbols_of(dim.axis)
-            for position, name in enumerate(bound.node.outputs):
-                for dim in self.result_dimensions(bound, position, name):
-                    if dim.letters & normalised and loses(dim.axis, self.kept):
+            for position, name in enumerate(matched.node.outputs):
+                for dim in self.result_dimensions(matched, position, name):
+                    if dim.letters & normalized and loses(dim.axis, self.kept):
                         found |= symbols_of(dim.axis)
         return found
 
-    def _zeroed_letters(self, bound: Bound) -> set[str]:
+    def _zeroed_letters(self, matched: MatchedNode) -> set[str]:
         """Contracted axes along which an operand is zero in the removed places, being a constant or made of one."""
         found: set[str] = set()
-        for position, name in enumerate(bound.node.inputs):
+        for position, name in enumerate(matched.node.inputs):
             if name and self._vanishes(name):
-                for dim in self.dimensions(bound, position):
+                for dim in self.dimensions(matched, position):
                     found |= dim.letters
-        return found & {name for contraction in bound.signature.notation.macs for name in contraction}
+        return found & {name for contraction in matched.signature.notation.macs for name in contraction}
 
     def _vanishes(self, name: str) -> bool:
         if name in self.analysis.graph.constants:
@@ -148,45 +148,45 @@ class Removal:
             return False
         return all(other in self.analysis.graph.constants for other in producer.inputs if other)
 
-    def _lost(self, bound: Bound, dims: list[Dimension]) -> Iterator[tuple[Dimension, Mask]]:
+    def _lost(self, matched: MatchedNode, dims: list[Dimension]) -> Iterator[tuple[Dimension, Mask]]:
         """Dimensions over part of which statistics are taken; other factors of the dimension are left whole."""
         for dim in dims:
-            if dim.letters & bound.signature.notation.normalised and loses(dim.axis, self.kept):
-                mask = self.statistics_mask(bound, dim.term, dim.axis)
+            if dim.letters & matched.signature.notation.normalized and loses(dim.axis, self.kept):
+                mask = self.statistics_mask(matched, dim.term, dim.axis)
                 if not mask.all():
                     yield dim, mask
 
-    def statistics_mask(self, bound: Bound, term: Term, axis: Axis) -> Mask:
+    def statistics_mask(self, matched: MatchedNode, term: Term, axis: Axis) -> Mask:
         if isinstance(term, Composite):
-            masks = (self.statistics_mask(bound, inner, bound.dim(inner)) for inner in term.terms)
+            masks = (self.statistics_mask(matched, inner, matched.dim(inner)) for inner in term.terms)
             return end_to_end(masks) if term.is_sum else outer(masks)
         if isinstance(term, Unit):
             return np.ones(1, dtype=bool)
         mask = self.mask(axis)
-        taken = isinstance(term, (Name, Star)) and term.name in bound.signature.notation.normalised
+        taken = isinstance(term, (Name, Star)) and term.name in matched.signature.notation.normalized
         return mask if taken else np.ones_like(mask)
 
-    def dimensions(self, bound: Bound, position: int) -> list[Dimension]:
-        name = bound.node.inputs[position]
-        dims = self.analysis.coupling.operand(bound.node, position) if name else None
-        return _spelled(bound.signature.notation.inputs, position, dims)
+    def dimensions(self, matched: MatchedNode, position: int) -> list[Dimension]:
+        name = matched.node.inputs[position]
+        dims = self.analysis.coupling.operand(matched.node, position) if name else None
+        return _spelled(matched.signature.notation.inputs, position, dims)
 
-    def result_dimensions(self, bound: Bound, position: int, name: str) -> list[Dimension]:
+    def result_dimensions(self, matched: MatchedNode, position: int, name: str) -> list[Dimension]:
         dims = self.analysis.coupling.dims.get(name)
-        return _spelled(bound.signature.notation.outputs, position, dims)
+        return _spelled(matched.signature.notation.outputs, position, dims)
 
 
-def _contracted(bound: Bound) -> set[str]:
+def _contracted(matched: MatchedNode) -> set[str]:
     """Axes that are summed away: in an operand, in no result."""
-    if bound.node.op in _SELECTING:
+    if matched.node.op in _SELECTING:
         return set()
-    notation = bound.signature.notation
+    notation = matched.signature.notation
     consumed, carried = (
         {name for operand in side for term in operand or () for name in names_of(term)}
         for side in (notation.inputs, notation.outputs)
     )
-    moved = {name for m in bound.signature.maps for name in (m.source, *m.result.strip("()").split())}
-    return consumed - carried - notation.normalised - moved
+    moved = {name for m in matched.signature.maps for name in (m.source, *m.result.strip("()").split())}
+    return consumed - carried - notation.normalized - moved
 
 
 def _spelled(

@@ -76,7 +76,7 @@ class Divergence:
 class Equivalence:
     """``rejected`` are sizes at which the original itself does not run.
 
-    For a quantised model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
+    For a quantized model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
     ``in_double`` compares in float64, in those cases in which an error could be rounding noise.
     """
 

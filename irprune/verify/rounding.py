@@ -1,9 +1,9 @@
-"""Quantised models without their rounding, so that they can be compared tightly.
+"""Quantized models without their rounding, so that they can be compared tightly.
 
     y = DequantizeLinear(QuantizeLinear(x, s, z), s, z)   becomes   y = min(max(x, s * (low - z)), s * (high - z))
 
 A sum added up in another order may land on the other side of a rounding, and one such flip sets off others. Measured
-on an int8 ResNet-20: of 120 correct removals 13 (optimisations off) and 20 (on) differ from the reference by one step
+on an int8 ResNet-20: of 120 correct removals 13 (optimizations off) and 20 (on) differ from the reference by one step
 of the output or two, while 5 of 21 planted faults stay within two steps. No number of steps tells them apart. Without
 the rounding, and with the saturation kept, both sides are continuous and the tolerance of their float type applies.
 """
@@ -55,11 +55,11 @@ def without_rounding(proto: onnx.ModelProto, folder: Path | None) -> onnx.ModelP
 
 
 def _rounded(graph: onnx.GraphProto) -> set[str]:
-    """What QuantizeLinear makes of activations; quantised constants are the same numbers in every model."""
+    """What QuantizeLinear makes of activations; quantized constants are the same numbers in every model."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
-    quantisers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
-    return {node.output[0] for node in quantisers if node.input[0] not in constants}
+    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    return {node.output[0] for node in quantizers if node.input[0] not in constants}
 
 
 def _saturate(graph: onnx.GraphProto, node: onnx.NodeProto, operands: list[Array]) -> None:

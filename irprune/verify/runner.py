@@ -22,7 +22,7 @@ Outputs: TypeAlias = dict[str, Array]
 _THREADS = 2
 _LARGEST_PROTO = 1_900_000_000
 _SINGLE_PRECISION = ("session.qdq_matmulnbits_accuracy_level", "1")
-"""MatMul by a dequantised weight is fused into a kernel that by default rounds the activations to eight bits."""
+"""MatMul by a dequantized weight is fused into a kernel that by default rounds the activations to eight bits."""
 
 _FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -42,7 +42,7 @@ def _failure(error: Exception) -> RunFailure:
 
 @dataclass
 class Executable:
-    """A model on ONNX Runtime's CPU provider; a session is made once per optimisation level.
+    """A model on ONNX Runtime's CPU provider; a session is made once per optimization level.
 
     ``model`` is a path, or a proto whose external tensors (if any) lie in ``folder``.
     """
@@ -63,14 +63,14 @@ class Executable:
     def data_folder(self) -> Path | None:
         return self.model.parent if isinstance(self.model, Path) else self.folder
 
-    def run(self, feeds: Mapping[str, Array], *, optimise: bool = False) -> Outputs:
+    def run(self, feeds: Mapping[str, Array], *, optimize: bool = False) -> Outputs:
         """The graph's outputs. Raises :class:`RunFailure`."""
-        if optimise not in self._sessions:
-            self._sessions[optimise] = self._open(self.model, optimise)
-        return self._run(self._sessions[optimise], feeds)
+        if optimize not in self._sessions:
+            self._sessions[optimize] = self._open(self.model, optimize)
+        return self._run(self._sessions[optimize], feeds)
 
     def probe(self, feeds: Mapping[str, Array], names: Sequence[str], chunk: int = 64) -> Iterable[Outputs]:
-        """Values inside the graph, in chunks of ``chunk``: all are made outputs, optimisations are off."""
+        """Values inside the graph, in chunks of ``chunk``: all are made outputs, optimizations are off."""
         session = self._open(with_outputs(self.proto, names), False)
         for start in range(0, len(names), chunk):
             yield self._run(session, feeds, names[start : start + chunk])
@@ -85,23 +85,23 @@ class Executable:
             raise _failure(error) from error
         return dict(zip(names, results, strict=True))
 
-    def _open(self, model: onnx.ModelProto | Path, optimise: bool) -> ort.InferenceSession:
+    def _open(self, model: onnx.ModelProto | Path, optimize: bool) -> ort.InferenceSession:
         options = ort.SessionOptions()
         levels = ort.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         options.intra_op_num_threads = min(_THREADS, os.cpu_count() or 1)
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         options.add_session_config_entry(*_SINGLE_PRECISION)
         if not isinstance(model, Path) and self.data_folder is not None:
             options.add_session_config_entry(_FOLDER_OPTION, str(self.data_folder.resolve()))
-        source = str(model) if isinstance(model, Path) else self._serialise(model)
+        source = str(model) if isinstance(model, Path) else self._serialize(model)
         try:
             return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
             raise _failure(error) from error
 
-    def _serialise(self, proto: onnx.ModelProto) -> bytes | str:
+    def _serialize(self, proto: onnx.ModelProto) -> bytes | str:
         """The bytes of a model, or the path of a temporary file where they are too many for one message."""
         if proto.ByteSize() < _LARGEST_PROTO:
             return bytes(proto.SerializeToString())

@@ -88,7 +88,7 @@ def random_feeds(model: onnx.ModelProto, seed: int = 3, batch: int = 2) -> dict[
 
 
 def run(model: onnx.ModelProto | Path, feeds: Mapping[str, Array]) -> list[Array]:
-    """The outputs, without ONNX Runtime's own optimisations."""
+    """The outputs, without ONNX Runtime's own optimizations."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1

@@ -23,7 +23,7 @@ import sys, tempfile, time
 import irprune.verify
 from irprune.verify import runner
 
-def stuck(self, feeds, *, optimise=False):
+def stuck(self, feeds, *, optimize=False):
     folder = tempfile.TemporaryDirectory(prefix="irprune-")
     print("verifying", flush=True)
     time.sleep(60)

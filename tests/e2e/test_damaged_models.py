@@ -33,7 +33,7 @@ def written(folder: Path, nodes: list[onnx.NodeProto], shape: tuple[int, ...] = 
 
 
 def groups_of(path: Path) -> list[str]:
-    return [group.name for group in api.analyse_model(api.open_model(path)).groups]
+    return [group.name for group in api.analyze_model(api.open_model(path)).groups]
 
 
 WEIGHT = np.ones((6, 4), np.float32)
@@ -74,7 +74,7 @@ def test_parts_of_a_size_below_zero(tmp_path: Path) -> None:
     ]
     path = written(tmp_path, nodes, w=WEIGHT, parts=np.array([8, -2]))
     assert groups_of(path)
-    (refused,) = (r for r in api.analyse_model(api.open_model(path)).coupling.refused.values() if "Split" in r)
+    (refused,) = (r for r in api.analyze_model(api.open_model(path)).coupling.refused.values() if "Split" in r)
     assert "size -2" in refused
 
 
@@ -93,17 +93,17 @@ def test_indices_of_another_shape_than_declared(tmp_path: Path) -> None:
 
 
 class _OnlyPlain:
-    """A model that runs with optimisations off alone."""
+    """A model that runs with optimizations off alone."""
 
-    def run(self, feeds: Feeds, *, optimise: bool) -> Outputs:
-        if optimise:
+    def run(self, feeds: Feeds, *, optimize: bool) -> Outputs:
+        if optimize:
             raise RunFailure("Reshape_token_9: invalid target shape")
         return {"y": np.zeros(1, np.float32)}
 
 
-def test_a_model_that_does_not_survive_optimisations() -> None:
+def test_a_model_that_does_not_survive_optimizations() -> None:
     cases = Cases((Case("batch=1", {}, {}),), ())
-    with pytest.raises(InputError, match="does not run with ONNX Runtime's optimisations on and off: Reshape_token_9"):
+    with pytest.raises(InputError, match="does not run with ONNX Runtime's optimizations on and off: Reshape_token_9"):
         require_repeatable(_OnlyPlain(), cases, None)  # type: ignore[arg-type]
 
 
@@ -149,5 +149,5 @@ def test_a_dimension_that_no_memory_holds(tmp_path: Path) -> None:
     ]
     path = written(tmp_path, nodes, w=WEIGHT, target=np.array([2**40, 6]))
     assert "w:1" in groups_of(path)
-    found = api.analyse_model(api.open_model(path)).atoms.reasons
+    found = api.analyze_model(api.open_model(path)).atoms.reasons
     assert any(f"its size {2**40} is no number of channels" in reasons for reasons in found.values())

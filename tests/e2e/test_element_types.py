@@ -34,7 +34,7 @@ def tensor(name: str, kind: str, values: Array) -> onnx.TensorProto:
 
 
 def layer(name: str, kind: str, layout: str, shape: tuple[int, int], rng: np.random.Generator) -> list[Any]:
-    """The quantised weight of a layer, its scales and zero points, and the node that makes numbers of them."""
+    """The quantized weight of a layer, its scales and zero points, and the node that makes numbers of them."""
     dims, attributes = LAYOUTS[layout]
     low, high = INTEGERS.get(kind, (0, 1))
     coarse = [shape[0] // BLOCK if layout == "blocks" and k == 0 else shape[k] for k in dims]
@@ -84,7 +84,7 @@ def model_of(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", [*INTEGERS, *FLOATS])
-def test_quantised_weights(kind: str, layout: str, tmp_path: Path) -> None:
+def test_quantized_weights(kind: str, layout: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     *first, decode_first = layer("first", kind, layout, (INPUTS, HIDDEN), rng)
     *second, decode_second = layer("second", kind, layout, (HIDDEN, OUTPUTS), rng)
@@ -99,7 +99,7 @@ def test_quantised_weights(kind: str, layout: str, tmp_path: Path) -> None:
     hidden = np.maximum(x @ numbers(model, "first", layout), 0)[:, kept]
     expected = hidden @ numbers(model, "second", layout)[kept]
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # they quantise x as well
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # they quantize x as well
     (found,) = ort.InferenceSession(str(tmp_path / "small.onnx"), options).run(None, {"x": x})
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max()))
 

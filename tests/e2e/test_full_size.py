@@ -63,7 +63,7 @@ def test_a_full_size_model_verifies(name: str, path: Path) -> None:
 
 
 def test_shufflenet_is_as_small_as_the_same_network_built_at_half_the_width(path: Path) -> None:
-    """Its stem, stages and last convolution at half of their width; the file has batch normalisation folded, so the
+    """Its stem, stages and last convolution at half of their width; the file has batch normalization folded, so the
     count leaves that out on both sides.
     """
     write("shufflenet_v2_x1_0", FAST, path, full=True)
@@ -75,7 +75,7 @@ def test_shufflenet_is_as_small_as_the_same_network_built_at_half_the_width(path
 
 
 def folded_parameters(*, widths: tuple[int, ...], stem: int, last: int) -> int:
-    """Learned parameters of ShuffleNet v2 once each batch normalisation is a bias of the convolution before it."""
+    """Learned parameters of ShuffleNet v2 once each batch normalization is a bias of the convolution before it."""
     from torch import nn
 
     model = shufflenet_v2(widths=widths, stem=stem, last=last)

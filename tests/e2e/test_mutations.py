@@ -35,7 +35,7 @@ def carry_out(model: onnx.ModelProto, patch: Callable[[Patch], None] | None = No
         if patch is not None:
             patch(monkeypatch)
         source = api.open_model(model)
-        analysis = api.analyse_model(source)
+        analysis = api.analyze_model(source)
         plan = api.plan_for(source, analysis, api.request_of(ratio=0.5))
         small = oir.to_proto(api.apply_to(source, plan, analysis))  # reads all constants, while the fault is there
     return api.verify(model, small, plan)
@@ -45,7 +45,7 @@ def carry_out(model: onnx.ModelProto, patch: Callable[[Patch], None] | None = No
 
 
 def plain() -> onnx.ModelProto:
-    """Two convolutions with a square weight between, batch normalisation and a classifier."""
+    """Two convolutions with a square weight between, batch normalization and a classifier."""
     weights = {
         "w1": normal(8, 3, 3, 3),
         "b1": normal(8),
@@ -209,7 +209,7 @@ def recurrent() -> onnx.ModelProto:
     )
 
 
-def group_normalised() -> onnx.ModelProto:
+def group_normalized() -> onnx.ModelProto:
     """The shape inference of onnx knows nothing of GroupNormalization, so its result is declared, as exporters do."""
     return model_of(
         """g (float[1, 3, 4, 4] x) => (float[1, 5, 4, 4] y) <float[1, 16, 4, 4] n> {
@@ -460,7 +460,7 @@ CASES = (
     silent("permutation-lost", shuffled, indices_in_order, "m"),
     silent("gather-in-order", picked, indices_in_order, "p"),
     silent("gates-inside-hidden", recurrent, choose("w", gates_inside), "h"),
-    silent("number-of-groups", group_normalised, stale_attribute("num_groups"), "n"),
+    silent("number-of-groups", group_normalized, stale_attribute("num_groups"), "n"),
     Case("one-bit", plain, written("w3", lowest_bit), False, True),
     Case("taken-from-the-front", plain, take_from_the_front, False, False, "a"),
     Case("transposed", plain, take_transposed, False, False, "c"),

@@ -22,7 +22,7 @@ REAL = (
 )
 
 QUICK = (REAL[1], REAL[-1])
-"""The quantised one and the smallest: each command takes a second or two."""
+"""The quantized one and the smallest: each command takes a second or two."""
 
 COARSE = {"microsoft__onnxruntime-inference-examples__mnist-8.onnx": 0.58}
 """Its two layers are left with 6 and 12 channels: 4 and 10 of them are 58.4 % of the cost, and nothing is nearer."""

@@ -24,7 +24,7 @@ from irprune.models.library import VARIANTS as FORMS
 from irprune.models.library import Library
 from irprune.models.zoo import ZOO
 from irprune.torch import from_onnx, write_back
-from irprune.torch.importer import INITIALIZERS, INPUTS, OUTPUTS
+from irprune.torch.importer.module import INITIALIZERS, INPUTS, OUTPUTS
 from irprune.verify.cases import Case, random_cases
 from irprune.verify.runner import Executable
 from tests.e2e.test_shared_models import REAL
@@ -116,7 +116,7 @@ def test_an_architecture_computes_the_same(name: str, exporter: Exporter, dynami
 
 
 PRECISE = [name for name, form in FORMS.items() if form.form in ("fused", "opset 23", "channels last")]
-"""Half precision has another tolerance, and a quantised model may round the other way."""
+"""Half precision has another tolerance, and a quantized model may round the other way."""
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_a_model_of_others_computes_the_same(name: str, shared_models: Path) -> 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A residual network with its batch normalisations, of open batch."""
+    """A residual network with its batch normalizations, of open batch."""
     return Exports(tmp_path_factory.mktemp("torch"))("resnet18", Variant(dynamic=True, folded=False))
 
 
@@ -191,18 +191,18 @@ def test_a_state_dict_goes_from_one_module_to_another(resnet: Path) -> None:
 
 
 def train(module: torch.fx.GraphModule, case: Case, steps: int = 5) -> tuple[float, float]:
-    """The loss before and after some steps towards other outputs."""
+    """The loss before and after some steps toward other outputs."""
     targets = [torch.zeros_like(y) for y in called(module, case)]
-    optimiser = torch.optim.Adam(module.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
     losses = []
     for _ in range(steps + 1):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         found = [y for y in called(module, case) if y.is_floating_point()]
         loss = sum(torch.nn.functional.mse_loss(y, t) for y, t in zip(found, targets, strict=False))
         assert isinstance(loss, torch.Tensor)
         losses.append(loss.item())
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return losses[0], losses[-1]
 
 

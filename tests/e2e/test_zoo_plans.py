@@ -50,7 +50,7 @@ class Export:
 def export(request: pytest.FixtureRequest, exports: Exports) -> Export:
     path: Path = exports(*request.param)
     source = api.open_model(path)
-    return Export(source, onnx.load(path), api.analyse_model(source))
+    return Export(source, onnx.load(path), api.analyze_model(source))
 
 
 def seeds(request: pytest.FixtureRequest) -> Iterator[np.random.Generator]:

@@ -70,11 +70,11 @@ class Exports:
 
 def write(name: str, variant: Variant, path: Path, *, full: bool = False) -> None:
     """Export a model of the zoo with random weights. The file appears whole, whoever else writes it."""
-    from irprune.models.export import export, randomise
+    from irprune.models.export import export, randomize
 
     entry = ZOO[name]
     module = entry.build() if full else entry.tiny()
-    randomise(module, SEED)
+    randomize(module, SEED)
     own = path.with_name(f"{path.name}.{os.getpid()}")
     with one_torch_thread():
         export(

@@ -164,12 +164,12 @@ def run_job(path: Path, output: Path, ratio: float) -> str:
 
 
 def survives(path: Path) -> bool:
-    """Whether ONNX Runtime by itself gets through the damaged model, optimised as well, and the process stays."""
+    """Whether ONNX Runtime by itself gets through the damaged model, optimized as well, and the process stays."""
     code = (
         "import sys; from pathlib import Path; from irprune.verify.runner import Executable; "
         "from irprune.verify.cases import random_cases; "
         "model = Executable(Path(sys.argv[1])); cases = random_cases(model, seed=0, runs=3); "
-        "[model.run(case.feeds, optimise=True) for case in cases.items]"
+        "[model.run(case.feeds, optimize=True) for case in cases.items]"
     )
     return subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False).returncode >= 0
 

@@ -44,7 +44,7 @@ def built(source: str, numbers: Numbers) -> Graph:
 
 
 def outputs(proto: onnx.ModelProto) -> list[np.ndarray]:
-    """The outputs for one random input, without ONNX Runtime's own optimisations."""
+    """The outputs for one random input, without ONNX Runtime's own optimizations."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])

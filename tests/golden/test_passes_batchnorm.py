@@ -1,4 +1,4 @@
-"""Normalisations that fold into the operator before them; beside them their refusing twins, with the reason."""
+"""Normalizations that fold into the operator before them; beside them their refusing twins, with the reason."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from irprune.ir import render
 from irprune.passes.fold import Fold, fold_graph
 from tests.golden.passes_support import Numbers, built, emitted, model_of, normal, outputs, statistics
 
-NORMALISED: list[tuple[str, str, Callable[[], Numbers], str]] = [
+NORMALIZED: list[tuple[str, str, Callable[[], Numbers], str]] = [
     (
         "convolution",
         "g (float[2, 3, 8, 8] x) => (float[2, 4, 6, 6] y) { c = Conv(x, w) y = BatchNormalization(c, g, b, m, v) }",
@@ -88,7 +88,7 @@ NORMALISED: list[tuple[str, str, Callable[[], Numbers], str]] = [
         """,
     ),
     (
-        "two normalisations in a row",
+        "two normalizations in a row",
         "g (float[2, 3, 8] x) => (float[2, 4, 8] y)"
         "{ c = Conv(x, w) n = BatchNormalization(c, g, b, m, v) i = Identity(n)"
         "  y = BatchNormalization(i, h, k, m, v) }",
@@ -118,9 +118,9 @@ NORMALISED: list[tuple[str, str, Callable[[], Numbers], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("source", "numbers", "after"), [pytest.param(s, n, a, id=name) for name, s, n, a in NORMALISED]
+    ("source", "numbers", "after"), [pytest.param(s, n, a, id=name) for name, s, n, a in NORMALIZED]
 )
-def test_a_normalisation_folds(source: str, numbers: Callable[[], Numbers], after: str) -> None:
+def test_a_normalization_folds(source: str, numbers: Callable[[], Numbers], after: str) -> None:
     proto = model_of(source, numbers())
     folded = fold_graph(import_model(oir.from_proto(proto)))
     lines = [line for line in render(folded.graph).splitlines() if line.startswith(("const", "node"))]
@@ -130,7 +130,7 @@ def test_a_normalisation_folds(source: str, numbers: Callable[[], Numbers], afte
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-NOT_NORMALISED: list[tuple[str, str, Callable[[], Numbers], str]] = [
+NOT_NORMALIZED: list[tuple[str, str, Callable[[], Numbers], str]] = [
     (
         "something else in between",
         "g (float[2, 3, 8] x) => (float[2, 4, 8] y)"
@@ -197,9 +197,9 @@ NOT_NORMALISED: list[tuple[str, str, Callable[[], Numbers], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("source", "numbers", "reason"), [pytest.param(s, n, r, id=name) for name, s, n, r in NOT_NORMALISED]
+    ("source", "numbers", "reason"), [pytest.param(s, n, r, id=name) for name, s, n, r in NOT_NORMALIZED]
 )
-def test_a_normalisation_stays(source: str, numbers: Callable[[], Numbers], reason: str) -> None:
+def test_a_normalization_stays(source: str, numbers: Callable[[], Numbers], reason: str) -> None:
     graph = built(source, numbers())
     folded = fold_graph(graph)
     assert folded.graph is graph
@@ -218,7 +218,7 @@ def test_float16_overflows_earlier() -> None:
     assert folded.stays["BatchNormalization:y"]["batchnorm"] == ("the folded weights are out of the range of float16")
 
 
-def test_normalisations_can_be_left_alone() -> None:
-    name, source, numbers, _ = NORMALISED[0]
+def test_normalizations_can_be_left_alone() -> None:
+    name, source, numbers, _ = NORMALIZED[0]
     graph = built(source, numbers())
     assert fold_graph(graph, Fold(batchnorm=False)).graph is graph, name

@@ -8,7 +8,7 @@ from tests.golden.passes_support import emitted, model_of, normal, outputs, stat
 
 
 def test_folding_reaches_the_artifact() -> None:
-    """Identities at an output, constants, shapes and a normalisation, through the emitter, on ONNX Runtime."""
+    """Identities at an output, constants, shapes and a normalization, through the emitter, on ONNX Runtime."""
     proto = model_of(
         """
         g (float[2, 3, 8] x) => (float[2, 32] y, float[2, 4, 8] z) {
@@ -38,7 +38,7 @@ def test_folding_reaches_the_artifact() -> None:
 
 
 def test_a_constant_node_moves_before_its_new_reader() -> None:
-    """The shift of a normalisation becomes the bias of the convolution, which stands before it."""
+    """The shift of a normalization becomes the bias of the convolution, which stands before it."""
     proto = model_of(
         """
         g (float[2, 3, 8] x) => (float[2, 4, 8] y) {
@@ -92,7 +92,7 @@ def test_exported_models_compute_the_same(name: str, shared_models: object) -> N
             if not dim.HasField("dim_value"):
                 dim.dim_value = 2
     changed = emitted(proto)
-    quantised = [n.op_type for n in proto.graph.node if n.op_type.endswith("Linear")]
-    assert [n.op_type for n in changed.graph.node if n.op_type.endswith("Linear")] == quantised
+    quantized = [n.op_type for n in proto.graph.node if n.op_type.endswith("Linear")]
+    assert [n.op_type for n in changed.graph.node if n.op_type.endswith("Linear")] == quantized
     for expected, found in zip(outputs(proto), outputs(changed), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

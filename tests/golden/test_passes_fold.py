@@ -109,7 +109,7 @@ NOT_COMPUTED = [
         "its result is random",
     ),
     (
-        "a quantised weight",
+        "a quantized weight",
         """
         input "x": float32[2]
         output "y"
@@ -119,7 +119,7 @@ NOT_COMPUTED = [
         node "n" DequantizeLinear("q", "scale", "zero") -> ("w": float32[2]) {}
         node "add" Add("x", "w") -> ("y": float32[2]) {}
         """,
-        "quantisation stays in the model",
+        "quantization stays in the model",
     ),
     (
         "a subgraph",

@@ -93,7 +93,7 @@ arguments_0[a=2 b=3!] arguments_1[b]
 -> prelu[a b] softmax[a b]
 frozen b: Softmax 'softmax': a softmax is taken over it
 
-match aten::layer_norm: the normalised shape follows
+match aten::layer_norm: the normalized shape follows
 lambda x, w, b: F.layer_norm(x, (4,), w, b)
 2 3 4, 4, 4
 arguments_0[a=2 b=3 c=4] arguments_1[c] arguments_2[c]

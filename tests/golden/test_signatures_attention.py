@@ -104,7 +104,7 @@ x[a=N b=3 c=S (d=2! e=4)] cos[f=M e] sin[f e] at[g=N h=S]
 frozen c d f: RotaryEmbedding 'RotaryEmbedding:y': a rotation pairs it
 frozen g h: RotaryEmbedding 'RotaryEmbedding:y': operand 3 counts positions, it holds no channels
 
-match RotaryEmbedding: neighbours within the last dimension [opset 23]
+match RotaryEmbedding: neighbors within the last dimension [opset 23]
 (float[N, S, 24] x, float[M, 4] cos, float[M, 4] sin, int64[N, S] at) => (float[] y)
 { y = RotaryEmbedding<interleaved = 1, num_heads = 3>(x, cos, sin, at) }
 x[a=N b=S (c=3 d=4 e=2!)] cos[f=M d] sin[f d] at[g=N h=S]

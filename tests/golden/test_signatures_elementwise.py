@@ -125,7 +125,7 @@ x[a=4] w[b=3 a]
 group w:0 mlp 3: w:0
 group w:1 mlp 4: w:1
 
-match Add: one constant used by two nodes is analysed for each
+match Add: one constant used by two nodes is analyzed for each
 (float[N, 4] x, float[M, 4] z) => (float[] y, float[] u) <float[4] w> { y = Add(x, w) u = Add(z, w) }
 x[a=N b=4] z[c=M d=4] w[b] w[d]
 -> y[a b] u[c d]

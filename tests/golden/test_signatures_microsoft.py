@@ -106,7 +106,7 @@ frozen c d h: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': a rotation pai
 frozen f g: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': operand 1 counts positions, it holds no
     channels
 
-match com.microsoft::RotaryEmbedding: neighbours within the last dimension
+match com.microsoft::RotaryEmbedding: neighbors within the last dimension
 (float[N, 3, 24] x, int64[N, 3] at) => (float[N, 3, 24] y) <float[8, 4] cos, float[8, 4] sin>
 { y = com.microsoft.RotaryEmbedding<interleaved = 1, num_heads = 3>(x, at, cos, sin) }
 x[a=N b=3! (c=3 d=4 e=2!)] at[f=N g=3!] cos[h=8! d] sin[h d]

@@ -15,9 +15,9 @@ from tests.golden import (
     test_signatures_elementwise,
     test_signatures_layout,
     test_signatures_microsoft,
-    test_signatures_microsoft_quantised,
-    test_signatures_normalisation,
-    test_signatures_quantised,
+    test_signatures_microsoft_quantized,
+    test_signatures_normalization,
+    test_signatures_quantized,
     test_signatures_reductions,
 )
 from tests.golden.helpers.cases import Case
@@ -32,9 +32,9 @@ ALL: list[Case] = [
     *test_signatures_elementwise.CASES,
     *test_signatures_layout.CASES,
     *test_signatures_microsoft.CASES,
-    *test_signatures_microsoft_quantised.CASES,
-    *test_signatures_normalisation.CASES,
-    *test_signatures_quantised.CASES,
+    *test_signatures_microsoft_quantized.CASES,
+    *test_signatures_normalization.CASES,
+    *test_signatures_quantized.CASES,
     *test_signatures_reductions.CASES,
 ]
 RUN = [case for case in ALL if case.kind == "match" and not case.excuse]

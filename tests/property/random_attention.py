@@ -95,7 +95,7 @@ def attention(b: Net, x: str, context: str, width: int, source: Size, *, rotary:
     shape = Shape(kv, repeats, size, size if form != "separate" else b.integer(2, 4))
     query, key, value = _PROJECTIONS[form](b, x, context, width, source, shape)
     if b.integer(0, 3) == 0:
-        query, key = (_root_normalised(b, part, shape.size) for part in (query, key))
+        query, key = (_root_normalized(b, part, shape.size) for part in (query, key))
     if rotary:
         rotate, partial = b.choice(("halves", "pairs")), shape.size > 4 and b.flip()
         query, key = (_turned(b, part, shape.size, rotate, partial=partial) for part in (query, key))
@@ -199,7 +199,7 @@ def _table(b: Net, x: str, size: int, function: str, length: Size) -> str:
     return b.op("Unsqueeze", table, b.ints(0, 1)) if b.flip() else table
 
 
-def _root_normalised(b: Net, x: str, size: int) -> str:
+def _root_normalized(b: Net, x: str, size: int) -> str:
     """Each head divided by the root of its mean square."""
     mean = b.op("ReduceMean", b.op("Mul", x, x), b.ints(-1))
     normal = b.op("Div", x, b.op("Sqrt", b.op("Add", mean, b.number(1e-2))))

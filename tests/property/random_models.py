@@ -67,7 +67,7 @@ def transposed_convolution(b: Builder) -> None:
     b.shape[0] = outer
 
 
-def normalisation(b: Builder) -> None:
+def normalization(b: Builder) -> None:
     c = b.channels
     rest = (b.weight(c), b.weight(c), b.weight(c), b.weight(c, positive=True))
     b.value = b.op("BatchNormalization", b.value, *rest)
@@ -182,8 +182,8 @@ def space_to_depth(b: Builder) -> None:
         b.value, b.shape = b.op("DepthToSpace", b.value, blocksize=2, mode=mode), [c // 4, 2 * h, 2 * w]
 
 
-def group_normalisation(b: Builder) -> None:
-    """As exporters spell it: an instance normalisation over a view of the groups."""
+def group_normalization(b: Builder) -> None:
+    """As exporters spell it: an instance normalization over a view of the groups."""
     c, h, w = b.shape
     groups = next(g for g in (3, 2, 1) if c % g == 0)
     view = b.op("Reshape", b.value, b.ints(0, groups, -1))
@@ -230,18 +230,18 @@ def linear(b: Builder) -> None:
     b.shape[-1] = outer
 
 
-def layer_normalisation(b: Builder) -> None:
+def layer_normalization(b: Builder) -> None:
     c = b.channels
     b.value = b.op("LayerNormalization", b.value, b.weight(c, positive=True), b.weight(c), axis=-1)
 
 
-def spelled_normalisation(b: Builder) -> None:
-    """Layer normalisation before it was an operator."""
+def spelled_normalization(b: Builder) -> None:
+    """Layer normalization before it was an operator."""
     mean = b.op("ReduceMean", b.value, b.ints(-1))
-    centred = b.op("Sub", b.value, mean)
-    variance = b.op("ReduceMean", b.op("Mul", centred, centred), b.ints(-1))
+    centered = b.op("Sub", b.value, mean)
+    variance = b.op("ReduceMean", b.op("Mul", centered, centered), b.ints(-1))
     shifted = b.op("Add", variance, b.store(np.array(0.1, np.float32), "k"))
-    b.value = b.op("Mul", b.op("Div", centred, b.op("Sqrt", shifted)), b.weight(b.channels))
+    b.value = b.op("Mul", b.op("Div", centered, b.op("Sqrt", shifted)), b.weight(b.channels))
 
 
 def gated_unit(b: Builder) -> None:
@@ -291,7 +291,7 @@ IMAGE: tuple[Block, ...] = (
     grouped_convolution,
     depthwise_convolution,
     transposed_convolution,
-    normalisation,
+    normalization,
     activation,
     scale_and_shift,
     residual,
@@ -307,7 +307,7 @@ IMAGE: tuple[Block, ...] = (
     pooling,
     channel_mean,
     space_to_depth,
-    group_normalisation,
+    group_normalization,
 )
 BRIDGES: tuple[Block, ...] = (flatten, flatten_by_shape, to_tokens)
 VECTOR: tuple[Block, ...] = (
@@ -315,8 +315,8 @@ VECTOR: tuple[Block, ...] = (
     linear,
     activation,
     scale_and_shift,
-    layer_normalisation,
-    spelled_normalisation,
+    layer_normalization,
+    spelled_normalization,
     gated_unit,
     heads_and_back,
     attention,
@@ -324,9 +324,9 @@ VECTOR: tuple[Block, ...] = (
 )
 EXACT = frozenset(IMAGE + VECTOR) - {
     channel_mean,
-    group_normalisation,
-    layer_normalisation,
-    spelled_normalisation,
+    group_normalization,
+    layer_normalization,
+    spelled_normalization,
     attention,
 }
 """Blocks in which what a consumer ignores has no other effect: no statistics, no product of two activations."""

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from irprune.analysis import Analysis, Bound, Mask, analyse, kept_mask
+from irprune.analysis import Analysis, Mask, MatchedNode, analyze, kept_mask
 from irprune.errors import TargetError
 from irprune.frontends.onnx import import_model
 from irprune.ir import parse, render
@@ -49,9 +49,9 @@ def few_and_many(
     return fast, pytest.mark.slow(slow)
 
 
-def analysed(proto: onnx.ModelProto) -> tuple[oir.Model, Analysis]:
+def analyzed(proto: onnx.ModelProto) -> tuple[oir.Model, Analysis]:
     model = oir.from_proto(proto)
-    return model, analyse(import_model(model))
+    return model, analyze(import_model(model))
 
 
 def drawn_atoms(analysis: Analysis, seed: int) -> Mask:
@@ -66,7 +66,7 @@ def drawn_atoms(analysis: Analysis, seed: int) -> Mask:
 def _removal_is_verified(proto: onnx.ModelProto, seed: int) -> None:
     """Any set of atoms that leaves something of every axis: checked, run, and equal to its reference."""
     onnx.checker.check_model(proto, full_check=True)
-    model, analysis = analysed(proto)
+    model, analysis = analyzed(proto)
     removal = remove(proto, analysis, model, drawn_atoms(analysis, seed))
     report = verify_models(proto, removal.pruned, removal.plan, runs=1, seed=seed)
     assert report.ok, report.failures()
@@ -74,7 +74,7 @@ def _removal_is_verified(proto: onnx.ModelProto, seed: int) -> None:
 
 def _ignored_channels_can_go(proto: onnx.ModelProto, seed: int) -> None:
     """Where every weight that reads a channel is zero there, the smaller model computes what the original does."""
-    _, analysis = analysed(proto)
+    _, analysis = analyzed(proto)
     removed = drawn_atoms(analysis, seed)
     planted = without_readers(proto, analysis, removed)
     removal = remove(planted, analysis, oir.from_proto(planted), removed)
@@ -88,28 +88,28 @@ def without_readers(proto: onnx.ModelProto, analysis: Analysis, removed: Mask) -
     changed = onnx.ModelProto()
     changed.CopyFrom(proto)
     weights = {tensor.name: tensor for tensor in changed.graph.initializer}
-    for bound in analysis.coupling.bound.values():
-        notation = bound.signature.notation
+    for matched in analysis.coupling.matched.values():
+        notation = matched.signature.notation
         carried = {name for operand in notation.outputs for term in operand or () for name in names_of(term)}
-        for position, name in enumerate(bound.node.inputs):
-            dims = analysis.coupling.operand(bound.node, position)
+        for position, name in enumerate(matched.node.inputs):
+            dims = analysis.coupling.operand(matched.node, position)
             if not notation.macs or name not in weights or dims is None:
                 continue
             array = onnx.numpy_helper.to_array(weights[name]).copy()
             for k, term in enumerate(notation.inputs[position] or ()):
                 if isinstance(term, Star):
                     break  # the window is never removed
-                np.moveaxis(array, k, 0)[~read(bound, term, carried, kept)] = 0
+                np.moveaxis(array, k, 0)[~read(matched, term, carried, kept)] = 0
             weights[name].CopyFrom(onnx.numpy_helper.from_array(array, name))
     return changed
 
 
-def read(bound: Bound, term: Term, carried: set[str], kept: dict[int, Mask]) -> Mask:
+def read(matched: MatchedNode, term: Term, carried: set[str], kept: dict[int, Mask]) -> Mask:
     """The elements of a dimension that are read: all of a carried axis, the kept ones of a contracted axis."""
     if isinstance(term, Composite) and not term.is_sum:
-        factors = [read(bound, factor, carried, kept) for factor in term.terms]
+        factors = [read(matched, factor, carried, kept) for factor in term.terms]
         return functools.reduce(lambda left, right: np.logical_and.outer(left, right).ravel(), factors)
-    mask = kept_mask(bound.dim(term), kept) if isinstance(term, Name) else np.ones(1, dtype=bool)
+    mask = kept_mask(matched.dim(term), kept) if isinstance(term, Name) else np.ones(1, dtype=bool)
     return mask if not carried & set(names_of(term)) else np.ones_like(mask)
 
 
@@ -118,7 +118,7 @@ def read(bound: Bound, term: Term, carried: set[str], kept: dict[int, Mask]) -> 
 
 def _text_round_trip(proto: onnx.ModelProto) -> None:
     """What is rendered parses back, before a removal and after it."""
-    model, analysis = analysed(proto)
+    model, analysis = analyzed(proto)
     for graph in (
         analysis.graph,
         remove(proto, analysis, model, random_atoms(analysis, np.random.default_rng(0))).graph,
@@ -155,7 +155,7 @@ def shuffled(proto: onnx.ModelProto, random: object) -> onnx.ModelProto:
 
 def planned(proto: onnx.ModelProto, ratio: float) -> tuple[list[object], Plan | None, dict[str, bytes]]:
     """Groups, plan (``None`` where the groups are too small for the ratio) and the weights of the smaller model."""
-    model, analysis = analysed(proto)
+    model, analysis = analyzed(proto)
     groups: list[object] = [(g.name, g.kind, g.size, g.members, g.exact, g.reasons) for g in analysis.groups]
     try:
         plan = make_plan(analysis, Request(ratio=ratio, criterion="l1"))

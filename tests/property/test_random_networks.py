@@ -12,7 +12,7 @@ from tests.e2e import scatter
 from tests.golden.helpers.removal import feeds_for, remove
 from tests.property.random_recurrent import recurrent_networks
 from tests.property.random_transformers import Made, transformers
-from tests.property.test_random_models import analysed, drawn_atoms, few_and_many
+from tests.property.test_random_models import analyzed, drawn_atoms, few_and_many
 
 SIZES = {"N": 2, "S": 3, "T": 4}
 
@@ -29,7 +29,7 @@ def check_that_it_is_free(made: Made, analysis: Analysis) -> None:
 def check_removal(made: Made, seed: int) -> None:
     proto = made.proto
     onnx.checker.check_model(proto, full_check=True)
-    model, analysis = analysed(proto)
+    model, analysis = analyzed(proto)
     check_that_it_is_free(made, analysis)
     removal = remove(proto, analysis, model, drawn_atoms(analysis, seed))
     report = verify_models(proto, removal.pruned, removal.plan, runs=1, seed=seed)

@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 import irprune.torch
 from irprune.models.architectures import ARCHITECTURES
-from irprune.models.export import example_inputs, randomise
+from irprune.models.export import example_inputs, randomize
 from irprune.models.interface import instantiate
 from irprune.models.zoo import ZOO
 from irprune.torch import Result
@@ -32,7 +32,7 @@ def model_of(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
         return instantiate(entry).eval(), entry.example(0)
     family = ZOO[name]
     model = family.tiny()
-    randomise(model, 0)
+    randomize(model, 0)
     return model.eval(), example_inputs(family.tiny_shape, batch=2)
 
 
@@ -48,7 +48,7 @@ def copied(module: fx.GraphModule) -> fx.GraphModule:
 
 
 def loss_of(module: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """The distance from fixed random targets (the size alone of a normalised output has no gradient)."""
+    """The distance from fixed random targets (the size alone of a normalized output has no gradient)."""
     generator = torch.Generator().manual_seed(0)
     outputs = floats(module(*inputs))
     targets = [torch.randn(output.shape, generator=generator) for output in outputs]
@@ -110,7 +110,7 @@ def test_dimensions_that_varied_still_vary(tmp_path: Path) -> None:
     assert floats(again(torch.randn(5, *inputs[0].shape[1:])))[0].shape[0] == 5
 
 
-def test_training_mode_reaches_batch_normalisation_and_dropout() -> None:
+def test_training_mode_reaches_batch_normalization_and_dropout() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.5), nn.Conv2d(8, 2, 3)).eval()
     x = torch.randn(4, 3, 8, 8)
     small = irprune.torch.prune(model, (x,), ratio=0.5, runtime=False).model
@@ -227,7 +227,7 @@ class Filled(nn.Module):
 @pytest.mark.parametrize("build", [C2f, Shuffled, MultiAxis, Filled])
 def test_blocks_that_are_split_shuffled_and_cut_into_windows(build: type[nn.Module]) -> None:
     model = build()
-    randomise(model, 0)
+    randomize(model, 0)
     inputs = (torch.randn(2, 3, 8, 8),)
     check(irprune.torch.prune(model.eval(), inputs, ratio=0.5), inputs)
 
@@ -241,7 +241,7 @@ def test_what_is_written_into_a_tensor_is_read() -> None:
 
 def test_tied_weights_stay_tied() -> None:
     model = Tied()
-    randomise(model, 0)
+    randomize(model, 0)
     ids = torch.arange(24).reshape(2, 12)
     result = irprune.torch.prune(model.eval(), (ids,), ratio=0.5, only="kind:hidden")
     assert result.report is not None and result.report.ok

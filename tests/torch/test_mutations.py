@@ -43,7 +43,7 @@ def carry_out(model: type[nn.Module], patch: Callable[[Patch], None] | None = No
 
 
 class Plain(nn.Module):
-    """Two convolutions with a square weight, batch normalisation that has been trained, and a classifier."""
+    """Two convolutions with a square weight, batch normalization that has been trained, and a classifier."""
 
     shape = (2, 3, 6, 6)
 
@@ -111,7 +111,7 @@ class Sliced(nn.Module):
         return self.b(hidden[:, :8]) + self.c(hidden[:, 8:])
 
 
-class Normalised(nn.Module):
+class Normalized(nn.Module):
     shape = (2, 4)
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Normalised(nn.Module):
 
 
 class Grouped(nn.Module):
-    """Group normalisation, which loses whole groups."""
+    """Group normalization, which loses whole groups."""
 
     shape = (2, 3, 5)
 
@@ -398,7 +398,7 @@ CASES = (
     stopped("split-sizes-reversed", Divided, numbers("split_with_sizes", reversed_order), "getitem"),
     stopped("a-bound-left", Sliced, numbers("slice", left), "slice_1"),
     stopped("a-bound-off-by-one", Sliced, numbers("slice", one_more), "slice_1"),
-    stopped("normalised-shape-left", Normalised, numbers("layer_norm", left)),
+    stopped("normalized-shape-left", Normalized, numbers("layer_norm", left)),
     stopped("pads-left", Padded, numbers("pad", left), "pad"),
     stopped("pads-in-another-order", Padded, pads_in_the_order_of_onnx, "pad"),
     stopped("output-size-left", Repeated, numbers("repeat_interleave", left)),

@@ -18,9 +18,9 @@ from torch.nn import functional as F  # noqa: E402
 import irprune.torch  # noqa: E402
 from irprune.errors import VerificationError  # noqa: E402
 from irprune.frontends.captured import Captured  # noqa: E402
-from irprune.torch.capture import _inline_contexts, quiet  # noqa: E402
+from irprune.torch.capture.module import _inline_contexts, quiet  # noqa: E402
+from irprune.torch.capture.recording import Recording, record  # noqa: E402
 from irprune.torch.digest import digest_of  # noqa: E402
-from irprune.torch.recording import Recording, record  # noqa: E402
 from tests.torch.test_models import model_of  # noqa: E402
 
 X = torch.linspace(-1, 1, 2 * 4 * 6 * 6).reshape(2, 4, 6, 6)
@@ -347,7 +347,7 @@ def test_a_capture_that_computes_something_else_is_noticed(monkeypatch: pytest.M
             node.target = torch.ops.aten.silu.default if node.target is torch.ops.aten.relu.default else node.target
         return recording
 
-    monkeypatch.setattr(irprune.torch.capture, "record", wrong)
+    monkeypatch.setattr(irprune.torch.capture.module, "record", wrong)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
     with pytest.raises(VerificationError, match=r"output 'linear_1': what was captured of the module differs"):
         irprune.torch.prune(model, (X[0, 0],), ratio=0.5, runtime=False)

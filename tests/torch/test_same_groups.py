@@ -1,7 +1,7 @@
 """What is coupled does not depend on the way in: the groups of a captured module are those of its ONNX export.
 
 Both start at one exported program. The ONNX side keeps every tensor of the module under its own name: batch
-normalisation stays a node of its own, and only what is computed from no weight is folded.
+normalization stays a node of its own, and only what is computed from no weight is folded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from irprune.models.architectures import ARCHITECTURES
 from irprune.models.zoo import ZOO
 from irprune.passes.slicing import remove_atoms
 from irprune.plan import Request, make_plan, removed_atoms
-from irprune.torch.capture import quiet
+from irprune.torch.capture.module import quiet
 from tests.torch.test_models import model_of
 
 QUICK = ("resnet18", "shufflenet_v2_x1_0", "bert", "llama", "lstm_tagger")
@@ -104,7 +104,7 @@ def onnx_of(program: ExportedProgram, owners: Mapping[str, str]) -> oir.Model:
         exported = torch.onnx.export(program, (), dynamo=True, optimize=False, verbose=False)
         assert exported is not None
         model = exported.model
-        # Equal to what the exporter's own optimisation does, but for arithmetic on weights and folded statistics.
+        # Equal to what the exporter's own optimization does, but for arithmetic on weights and folded statistics.
         optimizer.fold_constants(model, should_fold=lambda node: None if _weightless(node, owners) else False)
         optimizer.remove_unused_nodes(model)
     return model
@@ -120,7 +120,7 @@ def compare(name: str, dynamic: bool = False) -> tuple[Side, Side]:
     learned = {owners[each] for each, _ in model.named_parameters()}
     program = program_of(name, model, inputs, dynamic)
     here = irprune.torch.trace(program).analysis()
-    there = api.analyse_model(api.open_model(onnx_of(program, owners)))
+    there = api.analyze_model(api.open_model(onnx_of(program, owners)))
     return side_of(here, owners, learned), side_of(there, owners, learned)
 
 

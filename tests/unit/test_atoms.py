@@ -265,7 +265,7 @@ def test_a_size_that_is_a_graph_output_stays() -> None:
     def groups(source: str) -> dict[str, tuple[str, ...]]:
         model = onnx.parser.parse_model(source)
         model.graph.initializer.extend(weights)
-        return {group.name: group.reasons for group in api.analyse_model(api.open_model(model)).groups}
+        return {group.name: group.reasons for group in api.analyze_model(api.open_model(model)).groups}
 
     assert "its size is graph output 'z'" in groups(text)["u:0"]
     assert groups(text.replace(", int64[2] z)", ")"))["u:0"] == ()

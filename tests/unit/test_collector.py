@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from irprune.collector import builds
+from irprune.collector import without_gc
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +16,12 @@ def enabled() -> Iterator[None]:
     gc.enable()
 
 
-@builds
+@without_gc
 def state() -> tuple[bool, bool]:
     return gc.isenabled(), inner()
 
 
-@builds
+@without_gc
 def inner() -> bool:
     return gc.isenabled()
 
@@ -33,7 +33,7 @@ def test_it_rests_inside_and_goes_on_after() -> None:
 
 
 def test_it_goes_on_after_an_error() -> None:
-    @builds
+    @without_gc
     def fail() -> None:
         raise ValueError
 
@@ -56,7 +56,7 @@ def test_what_was_frozen_stays_frozen() -> None:
 
 
 def test_what_was_made_counts_as_old() -> None:
-    @builds
+    @without_gc
     def made() -> list[list[int]]:
         return [[k] for k in range(10)]
 

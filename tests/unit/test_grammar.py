@@ -30,7 +30,7 @@ def test_a_signature_with_everything() -> None:
     )
     assert found.outputs == ((Name("n"), Composite((Name("g"), Name("o"))), Star("t")),)
     assert found.opaque == {"s", "k", "t"}
-    assert found.normalised == frozenset()
+    assert found.normalized == frozenset()
     assert found.macs == (("n", "g", "o", "i", "k", "t"),)
 
 

@@ -45,7 +45,7 @@ def test_plain_numbers_are_no_parameters() -> None:
         """(float[N, 3, 4, 4] x) => (float[] y) <float[4] s = {1, 1, 2, 2}, float c, float[1] b>
         { r = Resize(x, , s) m = Mul(r, c) y = Add(m, b) }"""
     )
-    assert {p.tensor: p.learned for p in found.parameters} == {"s": False, "c": False, "b": True}
+    assert {p.tensor: p.trainable for p in found.parameters} == {"s": False, "c": False, "b": True}
     cost = found.cost_model({})
     assert (cost.params, cost.bytes) == (1, 24)
 
@@ -98,8 +98,8 @@ def test_weights_laid_out_for_one_machine_say_so() -> None:
     weight = numpy_helper.from_array(np.ones((8, 8, 1, 1), np.float32), "w")
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft.nchwc", 1)]
     graph = helper.make_graph(nodes, "g", [kind], [result], [weight])
-    found = api.analyse_model(api.open_model(helper.make_model(graph, opset_imports=opsets, ir_version=9)))
-    assert all("prune the model that it optimised" in reason for reason in found.coupling.refused.values())
+    found = api.analyze_model(api.open_model(helper.make_model(graph, opset_imports=opsets, ir_version=9)))
+    assert all("prune the model that it optimized" in reason for reason in found.coupling.refused.values())
     assert len(found.coupling.refused) == 2
 
 

@@ -33,8 +33,8 @@ def test_the_api_loads_no_frameworks() -> None:
 
 
 def test_axes_that_are_related_as_wholes_need_no_scipy() -> None:
-    analysed = "api.analyse_model(api.open_model('models/digits.onnx')).groups"
-    assert "scipy" not in loaded(f"from irprune import api; {analysed}")
+    analyzed = "api.analyze_model(api.open_model('models/digits.onnx')).groups"
+    assert "scipy" not in loaded(f"from irprune import api; {analyzed}")
 
 
 def test_the_package_for_pytorch_loads_it_when_it_is_used() -> None:

@@ -120,7 +120,7 @@ def test_imports_go_one_way(module: str, path: Path) -> None:
         ("irprune.cli", "from irprune import __version__, models"),
         ("irprune.ir", "import numpy as np\nfrom onnx import helper"),
         ("irprune.frontends.onnx", "import onnx"),
-        ("irprune.torch.importer", "import torch\nfrom ..api import open_model"),
+        ("irprune.torch.importer.module", "import torch\nfrom ..api import open_model"),
     ],
 )
 def test_downward_imports_pass(module: str, source: str) -> None:

@@ -76,6 +76,6 @@ def test_no_generic_name_lands_in_site_packages(wheel: set[str]) -> None:
     assert {top for top in tops if not re.fullmatch(r"irprune(-[\w.]+\.dist-info)?", top)} == set()
 
 
-def test_the_wheel_carries_licence_and_command(wheel: set[str]) -> None:
+def test_the_wheel_carries_license_and_command(wheel: set[str]) -> None:
     inner = {name.split(".dist-info/")[1] for name in wheel if ".dist-info/" in name}
     assert {"licenses/LICENSE", "entry_points.txt"} <= inner

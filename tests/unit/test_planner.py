@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as oir
 import pytest
 
-from irprune.analysis import Analysis, analyse
+from irprune.analysis import Analysis, analyze
 from irprune.errors import InputError, TargetError
 from irprune.frontends.onnx import import_model
 from irprune.passes.slicing import remove_atoms
@@ -52,11 +52,11 @@ def net() -> Analysis:
         "d": ramp((10, 32), 1, ORDER_C),
         "g": ramp((16,), 0, ORDER_A[::-1]),
     }
-    return analyse(import_model(oir.from_proto(model_of(NET, numbers=numbers))))
+    return analyze(import_model(oir.from_proto(model_of(NET, numbers=numbers))))
 
 
 def analysis_of(text: str, **options: Any) -> Analysis:
-    return analyse(import_model(oir.from_proto(model_of(text))), **options)
+    return analyze(import_model(oir.from_proto(model_of(text))), **options)
 
 
 def removed(plan: Plan) -> dict[str, list[int]]:
@@ -79,7 +79,7 @@ def test_cost_is_a_closed_formula(net: Analysis) -> None:
 def test_cost_after_a_removal_is_that_of_the_smaller_graph(net: Analysis) -> None:
     gone = random_atoms(net, np.random.default_rng(0))
     small, _ = remove_atoms(net, gone)
-    assert analyse(small).cost_model({}) == cost_of(net, gone)
+    assert analyze(small).cost_model({}) == cost_of(net, gone)
 
 
 def test_one_vector_for_two_groups_becomes_two_where_they_keep_other_channels() -> None:
@@ -92,7 +92,7 @@ def test_one_vector_for_two_groups_becomes_two_where_they_keep_other_channels() 
         gone = np.zeros(net.atoms.count, dtype=bool)
         gone[first[:2]] = gone[other] = True
         small, _ = remove_atoms(net, gone)
-        assert analyse(small).cost_model({}) == cost_of(net, gone)
+        assert analyze(small).cost_model({}) == cost_of(net, gone)
         assert sum(constant.shape == (2,) for constant in small.constants.values()) == 2 * vectors
 
 
@@ -225,20 +225,20 @@ def test_selectors_that_leave_nothing(net: Analysis) -> None:
         make_plan(net, Request(ratio=0.5, keep=("*",)))
 
 
-NORMALISED = """(float[N, 4] x) => (float[] y)
+NORMALIZED = """(float[N, 4] x) => (float[] y)
 <float[4, 8] a, float[8] g, float[8] b, float[8, 6] c, float[6, 5] d>
 { h = MatMul(x, a) n = LayerNormalization(h, g, b) k = MatMul(n, c) y = MatMul(k, d) }"""
 
 
 def test_exact_leaves_statistics_alone() -> None:
-    found = analysis_of(NORMALISED)
+    found = analysis_of(NORMALIZED)
     every, exact = (make_plan(found, Request(ratio=0.5, exact=flag)) for flag in (False, True))
     assert sorted(group.exact for group in every.groups) == [False, True]
     assert [(group.size, group.exact) for group in exact.groups] == [(6, True)]
 
 
 def test_inputs_and_outputs_that_may_change(net: Analysis) -> None:
-    found = analysis_of(NORMALISED, allow_io=("y",))
+    found = analysis_of(NORMALIZED, allow_io=("y",))
     plan = make_plan(found, Request(ratio=0.4, only=("d:1",), allow_io=("y",)))
     assert [(group.size, len(group.removed)) for group in plan.groups] == [(5, 2)]
     with pytest.raises(InputError, match=r"^--allow-io 'z\*' matches no input or output; there are x, y$"):
@@ -270,7 +270,7 @@ def test_global_scope_compares_groups() -> None:
     weak = np.array([1, 1, 0.01, 1, 1, 0.01], np.float32)
     numbers = {"a": np.ones((4, 6), np.float32) * weak, "b": np.ones((6, 6), np.float32) * weak[:, None]}
     numbers["c"] = np.ones((6, 5), np.float32)
-    found = analyse(import_model(oir.from_proto(model_of(text, numbers=numbers))))
+    found = analyze(import_model(oir.from_proto(model_of(text, numbers=numbers))))
     shared = make_plan(found, Request(ratio=2 / 12, scope="global"))
     assert [(group.size, group.removed) for group in shared.groups] == [(6, (2, 5))]
     alike = make_plan(found, Request(ratio=2 / 12))
@@ -280,7 +280,7 @@ def test_global_scope_compares_groups() -> None:
 def test_ties_go_to_the_first() -> None:
     numbers = {"a": np.ones((4, 6), np.float32), "b": np.ones((6, 5), np.float32)}
     text = "(float[N, 4] x) => (float[] y) <float[4, 6] a, float[6, 5] b> { h = MatMul(x, a) y = MatMul(h, b) }"
-    found = analyse(import_model(oir.from_proto(model_of(text, numbers=numbers))))
+    found = analyze(import_model(oir.from_proto(model_of(text, numbers=numbers))))
     (group,) = make_plan(found, Request(ratio=0.5)).groups
     assert group.removed == (0, 1, 2)
 

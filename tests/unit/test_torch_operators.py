@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from irprune.errors import InputError
 from irprune.torch import from_onnx
-from irprune.torch.onnx_functions import FUNCTIONS
+from irprune.torch.importer.functions import FUNCTIONS
 
 TOLERANCE = 1e-5
 
@@ -235,7 +235,7 @@ CASES = [
     Case("ConvTranspose", (IMAGE, normal(4, 5, 3, 3)), {"strides": [2, 2], "output_shape": [14, 15]}, (1,)),
     Case("ConvTranspose", (IMAGE, normal(4, 5, 3, 3)), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}, (1,)),
     Case("ConvTranspose", (IMAGE, normal(4, 5, 3, 3)), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}, (1,)),
-    # normalisations
+    # normalizations
     Case("BatchNormalization", (IMAGE, SCALE, normal(4), normal(4, seed=3), positive(4)), {}, (1, 2, 3, 4)),
     Case("InstanceNormalization", (IMAGE, SCALE, normal(4)), {"epsilon": 1e-3}, (1, 2)),
     Case("LayerNormalization", (X, positive(4), normal(4)), {}, (1, 2)),
@@ -376,7 +376,7 @@ CASES = [
         (1, 2),
         opset=23,
     ),
-    # quantisation
+    # quantization
     Case("QuantizeLinear", (X, scalar(0.02), scalar(3, np.int8)), {}, (1, 2)),
     Case("QuantizeLinear", (IMAGE, positive(4) / 50, np.zeros(4, np.uint8)), {"axis": 1}, (1, 2)),
     Case("DequantizeLinear", (int8s(4, 3), positive(3), np.array([1, 2, 3], np.int8)), {"axis": 1}, (0, 1, 2)),
@@ -467,15 +467,15 @@ MICROSOFT = [
     ),
 ]
 A8, B8 = int8s(2, 4, 3, 3, dtype=np.uint8), int8s(1, 4, 1, 1, dtype=np.uint8)
-QUANTISED_A = (A8, scalar(0.02), scalar(128, np.uint8))
-QUANTISED_B = (B8, scalar(0.03), scalar(100, np.uint8))
+QUANTIZED_A = (A8, scalar(0.02), scalar(128, np.uint8))
+QUANTIZED_B = (B8, scalar(0.03), scalar(100, np.uint8))
 RESULT = (scalar(0.0517), scalar(110, np.uint8))
 MICROSOFT += [
     Case("QuantizeLinear", (X, scalar(0.02), scalar(3, np.int8)), {}, (1, 2)),
     Case("DequantizeLinear", (int8s(4, 3), scalar(0.1), scalar(3, np.int8)), {}, (0, 1, 2)),
-    Case("QLinearAdd", (*QUANTISED_A, *QUANTISED_B, *RESULT), {}, (1, 2, 4, 5, 6, 7)),
-    Case("QLinearMul", (*QUANTISED_A, *QUANTISED_B, *RESULT), {}, (1, 2, 4, 5, 6, 7)),
-    Case("QLinearGlobalAveragePool", (*QUANTISED_A, *RESULT), {}, (1, 2, 3, 4)),
+    Case("QLinearAdd", (*QUANTIZED_A, *QUANTIZED_B, *RESULT), {}, (1, 2, 4, 5, 6, 7)),
+    Case("QLinearMul", (*QUANTIZED_A, *QUANTIZED_B, *RESULT), {}, (1, 2, 4, 5, 6, 7)),
+    Case("QLinearGlobalAveragePool", (*QUANTIZED_A, *RESULT), {}, (1, 2, 3, 4)),
     Case(
         "QGemm",
         (
@@ -679,7 +679,7 @@ def test_names_become_paths_that_python_accepts() -> None:
     require_same(of_torch(model, feeds), of_runtime(model, feeds))
 
 
-def test_fake_quantisation_hands_gradients_through() -> None:
+def test_fake_quantization_hands_gradients_through() -> None:
     body = """agraph (float[2, 3] x) => (float[2, 4] y) {
       q = QuantizeLinear (weight, scale, point)
       w = DequantizeLinear (q, scale, point)

@@ -324,7 +324,7 @@ def test_lengths_of_sequences_fit_every_sequence() -> None:
         { y = RNN<hidden_size = 2>(x, w, w, , lengths) }
     """)
     lengths = next(spec for spec in input_specs(model) if spec.name == "lengths")
-    assert lengths.bound == 2
+    assert lengths.matched == 2
     assert len(random_cases(Executable(model), seed=0, runs=2).items) == 2
 
 
@@ -359,7 +359,7 @@ def test_junit_has_three_cases(pair: tuple[onnx.ModelProto, onnx.ModelProto, Pla
     assert bad.get("failures") == "2"
 
 
-def test_quantised_models_are_compared_without_rounding(shared_models: Path) -> None:
+def test_quantized_models_are_compared_without_rounding(shared_models: Path) -> None:
     """Rounding flips by whole steps on correct removals; without it the float tolerance holds, and faults show."""
     path = next(shared_models.glob("*int8_qdq.onnx"))
     proto = onnx.load(path)
@@ -392,7 +392,7 @@ def test_a_model_that_disagrees_with_itself_cannot_be_verified(drift: float, mes
     class Drifting(Executable):
         calls = 0
 
-        def run(self, feeds: Feeds, *, optimise: bool = False) -> Outputs:
+        def run(self, feeds: Feeds, *, optimize: bool = False) -> Outputs:
             self.calls += 1
             return {"y": np.full(3, 1 + drift * self.calls, dtype=np.float32)}
 
@@ -416,7 +416,7 @@ def test_a_reference_that_stops_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def stopped(self: equivalence.Comparison, case: object, *, guard: bool = False) -> object:
         class Stops:
-            def run(self, feeds: object, *, optimise: bool) -> object:
+            def run(self, feeds: object, *, optimize: bool) -> object:
                 raise equivalence.RunFailure("division by zero")
 
         return Stops()

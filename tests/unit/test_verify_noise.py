@@ -70,7 +70,7 @@ def test_a_fault_that_float32_cannot_see_is_no_noise(noisy: Triple) -> None:
 @pytest.mark.parametrize("factor", [1.01, -1.0])
 def test_a_fault_beyond_the_noise_is_none_either(noisy: Triple, factor: float) -> None:
     original, pruned, plan = noisy
-    with pytest.raises(InputError, match="nothing can be verified: with ONNX Runtime's optimisations on and off"):
+    with pytest.raises(InputError, match="nothing can be verified: with ONNX Runtime's optimizations on and off"):
         verify_models(original, with_weight(pruned, "v", factor), plan)
 
 
@@ -104,7 +104,7 @@ WIDENED = {
           single = Cast<to = 1>(half) s = Add(single, c)
           y = If(cond) <then_branch = t () => (float[2, 3] a) { d = Constant<value = float {3}>() a = Div(s, d) },
                         else_branch = e () => (float[2, 3] b) { b = Identity(s) }> }""",
-    "a normalisation, whose momentum means nothing": """(float[2, 3] x) => (float[2, 3] y)
+    "a normalization, whose momentum means nothing": """(float[2, 3] x) => (float[2, 3] y)
         <float[3] s = {1, 2, 3}, float[3] m = {1, 0, 1}, float[3] v = {1, 2, 4}>
         { y = BatchNormalization<momentum = 0.5>(x, s, m, m, v) }""",
 }

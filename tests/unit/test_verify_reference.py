@@ -11,7 +11,7 @@ import onnx_ir as oir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from irprune.analysis import Analysis, Mask, analyse
+from irprune.analysis import Analysis, Mask, analyze
 from irprune.axes import leaves_of
 from irprune.frontends.onnx import import_model
 from irprune.verify.cases import random_cases
@@ -44,7 +44,7 @@ def model(
 
 def remove(proto: onnx.ModelProto, value: str, axis: int, gone: list[int]) -> tuple[Analysis, dict[int, Mask]]:
     """The removal of some elements of one dimension of a value, with all that is coupled to them."""
-    analysis = analyse(import_model(oir.from_proto(proto)))
+    analysis = analyze(import_model(oir.from_proto(proto)))
     dims = analysis.coupling.dims[value]
     assert dims is not None
     (leaf,) = [leaf for leaf in leaves_of(dims[axis]) if leaf.number in analysis.atoms.offset]
@@ -80,7 +80,7 @@ def test_nothing_removed_is_the_original_bit_for_bit(shared_models: Path) -> Non
     for path in sorted(shared_models.glob("*.onnx")):
         original = Executable(path)
         case = random_cases(original, seed=0, runs=1).items[0]
-        analysis = analyse(import_model(oir.load(path)))
+        analysis = analyze(import_model(oir.load(path)))
         sizes = {"unused": 1}
         built = Executable(build_reference(original.proto, analysis, {}, sizes=sizes)).run(case.feeds)
         assert all(np.array_equal(built[name], value) for name, value in case.outputs.items()), path.name
@@ -147,7 +147,7 @@ def test_attention_contracts_without_weights() -> None:
     np.testing.assert_allclose(run_reference(proto, "q", 2, [2, 3], x), expected, rtol=1e-5)
 
 
-def test_layer_normalisation_takes_statistics_over_the_kept_part() -> None:
+def test_layer_normalization_takes_statistics_over_the_kept_part() -> None:
     w1, w2, s, b = f32(3, 8), f32(8, 2), f32(8), f32(8)
     proto = model(
         [
@@ -167,7 +167,7 @@ def test_layer_normalisation_takes_statistics_over_the_kept_part() -> None:
     np.testing.assert_allclose(run_reference(proto, "h", 1, [1, 5, 6], x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_group_normalisation_keeps_its_groups() -> None:
+def test_group_normalization_keeps_its_groups() -> None:
     """Of 2 groups of 4 channels each loses the same inner one; statistics are over what is left of the group."""
     w1, w2, s, b = f32(8, 3, 1, 1), f32(2, 8, 1, 1), f32(8), f32(8)
     proto = model(
@@ -180,7 +180,7 @@ def test_group_normalisation_keeps_its_groups() -> None:
         [2, 2, 4, 4],
         {"w1": w1, "w2": w2, "s": s, "b": b},
     )
-    analysis = analyse(import_model(oir.from_proto(proto)))
+    analysis = analyze(import_model(oir.from_proto(proto)))
     dims = analysis.coupling.dims["h"]
     assert dims is not None
     _, inner = leaves_of(dims[1])

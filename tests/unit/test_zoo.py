@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from irprune.models.export import example_inputs, randomise
+from irprune.models.export import example_inputs, randomize
 from irprune.models.zoo import ZOO
 
 PARAMETERS = {
@@ -50,9 +50,9 @@ def test_tiny_is_small(name: str) -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_randomise_depends_on_the_seed_alone(name: str) -> None:
     first, same, other = (ZOO[name].tiny() for _ in range(3))
-    randomise(first, 7)
-    randomise(same, 7)
-    randomise(other, 8)
+    randomize(first, 7)
+    randomize(same, 7)
+    randomize(other, 8)
     left, right = first.state_dict(), same.state_dict()
     assert all(torch.equal(left[key], right[key]) for key in left)
     assert all(
@@ -63,7 +63,7 @@ def test_randomise_depends_on_the_seed_alone(name: str) -> None:
 
 def test_randomise_leaves_no_batch_norm_near_the_identity() -> None:
     model = ZOO["resnet18"].tiny()
-    randomise(model, 0)
+    randomize(model, 0)
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             assert layer.running_mean is not None
@@ -75,7 +75,7 @@ def test_randomise_leaves_no_batch_norm_near_the_identity() -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_randomised_model_distinguishes_its_inputs(name: str) -> None:
     model = ZOO[name].tiny().eval()
-    randomise(model, 0)
+    randomize(model, 0)
     with torch.no_grad():
         outputs = model(*example_inputs(ZOO[name].tiny_shape, batch=4))
     for output in outputs if isinstance(outputs, tuple) else (outputs,):

@@ -74,7 +74,7 @@ def check_case(case: Case) -> None:
     nodes = [node for node in analysis.graph.nodes if node.qualified_op == case.op]
     assert nodes, f"the model of the case has no {case.op}"
     if case.kind == "match":
-        assert all(node.name in analysis.coupling.bound for node in nodes)
+        assert all(node.name in analysis.coupling.matched for node in nodes)
         assert len(analysis.atoms.offset) > 0, "nothing can be removed"
     else:
         said = set(analysis.coupling.refused.values())

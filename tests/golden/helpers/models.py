@@ -10,7 +10,7 @@ import onnx_ir as oir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from irprune.analysis import Analysis, analyse
+from irprune.analysis import Analysis, analyze
 from irprune.frontends.onnx import import_model
 from irprune.ir import Graph
 
@@ -55,7 +55,7 @@ def graph_of(text: str, opset: int = 20) -> Graph:
 
 
 def analysis_of(text: str, opset: int = 20, allow_io: tuple[str, ...] = ()) -> Analysis:
-    return analyse(graph_of(text, opset), allow_io)
+    return analyze(graph_of(text, opset), allow_io)
 
 
 _JOIN = {

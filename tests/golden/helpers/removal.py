@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as oir
 import onnxruntime as ort
 
-from irprune.analysis import Analysis, Mask, analyse
+from irprune.analysis import Analysis, Mask, analyze
 from irprune.axes import Leaf, leaves_of
 from irprune.backends.onnx import emit
 from irprune.frontends.onnx import import_model
@@ -57,7 +57,7 @@ def remove_elements(
     ``w:0`` is dimension 0 of tensor ``w``, ``w:0/1`` the second of its factors or parts.
     """
     model = oir.from_proto(proto)
-    analysis = analyse(import_model(model), allow_io)
+    analysis = analyze(import_model(model), allow_io)
     removed = np.zeros(analysis.atoms.count, dtype=bool)
     for place, chosen in elements.items():
         atoms = analysis.atoms.of_leaf(find_leaf(analysis, place))[list(chosen)]
@@ -79,7 +79,7 @@ def find_leaf(analysis: Analysis, place: str) -> Leaf:
 def remove_random(proto: onnx.ModelProto, seed: int, allow_io: tuple[str, ...] = (), share: float = 0.5) -> Removal:
     """Remove a random legal set of atoms: any that leaves something of every axis."""
     model = oir.from_proto(proto)
-    analysis = analyse(import_model(model), allow_io)
+    analysis = analyze(import_model(model), allow_io)
     return remove(proto, analysis, model, random_atoms(analysis, np.random.default_rng(seed), share))
 
 
@@ -149,7 +149,7 @@ def feeds_for(proto: onnx.ModelProto, seed: int = 0, sizes: Mapping[str, int] | 
 
 
 def run(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
-    """What ONNX Runtime computes, its own optimisations off."""
+    """What ONNX Runtime computes, its own optimizations off."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3

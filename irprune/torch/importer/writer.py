@@ -11,12 +11,12 @@ import numpy as np
 import onnx_ir as oir
 from torch import Tensor, nn
 
-from ..api import Source, like_given, open_model
-from ..backends.onnx import emit
-from ..errors import InputError
-from ..frontends.onnx import import_model
-from ..ir import Constant
-from .importer import INITIALIZERS
+from ...api import Source, like_given, open_model
+from ...backends.onnx import emit
+from ...errors import InputError
+from ...frontends.onnx import import_model
+from ...ir import Constant
+from .module import INITIALIZERS
 from .tensors import attached, to_array
 
 M = TypeVar("M")

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from ..frontends.aten import entry_of
-from ..frontends.effects import has_mode
-from .dataless import StandIn, stand_in
+from ...frontends.aten import entry_of
+from ...frontends.effects import has_mode
+from .meta_tensors import MetaTensor, meta_tensor
 
 _ATEN = torch.ops.aten
 
 
-def expand_composites(graph: fx.Graph, known: Collection[str] = ()) -> None:
+def decompose(graph: fx.Graph, known: Collection[str] = ()) -> None:
     """Put the parts of an operator in its place where the table has all of them and lacks it.
 
     ``known`` names operators that need no entry.
@@ -87,7 +87,7 @@ def _traced(
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    recorded = any(isinstance(value, StandIn) for value in values)
+    recorded = any(isinstance(value, MetaTensor) for value in values)
     if recorded:
         with FakeTensorMode(allow_non_fake_inputs=True):
             values = [torch.empty_strided(v.shape, v.stride(), dtype=v.dtype, device=v.device) for v in values]
@@ -95,7 +95,7 @@ def _traced(
         parts = make_fx(call, decomposition_table=definitions, _allow_non_fake_inputs=True)(*values)
     if recorded:
         for part in parts.graph.nodes:
-            part.meta = pytree.tree_map_only(Tensor, stand_in, part.meta)
+            part.meta = pytree.tree_map_only(Tensor, meta_tensor, part.meta)
     return parts
 
 

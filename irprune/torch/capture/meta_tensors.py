@@ -14,29 +14,29 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .outcomes import outcome_of
+from .meta_rules import meta_rule_of
 
 Operator: TypeAlias = "torch._ops.OpOverload[Any, Any]"
 
 _META = torch.device("meta")
 
 
-class StandIn(Tensor):
+class MetaTensor(Tensor):
     """A tensor without data. ``plain`` is the same on the ``meta`` device: its memory tells views from copies."""
 
     plain: Tensor
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
-    def __new__(cls, plain: Tensor, device: torch.device) -> StandIn:
-        made: StandIn = Tensor._make_wrapper_subclass(
+    def __new__(cls, plain: Tensor, device: torch.device) -> MetaTensor:
+        made: MetaTensor = Tensor._make_wrapper_subclass(
             cls, plain.shape, plain.stride(), plain.storage_offset(), dtype=plain.dtype, device=device
         )
         made.plain = plain
         return made
 
     def __repr__(self) -> str:  # type: ignore[override]
-        return f"StandIn({list(self.shape)}, {self.dtype}, {self.device})"
+        return f"MetaTensor({list(self.shape)}, {self.dtype}, {self.device})"
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -45,10 +45,10 @@ class StandIn(Tensor):
         return called(func, args, kwargs or {})
 
 
-def stand_in(tensor: Tensor) -> StandIn:
+def meta_tensor(tensor: Tensor) -> MetaTensor:
     """A stand-in for a tensor, with memory of its own."""
     plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
-    return StandIn(plain, tensor.device)
+    return MetaTensor(plain, tensor.device)
 
 
 def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -58,7 +58,7 @@ def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     plain = _mapped(_plain, args), {name: _mapped(_plain, value) for name, value in kwargs.items()}
     if "device" in kwargs:
         plain[1]["device"] = _META
-    result = outcome_of(func, *plain)
+    result = meta_rule_of(func, *plain)
     if result is None and not _is_alike_everywhere(func):
         return _faked(func, args, kwargs)
     if result is None:
@@ -69,7 +69,7 @@ def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
             return value
         same = operands.get(id(value))
         if same is None or same.device != device:
-            return StandIn(value, device)
+            return MetaTensor(value, device)
         if same.shape != value.shape:
             raise ValueError("an operand has another shape now")
         return same
@@ -109,12 +109,12 @@ def _faked(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     operands = {id(fake): operand for operand, fake in pairs.values()}
 
     def fake(value: Any) -> Any:
-        return pairs[id(value)][1] if isinstance(value, StandIn) else value
+        return pairs[id(value)][1] if isinstance(value, MetaTensor) else value
 
     def back(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        return operands[id(value)] if id(value) in operands else stand_in(value)
+        return operands[id(value)] if id(value) in operands else meta_tensor(value)
 
     with _faking():
         result = func(*_mapped(fake, args), **{name: _mapped(fake, value) for name, value in kwargs.items()})
@@ -122,7 +122,7 @@ def _faked(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, StandIn):
+    if isinstance(value, MetaTensor):
         return value.plain
     if isinstance(value, Tensor):
         raise TypeError("a tensor that has data")
@@ -136,8 +136,8 @@ def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value)
 
 
-def _stand_ins(value: Any) -> Iterator[StandIn]:
-    if isinstance(value, StandIn):
+def _stand_ins(value: Any) -> Iterator[MetaTensor]:
+    if isinstance(value, MetaTensor):
         yield value
     elif isinstance(value, (Tensor, str)):
         return
@@ -169,7 +169,7 @@ class Dataless:
 
     def like(self, tensor: Tensor) -> Tensor:
         """A stand-in for a parameter, a buffer or an input."""
-        made = stand_in(tensor)
+        made = meta_tensor(tensor)
         if isinstance(tensor, nn.Parameter):
             made._is_param = True  # what isinstance(made, nn.Parameter) asks
             made.requires_grad_(tensor.requires_grad)
@@ -184,7 +184,7 @@ class Dataless:
         """The results of an operator."""
         key = func, _key(args), _key(list(kwargs.items()))
         if key in self._met:
-            return _mapped(stand_in, self._met[key])
+            return _mapped(meta_tensor, self._met[key])
         result = called(func, args, kwargs)
         if _is_new(result, (args, kwargs.values())):
             self._met[key] = result
@@ -194,7 +194,7 @@ class Dataless:
 def _is_new(result: Any, operands: Any) -> bool:
     """Whether the results are tensors of their own memory: not an operand, nor a view of one."""
     found = result if isinstance(result, (list, tuple)) else [result]
-    if not found or not all(isinstance(tensor, StandIn) for tensor in found):
+    if not found or not all(isinstance(tensor, MetaTensor) for tensor in found):
         return False
     given = [operand.plain.untyped_storage() for operand in _stand_ins(operands)]
     return not any(tensor.plain.untyped_storage() is storage for tensor in found for storage in given)

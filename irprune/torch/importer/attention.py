@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .call import Call, Int, Result
+from .call import Int, OperatorCall, Result
 
 _NEVER = -math.inf
 
@@ -22,14 +22,14 @@ def _merged(y: Tensor, batch: Int, length: Int) -> Tensor:
     return y.transpose(1, 2).reshape((batch, length, -1))
 
 
-def _causal(call: Call, queries: Int, keys: Int, offset: Int) -> Tensor:
+def _causal(call: OperatorCall, queries: Int, keys: Int, offset: Int) -> Tensor:
     """True where the key is not after the query, of which ``offset`` keys come before the first."""
     rows = torch.arange(queries, device=call.device).unsqueeze(1) + offset
     found: Tensor = torch.arange(keys, device=call.device).unsqueeze(0) <= rows
     return found
 
 
-def attention(call: Call) -> Result:
+def attention(call: OperatorCall) -> Result:
     """https://onnx.ai/onnx/operators/onnx__Attention.html, less its qk_matmul_output."""
     call.require(not call.wants(3), "its fourth output is not supported")
     call.require(not call.has(6), "nonpad_kv_seqlen is not supported")
@@ -55,7 +55,7 @@ def attention(call: Call) -> Result:
     return [_merged(y, batch, queries) if is_flat else y, *present]
 
 
-def _mask(call: Call, queries: Int, keys: Int, past: Int) -> Tensor | None:
+def _mask(call: OperatorCall, queries: Int, keys: Int, past: Int) -> Tensor | None:
     given = call.optional(3)
     if not call.int_of("is_causal"):
         return given
@@ -65,7 +65,7 @@ def _mask(call: Call, queries: Int, keys: Int, past: Int) -> Tensor | None:
     return given & causal if call.dtype(3) == torch.bool else torch.where(causal, given, _NEVER)
 
 
-def _attended(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def _attended(call: OperatorCall, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scale = call.float_of("scale", 0.0) or None
     softcap = call.float_of("softcap", 0.0)
     if not softcap:
@@ -79,7 +79,7 @@ def _attended(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) 
     return torch.matmul(torch.softmax(scores, -1), v)
 
 
-def rotary_onnx(call: Call) -> Result:
+def rotary_onnx(call: OperatorCall) -> Result:
     """https://onnx.ai/onnx/operators/onnx__RotaryEmbedding.html"""
     x, cos, sin = (call.tensor(position) for position in range(3))
     if call.has(3):
@@ -98,20 +98,20 @@ def rotary_onnx(call: Call) -> Result:
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor, width: int, is_interleaved: bool, partial: int) -> Tensor:
-    """The first ``width`` elements turned pair by pair: halves against each other, or neighbours."""
+    """The first ``width`` elements turned pair by pair: halves against each other, or neighbors."""
     turned = x[..., :width] if partial else x
     left = turned[..., 0::2] if is_interleaved else turned[..., : width // 2]
     right = turned[..., 1::2] if is_interleaved else turned[..., width // 2 :]
     real, imaginary = left * cos - right * sin, left * sin + right * cos
-    neighbours = torch.stack([real, imaginary], -1).flatten(-2) if is_interleaved else None
-    y = torch.cat([real, imaginary], -1) if neighbours is None else neighbours
+    neighbors = torch.stack([real, imaginary], -1).flatten(-2) if is_interleaved else None
+    y = torch.cat([real, imaginary], -1) if neighbors is None else neighbors
     return torch.cat([y, x[..., width:]], -1) if partial else y
 
 
 # -- com.microsoft -----------------------------------------------------------------------------------------------------
 
 
-def packed_attention(call: Call) -> Result:
+def packed_attention(call: OperatorCall) -> Result:
     """com.microsoft::Attention: one matrix makes queries, keys and values."""
     call.require(not call.has(4) and not call.wants(1), "a past is not supported")
     call.require(not call.int_of("do_rotary"), "do_rotary is not supported")
@@ -131,7 +131,7 @@ def packed_attention(call: Call) -> Result:
     return _merged(y, batch, length)
 
 
-def multi_head_attention(call: Call) -> Result:
+def multi_head_attention(call: OperatorCall) -> Result:
     """com.microsoft::MultiHeadAttention with queries, keys and values of three dimensions each."""
     call.require(not call.has(6) and not call.has(7) and not call.wants(1), "a past is not supported")
     call.require(call.has(1) and call.has(2) and call.rank(1) == 3, "packed keys and values are not supported")
@@ -150,7 +150,7 @@ def multi_head_attention(call: Call) -> Result:
     return _merged(_scored(call, q, k, v, mask, call.optional(5)), batch, queries)
 
 
-def _padding_mask(call: Call, position: int, keys: Int) -> Tensor | None:
+def _padding_mask(call: OperatorCall, position: int, keys: Int) -> Tensor | None:
     """True for keys that count. A mask of one dimension has the lengths of the sequences."""
     if not call.has(position):
         return None
@@ -163,7 +163,7 @@ def _padding_mask(call: Call, position: int, keys: Int) -> Tensor | None:
     return mask.unsqueeze(1).unsqueeze(1) if rank == 2 else mask.unsqueeze(1)
 
 
-def _scored(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
+def _scored(call: OperatorCall, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
     scale = call.float_of("scale", 0.0) or None
     if mask is not None and bias is not None:
         mask = torch.where(mask, bias, call.float_of("mask_filter_value", -10000.0))
@@ -175,7 +175,7 @@ def _scored(call: Call, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, bi
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
-def rotary_microsoft(call: Call) -> Result:
+def rotary_microsoft(call: OperatorCall) -> Result:
     """com.microsoft::RotaryEmbedding: positions come before the tables; one position is where all sequences start."""
     x, positions, cos, sin = (call.tensor(position) for position in range(4))
     is_flat = call.rank(0) == 3

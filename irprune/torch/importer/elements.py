@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..frontends.onnx import dtype_name
-from .call import Call, Function, Result, torch_dtype
+from ...frontends.onnx import dtype_name
+from .call import Function, OperatorCall, Result, torch_dtype
 
 
 def unary(function: Callable[[Tensor], Tensor]) -> Function:
@@ -33,38 +33,38 @@ def several(function: Callable[[Tensor, Tensor], Tensor]) -> Function:
     return lambda call: reduce(function, call.tensors())
 
 
-def identity(call: Call) -> Result:
+def identity(call: OperatorCall) -> Result:
     return call.tensor()
 
 
-def div(call: Call) -> Result:
-    """Integers are divided towards zero."""
+def div(call: OperatorCall) -> Result:
+    """Integers are divided toward zero."""
     if call.dtype(0).is_floating_point:
         left, right = call.operands()
         return left / right  # type: ignore[no-any-return]
     return torch.div(call.tensor(0), call.operand(1), rounding_mode="trunc")
 
 
-def mod(call: Call) -> Result:
+def mod(call: OperatorCall) -> Result:
     left, right = call.tensor(0), call.operand(1)
     return torch.fmod(left, right) if call.int_of("fmod") else torch.remainder(left, right)
 
 
-def power(call: Call) -> Result:
+def power(call: OperatorCall) -> Result:
     """The result has the type of the base."""
     base, exponent = call.operands()
     result = torch.pow(base, exponent)
     return result if call.dtype(0).is_floating_point else result.to(call.dtype(0))
 
 
-def bit_shift(call: Call) -> Result:
+def bit_shift(call: OperatorCall) -> Result:
     left, right = call.operands()
     if call.str_of("direction") == "LEFT":
         return torch.bitwise_left_shift(left, right)
     return torch.bitwise_right_shift(left, right)
 
 
-def mean(call: Call) -> Result:
+def mean(call: OperatorCall) -> Result:
     tensors = call.tensors()
     return reduce(torch.add, tensors) / len(tensors)
 
@@ -72,7 +72,7 @@ def mean(call: Call) -> Result:
 def extreme(function: Callable[[Tensor, Tensor], Tensor], bound: str) -> Function:
     """Max and Min: a number is a bound of ``torch.clamp``."""
 
-    def compute(call: Call) -> Result:
+    def compute(call: OperatorCall) -> Result:
         number = call.inlined(1) if len(call.node.inputs) == 2 else None
         if number is not None and call.dtype(0).is_floating_point:
             return torch.clamp(call.tensor(0), **{bound: number})
@@ -81,7 +81,7 @@ def extreme(function: Callable[[Tensor, Tensor], Tensor], bound: str) -> Functio
     return compute
 
 
-def clip(call: Call) -> Result:
+def clip(call: OperatorCall) -> Result:
     if call.opset < 11:
         return torch.clamp(call.tensor(), call.float_of("min", -math.inf), call.float_of("max", math.inf))
     x = call.tensor()
@@ -93,54 +93,54 @@ def clip(call: Call) -> Result:
     return x
 
 
-def where(call: Call) -> Result:
+def where(call: OperatorCall) -> Result:
     yes, no = call.operands(1, 2)
     return torch.where(call.tensor(0), yes, no)
 
 
-def cast(call: Call) -> Result:
+def cast(call: OperatorCall) -> Result:
     return call.tensor().to(onnx_dtype(call, call.int_of("to")))
 
 
-def cast_like(call: Call) -> Result:
+def cast_like(call: OperatorCall) -> Result:
     return call.tensor().to(call.dtype(1))
 
 
-def onnx_dtype(call: Call, number: int) -> torch.dtype:
+def onnx_dtype(call: OperatorCall, number: int) -> torch.dtype:
     dtype = oir.DataType(number)
     call.require(dtype != oir.DataType.STRING, "tensors of strings are not supported")
     return torch_dtype(dtype_name(dtype))
 
 
-def is_inf(call: Call) -> Result:
+def is_inf(call: OperatorCall) -> Result:
     x = call.tensor()
     if call.int_of("detect_negative", 1) and call.int_of("detect_positive", 1):
         return torch.isinf(x)
     return torch.isneginf(x) if call.int_of("detect_negative", 1) else torch.isposinf(x)
 
 
-def prelu(call: Call) -> Result:
+def prelu(call: OperatorCall) -> Result:
     x, slope = call.tensor(0), call.tensor(1)
     return torch.where(x >= 0, x, slope * x)
 
 
-def hard_sigmoid(call: Call) -> Result:
+def hard_sigmoid(call: OperatorCall) -> Result:
     return torch.clamp(call.tensor() * call.float_of("alpha", 0.2) + call.float_of("beta", 0.5), 0.0, 1.0)
 
 
-def shrink(call: Call) -> Result:
+def shrink(call: OperatorCall) -> Result:
     x, bias, limit = call.tensor(), call.float_of("bias", 0.0), call.float_of("lambd", 0.5)
     zero = torch.zeros_like(x)
     return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, zero))
 
 
-def selu(call: Call) -> Result:
+def selu(call: OperatorCall) -> Result:
     return F.elu(call.tensor(), call.float_of("alpha", 1.67326319217681884765625)) * call.float_of(
         "gamma", 1.0507010221481323
     )
 
 
-def swish(call: Call) -> Result:
+def swish(call: OperatorCall) -> Result:
     x, alpha = call.tensor(), call.float_of("alpha", 1.0)
     return F.silu(x) if alpha == 1.0 else x * torch.sigmoid(x * alpha)
 
@@ -148,7 +148,7 @@ def swish(call: Call) -> Result:
 def softmax(function: Callable[..., Tensor]) -> Function:
     """Before opset 13 everything from the axis on is one dimension."""
 
-    def compute(call: Call) -> Result:
+    def compute(call: OperatorCall) -> Result:
         x = call.tensor()
         if call.opset >= 13:
             return function(x, dim=call.int_of("axis", -1))
@@ -169,7 +169,7 @@ def hard_max(x: Tensor, dim: int) -> Tensor:
 
 
 def reduction(function: Callable[[Tensor, list[int], bool], Tensor]) -> Function:
-    def compute(call: Call) -> Result:
+    def compute(call: OperatorCall) -> Result:
         axes = call.plain_ints("axes", 1)
         if not axes and call.int_of("noop_with_empty_axes"):
             return call.tensor()
@@ -223,7 +223,7 @@ def reduce_log_sum_exp(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
 
 
 def arg_extreme(function: Callable[[Tensor, int, bool], Tensor]) -> Function:
-    def compute(call: Call) -> Result:
+    def compute(call: OperatorCall) -> Result:
         x, axis, keepdims = call.tensor(), call.int_of("axis"), bool(call.int_of("keepdims", 1))
         if not call.int_of("select_last_index"):
             return function(x, axis, keepdims)
@@ -233,7 +233,7 @@ def arg_extreme(function: Callable[[Tensor, int, bool], Tensor]) -> Function:
     return compute
 
 
-def top_k(call: Call) -> Result:
+def top_k(call: OperatorCall) -> Result:
     count = call.ints("k", 1)
     call.require(count is not None, "it has no k")
     largest, is_sorted = bool(call.int_of("largest", 1)), bool(call.int_of("sorted", 1))
@@ -241,7 +241,7 @@ def top_k(call: Call) -> Result:
     return values, indices
 
 
-def cumulative_sum(call: Call) -> Result:
+def cumulative_sum(call: OperatorCall) -> Result:
     x, axis = call.tensor(), call.number(1)
     call.require(isinstance(axis, int), "its axis is known only at run time")
     if call.int_of("reverse"):
@@ -252,10 +252,10 @@ def cumulative_sum(call: Call) -> Result:
     return torch.flip(total, (axis,)) if call.int_of("reverse") else total
 
 
-def trilu(call: Call) -> Result:
+def trilu(call: OperatorCall) -> Result:
     diagonal = call.scalar(1, 0)
     return torch.triu(call.tensor(), diagonal) if call.int_of("upper", 1) else torch.tril(call.tensor(), diagonal)
 
 
-def einsum(call: Call) -> Result:
+def einsum(call: OperatorCall) -> Result:
     return torch.einsum(call.str_of("equation").replace(" ", ""), *call.tensors())

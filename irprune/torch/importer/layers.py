@@ -1,4 +1,4 @@
-"""Contractions, normalisations and pooling."""
+"""Contractions, normalizations and pooling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .call import Call, Function, Int, Result
+from .call import Function, Int, OperatorCall, Result
 
 _CONV: Sequence[Callable[..., Tensor]] = (torch.conv1d, torch.conv2d, torch.conv3d)
 _CONV_TRANSPOSE: Sequence[Callable[..., Tensor]] = (
@@ -24,7 +24,7 @@ _AVERAGE_POOL: Sequence[Callable[..., Tensor]] = (F.avg_pool1d, F.avg_pool2d, F.
 class Window:
     """Kernel, strides, dilations and padding of a convolution or a pooling; one entry a spatial dimension."""
 
-    def __init__(self, call: Call, kernel: Sequence[int]) -> None:
+    def __init__(self, call: OperatorCall, kernel: Sequence[int]) -> None:
         self.call = call
         self.kernel = list(kernel)
         self.rank = len(self.kernel)
@@ -72,11 +72,11 @@ class Window:
         return F.pad(x, pads, value=value) if self.is_padded else x
 
 
-def conv(call: Call) -> Result:
+def conv(call: OperatorCall) -> Result:
     return convolution(call, call.tensor(0), call.tensor(1), call.optional(2))
 
 
-def convolution(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None, position: int = 1) -> Tensor:
+def convolution(call: OperatorCall, x: Tensor, weight: Tensor, bias: Tensor | None, position: int = 1) -> Tensor:
     """A convolution with the attributes of the node, whose weight is the operand at ``position``."""
     window = Window(call, call.plain_ints("kernel_shape") or call.static(position)[2:])
     padding = window.begins
@@ -86,7 +86,7 @@ def convolution(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None, posi
     return function(x, weight, bias, window.strides, padding, window.dilations, call.int_of("group", 1))
 
 
-def conv_transpose(call: Call) -> Result:
+def conv_transpose(call: OperatorCall) -> Result:
     """Padding of a transposed convolution is what is cut off its result."""
     window = Window(call, call.plain_ints("kernel_shape") or call.static(1)[2:])
     extra = call.plain_ints("output_padding") or [0] * window.rank
@@ -106,7 +106,7 @@ def conv_transpose(call: Call) -> Result:
     return y[(..., *index)]
 
 
-def _cut(call: Call, window: Window, extra: list[int]) -> tuple[list[int], list[int]]:
+def _cut(call: OperatorCall, window: Window, extra: list[int]) -> tuple[list[int], list[int]]:
     mode, shape = call.str_of("auto_pad", "NOTSET"), call.plain_ints("output_shape")
     if shape is None and mode in ("NOTSET", "VALID"):
         return window.begins, window.ends
@@ -123,7 +123,7 @@ def _cut(call: Call, window: Window, extra: list[int]) -> tuple[list[int], list[
     return (halves, others) if mode == "SAME_UPPER" else (others, halves)
 
 
-def gemm(call: Call) -> Tensor:
+def gemm(call: OperatorCall) -> Tensor:
     left, right, bias = call.tensor(0), call.tensor(1), call.optional(2)
     alpha, beta = call.float_of("alpha", 1.0), call.float_of("beta", 1.0)
     if call.int_of("transA"):
@@ -138,10 +138,10 @@ def gemm(call: Call) -> Tensor:
     return product + (bias if beta == 1.0 else bias * beta)
 
 
-# -- normalisations ----------------------------------------------------------------------------------------------------
+# -- normalizations ----------------------------------------------------------------------------------------------------
 
 
-def batch_normalization(call: Call) -> Result:
+def batch_normalization(call: OperatorCall) -> Result:
     """Always by the running statistics, as the exported model does it."""
     call.require(not call.int_of("training_mode") and not call.wants(1), "it was exported in training mode")
     call.require(call.int_of("spatial", 1) == 1, "spatial=0 is not supported")
@@ -149,20 +149,20 @@ def batch_normalization(call: Call) -> Result:
     return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, call.float_of("epsilon", 1e-5))
 
 
-def instance_normalization(call: Call) -> Result:
+def instance_normalization(call: OperatorCall) -> Result:
     x, scale, bias = (call.tensor(k) for k in range(3))
     return F.instance_norm(x, weight=scale, bias=bias, eps=call.float_of("epsilon", 1e-5))
 
 
-def layer_normalization(call: Call) -> Result:
+def layer_normalization(call: OperatorCall) -> Result:
     call.require(not call.wants(1) and not call.wants(2), "only its first output is supported")
     scale, axis = call.static(1), call.int_of("axis", -1)
     axes = -axis if axis < 0 else call.rank() - axis
-    call.require(len(scale) == axes, "its scale does not cover the normalised dimensions")
+    call.require(len(scale) == axes, "its scale does not cover the normalized dimensions")
     return F.layer_norm(call.tensor(0), scale, call.tensor(1), call.optional(2), call.float_of("epsilon", 1e-5))
 
 
-def rms_normalization(call: Call) -> Result:
+def rms_normalization(call: OperatorCall) -> Result:
     call.require(not call.wants(1), "only its first output is supported")
     axis = call.int_of("axis", -1)
     count = -axis if axis < 0 else call.rank() - axis
@@ -175,7 +175,7 @@ def rms_norm(x: Tensor, scale: Tensor, epsilon: float, count: int = 1) -> Tensor
     return x * torch.rsqrt(torch.mean(x * x, axes, True) + epsilon) * scale
 
 
-def group_normalization(call: Call) -> Result:
+def group_normalization(call: OperatorCall) -> Result:
     """Scale and bias are one a channel since opset 21, one a group before."""
     x, scale, bias, groups = call.tensor(0), call.tensor(1), call.tensor(2), call.int_of("num_groups")
     if call.opset < 21:
@@ -184,9 +184,9 @@ def group_normalization(call: Call) -> Result:
     return F.group_norm(x, groups, scale, bias, call.float_of("epsilon", 1e-5))
 
 
-def local_response_normalization(call: Call) -> Result:
+def local_response_normalization(call: OperatorCall) -> Result:
     size = call.int_of("size")
-    call.require(size % 2 == 1, "an even size is not centred the same way in PyTorch")
+    call.require(size % 2 == 1, "an even size is not centered the same way in PyTorch")
     alpha, beta, bias = call.float_of("alpha", 1e-4), call.float_of("beta", 0.75), call.float_of("bias", 1.0)
     return F.local_response_norm(call.tensor(), size, alpha, beta, bias)
 
@@ -195,24 +195,24 @@ _TINY = 1e-30
 """Zeros over a norm of zero are zeros."""
 
 
-def lp_normalization(call: Call) -> Result:
+def lp_normalization(call: OperatorCall) -> Result:
     return F.normalize(call.tensor(), float(call.int_of("p", 2)), call.int_of("axis", -1), _TINY)
 
 
-def mean_variance_normalization(call: Call) -> Result:
+def mean_variance_normalization(call: OperatorCall) -> Result:
     x, axes = call.tensor(), call.plain_ints("axes") or [0, 2, 3]
-    centred = x - torch.mean(x, axes, True)
-    return centred / (torch.sqrt(torch.mean(centred * centred, axes, True)) + 1e-9)
+    centered = x - torch.mean(x, axes, True)
+    return centered / (torch.sqrt(torch.mean(centered * centered, axes, True)) + 1e-9)
 
 
 # -- pooling -----------------------------------------------------------------------------------------------------------
 
 
-def _window(call: Call) -> Window:
+def _window(call: OperatorCall) -> Window:
     return Window(call, call.plain_ints("kernel_shape") or [])
 
 
-def max_pool(call: Call) -> Result:
+def max_pool(call: OperatorCall) -> Result:
     call.require(not call.wants(1), "its indices count over the whole tensor, PyTorch's over a plane")
     window, x = _window(call), call.tensor()
     padding = window.begins
@@ -225,13 +225,13 @@ def max_pool(call: Call) -> Result:
     return function(x, window.kernel, window.strides, padding, window.dilations, bool(call.int_of("ceil_mode")))
 
 
-def average_pool(call: Call) -> Result:
+def average_pool(call: OperatorCall) -> Result:
     window = _window(call)
     call.require(set(window.dilations) == {1}, "dilations are not supported")
     return _average(call, window, call.tensor(), bool(call.int_of("count_include_pad")))
 
 
-def _average(call: Call, window: Window, x: Tensor, counts_pads: bool) -> Tensor:
+def _average(call: OperatorCall, window: Window, x: Tensor, counts_pads: bool) -> Tensor:
     function, ceil = _AVERAGE_POOL[window.rank - 1], bool(call.int_of("ceil_mode"))
     fits = all(isinstance(pad, int) and 2 * pad <= n for pad, n in zip(window.begins, window.kernel, strict=True))
     if window.is_symmetric and fits:
@@ -244,7 +244,7 @@ def _average(call: Call, window: Window, x: Tensor, counts_pads: bool) -> Tensor
     return padded / function(window.pad(ones), window.kernel, window.strides, 0, ceil)
 
 
-def lp_pool(call: Call) -> Result:
+def lp_pool(call: OperatorCall) -> Result:
     window, p = _window(call), call.int_of("p", 2)
     call.require(set(window.dilations) == {1}, "dilations are not supported")
     total = _average(call, window, torch.pow(torch.abs(call.tensor()), p), True) * math.prod(window.kernel)
@@ -264,7 +264,7 @@ def global_max_pool(x: Tensor, axes: list[int]) -> Tensor:
     return torch.amax(x, axes, True)
 
 
-def global_lp_pool(call: Call) -> Result:
+def global_lp_pool(call: OperatorCall) -> Result:
     axes = list(range(2, call.rank()))
     found: Tensor = torch.linalg.vector_norm(call.tensor(), call.int_of("p", 2), axes, True)
     return found

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
-from ..errors import InputError
-from ..frontends.captured import Captured, attribute_of
-from ..frontends.effects import mutated_nodes, viewed_by
-from .composites import expand_composites
+from ...errors import InputError
+from ...frontends.captured import Captured, attribute_of
+from ...frontends.effects import mutated_nodes, viewed_by
+from .decompositions import decompose
+from .export_errors import why_not_exported
 from .recording import record
 from .recurrent import one_call_a_layer
-from .refusals import why_not_exported
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
 
@@ -66,7 +66,7 @@ def _captured(
     root: nn.Module, graph: fx.Graph, origin: type, constants: Mapping[str, Tensor] | None = None
 ) -> Captured:
     """The calls of a graph in normal form; what they name is in ``root``, or among the constants."""
-    normalise(graph)
+    normalize(graph)
     _refuse_mutated_parameters(root, graph)
     if not any(node.all_input_nodes for node in graph.nodes if node.op == "output"):
         raise InputError(f"{origin.__name__} returns no tensor: there is nothing to compare")
@@ -114,7 +114,7 @@ def quiet() -> Iterator[None]:
 # -- normal forms -----------------------------------------------------------------------------------------------------
 
 
-def normalise(graph: fx.Graph) -> None:
+def normalize(graph: fx.Graph) -> None:
     """Rewrite calls whose numbers cannot follow a removal.
 
     An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
@@ -123,7 +123,7 @@ def normalise(graph: fx.Graph) -> None:
     Positions are computed anew, not in place (``add_ -> add``).
     """
     _count_out_of_place(graph)
-    expand_composites(graph, _NORMAL)
+    decompose(graph, _NORMAL)
     written = mutated_nodes(graph)
     for node in list(graph.nodes):
         rule = _NORMAL.get(_packet(node))

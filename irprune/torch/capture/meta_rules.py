@@ -22,7 +22,7 @@ Rule: TypeAlias = "Callable[..., Shape | None]"
 _ATEN = torch.ops.aten
 
 
-def outcome_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | tuple[Tensor, ...] | None:
+def meta_rule_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | tuple[Tensor, ...] | None:
     """What an operator makes, in ``meta`` tensors, or ``None`` where no rule says it."""
     if func in _RECURRENT:
         return _recurrent(args[0], args[1], *args[7:])

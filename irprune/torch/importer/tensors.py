@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..ir import Constant, fresh_name
-from ..ir.core import Array
+from ...errors import InputError
+from ...ir import Constant, fresh_name
+from ...ir.core import Array
 
 _UNSIGNED = {2: np.dtype(np.uint16), 1: np.dtype(np.uint8)}
 _OF_NUMPY = frozenset({"bool", "float16", "float32", "float64", "complex64", "complex128"}) | {
@@ -68,14 +68,14 @@ def _identifier(part: str) -> str:
     return f"{part}_" if part in _RESERVED else part
 
 
-def attach(root: nn.Module, path: str, tensor: Tensor, *, learned: bool) -> None:
+def attach(root: nn.Module, path: str, tensor: Tensor, *, trainable: bool) -> None:
     """Hang a parameter or a buffer into a module, with modules for the path to it."""
     *folders, leaf = path.split(".")
     for folder in folders:
         if folder not in root._modules:
             root.add_module(folder, nn.Module())
         root = root.get_submodule(folder)
-    if learned:
+    if trainable:
         root.register_parameter(leaf, nn.Parameter(tensor))
     else:
         root.register_buffer(leaf, tensor)

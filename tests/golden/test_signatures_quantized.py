@@ -1,4 +1,4 @@
-"""Golden cases of quantised operators: scales and zero points that go with an axis."""
+"""Golden cases of quantized operators: scales and zero points that go with an axis."""
 
 import pytest
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import Call, Result
+from .call import OperatorCall, Result
 
 _GATES: dict[str, tuple[int, ...]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 """For each gate of PyTorch its position in ONNX: i o f c, z r h."""
@@ -16,7 +16,7 @@ _GATES: dict[str, tuple[int, ...]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "R
 _ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 
 
-def recurrent(call: Call) -> Result:
+def recurrent(call: OperatorCall) -> Result:
     """All of a recurrent layer in one call of PyTorch's fused cell."""
     is_reversed, directions = _require_plain(call)
     batch_first, op = bool(call.int_of("layout")), call.node.op
@@ -33,7 +33,7 @@ def recurrent(call: Call) -> Result:
     return _results(call, found[0], last, is_reversed, directions)
 
 
-def _cell(call: Call) -> Callable[..., tuple[Tensor, ...]]:
+def _cell(call: OperatorCall) -> Callable[..., tuple[Tensor, ...]]:
     if call.node.op == "LSTM":
         return torch.lstm
     if call.node.op == "GRU":
@@ -42,12 +42,12 @@ def _cell(call: Call) -> Callable[..., tuple[Tensor, ...]]:
     return torch.rnn_relu if activations and activations[0] == "Relu" else torch.rnn_tanh
 
 
-def _activations(call: Call) -> list[str]:
+def _activations(call: OperatorCall) -> list[str]:
     value = call.node.attributes.get("activations")
     return [str(name) for name in value] if isinstance(value, tuple) else []
 
 
-def _require_plain(call: Call) -> tuple[bool, int]:
+def _require_plain(call: OperatorCall) -> tuple[bool, int]:
     """Whether the sequence is read backwards, and the number of directions."""
     op, direction = call.node.op, call.str_of("direction", "forward")
     directions = 2 if direction == "bidirectional" else 1
@@ -62,13 +62,13 @@ def _require_plain(call: Call) -> tuple[bool, int]:
     return direction == "reverse", directions
 
 
-def _covers_all(call: Call) -> bool:
+def _covers_all(call: OperatorCall) -> bool:
     """Whether every sequence is as long as the tensor."""
     lengths, length = call.values.constant(call.node.inputs[4]), call.size(0, call.int_of("layout"))
     return lengths is not None and isinstance(length, int) and bool((lengths == length).all())
 
 
-def _state(call: Call, position: int, directions: int) -> Tensor:
+def _state(call: OperatorCall, position: int, directions: int) -> Tensor:
     batch_first = bool(call.int_of("layout"))
     if call.has(position):
         state = call.tensor(position)
@@ -77,7 +77,7 @@ def _state(call: Call, position: int, directions: int) -> Tensor:
     return call.tensor(0).new_zeros((directions, batch, hidden))
 
 
-def _weights(call: Call, direction: int, has_biases: bool) -> list[Tensor]:
+def _weights(call: OperatorCall, direction: int, has_biases: bool) -> list[Tensor]:
     order = _GATES[call.node.op]
     found = [_ordered(call.tensor(k)[direction], order) for k in (1, 2)]
     if has_biases:
@@ -95,7 +95,7 @@ def _ordered(stacked: Tensor, order: Sequence[int]) -> Tensor:
     return torch.cat([gates[k] for k in order])
 
 
-def _results(call: Call, y: Tensor, last: Sequence[Tensor], is_reversed: bool, directions: int) -> Result:
+def _results(call: OperatorCall, y: Tensor, last: Sequence[Tensor], is_reversed: bool, directions: int) -> Result:
     batch_first, hidden = bool(call.int_of("layout")), call.static_size(2, 2)
     if is_reversed:
         y = torch.flip(y, (0,))

@@ -8,25 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .call import Call, Result
-from .onnx_layers import convolution, gemm, rms_norm
+from .call import OperatorCall, Result
+from .layers import convolution, gemm, rms_norm
 
 
-def bias_gelu(call: Call) -> Result:
+def bias_gelu(call: OperatorCall) -> Result:
     return F.gelu(call.tensor(0) + call.tensor(1))
 
 
-def fast_gelu(call: Call) -> Result:
+def fast_gelu(call: OperatorCall) -> Result:
     x = call.tensor(0) + call.tensor(1) if call.has(1) else call.tensor(0)
     return F.gelu(x, approximate="tanh")
 
 
-def quick_gelu(call: Call) -> Result:
+def quick_gelu(call: OperatorCall) -> Result:
     x = call.tensor()
     return x * torch.sigmoid(x * call.float_of("alpha", 1.702))
 
 
-def skip_layer_normalization(call: Call) -> Result:
+def skip_layer_normalization(call: OperatorCall) -> Result:
     """Input, skip, gamma, beta, bias; the fourth output is the sum."""
     call.require(not call.wants(1) and not call.wants(2), "mean and deviation are not supported")
     total = _with_bias(call, call.tensor(0) + call.tensor(1), 4)
@@ -34,19 +34,19 @@ def skip_layer_normalization(call: Call) -> Result:
     return y, None, None, total
 
 
-def skip_simplified_layer_normalization(call: Call) -> Result:
+def skip_simplified_layer_normalization(call: OperatorCall) -> Result:
     """Input, skip, gamma, bias; the fourth output is the sum."""
     call.require(not call.wants(1) and not call.wants(2), "mean and deviation are not supported")
     total = _with_bias(call, call.tensor(0) + call.tensor(1), 3)
     return rms_norm(total, call.tensor(2), call.float_of("epsilon", 1e-12)), None, None, total
 
 
-def _with_bias(call: Call, x: Tensor, position: int) -> Tensor:
+def _with_bias(call: OperatorCall, x: Tensor, position: int) -> Tensor:
     return x + call.tensor(position) if call.has(position) else x
 
 
-def embed_layer_normalization(call: Call) -> Result:
-    """Words, segments and positions looked up, added and normalised; the mask index counts the tokens."""
+def embed_layer_normalization(call: OperatorCall) -> Result:
+    """Words, segments and positions looked up, added and normalized; the mask index counts the tokens."""
     ids = call.tensor(0)
     count = call.size(0, 1)
     positions = call.tensor(8) if call.has(8) else torch.arange(count, device=call.device).unsqueeze(0)
@@ -57,7 +57,7 @@ def embed_layer_normalization(call: Call) -> Result:
     return y, _mask_index(call) if call.wants(1) else None, total
 
 
-def _mask_index(call: Call) -> Tensor:
+def _mask_index(call: OperatorCall) -> Tensor:
     if call.has(7):
         return torch.sum(call.tensor(7), 1, dtype=torch.int32)
     return call.tensor(0).new_zeros((call.size(0, 0),), dtype=torch.int32)
@@ -66,7 +66,7 @@ def _mask_index(call: Call) -> Tensor:
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"Relu": F.relu, "Sigmoid": torch.sigmoid, "Tanh": torch.tanh}
 
 
-def _activated(call: Call, y: Tensor) -> Tensor:
+def _activated(call: OperatorCall, y: Tensor) -> Tensor:
     name, parameters = call.str_of("activation"), call.floats("activation_params") or []
     if not name:
         return y
@@ -80,16 +80,16 @@ def _activated(call: Call, y: Tensor) -> Tensor:
     return _ACTIVATIONS[name](y)
 
 
-def fused_conv(call: Call) -> Result:
+def fused_conv(call: OperatorCall) -> Result:
     y = convolution(call, call.tensor(0), call.tensor(1), call.optional(2))
     return _activated(call, y + call.tensor(3) if call.has(3) else y)
 
 
-def fused_gemm(call: Call) -> Result:
+def fused_gemm(call: OperatorCall) -> Result:
     return _activated(call, gemm(call))
 
 
-def fused_matmul(call: Call) -> Result:
+def fused_matmul(call: OperatorCall) -> Result:
     call.require(
         not call.int_of("transBatchA") and not call.int_of("transBatchB"), "transposed batches are not supported"
     )

@@ -13,13 +13,13 @@ from torch import Tensor, fx
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
-from ..errors import InputError
-from .capture import quiet
-from .cases import Case
-from .verification import export_onnx
+from ...errors import InputError
+from ..capture.module import quiet
+from ..cases import Case
+from ..verification import export_onnx
 
 if TYPE_CHECKING:
-    from .api import Program
+    from ..api import Program
 
 
 def load_program(path: str | os.PathLike[str]) -> ExportedProgram:

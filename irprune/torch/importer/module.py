@@ -12,18 +12,18 @@ import onnx_ir as oir
 import torch
 from torch import fx, nn
 
-from ..api import AnyModel, open_model
-from ..errors import InputError
-from ..frontends.onnx import dtype_name, import_model
-from ..ir import Constant, Dim, Graph, Node, fresh_name
-from ..ir.core import Array
-from .call import Call, Int, Operand, torch_dtype
-from .learned import learned_constants
-from .onnx_functions import FUNCTIONS
+from ...api import AnyModel, open_model
+from ...errors import InputError
+from ...frontends.onnx import dtype_name, import_model
+from ...ir import Constant, Dim, Graph, Node, fresh_name
+from ...ir.core import Array
+from .call import Int, Operand, OperatorCall, torch_dtype
+from .functions import FUNCTIONS
 from .ranks import Ranks
 from .shapes import RunTimeIntegers
 from .symbolic import Sym, python_number
 from .tensors import attach, attribute_path, to_tensor
+from .trainable import trainable_constants
 
 INITIALIZERS = "irprune.initializers"
 """Where ``module.meta`` has the path of every initializer by its name in the model."""
@@ -37,7 +37,7 @@ def from_onnx(model: AnyModel) -> fx.GraphModule:
     ``model`` is a path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or a ``gs.Graph``. Weights are parameters, other
     constants are buffers, both named after the initializers; ``module.meta["irprune.initializers"]`` maps names to
     paths. Arguments are the inputs of the graph in order, by position or by name; the result is a tensor, or a tuple
-    where the graph has several outputs. Normalisation uses its running statistics and dropout does nothing, in
+    where the graph has several outputs. Normalization uses its running statistics and dropout does nothing, in
     training as well. Shapes that follow from those of the inputs stay symbolic, so that the module can be exported.
 
     Raises :class:`InputError` for an operator without a PyTorch equivalent, naming the node.
@@ -74,12 +74,12 @@ class Importer:
         self.root = nn.Module()
         self.fx_graph = fx.Graph(tracer_cls=OnnxTracer)
         self.tracer = fx.proxy.GraphAppendingTracer(self.fx_graph)
-        self.learned = learned_constants(graph)
+        self.trainable = trainable_constants(graph)
         self.paths: dict[str, str] = {}
         self.taken: set[str] = set()
         self._tensors: dict[str, fx.Proxy] = {}
         self._ranks = Ranks(self.root, self.fx_graph, graph)
-        self._integers = RunTimeIntegers(graph, self._proxy, self.dims, self.dtype, self.learned)
+        self._integers = RunTimeIntegers(graph, self._proxy, self.dims, self.dtype, self.trainable)
         self._device: fx.Proxy | None = None
 
     def run(self) -> fx.GraphModule:
@@ -120,7 +120,7 @@ class Importer:
     def _node(self, node: Node) -> None:
         if all(not name or self._is_known(name) for name in node.outputs):
             return
-        call = Call(node, self.graph.opsets.get(node.domain, 1), self)
+        call = OperatorCall(node, self.graph.opsets.get(node.domain, 1), self)
         try:
             result = FUNCTIONS[node.qualified_op](call)
         except (TypeError, fx.proxy.TraceError) as error:
@@ -149,7 +149,7 @@ class Importer:
     def _made(self, name: str) -> fx.Proxy:
         constant = self.graph.constants.get(name)
         if constant is not None:
-            path, value = self._attached(name, to_tensor(constant), learned=name in self.learned)
+            path, value = self._attached(name, to_tensor(constant), trainable=name in self.trainable)
             self.paths[name] = path
             return value
         entries = self._integers.complete(name)
@@ -166,15 +166,15 @@ class Importer:
         flat = [python_number(entry) for entry in entries.ravel()]
         return cast(fx.Proxy, self.buffer(np.array(flat, dtype=dtype).reshape(entries.shape)))
 
-    def _attached(self, name: str, tensor: torch.Tensor, *, learned: bool) -> tuple[str, fx.Proxy]:
+    def _attached(self, name: str, tensor: torch.Tensor, *, trainable: bool) -> tuple[str, fx.Proxy]:
         path = attribute_path(name, self.taken)
         self.taken.add(path)
-        attach(self.root, path, tensor, learned=learned)
+        attach(self.root, path, tensor, trainable=trainable)
         return path, fx.Proxy(self.fx_graph.get_attr(path), self.tracer)
 
     def buffer(self, array: Array) -> torch.Tensor:
         tensor = to_tensor(Constant.from_array(np.array(array)))
-        return cast(torch.Tensor, self._attached("constant", tensor, learned=False)[1])
+        return cast(torch.Tensor, self._attached("constant", tensor, trainable=False)[1])
 
     def number(self, name: str) -> Operand:
         numbers = self.numbers(name)

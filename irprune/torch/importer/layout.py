@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .call import Call, Int, Result
-from .onnx_elements import onnx_dtype
+from .call import Int, OperatorCall, Result
+from .elements import onnx_dtype
 
 
-def reshape(call: Call) -> Result:
+def reshape(call: OperatorCall) -> Result:
     shape = call.ints("shape", 1)
     assert shape is not None
     if not call.int_of("allowzero"):
@@ -25,7 +25,7 @@ def reshape(call: Call) -> Result:
     return torch.reshape(call.tensor(), tuple(shape))
 
 
-def flatten(call: Call) -> Result:
+def flatten(call: OperatorCall) -> Result:
     axis, rank = call.axis(1), call.rank()
     if axis == 1 and rank > 1:
         return torch.flatten(call.tensor(), 1)
@@ -34,17 +34,17 @@ def flatten(call: Call) -> Result:
     return torch.reshape(call.tensor(), (rows, columns))
 
 
-def transpose(call: Call) -> Result:
+def transpose(call: OperatorCall) -> Result:
     order = call.plain_ints("perm") or list(reversed(range(call.rank())))
     return torch.permute(call.tensor(), order)
 
 
-def squeeze(call: Call) -> Result:
+def squeeze(call: OperatorCall) -> Result:
     axes = call.plain_ints("axes", 1)
     return torch.squeeze(call.tensor()) if axes is None else torch.squeeze(call.tensor(), axes)
 
 
-def unsqueeze(call: Call) -> Result:
+def unsqueeze(call: OperatorCall) -> Result:
     """Negative axes count in the result."""
     axes = call.plain_ints("axes", 1) or []
     if any(axis < 0 for axis in axes):
@@ -53,11 +53,11 @@ def unsqueeze(call: Call) -> Result:
     return reduce(torch.unsqueeze, sorted(axes), call.tensor())
 
 
-def concat(call: Call) -> Result:
+def concat(call: OperatorCall) -> Result:
     return torch.cat(call.tensors(), call.int_of("axis"))
 
 
-def split(call: Call) -> Result:
+def split(call: OperatorCall) -> Result:
     sizes, axis, parts = call.ints("split", 1), call.int_of("axis"), len(call.node.outputs)
     if sizes is None:
         size = call.size(0, axis)
@@ -72,7 +72,7 @@ _FAR = (1 << 31) - 2
 """Bounds beyond this mean the end, or the beginning."""
 
 
-def slice_(call: Call) -> Result:
+def slice_(call: OperatorCall) -> Result:
     starts, ends = call.ints("starts", 1), call.ints("ends", 2)
     assert starts is not None and ends is not None
     axes = call.plain_ints("axes", 3) or list(range(len(starts)))
@@ -83,7 +83,7 @@ def slice_(call: Call) -> Result:
     return x
 
 
-def _sliced(call: Call, x: Tensor, axis: int, start: Int, end: Int, step: int) -> Tensor:
+def _sliced(call: OperatorCall, x: Tensor, axis: int, start: Int, end: Int, step: int) -> Tensor:
     if step == -1 and isinstance(end, int) and end < -_FAR and isinstance(start, int) and start == -1:
         return torch.flip(x, (axis,))
     if step < 0:
@@ -102,7 +102,7 @@ def _sliced(call: Call, x: Tensor, axis: int, start: Int, end: Int, step: int) -
     return x[(..., index) + (slice(None),) * (-axis - 1)]
 
 
-def gather(call: Call) -> Result:
+def gather(call: OperatorCall) -> Result:
     axis, number, dims = call.int_of("axis"), call.number(1), call.dims(1)
     if number is not None and dims == ():
         return torch.select(call.tensor(), axis, number)
@@ -114,23 +114,23 @@ def gather(call: Call) -> Result:
     return data[(slice(None),) * call.axis() + (indices,)]
 
 
-def _are_positions(call: Call, position: int) -> bool:
+def _are_positions(call: OperatorCall, position: int) -> bool:
     """Whether all indices are known and none is negative."""
     numbers = call.values.numbers(call.node.inputs[position])
     return numbers is not None and all(isinstance(n, int) and n >= 0 for n in numbers)
 
 
-def _counts_from_end(call: Call) -> bool:
+def _counts_from_end(call: OperatorCall) -> bool:
     """Whether some of the indices in operand 1 are known to be negative."""
     numbers = call.values.numbers(call.node.inputs[1]) or []
     return any(isinstance(n, int) and n < 0 for n in numbers)
 
 
-def gather_elements(call: Call) -> Result:
+def gather_elements(call: OperatorCall) -> Result:
     return torch.gather(call.tensor(0), call.int_of("axis"), _from_front(call, call.int_of("axis")))
 
 
-def _from_front(call: Call, axis: int) -> Tensor:
+def _from_front(call: OperatorCall, axis: int) -> Tensor:
     """The indices in operand 1 along an axis, with those that count from the end made to count from the front."""
     indices = call.tensor(1)
     constant = call.values.constant(call.node.inputs[1])
@@ -139,14 +139,14 @@ def _from_front(call: Call, axis: int) -> Tensor:
     return torch.where(indices < 0, indices + call.size(0, axis), indices).to(torch.int64)
 
 
-def gather_nd(call: Call) -> Result:
+def gather_nd(call: OperatorCall) -> Result:
     batch, depth = call.int_of("batch_dims"), call.static_size(1, -1)
     indices = call.tensor(1)
     coordinates = [indices[..., k] for k in range(depth)]
     return call.tensor(0)[tuple(_batch_positions(call, batch) + coordinates)]
 
 
-def _batch_positions(call: Call, batch: int) -> list[Tensor]:
+def _batch_positions(call: OperatorCall, batch: int) -> list[Tensor]:
     """Positions in leading dimensions that data and indices share, in the shape of the indices."""
     rank = call.rank(1) - 1
     found = []
@@ -159,7 +159,7 @@ def _batch_positions(call: Call, batch: int) -> list[Tensor]:
 _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
-def scatter_elements(call: Call) -> Result:
+def scatter_elements(call: OperatorCall) -> Result:
     axis, how = call.int_of("axis"), call.str_of("reduction", "none")
     data, indices, updates = call.tensor(0), _from_front(call, axis), call.tensor(2)
     if how == "none":
@@ -167,14 +167,14 @@ def scatter_elements(call: Call) -> Result:
     return torch.scatter_reduce(data, axis, indices, updates, _REDUCTIONS[how], include_self=True)
 
 
-def scatter_nd(call: Call) -> Result:
+def scatter_nd(call: OperatorCall) -> Result:
     how, indices = call.str_of("reduction", "none"), call.tensor(1)
     call.require(how in ("none", "add"), f"reduction={how} is not supported")
     coordinates = tuple(indices[..., k] for k in range(call.static_size(1, -1)))
     return torch.index_put(call.tensor(0), coordinates, call.tensor(2), how == "add")
 
 
-def one_hot(call: Call) -> Result:
+def one_hot(call: OperatorCall) -> Result:
     depth, values = call.number(1), call.tensor(2)
     call.require(depth is not None, "its depth is known only at run time")
     indices, axis = call.tensor(0), call.int_of("axis", -1)
@@ -185,7 +185,7 @@ def one_hot(call: Call) -> Result:
     return torch.where(indices == positions, values[1], values[0])
 
 
-def expand(call: Call) -> Result:
+def expand(call: OperatorCall) -> Result:
     """Broadcasting goes both ways: a size of one in the shape keeps that of the tensor."""
     shape, dims = call.ints("shape", 1), call.dims(0)
     assert shape is not None
@@ -208,13 +208,13 @@ def _expanded(dim: int | str | None, size: Int) -> Int | None:
     return None
 
 
-def tile(call: Call) -> Result:
+def tile(call: OperatorCall) -> Result:
     repeats = call.ints("repeats", 1)
     assert repeats is not None
     return call.tensor().repeat(tuple(repeats))
 
 
-def range_(call: Call) -> Result:
+def range_(call: OperatorCall) -> Result:
     start, end, step = (call.number(k) for k in range(3))
     if start is None or end is None or step is None:
         start, end, step = (call.scalar(k, 0) for k in range(3))
@@ -222,7 +222,7 @@ def range_(call: Call) -> Result:
     return torch.arange(start, end, step, dtype=call.dtype(0), device=call.device)
 
 
-def constant_of_shape(call: Call) -> Result:
+def constant_of_shape(call: OperatorCall) -> Result:
     fill = call.attribute("value")
     array = np.zeros(1, np.float32) if fill is None else fill
     shape = call.ints("input", 0)
@@ -231,22 +231,22 @@ def constant_of_shape(call: Call) -> Result:
     return torch.full(tuple(shape), array.ravel()[0].item(), dtype=dtype, device=call.device)
 
 
-def shape(call: Call) -> Result:
+def shape(call: OperatorCall) -> Result:
     raise call.error("the rank of its operand is unknown")
 
 
-def eye_like(call: Call) -> Result:
+def eye_like(call: OperatorCall) -> Result:
     dtype = onnx_dtype(call, call.int_of("dtype")) if "dtype" in call.node.attributes else call.dtype(0)
     diagonal = torch.ones_like(call.tensor(), dtype=dtype)
     offset = call.int_of("k")
     return torch.triu(torch.tril(diagonal, offset), offset)
 
 
-def non_zero(call: Call) -> Result:
+def non_zero(call: OperatorCall) -> Result:
     return torch.nonzero(call.tensor()).t()
 
 
-def compress(call: Call) -> Result:
+def compress(call: OperatorCall) -> Result:
     chosen = call.values.constant(call.node.inputs[1])
     if chosen is None:
         raise call.error("what it keeps is known only at run time")
@@ -256,7 +256,7 @@ def compress(call: Call) -> Result:
     return torch.index_select(call.tensor(), call.int_of("axis"), kept)
 
 
-def depth_to_space(call: Call) -> Result:
+def depth_to_space(call: OperatorCall) -> Result:
     x, block = call.tensor(), call.int_of("blocksize")
     if call.str_of("mode", "DCR") == "CRD":
         return F.pixel_shuffle(x, block)
@@ -265,7 +265,7 @@ def depth_to_space(call: Call) -> Result:
     return torch.reshape(torch.permute(apart, (0, 3, 4, 1, 5, 2)), (n, c // (block * block), h * block, w * block))
 
 
-def space_to_depth(call: Call) -> Result:
+def space_to_depth(call: OperatorCall) -> Result:
     x, block = call.tensor(), call.int_of("blocksize")
     n, c, h, w = call.sizes()
     apart = torch.reshape(x, (n, c, h // block, block, w // block, block))
@@ -275,7 +275,7 @@ def space_to_depth(call: Call) -> Result:
 _PAD_MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
-def pad(call: Call) -> Result:
+def pad(call: OperatorCall) -> Result:
     mode, rank = call.str_of("mode", "constant"), call.rank()
     pads = call.ints("pads", 1)
     assert pads is not None
@@ -294,7 +294,7 @@ def pad(call: Call) -> Result:
     return F.pad(call.tensor(), _trailing(by_axis, spatial, rank), _PAD_MODES[mode])
 
 
-def _fill(call: Call) -> float:
+def _fill(call: OperatorCall) -> float:
     if "value" in call.node.attributes or not call.has(2):
         return call.float_of("value", 0.0)
     number = call.number(2)
@@ -310,7 +310,7 @@ def _trailing(by_axis: dict[int, tuple[Int, Int]], first: int, rank: int) -> lis
 # -- resizing ----------------------------------------------------------------------------------------------------------
 
 
-def resize(call: Call) -> Result:
+def resize(call: OperatorCall) -> Result:
     rank = call.rank()
     axes = [axis % rank for axis in call.plain_ints("axes") or range(rank)]
     scales, sizes = _targets(call)
@@ -334,14 +334,14 @@ def resize(call: Call) -> Result:
     return F.interpolate(call.tensor(), size=space, mode=mode, **kwargs)
 
 
-def _targets(call: Call) -> tuple[list[float], list[Int]]:
+def _targets(call: OperatorCall) -> tuple[list[float], list[Int]]:
     if call.node.op == "Upsample" or call.opset < 11:
         return call.floats("scales", 1) or [], []
     scales = (call.floats("scales", 2) or []) if call.has(2) else []
     return scales, [] if scales else call.ints("sizes", 3) or []
 
 
-def _keeps(call: Call, axis: int, target: Int, is_scale: bool) -> bool:
+def _keeps(call: OperatorCall, axis: int, target: Int, is_scale: bool) -> bool:
     """Whether a target leaves a dimension as it is."""
     if is_scale:
         return bool(target == 1.0)
@@ -349,7 +349,7 @@ def _keeps(call: Call, axis: int, target: Int, is_scale: bool) -> bool:
     return not isinstance(target, int) or not isinstance(size, int) or target == size
 
 
-def _interpolation(call: Call, scales: Sequence[float] | None) -> tuple[str, bool | None]:
+def _interpolation(call: OperatorCall, scales: Sequence[float] | None) -> tuple[str, bool | None]:
     """The mode of ``F.interpolate`` and whether corners are aligned. Raises where it has no such mode."""
     is_old = call.node.op == "Upsample" or call.opset < 11
     mode = call.str_of("mode", "nearest")
@@ -375,13 +375,13 @@ def _interpolation(call: Call, scales: Sequence[float] | None) -> tuple[str, boo
     return name, where == "align_corners"
 
 
-def grid_sample(call: Call) -> Result:
+def grid_sample(call: OperatorCall) -> Result:
     mode = {"linear": "bilinear", "cubic": "bicubic"}.get(call.str_of("mode", "linear"), call.str_of("mode", "linear"))
     padding, align = call.str_of("padding_mode", "zeros"), bool(call.int_of("align_corners"))
     return F.grid_sample(call.tensor(0), call.tensor(1), mode, padding, align)
 
 
-def affine_grid(call: Call) -> Result:
+def affine_grid(call: OperatorCall) -> Result:
     size = call.ints("size", 1)
     assert size is not None
     return F.affine_grid(call.tensor(0), size, bool(call.int_of("align_corners")))

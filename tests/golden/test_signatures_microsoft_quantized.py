@@ -1,4 +1,4 @@
-"""Golden cases of com.microsoft: ONNX Runtime's quantised operators."""
+"""Golden cases of com.microsoft: ONNX Runtime's quantized operators."""
 
 import pytest
 
@@ -15,7 +15,7 @@ x[a=3 b=4] w[c=6 b] wscale[c] wz[c] b[c]
 group w:1 mlp 4: w:1
 group w:0 mlp 6: w:0 b:0 wscale:0 wz:0
 
-match com.microsoft::QGemm: a result that is not quantised
+match com.microsoft::QGemm: a result that is not quantized
 (uint8[3, 4] x) => (float[3, 6] y) <float xscale, uint8 xz, int8[4, 6] w, float wscale, int8 wz>
 { y = com.microsoft.QGemm(x, xscale, xz, w, wscale, wz) }
 x[a=3 b=4] w[b c=6]

@@ -1,4 +1,4 @@
-"""Golden cases of normalisations: which statistics are taken over which axis."""
+"""Golden cases of normalizations: which statistics are taken over which axis."""
 
 import pytest
 
@@ -167,7 +167,7 @@ x[?]
 -> y[?]
 refused MeanVarianceNormalization 'MeanVarianceNormalization:y': the shape of operand 0 is unknown
 
-match LRN: neighbouring channels
+match LRN: neighboring channels
 (float[N, 4, 8, 8] x) => (float[] y) { y = LRN<size = 3>(x) }
 x[a=N b=4 c=8 d=8]
 -> y[a b c d]

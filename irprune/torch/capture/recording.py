@@ -27,9 +27,9 @@ from torch.fx.graph import _PyTreeCodeGen, _PyTreeInfo
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..frontends.effects import mutated_nodes
+from ...frontends.effects import mutated_nodes
 from .attributes import Attributes
-from .dataless import Dataless, StandIn
+from .meta_tensors import Dataless, MetaTensor
 
 _ATEN = torch.ops.aten
 _DETACH_ = _ATEN.detach_.default
@@ -247,7 +247,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """An argument with stand-ins for the tensors in it that are neither parameters nor buffers."""
         if isinstance(value, (list, tuple)):
             return type(value)([self._without_data(item) for item in value])
-        if not isinstance(value, Tensor) or isinstance(value, StandIn):
+        if not isinstance(value, Tensor) or isinstance(value, MetaTensor):
             return value
         if type(value) is not Tensor:
             raise NotPlain(f"a {type(value).__name__} that no module has")
@@ -300,7 +300,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _known(self, node: fx.Node, tensor: Tensor) -> Tensor:
         """From here on the tensor is what the node makes."""
-        if not isinstance(tensor, StandIn):
+        if not isinstance(tensor, MetaTensor):
             raise NotPlain("a call whose result has data")
         self._nodes[id(tensor)] = tensor, node
         node.meta["val"] = tensor

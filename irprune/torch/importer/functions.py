@@ -11,15 +11,10 @@ import operator
 import torch
 import torch.nn.functional as F
 
-from . import onnx_attention as attention
-from . import onnx_elements as elements
-from . import onnx_layers as layers
-from . import onnx_layout as layout
-from . import onnx_microsoft as microsoft
-from . import onnx_quantised as quantised
+from . import attention, elements, layers, layout, microsoft, quantized
 from .call import Function
-from .onnx_elements import binary, of_tensors, reduction, several, unary
-from .onnx_recurrent import recurrent
+from .elements import binary, of_tensors, reduction, several, unary
+from .recurrent import recurrent
 
 FUNCTIONS: dict[str, Function] = {
     # one operand
@@ -104,7 +99,7 @@ FUNCTIONS: dict[str, Function] = {
     "Gemm": layers.gemm,
     "MatMul": of_tensors(torch.matmul),
     "Einsum": elements.einsum,
-    # normalisations
+    # normalizations
     "BatchNormalization": layers.batch_normalization,
     "InstanceNormalization": layers.instance_normalization,
     "LayerNormalization": layers.layer_normalization,
@@ -175,14 +170,14 @@ FUNCTIONS: dict[str, Function] = {
     "Range": layout.range_,
     "ConstantOfShape": layout.constant_of_shape,
     "EyeLike": layout.eye_like,
-    # quantisation
-    "QuantizeLinear": quantised.quantize_linear,
-    "DequantizeLinear": quantised.dequantize_linear,
-    "DynamicQuantizeLinear": quantised.dynamic_quantize_linear,
-    "MatMulInteger": quantised.matmul_integer,
-    "ConvInteger": quantised.conv_integer,
-    "QLinearMatMul": quantised.qlinear_matmul,
-    "QLinearConv": quantised.qlinear_conv,
+    # quantization
+    "QuantizeLinear": quantized.quantize_linear,
+    "DequantizeLinear": quantized.dequantize_linear,
+    "DynamicQuantizeLinear": quantized.dynamic_quantize_linear,
+    "MatMulInteger": quantized.matmul_integer,
+    "ConvInteger": quantized.conv_integer,
+    "QLinearMatMul": quantized.qlinear_matmul,
+    "QLinearConv": quantized.qlinear_conv,
     # com.microsoft
     "com.microsoft::Attention": attention.packed_attention,
     "com.microsoft::MultiHeadAttention": attention.multi_head_attention,
@@ -197,10 +192,10 @@ FUNCTIONS: dict[str, Function] = {
     "com.microsoft::FusedConv": microsoft.fused_conv,
     "com.microsoft::FusedGemm": microsoft.fused_gemm,
     "com.microsoft::FusedMatMul": microsoft.fused_matmul,
-    "com.microsoft::QuantizeLinear": quantised.quantize_linear,
-    "com.microsoft::DequantizeLinear": quantised.dequantize_linear,
-    "com.microsoft::QGemm": quantised.qgemm,
-    "com.microsoft::QLinearAdd": quantised.qlinear_add,
-    "com.microsoft::QLinearMul": quantised.qlinear_mul,
-    "com.microsoft::QLinearGlobalAveragePool": quantised.qlinear_global_average_pool,
+    "com.microsoft::QuantizeLinear": quantized.quantize_linear,
+    "com.microsoft::DequantizeLinear": quantized.dequantize_linear,
+    "com.microsoft::QGemm": quantized.qgemm,
+    "com.microsoft::QLinearAdd": quantized.qlinear_add,
+    "com.microsoft::QLinearMul": quantized.qlinear_mul,
+    "com.microsoft::QLinearGlobalAveragePool": quantized.qlinear_global_average_pool,
 }

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph as the functions of :mod:`.onnx_functions` see it: operands, attributes, sizes."""
+"""One node of an ONNX graph as the functions of :mod:`.functions` see it: operands, attributes, sizes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import torch
 
-from ..errors import InputError
-from ..ir import Constant, Dim, Node
-from ..ir.core import Array
+from ...errors import InputError
+from ...ir import Constant, Dim, Node
+from ...ir.core import Array
 
 Int: TypeAlias = Any
 """A Python integer, or the node of the FX graph that computes one; they take part in the same arithmetic."""
@@ -21,7 +21,7 @@ Operand: TypeAlias = Any
 
 Result: TypeAlias = "torch.Tensor | Sequence[torch.Tensor | None]"
 
-Function: TypeAlias = Callable[["Call"], Result]
+Function: TypeAlias = Callable[["OperatorCall"], Result]
 """What computes an operator: plain calls of PyTorch, given the node."""
 
 
@@ -43,7 +43,7 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True)
-class Call:
+class OperatorCall:
     """A node with the values that it reads. Positions are those of its operands."""
 
     node: Node

@@ -57,7 +57,7 @@ lambda x: x.tile(2, 1)
 arguments_0[a=2 b=3]
 -> repeat[(c=2 a) b]
 
-match diff: neighbours are tied
+match diff: neighbors are tied
 lambda x: x.diff()
 2 3
 arguments_0[a=2 (1 + 1 + 1)]

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import fx
 
-from ..ir import Dim, Graph, Integers, Node, Size
-from ..ir.integers import Entries, Rule, Unknown, plain_number
+from ...ir import Dim, Graph, Integers, Node, Size
+from ...ir.integers import Entries, Rule, Unknown, plain_number
 from .symbolic import (
     Sym,
     add,
@@ -47,7 +47,7 @@ _BOOL = 9
 class RunTimeIntegers(Integers):
     """Integers whose entries may be :class:`Sym`. ``tensor_of`` gives the FX value of a tensor, ``dims_of`` its shape.
 
-    ``learned`` are the constants that training changes: nothing that is computed from them is known.
+    ``trainable`` are the constants that training changes: nothing that is computed from them is known.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class RunTimeIntegers(Integers):
         tensor_of: Callable[[str], fx.Proxy],
         dims_of: Callable[[str], tuple[Dim, ...] | None],
         dtype_of: Callable[[str], str | None],
-        learned: frozenset[str],
+        trainable: frozenset[str],
     ) -> None:
         super().__init__(graph, lambda name: None)
         self._tensor_of = tensor_of
         self._dims_of = dims_of
         self.dtype_of = dtype_of
-        self._learned = learned
+        self._trainable = trainable
         self._sizes: dict[tuple[str, int], Sym] = {}
 
     def rule(self, node: Node) -> Rule | None:
@@ -71,7 +71,7 @@ class RunTimeIntegers(Integers):
     def _evaluate(self, name: str) -> Entries | None:
         constant = self._graph.constants.get(name)
         is_tensor = constant is not None and constant.dtype.startswith("float") and constant.size != 1
-        if name in self._learned or is_tensor:
+        if name in self._trainable or is_tensor:
             return None
         shape = self._graph.shape(name)
         if shape is not None and _static_size(shape) > _LARGEST:

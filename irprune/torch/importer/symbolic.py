@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..ir import Size
-from ..ir.integers import Unknown, plain_number
+from ...ir import Size
+from ...ir.integers import Unknown, plain_number
 
 _LARGEST_DENOMINATOR = 1 << 16
 """Scales that are no simple fraction are computed in tensors."""
@@ -105,7 +105,7 @@ def multiply(left: object, right: object) -> Sym | Size:
 
 
 def divide(left: object, right: object, is_float: bool) -> Sym:
-    """Integers are divided towards zero; a fraction keeps its divisor."""
+    """Integers are divided toward zero; a fraction keeps its divisor."""
     if not is_float:
         return _quotient(left, right)
     by = _fraction(right)

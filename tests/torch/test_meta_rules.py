@@ -14,8 +14,8 @@ from torch import Tensor  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
-from irprune.torch.dataless import called, stand_in  # noqa: E402
-from irprune.torch.outcomes import _RANGES, _RECURRENT, _RULES, outcome_of  # noqa: E402
+from irprune.torch.capture.meta_rules import _RANGES, _RECURRENT, _RULES, meta_rule_of  # noqa: E402
+from irprune.torch.capture.meta_tensors import called, meta_tensor  # noqa: E402
 
 ATEN = torch.ops.aten
 
@@ -201,7 +201,7 @@ BEYOND = {
 
 def told(func: Any, args: Any) -> Any:
     with torch.inference_mode():
-        return called(func, pytree.tree_map_only(Tensor, stand_in, args), {})
+        return called(func, pytree.tree_map_only(Tensor, meta_tensor, args), {})
 
 
 def known(func: Any, args: Any) -> Any:
@@ -225,8 +225,8 @@ def test_a_rule_says_what_pytorch_says(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_rules_cover_what_they_should(name: str) -> None:
     func, args = CASES[name]
-    plain = pytree.tree_map_only(Tensor, lambda tensor: stand_in(tensor).plain, args)
-    assert (outcome_of(func, plain, {}) is None) == (name in BEYOND)
+    plain = pytree.tree_map_only(Tensor, lambda tensor: meta_tensor(tensor).plain, args)
+    assert (meta_rule_of(func, plain, {}) is None) == (name in BEYOND)
 
 
 def test_every_rule_has_a_case() -> None:

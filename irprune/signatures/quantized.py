@@ -1,4 +1,4 @@
-"""Rules of operators on quantised tensors. Scales and zero points are one a tensor, or one along an axis."""
+"""Rules of operators on quantized tensors. Scales and zero points are one a tensor, or one along an axis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from ..ir.sizes import ONE
 from .compute import broadcast, letters, matmul_notation, operand_list, window_results
 from .grammar import Signature, signature
-from .registry import NoSignature, Site
+from .registry import NoSignature, RuleContext
 
 
-def scale_of(site: Site, position: int, axis: str) -> str:
+def scale_of(ctx: RuleContext, position: int, axis: str) -> str:
     """A scale or zero point: per tensor, or one an element of ``axis``."""
-    if not site.has(position):
+    if not ctx.has(position):
         return "_"
-    shape = site.shape(position)
+    shape = ctx.shape(position)
     if all(size == ONE for size in shape):
         return " ".join("1" for _ in shape)
     if len(shape) != 1:
@@ -22,112 +22,112 @@ def scale_of(site: Site, position: int, axis: str) -> str:
     return axis
 
 
-def qlinear_conv(site: Site) -> Signature:
+def qlinear_conv(ctx: RuleContext) -> Signature:
     """``n (g i) *s, .., (g o) i *k, .. -> n (g o) *t``; scales of the weight may be one an output channel.
 
     That of com.microsoft may have ``channels_last``, with weights in the same order as ever.
     """
-    windows = window_results(site)
-    last = bool(site.node.int("channels_last"))
+    windows = window_results(ctx)
+    last = bool(ctx.node.int("channels_last"))
     source, result = ("n *s (g i)", f"n {windows} (g o)") if last else ("n (g i) *s", f"n (g o) {windows}")
     operands = operand_list(
-        site,
+        ctx,
         source,
-        *(scale_of(site, k, "(g o)") for k in (1, 2)),
+        *(scale_of(ctx, k, "(g o)") for k in (1, 2)),
         "(g o) i *k",
-        *(scale_of(site, k, "(g o)") for k in (4, 5, 6, 7)),
+        *(scale_of(ctx, k, "(g o)") for k in (4, 5, 6, 7)),
         "(g o)",
     )
     return signature(
         f"{operands} -> {result} ; opaque s k {windows} ; macs n g o i k {windows}",
-        sizes={"g": site.node.int("group", 1)},
+        sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
     )
 
 
-def conv_integer(site: Site) -> Signature:
+def conv_integer(ctx: RuleContext) -> Signature:
     """``n (g i) *s, (g o) i *k -> n (g o) *t``."""
-    result = window_results(site)
-    operands = operand_list(site, "n (g i) *s", "(g o) i *k", scale_of(site, 2, "(g i)"), scale_of(site, 3, "(g o)"))
+    result = window_results(ctx)
+    operands = operand_list(ctx, "n (g i) *s", "(g o) i *k", scale_of(ctx, 2, "(g i)"), scale_of(ctx, 3, "(g o)"))
     return signature(
         f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
-        sizes={"g": site.node.int("group", 1)},
+        sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
     )
 
 
-def matmul_integer(site: Site) -> Signature:
+def matmul_integer(ctx: RuleContext) -> Signature:
     """As MatMul, with zero points per tensor, per row of the left or per column of the right operand."""
-    left, right, result, macs = matmul_notation(site, 0, 1)
-    operands = operand_list(site, left, right, scale_of(site, 2, "m"), scale_of(site, 3, "n"))
+    left, right, result, macs = matmul_notation(ctx, 0, 1)
+    operands = operand_list(ctx, left, right, scale_of(ctx, 2, "m"), scale_of(ctx, 3, "n"))
     return signature(f"{operands} -> {result} ; macs {macs}")
 
 
-def qlinear_matmul(site: Site) -> Signature:
+def qlinear_matmul(ctx: RuleContext) -> Signature:
     """As MatMul over operands 0 and 3, each with scale and zero point."""
-    left, right, result, macs = matmul_notation(site, 0, 3)
+    left, right, result, macs = matmul_notation(ctx, 0, 3)
     operands = operand_list(
-        site,
+        ctx,
         left,
-        *(scale_of(site, k, "m") for k in (1, 2)),
+        *(scale_of(ctx, k, "m") for k in (1, 2)),
         right,
-        *(scale_of(site, k, "n") for k in (4, 5)),
-        *(scale_of(site, k, "n") for k in (6, 7)),
+        *(scale_of(ctx, k, "n") for k in (4, 5)),
+        *(scale_of(ctx, k, "n") for k in (6, 7)),
     )
     return signature(f"{operands} -> {result} ; macs {macs}")
 
 
-def qgemm(site: Site) -> Signature:
+def qgemm(ctx: RuleContext) -> Signature:
     """com.microsoft QGemm: ``m k, .., k n, .., n -> m n``."""
-    left = "k m" if site.node.int("transA") else "m k"
-    right = "n k" if site.node.int("transB") else "k n"
+    left = "k m" if ctx.node.int("transA") else "m k"
+    right = "n k" if ctx.node.int("transB") else "k n"
     operands = operand_list(
-        site,
+        ctx,
         left,
-        *(scale_of(site, k, "m") for k in (1, 2)),
+        *(scale_of(ctx, k, "m") for k in (1, 2)),
         right,
-        *(scale_of(site, k, "n") for k in (4, 5)),
-        _bias(site, 6),
-        *(scale_of(site, k, "n") for k in (7, 8)),
+        *(scale_of(ctx, k, "n") for k in (4, 5)),
+        _bias(ctx, 6),
+        *(scale_of(ctx, k, "n") for k in (7, 8)),
     )
     return signature(f"{operands} -> m n ; macs m n k")
 
 
-def _bias(site: Site, position: int) -> str:
-    if not site.has(position):
+def _bias(ctx: RuleContext, position: int) -> str:
+    if not ctx.has(position):
         return "_"
-    shape = site.shape(position)
+    shape = ctx.shape(position)
     return " ".join(
         "1" if size == ONE else name for name, size in zip(["m", "n"][2 - len(shape) :], shape, strict=True)
     )
 
 
-def dynamic_quantize_linear(site: Site) -> Signature:
+def dynamic_quantize_linear(ctx: RuleContext) -> Signature:
     """Scale and zero point are statistics over the whole tensor."""
-    names = " ".join(letters(site.rank()))
-    return signature(f"{names} -> {names}, _, _ ; normalised {names}")
+    names = " ".join(letters(ctx.rank()))
+    return signature(f"{names} -> {names}, _, _ ; normalized {names}")
 
 
-def dynamic_quantize_matmul(site: Site) -> Signature:
-    """com.microsoft DynamicQuantizeMatMul: the left operand is quantised on the fly, over all of it."""
-    left, right, result, macs = matmul_notation(site, 0, 1)
-    operands = operand_list(site, left, right, scale_of(site, 2, "n"), scale_of(site, 3, "n"), "n")
-    return signature(f"{operands} -> {result} ; normalised k ; macs {macs}")
+def dynamic_quantize_matmul(ctx: RuleContext) -> Signature:
+    """com.microsoft DynamicQuantizeMatMul: the left operand is quantized on the fly, over all of it."""
+    left, right, result, macs = matmul_notation(ctx, 0, 1)
+    operands = operand_list(ctx, left, right, scale_of(ctx, 2, "n"), scale_of(ctx, 3, "n"), "n")
+    return signature(f"{operands} -> {result} ; normalized k ; macs {macs}")
 
 
-def matmul_integer_to_float(site: Site) -> Signature:
-    """com.microsoft MatMulIntegerToFloat: both operands quantised, the result is not."""
-    left, right, result, macs = matmul_notation(site, 0, 1)
+def matmul_integer_to_float(ctx: RuleContext) -> Signature:
+    """com.microsoft MatMulIntegerToFloat: both operands quantized, the result is not."""
+    left, right, result, macs = matmul_notation(ctx, 0, 1)
     operands = operand_list(
-        site,
+        ctx,
         left,
         right,
-        scale_of(site, 2, "m"),
-        scale_of(site, 3, "n"),
-        scale_of(site, 4, "m"),
-        scale_of(site, 5, "n"),
+        scale_of(ctx, 2, "m"),
+        scale_of(ctx, 3, "n"),
+        scale_of(ctx, 4, "m"),
+        scale_of(ctx, 5, "n"),
         "n",
     )
     return signature(f"{operands} -> {result} ; macs {macs}")
@@ -152,20 +152,20 @@ class _Blocks:
         return _Blocks("bytes points", "bytes", {"bytes": count // shared, "points": shared}, ["points"])
 
 
-def matmul_nbits(site: Site) -> Signature:
+def matmul_nbits(ctx: RuleContext) -> Signature:
     """com.microsoft MatMulNBits: ``*b (blocks block), n blocks blob, n blocks -> *b n``; blocks stay whole."""
-    size, bits = site.node.int("block_size"), site.node.int("bits", 4)
-    depth, width = site.node.int("K"), site.node.int("N")
+    size, bits = ctx.node.int("block_size"), ctx.node.int("bits", 4)
+    depth, width = ctx.node.int("K"), ctx.node.int("N")
     if depth % size:
         raise NoSignature(f"the last block of {size} is not full (K={depth})")
-    packed = site.has(3) and bits < 8 and site.shape(3) != site.shape(2)
+    packed = ctx.has(3) and bits < 8 and ctx.shape(3) != ctx.shape(2)
     blocks = _Blocks.of(depth // size, 8 // bits if packed else 1)
     operands = operand_list(
-        site,
+        ctx,
         f"*b ({blocks.text} block)",
         f"n ({blocks.text}) blob",
-        f"(n {blocks.text})" if site.rank(2) == 1 else f"n ({blocks.text})",
-        f"(n {blocks.points})" if site.has(3) and site.rank(3) == 1 else f"n ({blocks.points})",
+        f"(n {blocks.text})" if ctx.rank(2) == 1 else f"n ({blocks.text})",
+        f"(n {blocks.points})" if ctx.has(3) and ctx.rank(3) == 1 else f"n ({blocks.points})",
         "_",
         "n",
     )
@@ -177,19 +177,19 @@ def matmul_nbits(site: Site) -> Signature:
     )
 
 
-def gather_block_quantized(site: Site) -> Signature:
+def gather_block_quantized(ctx: RuleContext) -> Signature:
     """com.microsoft GatherBlockQuantized: ``rows (blocks block), j*, rows blocks -> j* (blocks block)``.
 
     Elements of few bits may share bytes along the last axis, and so may zero points; blocks stay whole.
     """
-    block = site.node.int("block_size", 128)
-    rows, along = site.axis("gather_axis"), site.axis("quantize_axis", default=1)
-    count, stored = site.static(2, along), site.static(0, along)
+    block = ctx.node.int("block_size", 128)
+    rows, along = ctx.axis("gather_axis"), ctx.axis("quantize_axis", default=1)
+    count, stored = ctx.static(2, along), ctx.static(0, along)
     shared = count * block // stored if stored else 0
     if rows == along or shared not in (1, 2, 4) or count * block != stored * shared:
         raise NoSignature(f"the scales do not fit whole blocks of {block} along dimension {along}")
-    blocks = _Blocks.of(count, -(-count // max(site.static(3, along), 1)) if site.has(3) else 1)
-    scale, index = letters(site.rank()), letters(site.rank(1), "j")
+    blocks = _Blocks.of(count, -(-count // max(ctx.static(3, along), 1)) if ctx.has(3) else 1)
+    scale, index = letters(ctx.rank()), letters(ctx.rank(1), "j")
 
     def with_along(text: str) -> list[str]:
         return [text if k == along else name for k, name in enumerate(scale)]
@@ -197,7 +197,7 @@ def gather_block_quantized(site: Site) -> Signature:
     result = with_along(f"({blocks.text} part share)")
     result[rows : rows + 1] = index
     operands = operand_list(
-        site,
+        ctx,
         " ".join(with_along(f"({blocks.text} part)")),
         " ".join(index),
         " ".join(with_along(f"({blocks.text})")),
@@ -211,56 +211,56 @@ def gather_block_quantized(site: Site) -> Signature:
     )
 
 
-def qlinear_elementwise(site: Site) -> Signature:
+def qlinear_elementwise(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearAdd and QLinearMul: two operands, each with scale and zero point."""
-    operands, result = broadcast(site, positions=(0, 3))
+    operands, result = broadcast(ctx, positions=(0, 3))
     spelled = [operands[0], "", "", operands[1], "", "", "", ""]
-    text = operand_list(site, *spelled)
+    text = operand_list(ctx, *spelled)
     return signature(f"{text} -> {' '.join(result)}")
 
 
-def qlinear_unary(site: Site) -> Signature:
+def qlinear_unary(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearSigmoid, QLinearLeakyRelu: element-wise with scales per tensor."""
-    names = " ".join(letters(site.rank()))
-    return signature(f"{operand_list(site, names, '', '', '', '')} -> {names}")
+    names = " ".join(letters(ctx.rank()))
+    return signature(f"{operand_list(ctx, names, '', '', '', '')} -> {names}")
 
 
-def qlinear_softmax(site: Site) -> Signature:
+def qlinear_softmax(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearSoftmax: Softmax of the version in its attribute, with scales per tensor."""
-    names = letters(site.rank())
-    axis = site.axis(default=-1)
-    over = [names[axis]] if site.node.int("opset", 1) >= 13 else names[axis:]
+    names = letters(ctx.rank())
+    axis = ctx.axis(default=-1)
+    over = [names[axis]] if ctx.node.int("opset", 1) >= 13 else names[axis:]
     text = " ".join(names)
     return signature(
-        f"{operand_list(site, text, '', '', '', '')} -> {text} ; opaque {' '.join(over)}",
+        f"{operand_list(ctx, text, '', '', '', '')} -> {text} ; opaque {' '.join(over)}",
         reason="a softmax is taken over it",
     )
 
 
-def qlinear_global_pool(site: Site) -> Signature:
+def qlinear_global_pool(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearGlobalAveragePool."""
-    last = bool(site.node.int("channels_last"))
-    ones = " ".join("1" for _ in range(site.rank() - 2))
+    last = bool(ctx.node.int("channels_last"))
+    ones = " ".join("1" for _ in range(ctx.rank() - 2))
     source, result = ("n *s c", f"n {ones} c") if last else ("n c *s", f"n c {ones}")
-    return signature(f"{operand_list(site, source, '', '', '', '')} -> {result} ; normalised s")
+    return signature(f"{operand_list(ctx, source, '', '', '', '')} -> {result} ; normalized s")
 
 
-def qlinear_pool(site: Site) -> Signature:
+def qlinear_pool(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearAveragePool."""
-    positions = window_results(site)
-    last = bool(site.node.int("channels_last"))
+    positions = window_results(ctx)
+    last = bool(ctx.node.int("channels_last"))
     source, result = ("n *s c", f"n {positions} c") if last else ("n c *s", f"n c {positions}")
-    operands = operand_list(site, source, "", "", "", "")
+    operands = operand_list(ctx, source, "", "", "", "")
     return signature(f"{operands} -> {result} ; opaque s {positions}", reason="the window of a pooling slides over it")
 
 
-def qlinear_concat(site: Site) -> Signature:
+def qlinear_concat(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearConcat: scale and zero point of the result, then triples of operand, scale, zero point."""
-    positions = list(range(2, len(site.inputs), 3))
-    rank = site.rank(positions[0])
+    positions = list(range(2, len(ctx.inputs), 3))
+    rank = ctx.rank(positions[0])
     names = letters(rank)
-    axis = site.axis(rank=rank)
-    parts = ["1" if site.shape(k)[axis] == ONE else f"p{k}" for k in positions]
+    axis = ctx.axis(rank=rank)
+    parts = ["1" if ctx.shape(k)[axis] == ONE else f"p{k}" for k in positions]
     spelled = ["", ""]
     for part in parts:
         spelled += [" ".join(part if k == axis else name for k, name in enumerate(names)), "", ""]

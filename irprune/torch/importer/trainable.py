@@ -1,8 +1,8 @@
 """Which constants of an exported graph are weights: an ONNX file does not say.
 
-A constant is learned where it meets data that flows from the inputs: as the weight of a contraction or a normalisation,
+A constant is learned where it meets data that flows from the inputs: as the weight of a contraction or a normalization,
 as a table that is looked up, or added to or multiplied with activations element by element. What never does (running
-statistics, quantisation scales, bounds, shapes), single numbers in arithmetic, attention masks, sines and cosines are
+statistics, quantization scales, bounds, shapes), single numbers in arithmetic, attention masks, sines and cosines are
 not learned.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..ir import Constant, Graph, Node
-from ..ir.core import Array
+from ...ir import Constant, Graph, Node
+from ...ir.core import Array
 
 _FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 
@@ -59,11 +59,11 @@ _THROUGH = frozenset(
 """Operators that hand their first operand on, changed or not."""
 
 
-def learned_constants(graph: Graph) -> frozenset[str]:
+def trainable_constants(graph: Graph) -> frozenset[str]:
     """The constants that are weights."""
     data = _data(graph)
     floats = (name for name, constant in graph.constants.items() if constant.dtype in _FLOATS and constant.size)
-    found = frozenset(name for name in floats if _is_learned(graph, name, data))
+    found = frozenset(name for name in floats if _is_trainable(graph, name, data))
     return found - _rotations({name: graph.constants[name] for name in found})
 
 
@@ -90,7 +90,7 @@ def _is_matrix(graph: Graph, name: str) -> bool:
     return len(constant.shape) == 2 and min(constant.shape) > 1
 
 
-def _is_learned(graph: Graph, name: str, data: frozenset[str]) -> bool:
+def _is_trainable(graph: Graph, name: str, data: frozenset[str]) -> bool:
     constant = graph.constants[name]
     seen, waiting = {name}, [name]
     while waiting:

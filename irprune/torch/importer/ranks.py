@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ..ir import Dim, Graph
+from ...ir import Dim, Graph
 from .call import torch_dtype
 
 _BATCH, _SIDE, _LENGTH = 2, 64, 8

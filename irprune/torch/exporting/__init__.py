@@ -1,0 +1,1 @@
+"""Programs as files: ``.pt2`` archives and ONNX exports."""
