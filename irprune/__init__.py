@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-from .collector import without_gc
 
 if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
+    from .plans import Plan, Request
+    from .verification import Report
 
 __version__ = "0.1.0"
-__all__ = ["Result", "__version__", "apply", "plan", "prune", "verify"]
+__all__ = ["Plan", "Report", "Request", "Result", "__version__", "apply", "plan", "prune", "verify"]
 
-_FROM_API = frozenset(__all__) - {"__version__"}
-
-
-class _Facade(ModuleType):
-    """Functions of the API are loaded when they are first asked for: importing irprune is free.
-
-    Two of them, ``plan`` and ``verify``, are named as subpackages are. Importing a subpackage would put it in the
-    function's place, depending on who imports what first; here ``irprune.plan`` is the function at any time, and
-    ``from irprune.plan import ...`` reaches into the subpackage.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _FROM_API and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _FROM_API:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
-        found = getattr(without_gc(import_module)(".api", self.__name__), name)
-        setattr(self, name, found)
-        return found
+_HOMES = {
+    **dict.fromkeys(("Result", "apply", "plan", "prune", "verify"), "api"),
+    **dict.fromkeys(("Plan", "Request"), "plans"),
+    "Report": "verification",
+}
+"""The module of each name: it is loaded when the name is first asked for, so that importing irprune is free."""
 
 
-sys.modules[__name__].__class__ = _Facade
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    from .collector import without_gc
+
+    found = getattr(without_gc(import_module)(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,11 +25,11 @@ from .frontends.onnx import import_model
 from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
-from .plan import Plan, removed_atoms
 from .planning import decide, plan_for, request_of, with_model_identity
+from .plans import Plan, removed_atoms
 
 if TYPE_CHECKING:
-    from .verify import Report
+    from .verification import Report
 
 AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
@@ -135,8 +135,8 @@ def graph_of(source: Source) -> Graph:
     graph = import_model(source.model)
     if not any(graph.shape(name) is None for name in graph.producers):
         return graph
-    from .verify.driver import inlined
-    from .verify.observed import with_observed_shapes
+    from .verification.driver import inlined
+    from .verification.observed import with_observed_shapes
 
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
         return with_observed_shapes(graph, inlined(_runnable(source.given, Path(folder) / "model.onnx")))
@@ -145,7 +145,7 @@ def graph_of(source: Source) -> Graph:
 def plan(model: AnyModel, **request: Any) -> Plan:
     """Decide what to remove.
 
-    The options are those of :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...).
+    The options are those of :class:`irprune.plans.Request` (``ratio``, ``params``, ``macs``, ...).
     """
     wanted = request_of(**request)
     source = open_model(model)
@@ -199,7 +199,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
         original = _runnable(model, Path(folder) / "original.onnx")
         pruned = _runnable(small, Path(folder) / "pruned.onnx")
-        from .verify.driver import verify_models
+        from .verification.driver import verify_models
 
         return verify_models(
             original,
@@ -268,7 +268,7 @@ def prune(
 ) -> Result:
     """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
 
-    ``request`` are the options of :class:`irprune.plan.Request`. Raises :class:`VerificationError`, and writes
+    ``request`` are the options of :class:`irprune.plans.Request`. Raises :class:`VerificationError`, and writes
     nothing, for a result that is not equivalent.
     """
     wanted = request_of(**request)

@@ -10,7 +10,7 @@ from .analysis import Analysis
 from .errors import InputError
 from .ir import Graph
 from .passes.slicing import remove_atoms
-from .plan import Plan, Request, Slice, make_plan, removed_atoms
+from .plans import Plan, Request, Slice, make_plan, removed_atoms
 from .scoring import Scores, require_numbers
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from ..ir import Graph
-from ..plan import Plan
+from ..plans import Plan
 
 
 @dataclass(frozen=True)

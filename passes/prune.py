@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..analysis import analyze
 from ..errors import InputError
-from ..plan import Request, make_plan, removed_atoms
+from ..plans import Request, make_plan, removed_atoms
 from .base import Pass, State, register
 from .slicing import remove_atoms
 

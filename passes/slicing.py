@@ -22,7 +22,7 @@ from ..errors import IRError
 from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
-from ..plan import Slice
+from ..plans import Slice
 from ..signatures import Composite, Follower, Grid, Indices, Renumber, Restride, SizeOf
 from .liveness import without_orphans
 

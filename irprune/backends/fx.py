@@ -25,7 +25,7 @@ from ..frontends.fx import Imported, numbers_name
 from ..frontends.lowering import Source
 from ..ir import Graph, Node, Size, fresh_name
 from ..ir.core import Array
-from ..plan import Slice
+from ..plans import Slice
 from .module import TrainableModule
 
 _ATEN = torch.ops.aten

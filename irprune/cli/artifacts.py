@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..api import Source
     from ..ir import Graph
-    from ..plan import Plan
-    from ..verify import Report
+    from ..plans import Plan
+    from ..verification import Report
 
 EXPORTED = ".pt2"
 """How the name of an exported program ends."""
@@ -104,6 +104,6 @@ class OnnxFile:
         save(small, target, external=has_external_data(self.source.model))
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
-        from ..verify.driver import verify_models
+        from ..verification.driver import verify_models
 
         return verify_models(self.path, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed)

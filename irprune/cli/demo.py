@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..ir.core import Array
-    from ..plan import Request
+    from ..plans import Request
 
 _MACS = 0.35
 """Keeps the accuracy within about a point, without any retraining."""
@@ -48,7 +48,7 @@ def demo(
     """Prune a small embedded classifier, verify it, and measure it before and after. Needs no torch."""
     if ratio is None and params is None and macs is None:
         macs = _MACS
-    from ..plan import Request
+    from ..plans import Request
     from .work import carry_out, decide, read
 
     request = Request(ratio=ratio, params=params, macs=macs, criterion=criterion, scope=scope, align=align)

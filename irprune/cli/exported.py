@@ -14,8 +14,8 @@ from ..torch.exporting.files import save_module
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..ir import Graph
-    from ..plan import Plan
-    from ..verify import Report
+    from ..plans import Plan
+    from ..verification import Report
     from .checks import Checks
 
 

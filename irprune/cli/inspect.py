@@ -35,7 +35,7 @@ def inspect(
 
 
 def _require_matches(given: Read, allow_io: list[str]) -> None:
-    from ..plan.planner import require_io
+    from ..plans.planner import require_io
 
     require_io(given.analysis, tuple(allow_io))
 
@@ -101,7 +101,7 @@ def _show(given: Read, everything: bool) -> None:
     elif frozen:
         out.print(report.frozen(summarize(group.reasons for group in frozen)))
     if analysis.graph.observed:
-        from ..verify.observed import note
+        from ..verification.observed import note
 
         out.print(note(analysis.graph), markup=False)
     missing = unsupported(given)

@@ -16,8 +16,8 @@ from .progress import step
 
 if TYPE_CHECKING:
     from ..passes.pipeline import PassInfo
-    from ..verify import Report
-    from ..verify.trail import Trail
+    from ..verification import Report
+    from ..verification.trail import Trail
 
 
 def opt(
@@ -47,7 +47,7 @@ def opt(
     from ..api import has_external_data
     from ..backends.onnx import emit, save
     from ..passes import State, parse_pipeline, run_pipeline
-    from ..verify.trail import Trail
+    from ..verification.trail import Trail
     from .artifacts import OnnxFile
     from .work import open_checked
 
@@ -99,7 +99,7 @@ def _fidelity(found: Report) -> list[str]:
 
 def passes(as_json: o.AsJSON = False) -> None:
     """List the passes and their options."""
-    from ..verify.trail import describe_passes
+    from ..verification.trail import describe_passes
 
     found = describe_passes()
     if as_json:

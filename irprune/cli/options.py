@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from ..plan import Request
+    from ..plans import Request
 
 _TARGET, _CHOICE, _CHECKS = "Target (exactly one)", "What may go", "Verification"
 
@@ -155,7 +155,7 @@ def request_from(
     seed: int,
 ) -> Request:
     """The request that the options make, validated."""
-    from ..plan import Request
+    from ..plans import Request
 
     request = Request(
         ratio=ratio,

@@ -16,8 +16,8 @@ from .exits import FAILED, complain
 from .outputs import require_distinct, require_writable, write_text
 
 if TYPE_CHECKING:
-    from ..plan import Plan
-    from ..verify import Report
+    from ..plans import Plan
+    from ..verification import Report
     from .verdicts import Verdict
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)]
@@ -145,7 +145,7 @@ def _examine(original: Path, pruned: Path, decided: Plan, checks: Checks) -> Rep
 
 
 def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> None:
-    from ..verify import junit_xml
+    from ..verification import junit_xml
 
     if json_file is not None:
         write_text(json_file, json.dumps({"ok": report.ok, **report.as_json()}, indent=1) + "\n")
@@ -161,7 +161,7 @@ def _show(found: list[Verdict]) -> None:
 
 def read_plan(path: Path) -> Plan:
     """Raises :class:`InputError` for a file that is missing or no plan."""
-    from ..plan import Plan
+    from ..plans import Plan
 
     try:
         return Plan.loads(path.read_text(encoding="utf-8"), where=str(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..verify import Report
+    from ..verification import Report
     from .checks import Checks
 
 

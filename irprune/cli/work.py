@@ -15,8 +15,8 @@ from .progress import step
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..ir import Graph
-    from ..plan import Plan, Request
-    from ..verify import Report
+    from ..plans import Plan, Request
+    from ..verification import Report
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from ..errors import InputError, VerificationError
 from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
 from ..passes.slicing import remove_atoms
-from ..plan import Plan, Request, removed_atoms
 from ..planning import decide, plan_for, request_of
+from ..plans import Plan, Request, removed_atoms
 from ..scoring import Scores
-from ..verify.report import Report
+from ..verification.report import Report
 from .capture.module import AnyModule, capture
 from .cases import cases_for
 from .digest import digest_of
@@ -108,7 +108,7 @@ def trace(
 def plan(
     model: AnyModule | Program, example_inputs: Any = None, *, scores: Scores | None = None, **options: Any
 ) -> Plan:
-    """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plan.Request`.
+    """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plans.Request`.
 
     ``scores``, one number an atom (:func:`irprune.torch.importance`), take the place of a criterion.
     """
@@ -190,7 +190,7 @@ def prune(
     """Plan, rewrite and verify; ``scores`` as for :func:`plan`.
 
     ``options`` are those of :func:`trace` (``example_kwargs``, ``dynamic_shapes``) and of
-    :class:`irprune.plan.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
+    :class:`irprune.plans.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
     result that is not equivalent.
     """
     program, request, decided, small = _smaller(model, example_inputs, scores, options)

@@ -1,7 +1,7 @@
 """The reference of a removal as an fx module: the original's calls, with what is removed contributing nothing.
 
-:mod:`irprune.verify.removal` says what that means for each call. Nothing of what slices parameters or rewrites numbers
-is used here; the number a normalization spells out (``normalized_shape``) is counted from the masks.
+:mod:`irprune.verification.removal` says what that means for each call. Nothing of what slices parameters or rewrites
+numbers is used here; the number a normalization spells out (``normalized_shape``) is counted from the masks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..frontends.effects import operator_name
 from ..frontends.fx import Imported
 from ..ir import Node
 from ..signatures import SizeOf, names_of
-from ..verify.removal import Dimension, Removal
+from ..verification.removal import Dimension, Removal
 
 _ATEN = torch.ops.aten
 PREFIX = "irprune_reference"

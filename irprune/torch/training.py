@@ -18,7 +18,7 @@ from ..analysis import Analysis
 from ..axes import Axis
 from ..errors import InputError, TargetError
 from ..frontends.captured import attribute_of
-from ..plan import Plan, removed_atoms
+from ..plans import Plan, removed_atoms
 from ..scoring import Scores, per_atom
 from .api import Program, apply, plan, trace
 from .capture.module import AnyModule
@@ -225,7 +225,7 @@ class IterativePruning:
     Exactly one of ``macs`` and ``params`` is the share of the ORIGINAL's cost that is left in the end. ``schedule``
     (``cubic`` or ``linear``) says how fast it falls over the ``steps``. ``importance`` gives the scores of a program
     (such as ``lambda p: importance(p, loss, batches)``), else ``options`` name a criterion; they are those of
-    :class:`irprune.plan.Request` and :func:`irprune.torch.trace`. ``plans`` holds a plan for each step, made for the
+    :class:`irprune.plans.Request` and :func:`irprune.torch.trace`. ``plans`` holds a plan for each step, made for the
     module of that step. The modules are captured in evaluation and handed out in training mode.
     """
 

@@ -20,8 +20,8 @@ def _listen() -> None:
 
 _WAITING = """
 import sys, tempfile, time
-import irprune.verify
-from irprune.verify import runner
+import irprune.verification
+from irprune.verification import runner
 
 def stuck(self, feeds, *, optimize=False):
     folder = tempfile.TemporaryDirectory(prefix="irprune-")

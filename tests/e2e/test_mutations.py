@@ -20,7 +20,7 @@ from irprune.analysis import kept_mask
 from irprune.backends import onnx as backend
 from irprune.ir import Constant, Node
 from irprune.passes import slicing
-from irprune.verify import Report
+from irprune.verification import Report
 from tests.golden.passes_support import model_of, normal, statistics
 
 Patch = pytest.MonkeyPatch

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import irprune
 from irprune import api
-from irprune.verify.driver import inlined
-from irprune.verify.observed import with_observed_shapes
+from irprune.verification.driver import inlined
+from irprune.verification.observed import with_observed_shapes
 
 LAYERS = [
     helper.make_node("MatMul", ["e", "w"], ["m"]),

@@ -25,8 +25,8 @@ from irprune.models.library import Library
 from irprune.models.zoo import ZOO
 from irprune.torch import from_onnx, write_back
 from irprune.torch.importer.module import INITIALIZERS, INPUTS, OUTPUTS
-from irprune.verify.cases import Case, random_cases
-from irprune.verify.runner import Executable
+from irprune.verification.cases import Case, random_cases
+from irprune.verification.runner import Executable
 from tests.e2e.test_shared_models import REAL
 from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
 

@@ -20,9 +20,9 @@ from irprune import api
 from irprune.analysis import Analysis
 from irprune.errors import InputError, TargetError
 from irprune.models.zoo import ZOO
-from irprune.plan import Plan
+from irprune.plans import Plan
 from irprune.scoring import CRITERIA
-from irprune.verify.driver import verify_models
+from irprune.verification.driver import verify_models
 from tests.e2e import scatter
 from tests.e2e.zoo_support import Exports, Variant
 from tests.golden.helpers.removal import random_atoms, remove

@@ -10,7 +10,7 @@ from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
 from irprune.ir import render
 from irprune.passes import PASSES, State, run_pipeline
-from irprune.plan import Request
+from irprune.plans import Request
 from tests.golden.passes_support import Numbers, built, emitted, model_of, normal, outputs, statistics
 
 SOURCE = """

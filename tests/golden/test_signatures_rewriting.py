@@ -2,7 +2,7 @@
 
 import pytest
 
-from irprune.verify.driver import verify_models
+from irprune.verification.driver import verify_models
 from tests.golden.helpers.models import model_of
 from tests.golden.helpers.removal import feeds_for
 from tests.golden.helpers.rewriting import Rewriting, changes, parse_rewritings

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from irprune.signatures import RULES
-from irprune.verify.driver import verify_models
+from irprune.verification.driver import verify_models
 from tests.golden import (
     test_signatures_attention,
     test_signatures_contractions,

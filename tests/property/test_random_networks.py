@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from irprune.analysis import Analysis
 from irprune.axes import leaves_of
-from irprune.verify.driver import verify_models
+from irprune.verification.driver import verify_models
 from tests.e2e import scatter
 from tests.golden.helpers.removal import feeds_for, remove
 from tests.property.random_recurrent import recurrent_networks

@@ -19,8 +19,8 @@ from torch.nn import functional as F  # noqa: E402
 
 import irprune.torch as it  # noqa: E402
 from irprune.backends import fx as backend  # noqa: E402
-from irprune.plan import Slice  # noqa: E402
-from irprune.verify import Report  # noqa: E402
+from irprune.plans import Slice  # noqa: E402
+from irprune.verification import Report  # noqa: E402
 
 Patch = pytest.MonkeyPatch
 Emitter = backend._Emitter

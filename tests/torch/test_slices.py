@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from irprune.backends import fx as backend  # noqa: E402
-from irprune.plan import Slice  # noqa: E402
+from irprune.plans import Slice  # noqa: E402
 
 TYPES = ("float64", "float32", "float16", "bfloat16", "bool", "int8", "int64", "complex64", "complex128")
 AXES: tuple[dict[int, tuple[int, ...]], ...] = (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from irprune.errors import InputError
-from irprune.plan import Plan
+from irprune.plans import Plan
 from irprune.torch import Gates, GroupLasso, IterativePruning, Program, apply, importance, plan, prune, trace
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,10 +19,10 @@ LAYERS = (
     "frontends",
     "analysis",
     "scoring",
-    "plan",
+    "plans",
     "passes",
     "backends",
-    "verify",
+    "verification",
     "planning",
     "api",
     "torch",
@@ -112,9 +112,9 @@ def test_imports_go_one_way(module: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("irprune.plan", "from irprune.errors import InputError"),
-        ("irprune.plan", "from . import scoring"),
-        ("irprune.passes.prune", "from ..plan import Plan"),
+        ("irprune.plans", "from irprune.errors import InputError"),
+        ("irprune.plans", "from . import scoring"),
+        ("irprune.passes.prune", "from ..plans import Plan"),
         ("irprune.passes.prune", "from .base import Pass"),
         ("irprune.signatures.onnx", "from irprune.signatures import table"),
         ("irprune.cli", "from irprune import __version__, models"),
@@ -132,28 +132,29 @@ def test_downward_imports_pass(module: str, source: str) -> None:
     [
         (
             "irprune.axes",
-            "import irprune.plan",
-            "irprune.axes:1 imports irprune.plan: axes may not import plan, which is above it",
+            "import irprune.plans",
+            "irprune.axes:1 imports irprune.plans: axes may not import plans, which is above it",
         ),
         (
             "irprune.axes",
-            "from irprune import plan",
-            "irprune.axes:1 imports irprune.plan: axes may not import plan, which is above it",
+            "from irprune import plans",
+            "irprune.axes:1 imports irprune.plans: axes may not import plans, which is above it",
         ),
         (
             "irprune.passes.prune",
-            "def run():\n    from ..verify import check",
-            "irprune.passes.prune:2 imports irprune.verify: passes may not import verify, which is above it",
+            "def run():\n    from ..verification import check",
+            "irprune.passes.prune:2 imports irprune.verification: passes may not import verification, "
+            "which is above it",
         ),
         (
-            "irprune.plan",
+            "irprune.plans",
             "if TYPE_CHECKING:\n    from .api import prune",
-            "irprune.plan:2 imports irprune.api: plan may not import api, which is above it",
+            "irprune.plans:2 imports irprune.api: plans may not import api, which is above it",
         ),
         (
-            "irprune.plan",
+            "irprune.plans",
             "from irprune import prune",
-            "irprune.plan:1 imports irprune: plan may not import __init__, which is above it",
+            "irprune.plans:1 imports irprune: plans may not import __init__, which is above it",
         ),
         (
             "irprune.api",

@@ -15,13 +15,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from irprune import api
 from irprune.errors import InputError, VerificationError
-from irprune.plan import Plan
-from irprune.verify import equivalence, junit_xml
-from irprune.verify.cases import Case, Cases, input_specs, random_cases, trial_sizes
-from irprune.verify.driver import require_repeatable, verify_models
-from irprune.verify.equivalence import TOLERANCE, relative_error
-from irprune.verify.rounding import without_rounding
-from irprune.verify.runner import Executable, Feeds, Outputs
+from irprune.plans import Plan
+from irprune.verification import equivalence, junit_xml
+from irprune.verification.cases import Case, Cases, input_specs, random_cases, trial_sizes
+from irprune.verification.driver import require_repeatable, verify_models
+from irprune.verification.equivalence import TOLERANCE, relative_error
+from irprune.verification.rounding import without_rounding
+from irprune.verification.runner import Executable, Feeds, Outputs
 from tests.golden.helpers.models import model_of
 
 

@@ -16,9 +16,9 @@ from irprune.backends.onnx import emit
 from irprune.frontends.onnx import import_model
 from irprune.ir import Graph, check
 from irprune.passes.slicing import remove_atoms
-from irprune.plan import Plan, Slice
-from irprune.plan.document import PlannedGroup
-from irprune.plan.planner import cost_of
+from irprune.plans import Plan, Slice
+from irprune.plans.document import PlannedGroup
+from irprune.plans.planner import cost_of
 
 from .models import Array
 

@@ -15,7 +15,7 @@ import onnx
 
 from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
-from ..plan import Plan
+from ..plans import Plan
 from .report import Structure
 from .runner import Executable
 

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir.core import Array
-from ..plan import Plan, removed_atoms
+from ..plans import Plan, removed_atoms
 from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity

@@ -17,7 +17,7 @@ from ..ir import Graph
 from ..passes.base import Pass, State, register
 from ..passes.pipeline import PassInfo, Step
 from ..passes.pipeline import describe_passes as describe_known
-from ..plan import Plan
+from ..plans import Plan
 from .driver import verify_models
 from .report import Report
 
