@@ -17,7 +17,7 @@ from .registry import NoSignature, Rule, RuleContext, register
 
 def linear(ctx: RuleContext) -> Signature:
     """``*b i, o i, o -> *b o``."""
-    return signature(f"{operand_list(ctx, '*b i', 'o i', 'o')} -> *b o ; macs b i o")
+    return signature(f"{operand_list(ctx, '*b i', 'o i', 'o')} -> *b o", macs="b i o")
 
 
 def added_product(ctx: RuleContext) -> Signature:
@@ -26,13 +26,13 @@ def added_product(ctx: RuleContext) -> Signature:
     names, shape = result.split(), ctx.shape(2)
     added = ["1" if size == ONE else name for size, name in zip(shape, names[len(names) - len(shape) :], strict=True)]
     used = sorted(set(operands.replace(",", "").split()))
-    return signature(f"{operands}, {' '.join(added)} -> {result} ; macs {' '.join(used)}")
+    return signature(f"{operands}, {' '.join(added)} -> {result}", macs=used)
 
 
 def bilinear(ctx: RuleContext) -> Signature:
     """``*b i, *b j, o i j, o -> *b o``."""
     operands = operand_list(ctx, "*b i", "*b j", "o i j", "o")
-    return signature(f"{operands} -> *b o ; macs b o i j")
+    return signature(f"{operands} -> *b o", macs="b o i j")
 
 
 def cdist(ctx: RuleContext) -> Signature:
@@ -41,7 +41,7 @@ def cdist(ctx: RuleContext) -> Signature:
     if ctx.shape(0)[: len(batch)] != ctx.shape(1)[: len(others)]:
         raise NoSignature("the batch is broadcast")
     run = " ".join(batch)
-    return signature(f"{run} m k, {run} n k -> {run} m n ; normalized k")
+    return signature(f"{run} m k, {run} n k -> {run} m n", normalized="k")
 
 
 def layer_norm(ctx: RuleContext) -> Signature:
@@ -62,7 +62,9 @@ def prelu(ctx: RuleContext) -> Signature:
 def native_group_norm(ctx: RuleContext) -> Signature:
     """GroupNormalization whose call spells out the number of channels; mean and deviation of a group are results."""
     return signature(
-        f"{operand_list(ctx, 'n (g c) *s', '(g c)', '(g c)')} -> n (g c) *s, n g, n g ; normalized c ; opaque n s",
+        f"{operand_list(ctx, 'n (g c) *s', '(g c)', '(g c)')} -> n (g c) *s, n g, n g",
+        normalized="c",
+        opaque="n s",
         sizes={"g": ctx.node.int("num_groups")},
         attributes={"num_groups": "g", "channels": "(g c)"},
         reason="the call counts it",
@@ -78,7 +80,7 @@ def statistics(ctx: RuleContext) -> Signature:
     result = " ".join("1" if k in over else name for k, name in enumerate(names) if keep or k not in over)
     operands = " ".join(names) + (", _" if ctx.has(1) else "")
     results = ", ".join([result] * len(ctx.node.outputs))
-    return signature(f"{operands} -> {results} ; normalized {' '.join(names[k] for k in sorted(over))}")
+    return signature(f"{operands} -> {results}", normalized=[names[k] for k in over])
 
 
 def extremum(ctx: RuleContext) -> Signature:
@@ -86,8 +88,8 @@ def extremum(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = ctx.axis()
     result = " ".join("1" if k == axis else n for k, n in enumerate(names) if ctx.node.int("keepdims") or k != axis)
-    text = f"{' '.join(names)} -> {result}, {result} ; opaque {names[axis]}"
-    return signature(text, reason="the positions of its extrema are a result")
+    text = f"{' '.join(names)} -> {result}, {result}"
+    return signature(text, opaque=names[axis], reason="the positions of its extrema are a result")
 
 
 def stack(ctx: RuleContext) -> Signature:
@@ -110,7 +112,7 @@ def unbind(ctx: RuleContext) -> Signature:
     return signature(f"{source} -> {', '.join([rest] * count)}")
 
 
-def _points(ctx: RuleContext, first: int) -> tuple[list[str], list[str], list[str], str]:
+def _points(ctx: RuleContext, first: int) -> tuple[list[str], list[str], list[str], list[str]]:
     """Data, index operands (from ``first`` on), what they pick of the data, and the axes of both that are opaque."""
     names = letters(ctx.rank())
     axes = [axis % len(names) for axis in ctx.node.ints("axes") or ()]
@@ -122,15 +124,15 @@ def _points(ctx: RuleContext, first: int) -> tuple[list[str], list[str], list[st
     rest = [name for k, name in enumerate(names) if k not in axes]
     adjacent = axes == list(range(axes[0], axes[0] + len(axes)))
     front = len([k for k in range(axes[0]) if k not in axes]) if adjacent else 0
-    opaque = " ".join([*(names[k] for k in axes), *(word for word in points if word != "1")])
+    opaque = [*(names[k] for k in axes), *(word for word in points if word != "1")]
     return names, operands, [*rest[:front], *points, *rest[front:]], opaque
 
 
 def index(ctx: RuleContext) -> Signature:
     """Several index tensors pick points: their axes are opaque, the others carried (numpy's advanced indexing)."""
     names, operands, result, opaque = _points(ctx, 1)
-    text = f"{', '.join([' '.join(names), *operands])} -> {' '.join(result)} ; opaque {opaque}"
-    return signature(text, reason=_LOOKED_UP)
+    text = f"{', '.join([' '.join(names), *operands])} -> {' '.join(result)}"
+    return signature(text, opaque=opaque, reason=_LOOKED_UP)
 
 
 def index_put(ctx: RuleContext) -> Signature:
@@ -141,8 +143,8 @@ def index_put(ctx: RuleContext) -> Signature:
         "1" if size == ONE else word for size, word in zip(shape, picked[len(picked) - len(shape) :], strict=True)
     ]
     whole = " ".join(names)
-    text = f"{', '.join([whole, ' '.join(values), *operands])} -> {whole} ; opaque {opaque}"
-    return signature(text, reason=_LOOKED_UP)
+    text = f"{', '.join([whole, ' '.join(values), *operands])} -> {whole}"
+    return signature(text, opaque=opaque, reason=_LOOKED_UP)
 
 
 def index_write(ctx: RuleContext) -> Signature:
@@ -152,7 +154,7 @@ def index_write(ctx: RuleContext) -> Signature:
     whole, part = " ".join(names), " ".join("picked" if k == axis else name for k, name in enumerate(names))
     index = "picked" if ctx.rank(1) else ""
     operands = operand_list(ctx, whole, index, part)
-    return signature(f"{operands} -> {whole} ; opaque {names[axis]} picked", reason=_LOOKED_UP)
+    return signature(f"{operands} -> {whole}", opaque=f"{names[axis]} picked", reason=_LOOKED_UP)
 
 
 _LOOKED_UP = "it is looked up by index"
@@ -162,7 +164,7 @@ def embedding_bag(ctx: RuleContext) -> Signature:
     """``v d, i, b, i -> b d``: rows of a table, summed within bags."""
     operands = operand_list(ctx, "v d", "i", "o", "i")
     others = ", _" * (len(ctx.node.outputs) - 1)
-    return signature(f"{operands} -> b d{others} ; opaque v i o b", reason=_LOOKED_UP)
+    return signature(f"{operands} -> b d{others}", opaque="v i o b", reason=_LOOKED_UP)
 
 
 def diagonal(ctx: RuleContext) -> Signature:
@@ -170,8 +172,8 @@ def diagonal(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     pair = ctx.axis("first"), ctx.axis("second")
     rest = " ".join(name for k, name in enumerate(names) if k not in pair)
-    opaque = f"{names[pair[0]]} {names[pair[1]]} diagonal"
-    return signature(f"{' '.join(names)} -> {rest} diagonal ; opaque {opaque}", reason="a diagonal is cut out of it")
+    opaque = [names[pair[0]], names[pair[1]], "diagonal"]
+    return signature(f"{' '.join(names)} -> {rest} diagonal", opaque=opaque, reason="a diagonal is cut out of it")
 
 
 def flipped(ctx: RuleContext) -> Signature:
@@ -187,9 +189,8 @@ def flipped(ctx: RuleContext) -> Signature:
         else:
             opaque += [name, result[axis]]
     sizes = {moved.result: len(moved.indices) for moved in maps}
-    role = f" ; opaque {' '.join(opaque)}" if opaque else ""
-    text = f"{' '.join(names)} -> {' '.join(result)}{role}"
-    return signature(text, sizes=sizes, maps=maps, reason="its order is reversed")
+    text = f"{' '.join(names)} -> {' '.join(result)}"
+    return signature(text, opaque=opaque, sizes=sizes, maps=maps, reason="its order is reversed")
 
 
 def _along(reason: str) -> Rule:
@@ -198,10 +199,9 @@ def _along(reason: str) -> Rule:
     def rule(ctx: RuleContext) -> Signature:
         operands, names = broadcast(ctx)
         axes = ctx.node.ints("axes") or (ctx.node.int("axes"),) if "axes" in ctx.node.attributes else range(len(names))
-        opaque = " ".join(dict.fromkeys(names[axis % len(names)] for axis in axes if names[axis % len(names)] != "1"))
+        opaque = [names[axis % len(names)] for axis in axes if names[axis % len(names)] != "1"]
         results = ", ".join([" ".join(names)] * len(ctx.node.outputs))
-        role = f" ; opaque {opaque}" if opaque else ""
-        return signature(f"{', '.join(operands)} -> {results}{role}", reason=reason)
+        return signature(f"{', '.join(operands)} -> {results}", opaque=opaque, reason=reason)
 
     return rule
 
@@ -209,7 +209,7 @@ def _along(reason: str) -> Rule:
 def bucketize(ctx: RuleContext) -> Signature:
     """Each element is compared with all boundaries."""
     names = " ".join(letters(ctx.rank()))
-    return signature(f"{names}, bound -> {names} ; opaque bound", reason="it bounds the buckets of a search")
+    return signature(f"{names}, bound -> {names}", opaque="bound", reason="it bounds the buckets of a search")
 
 
 def fourier(ctx: RuleContext) -> Signature:
@@ -218,7 +218,7 @@ def fourier(ctx: RuleContext) -> Signature:
     axes = {axis % len(names) for axis in ctx.node.ints("axes") or ()}
     result = [f"f{k}" if k in axes else name for k, name in enumerate(names)]
     opaque = " ".join(f"{names[k]} f{k}" for k in sorted(axes))
-    return signature(f"{' '.join(names)} -> {' '.join(result)} ; opaque {opaque}", reason="it becomes frequencies")
+    return signature(f"{' '.join(names)} -> {' '.join(result)}", opaque=opaque, reason="it becomes frequencies")
 
 
 def repeat(ctx: RuleContext) -> Signature:
@@ -260,28 +260,31 @@ def repeat_interleave(ctx: RuleContext) -> Signature:
 
 def pool(ctx: RuleContext) -> Signature:
     """``n c *s -> n c *t``, and the positions of maxima within a channel."""
-    result = f"n c {window_results(ctx)}"
-    text = f"n c *s -> {result}, {result} ; opaque s {window_results(ctx)}"
-    return signature(text, reason="the window of a pooling slides over it")
+    positions = window_results(ctx)
+    return signature(
+        f"n c *s -> n c {positions}, n c {positions}",
+        opaque=f"s {positions}",
+        reason="the window of a pooling slides over it",
+    )
 
 
 def unpool(ctx: RuleContext) -> Signature:
     """``n c *s, n c *s -> n c *t``: maxima go back to their positions within a channel."""
     result = window_results(ctx)
-    text = f"n c *s, n c *s -> n c {result} ; opaque s {result}"
-    return signature(text, reason="the window of a pooling slides over it")
+    text = f"n c *s, n c *s -> n c {result}"
+    return signature(text, opaque=f"s {result}", reason="the window of a pooling slides over it")
 
 
 def im2col(ctx: RuleContext) -> Signature:
     """``n c *s -> n (c k) l``: the windows of a convolution, spelled out."""
     kernel = prod(ctx.node.ints("kernel") or ())
-    return signature("n c *s -> n (c k) l ; opaque s k l", sizes={"k": kernel}, reason=_WINDOW)
+    return signature("n c *s -> n (c k) l", opaque="s k l", sizes={"k": kernel}, reason=_WINDOW)
 
 
 def col2im(ctx: RuleContext) -> Signature:
     """``n (c k) l -> n c *t``."""
     kernel, result = prod(ctx.node.ints("kernel") or ()), window_results(ctx)
-    return signature(f"n (c k) l -> n c {result} ; opaque k l {result}", sizes={"k": kernel}, reason=_WINDOW)
+    return signature(f"n (c k) l -> n c {result}", opaque=f"k l {result}", sizes={"k": kernel}, reason=_WINDOW)
 
 
 def unfold(ctx: RuleContext) -> Signature:
@@ -289,7 +292,7 @@ def unfold(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = ctx.axis()
     result = " ".join("start" if k == axis else name for k, name in enumerate(names))
-    return signature(f"{' '.join(names)} -> {result} window ; opaque {names[axis]} start window", reason=_WINDOW)
+    return signature(f"{' '.join(names)} -> {result} window", opaque=f"{names[axis]} start window", reason=_WINDOW)
 
 
 _WINDOW = "a window slides over it"
@@ -301,20 +304,20 @@ def weight_norm(ctx: RuleContext) -> Signature:
     axis = ctx.axis()
     scale = " ".join(name if k == axis else "1" for k, name in enumerate(names))
     over = " ".join(name for k, name in enumerate(names) if k != axis)
-    return signature(f"{' '.join(names)}, {scale} -> {' '.join(names)} ; normalized {over}")
+    return signature(f"{' '.join(names)}, {scale} -> {' '.join(names)}", normalized=over)
 
 
 def resample(ctx: RuleContext) -> Signature:
     """``n c *s -> n c *t``."""
     result = window_results(ctx)
-    return signature(f"n c *s -> n c {result} ; opaque s {result}", reason="it is resampled")
+    return signature(f"n c *s -> n c {result}", opaque=f"s {result}", reason="it is resampled")
 
 
 def pixel_unshuffle(ctx: RuleContext) -> Signature:
     """``n c (h r) (w q) -> n (c r q) h w``."""
     block = ctx.node.int("blocksize")
     return signature(
-        "n c (h r) (w q) -> n (c r q) h w ; opaque r q", sizes={"r": block, "q": block}, reason="it comes from space"
+        "n c (h r) (w q) -> n (c r q) h w", opaque="r q", sizes={"r": block, "q": block}, reason="it comes from space"
     )
 
 
@@ -334,8 +337,9 @@ def recurrent(ctx: RuleContext) -> Signature:
     results = [result.format("(d h)"), *[state] * states][: len(node.outputs)]
     batch = "b" if ctx.rank() == 3 else ""
     return signature(
-        f"{', '.join([steps, *[state] * states, *weights])} -> {', '.join(results)} ; opaque q t d ; macs "
-        f"t {batch} d q h i + t {batch} d q h h",
+        f"{', '.join([steps, *[state] * states, *weights])} -> {', '.join(results)}",
+        opaque="q t d",
+        macs=f"t {batch} d q h i + t {batch} d q h h",
         sizes={"q": gates, "d": directions},
         attributes={"hidden_size": "h"},
         reason="it counts steps, directions or gates of a recurrent cell",
@@ -369,8 +373,8 @@ register(
         "aten::ordered": _along("the order of its elements matters"),
         "aten::bucketize": bucketize,
         "aten::fourier": fourier,
-        "aten::view_as_complex": "*b c -> *b ; opaque c",
-        "aten::view_as_real": "*b -> *b c ; opaque c",
+        "aten::view_as_complex": signature("*b c -> *b", opaque="c"),
+        "aten::view_as_real": signature("*b -> *b c", opaque="c"),
         "aten::unpool": unpool,
         "aten::im2col": im2col,
         "aten::col2im": col2im,

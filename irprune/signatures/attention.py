@@ -68,7 +68,9 @@ def attention(ctx: RuleContext) -> Signature:
     extra = " tt" if len(results) > 1 else ""
     cached = " p" if ctx.has(4) else ""
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque s t{cached}{extra} ; macs b kv r s t d + b kv r s t e",
+        f"{operands} -> {', '.join(results)}",
+        opaque=f"s t{cached}{extra}",
+        macs="b kv r s t d + b kv r s t e",
         sizes={"kv": kv, "r": ratio},
         attributes=attributes,
         pins=_pins(ctx, head_size),
@@ -101,7 +103,7 @@ def rotary(ctx: RuleContext, cache: int) -> Signature:
     if partial:
         attributes = {**(attributes or {}), "rotary_embedding_dim": pair}
     return signature(
-        f"{operands} -> {data} ; opaque two s m", sizes=sizes, attributes=attributes, reason="a rotation pairs it"
+        f"{operands} -> {data}", opaque="two s m", sizes=sizes, attributes=attributes, reason="a rotation pairs it"
     )
 
 
@@ -131,7 +133,9 @@ def packed_attention(ctx: RuleContext) -> Signature:
     if hidden:
         attributes["qkv_hidden_sizes"] = [SizeOf(term(part)) for part in ("(h d)", "(h d)", "(h e)")]
     return signature(
-        f"{operands} -> {result} ; opaque s ; macs b s i h d + b s i h d + b s i h d",
+        f"{operands} -> {result}",
+        opaque="s",
+        macs="b s i h d + b s i h d + b s i h d",
         sizes={"h": heads, "d": query // heads, "e": value // heads},
         attributes=attributes,
         pins=_pins(ctx, Size(query // heads)),
@@ -149,7 +153,9 @@ def quantized_attention(ctx: RuleContext) -> Signature:
     scales = [scale_of(ctx, position, weight) for position in (4, 7)]
     operands = operand_list(ctx, "b s i", f"i {weight}", weight, "", scales[0], "_", "", scales[1])
     return signature(
-        f"{operands} -> b s (h d) ; opaque s ; macs b s i h d + b s i h d + b s i h d",
+        f"{operands} -> b s (h d)",
+        opaque="s",
+        macs="b s i h d + b s i h d + b s i h d",
         sizes={"h": heads, "d": size},
         attributes={"num_heads": "h"},
         pins=_pins(ctx, Size(size)),
@@ -178,7 +184,9 @@ def multi_head_attention(ctx: RuleContext) -> Signature:
     results = ["b s (h e)", "b h tt d", "b h tt e"][: len(ctx.node.outputs)]
     extra = (" tt" if len(results) > 1 else "") + (" p" if ctx.has(6) else "")
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque s t{extra} ; macs b h s t d + b h s t e",
+        f"{operands} -> {', '.join(results)}",
+        opaque=f"s t{extra}",
+        macs="b h s t d + b h s t e",
         sizes={"h": heads},
         attributes={"num_heads": "h"},
         pins=_pins(ctx, Size(head_size)),
@@ -218,7 +226,9 @@ def group_query_attention(ctx: RuleContext) -> Signature:
     opaque += ["two"] if rotates else []
     opaque += ["m"] if ctx.has(7) else []
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque {' '.join(opaque)} ; macs b kv r s t {channels}",
+        f"{operands} -> {', '.join(results)}",
+        opaque=opaque,
+        macs=f"b kv r s t {channels}",
         sizes={"kv": kv, "r": heads // kv, "two": 2, "d": half // block, "block": block},
         attributes={"num_heads": "(kv r)", "kv_num_heads": "kv"},
         pins=_pins(ctx, Size(head_size)),
@@ -234,7 +244,7 @@ def skip_layer_normalization(ctx: RuleContext) -> Signature:
     data = "*b h" if ctx.rank(1) == ctx.rank(0) else "b s h"
     operands = operand_list(ctx, data, skip, *vectors)
     results = [data, "_", "_", data][: len(ctx.node.outputs)]
-    return signature(f"{operands} -> {', '.join(results)} ; normalized h")
+    return signature(f"{operands} -> {', '.join(results)}", normalized="h")
 
 
 def embed_layer_normalization(ctx: RuleContext) -> Signature:
@@ -242,5 +252,5 @@ def embed_layer_normalization(ctx: RuleContext) -> Signature:
     operands = operand_list(ctx, "b s", "b s", "v h", "p h", "g h", "h", "h", "_", "_")
     results = ["b s h", "_", "b s h"][: len(ctx.node.outputs)]
     return signature(
-        f"{operands} -> {', '.join(results)} ; opaque s v p g ; normalized h", reason="it is looked up by index"
+        f"{operands} -> {', '.join(results)}", opaque="s v p g", normalized="h", reason="it is looked up by index"
     )

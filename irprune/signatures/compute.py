@@ -52,7 +52,9 @@ def conv(ctx: RuleContext) -> Signature:
     )
     macs = " ".join(["n g o i", *(name for name in windows if name != "1"), result])
     return signature(
-        f"{operands} -> n (g o) {result}" + _opaque(moved) + f" ; macs {macs}",
+        f"{operands} -> n (g o) {result}",
+        opaque=moved,
+        macs=macs,
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -79,16 +81,14 @@ def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
     return operand, result, [name for name in (*operand, *result) if not name.startswith("p")]
 
 
-def _opaque(names: Sequence[str]) -> str:
-    return f" ; opaque {' '.join(names)}" if names else ""
-
-
 def conv_transpose(ctx: RuleContext) -> Signature:
     """``n (g i) *s, (g i) o *k, (g o) -> n (g o) *t``."""
     operands = operand_list(ctx, "n (g i) *s", "(g i) o *k", "(g o)")
     result = window_results(ctx)
     return signature(
-        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k s",
+        f"{operands} -> n (g o) {result}",
+        opaque=f"s k {result}",
+        macs="n g o i k s",
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -105,13 +105,13 @@ def gemm(ctx: RuleContext) -> Signature:
         names = ["m", "n"][2 - len(shape) :]
         bias = " ".join("1" if size == ONE else name for name, size in zip(names, shape, strict=True))
     operands = f"{left}, {right}" + (f", {bias}" if ctx.has(2) else "")
-    return signature(f"{operands} -> m n ; macs m n k")
+    return signature(f"{operands} -> m n", macs="m n k")
 
 
 def matmul(ctx: RuleContext) -> Signature:
     """``*b m k, *b k n -> *b m n``, batch axes broadcast, as numpy.matmul."""
     left, right, result, macs = matmul_notation(ctx, 0, 1)
-    return signature(f"{left}, {right} -> {result} ; macs {macs}")
+    return signature(f"{left}, {right} -> {result}", macs=macs)
 
 
 def matmul_notation(ctx: RuleContext, first: int, second: int) -> tuple[str, str, str, str]:
@@ -138,7 +138,7 @@ def fused_matmul(ctx: RuleContext) -> Signature:
         left = left.removesuffix("m k") + "k m"
     if ctx.node.int("transB"):
         right = right.removesuffix("k n") + "n k"
-    return signature(f"{left}, {right} -> {result} ; macs {macs}")
+    return signature(f"{left}, {right} -> {result}", macs=macs)
 
 
 def _aligned(shape: Sequence[Size], names: Sequence[str]) -> list[str]:
@@ -211,7 +211,7 @@ def einsum(ctx: RuleContext) -> Signature:
     result = _only_known(spelled, spell(right, None))
     used = sorted({name for operand in spelled for name in operand if name != "1"})
     text = f"{', '.join(' '.join(s) for s in spelled)} -> {' '.join(result)}"
-    return signature(f"{text} ; macs {' '.join(used)}")
+    return signature(text, macs=used)
 
 
 def batch_normalization(ctx: RuleContext) -> Signature:
@@ -221,8 +221,8 @@ def batch_normalization(ctx: RuleContext) -> Signature:
     """
     names = "n c *s" if ctx.rank() > 1 else "n"
     if ctx.node.int("training_mode"):
-        role = f"normalized {names.replace('c *', '')}"
-        return signature(f"{names}, c, c, c, c -> {names}, c, c ; {role}", statistics=(3, 4))
+        over = names.replace("c *", "")
+        return signature(f"{names}, c, c, c, c -> {names}, c, c", normalized=over, statistics=(3, 4))
     if len([o for o in ctx.node.outputs if o]) > 1:
         raise NoSignature("training mode")
     return signature(f"{names}, c, c, c, c -> {names}", statistics=(3, 4))
@@ -238,16 +238,15 @@ def layer_normalization(ctx: RuleContext) -> Signature:
     )
     operands = f"{' '.join(outer + inner)}, {scale}" + (f", {bias}" if ctx.has(2) else "")
     statistics = " ".join(outer + ["1"] * len(inner))
-    return signature(
-        f"{operands} -> {' '.join(outer + inner)}, {statistics}, {statistics} ; normalized {' '.join(inner)}"
-    )
+    return signature(f"{operands} -> {' '.join(outer + inner)}, {statistics}, {statistics}", normalized=inner)
 
 
 def group_normalization(ctx: RuleContext) -> Signature:
     """``n (g c) *s, (g c), (g c) -> n (g c) *s``; until opset 20 scale and bias are one a group."""
     affine = "g" if ctx.version < 21 else "(g c)"
     return signature(
-        f"n (g c) *s, {affine}, {affine} -> n (g c) *s ; normalized c s",
+        f"n (g c) *s, {affine}, {affine} -> n (g c) *s",
+        normalized="c s",
         sizes={"g": ctx.node.int("num_groups")},
         attributes={"num_groups": "g"},
     )
@@ -257,15 +256,15 @@ def lp_normalization(ctx: RuleContext) -> Signature:
     """Statistics over one axis."""
     names = letters(ctx.rank())
     axis = ctx.axis(default=-1)
-    return signature(f"{' '.join(names)} -> {' '.join(names)} ; normalized {names[axis]}")
+    return signature(f"{' '.join(names)} -> {' '.join(names)}", normalized=names[axis])
 
 
 def mean_variance_normalization(ctx: RuleContext) -> Signature:
     """Statistics over the axes of the attribute (all but the channels by default)."""
     names = letters(ctx.rank())
     axes = ctx.node.ints("axes", (0, 2, 3)) or ()
-    normalized = " ".join(names[axis] for axis in axes)
-    return signature(f"{' '.join(names)} -> {' '.join(names)} ; normalized {normalized}")
+    normalized = [names[axis] for axis in axes]
+    return signature(f"{' '.join(names)} -> {' '.join(names)}", normalized=normalized)
 
 
 def pool(ctx: RuleContext) -> Signature:
@@ -275,7 +274,8 @@ def pool(ctx: RuleContext) -> Signature:
     stays = _points(ctx, [width == 1 for width in ctx.node.ints("kernel_shape", ()) or ()])
     positions, results, moved = _positions(stays)
     return signature(
-        f"n c {' '.join(positions)} -> n c {' '.join(results)}{_opaque(moved)}",
+        f"n c {' '.join(positions)} -> n c {' '.join(results)}",
+        opaque=moved,
         reason="the window of a pooling slides over it",
     )
 
@@ -283,7 +283,7 @@ def pool(ctx: RuleContext) -> Signature:
 def global_pool(ctx: RuleContext) -> Signature:
     """``n c *s -> n c 1 1 ...``; statistics over s."""
     ones = " ".join("1" for _ in range(ctx.rank() - 2))
-    return signature(f"n c *s -> n c {ones} ; normalized s")
+    return signature(f"n c *s -> n c {ones}", normalized="s")
 
 
 _EXACT_REDUCTIONS = {"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
@@ -305,9 +305,8 @@ def reduce(ctx: RuleContext) -> Signature:
     axes = reduced_axes(ctx)
     keep = ctx.node.int("keepdims", 1)
     result = [("1" if k in axes else name) for k, name in enumerate(names) if keep or k not in axes]
-    over = " ".join(names[k] for k in axes)
-    role = "" if ctx.node.op in _EXACT_REDUCTIONS or not over else f" ; normalized {over}"
-    return signature(f"{' '.join(names)} -> {' '.join(result)}{role}")
+    over = () if ctx.node.op in _EXACT_REDUCTIONS else [names[k] for k in axes]
+    return signature(f"{' '.join(names)} -> {' '.join(result)}", normalized=over)
 
 
 def arg_reduce(ctx: RuleContext) -> Signature:
@@ -316,8 +315,8 @@ def arg_reduce(ctx: RuleContext) -> Signature:
     axis = ctx.axis()
     keep = ctx.node.int("keepdims", 1)
     result = [("1" if k == axis else name) for k, name in enumerate(names) if keep or k != axis]
-    text = f"{' '.join(names)} -> {' '.join(result)} ; opaque {names[axis]}"
-    return signature(text, reason="the positions of its extrema are the result")
+    text = f"{' '.join(names)} -> {' '.join(result)}"
+    return signature(text, opaque=names[axis], reason="the positions of its extrema are the result")
 
 
 def top_k(ctx: RuleContext) -> Signature:
@@ -325,8 +324,8 @@ def top_k(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = ctx.axis(default=-1)
     result = [("top" if k == axis else name) for k, name in enumerate(names)]
-    text = f"{' '.join(names)}, _ -> {' '.join(result)}, {' '.join(result)} ; opaque {names[axis]} top"
-    return signature(text, reason="it is sorted")
+    text = f"{' '.join(names)}, _ -> {' '.join(result)}, {' '.join(result)}"
+    return signature(text, opaque=[names[axis], "top"], reason="it is sorted")
 
 
 def softmax(ctx: RuleContext) -> Signature:
@@ -334,8 +333,8 @@ def softmax(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = ctx.axis(default=-1 if ctx.version >= 13 else 1)
     over = names[axis:] if ctx.version < 13 else [names[axis]]
-    text = f"{' '.join(names)} -> {' '.join(names)} ; opaque {' '.join(over)}"
-    return signature(text, reason="a softmax is taken over it")
+    text = f"{' '.join(names)} -> {' '.join(names)}"
+    return signature(text, opaque=over, reason="a softmax is taken over it")
 
 
 def cumulative_sum(ctx: RuleContext) -> Signature:
@@ -343,7 +342,7 @@ def cumulative_sum(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = int(ctx.constant(1, "axis").ravel()[0]) % ctx.rank()
     return signature(
-        f"{' '.join(names)}, _ -> {' '.join(names)} ; opaque {names[axis]}", reason="a running sum is taken over it"
+        f"{' '.join(names)}, _ -> {' '.join(names)}", opaque=names[axis], reason="a running sum is taken over it"
     )
 
 
@@ -373,7 +372,8 @@ def _quantize_blocks(ctx: RuleContext, block: int) -> Signature:
     element[axis] = f"({scale[axis]} block)"
     operands = operand_list(ctx, " ".join(element), " ".join(scale), " ".join(scale))
     return signature(
-        f"{operands} -> {' '.join(element)} ; opaque block",
+        f"{operands} -> {' '.join(element)}",
+        opaque="block",
         sizes={"block": block},
         reason="a block of elements shares a scale",
     )

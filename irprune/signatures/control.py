@@ -35,10 +35,11 @@ def loop(ctx: RuleContext) -> Signature:
     collected = [_spell(ctx, k, f"s{k}") for k in range(own + 1 + len(state), len(ctx.node.inputs))]
     operands = ["_", "_", *state, "_", *state, *collected]
     results = [*state, *(f"trips{k} {text}" for k, text in enumerate(collected))]
-    trips = " ".join(f"trips{k}" for k in range(len(collected)))
-    role = f" ; opaque {trips}" if trips else ""
     return signature(
-        f"{', '.join(operands)} -> {', '.join(results)}{role}", reason="it counts iterations", stateful=True
+        f"{', '.join(operands)} -> {', '.join(results)}",
+        opaque=[f"trips{k}" for k in range(len(collected))],
+        reason="it counts iterations",
+        stateful=True,
     )
 
 
@@ -50,7 +51,7 @@ def if_(ctx: RuleContext) -> Signature:
     return signature(f"{', '.join(['_', *values, *values])} -> {', '.join(values)}")
 
 
-def _scan_parts(ctx: RuleContext, own: int) -> tuple[int, list[str], list[str], list[str], str]:
+def _scan_parts(ctx: RuleContext, own: int) -> tuple[int, list[str], list[str], list[str], list[str]]:
     """Number of states, their axes, scanned operands with and without the scanned axis, and the scanned axes."""
     scanned = ctx.node.int("num_scan_inputs")
     states = own - scanned
@@ -64,14 +65,14 @@ def _scan_parts(ctx: RuleContext, own: int) -> tuple[int, list[str], list[str], 
         whole.append(" ".join(names))
         element.append(" ".join(name for j, name in enumerate(names) if j != axis))
         steps.append(names[axis])
-    return states, [_spell(ctx, k, f"v{k}") for k in range(states)], whole, element, " ".join(steps)
+    return states, [_spell(ctx, k, f"v{k}") for k in range(states)], whole, element, steps
 
 
 def enter_scan(ctx: RuleContext) -> Signature:
     """``state..., sequences... -> state..., elements...``."""
     _, state, whole, element, steps = _scan_parts(ctx, len(ctx.node.inputs))
     text = f"{', '.join([*state, *whole])} -> {', '.join([*state, *element])}"
-    return signature(f"{text} ; opaque {steps}", reason="it is scanned", stateful=True)
+    return signature(text, opaque=steps, reason="it is scanned", stateful=True)
 
 
 def scan(ctx: RuleContext) -> Signature:
@@ -89,6 +90,6 @@ def scan(ctx: RuleContext) -> Signature:
         position = axis % (len(names) + 1)
         yielded.append(" ".join(names))
         collected.append(" ".join([*names[:position], f"out{k}", *names[position:]]))
-    opaque = " ".join([steps, *(f"out{k}" for k in range(len(axes)))])
+    opaque = [*steps, *(f"out{k}" for k in range(len(axes)))]
     text = f"{', '.join([*state, *whole, *state, *yielded])} -> {', '.join([*state, *collected])}"
-    return signature(f"{text} ; opaque {opaque}", reason="it is scanned", stateful=True)
+    return signature(text, opaque=opaque, reason="it is scanned", stateful=True)

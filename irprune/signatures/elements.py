@@ -65,9 +65,9 @@ def slice_(ctx: RuleContext) -> Signature:
     cutting = _Cutting(ctx, names)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         cutting.cut(axis % len(names), start, end, step)
-    opaque = f" ; opaque {' '.join(cutting.opaque)}" if cutting.opaque else ""
     return signature(
-        f"{' '.join(cutting.source)} -> {' '.join(cutting.result)}{opaque}",
+        f"{' '.join(cutting.source)} -> {' '.join(cutting.result)}",
+        opaque=cutting.opaque,
         sizes=cutting.sizes,
         maps=cutting.maps,
         attributes={"starts": cutting.starts, "ends": cutting.ends} if ctx.version < 10 else None,
@@ -189,8 +189,8 @@ def gather(ctx: RuleContext) -> Signature:
             return strided
         index_names = letters(len(ctx.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
-        text = f"{' '.join(names)}, {' '.join(index_names)} -> {result} ; opaque {names[axis]}"
-        return signature(text, reason="it is looked up by index", looks_up=True)
+        text = f"{' '.join(names)}, {' '.join(index_names)} -> {result}"
+        return signature(text, opaque=names[axis], reason="it is looked up by index", looks_up=True)
     return _selected(names, axis, np.asarray(indices, dtype=np.int64), ctx.static(0, axis))
 
 
@@ -208,8 +208,8 @@ def gather_nd(ctx: RuleContext) -> Signature:
     index[:batch] = data[:batch]
     indexed, rest = data[batch : batch + depth], data[batch + depth :]
     text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
-    opaque = " ".join(["tuple", *indexed, *index])
-    return signature(f"{text} ; opaque {opaque}", reason="it is looked up by index", looks_up=True)
+    opaque = ["tuple", *indexed, *index]
+    return signature(text, opaque=opaque, reason="it is looked up by index", looks_up=True)
 
 
 def from_the_front(indices: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -288,7 +288,8 @@ def pad(ctx: RuleContext) -> Signature:
         follow[k] = SizeOf(term("1" if low == 1 else left)) if low else None
         follow[k + len(axes)] = SizeOf(term("1" if high == 1 else right)) if high else None
     return signature(
-        f"{' '.join(source)} -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else ""),
+        f"{' '.join(source)} -> {' '.join(result)}",
+        opaque=opaque,
         sizes=sizes,
         attributes={"pads": follow} if ctx.version < 11 else None,
         operands={1: follow} if ctx.version >= 11 else None,

@@ -2,11 +2,11 @@
 
 ::
 
-    n (g i) *s, (g o) i *k, (g o) -> n (g o) *t ; opaque s k t ; macs n g o i k t
+    signature("n (g i) *s, (g o) i *k, (g o) -> n (g o) *t", opaque="s k t", macs="n g o i k t")
 
 A word is an axis; the same word in two places is the same axis. ``(a b)`` is a row-major product, ``(a + b)`` a
 concatenation, ``*s`` a run of axes, ``1`` a dimension of size one and ``_`` an operand (or ``?`` a dimension)
-about which nothing is said. After ``;`` come the roles of axes: ``opaque`` (order or identity matters: frozen),
+about which nothing is said. The roles of axes are keywords: ``opaque`` (order or identity matters: frozen),
 ``normalized`` (statistics are taken over it), ``repeated`` (its elements are all equal) and ``macs`` (the axes whose
 sizes multiply to the multiply-accumulates of the operator; a ``+`` between several such products).
 """
@@ -14,7 +14,7 @@ sizes multiply to the multiply-accumulates of the operator; a ``+`` between seve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -148,6 +148,10 @@ class Signature:
 def signature(
     text: str,
     *,
+    opaque: Axes = (),
+    normalized: Axes = (),
+    repeated: Axes = (),
+    macs: Axes = "",
     sizes: Mapping[str, int | str | Size] | None = None,
     attributes: Mapping[str, str | Sequence[Follower]] | None = None,
     operands: Mapping[int, Sequence[Follower] | Indices] | None = None,
@@ -158,7 +162,12 @@ def signature(
     stateful: bool = False,
     looks_up: bool = False,
 ) -> Signature:
-    """Read a signature. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are."""
+    """Read a signature: the notation, the roles of its axes, and what else follows from a removal.
+
+    ``opaque``, ``normalized`` and ``repeated`` are axes, as words of one string or one by one. ``macs`` is a product of
+    axes, or a sum of such products. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are
+    frozen. Raises ``ValueError`` where the notation is not well formed (a bug in a table).
+    """
     spelled: dict[int | str, float | tuple[int, ...]] = {}
     spelled.update(pins or {})
     follow = {
@@ -166,7 +175,13 @@ def signature(
         for name, value in (attributes or {}).items()
     }
     return Signature(
-        parse_notation(text),
+        parse_notation(
+            text,
+            _words(opaque),
+            _words(normalized),
+            _words(repeated),
+            macs if isinstance(macs, str) else " ".join(macs),
+        ),
         {name: Size.of(size) for name, size in (sizes or {}).items()},
         follow,
         {k: v if isinstance(v, (Renumber, Grid, Restride)) else tuple(v) for k, v in (operands or {}).items()},
@@ -182,31 +197,34 @@ def signature(
 _TOKEN = re.compile(r"\*?[A-Za-z_][A-Za-z_0-9]*|[()+?1]")
 
 
+Axes: TypeAlias = str | Iterable[str]
+"""Names of axes: words of one string, or one by one."""
+
+
+def _words(axes: Axes) -> frozenset[str]:
+    return frozenset(axes.split() if isinstance(axes, str) else axes)
+
+
 @lru_cache(maxsize=4096)
-def parse_notation(text: str) -> Notation:
+def parse_notation(
+    text: str,
+    opaque: frozenset[str] = frozenset(),
+    normalized: frozenset[str] = frozenset(),
+    repeated: frozenset[str] = frozenset(),
+    macs: str = "",
+) -> Notation:
     """Parse the notation; raises ``ValueError`` for a signature that is not well formed (a bug in a table)."""
-    body, *clauses = text.split(";")
-    left, arrow, right = body.partition("->")
+    left, arrow, right = text.partition("->")
     if not arrow:
         raise ValueError(f"signature {text!r}: expected '->'")
-    roles: dict[str, tuple[str, ...]] = {}
-    for clause in clauses:
-        role, *names = clause.split()
-        if role not in {"opaque", "normalized", "repeated", "macs"}:
-            raise ValueError(f"signature {text!r}: unknown role {role!r}")
-        roles[role] = tuple(names)
     return Notation(
         tuple(_operand(part) for part in left.split(",")) if left.strip() else (),
         tuple(_operand(part) for part in right.split(",")) if right.strip() else (),
-        frozenset(roles.get("opaque", ())),
-        frozenset(roles.get("normalized", ())),
-        frozenset(roles.get("repeated", ())),
-        _products(roles.get("macs", ())),
+        opaque,
+        normalized,
+        repeated,
+        tuple(tuple(product.split()) for product in macs.split("+")) if macs else (),
     )
-
-
-def _products(words: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(part.split()) for part in " ".join(words).split("+")) if words else ()
 
 
 def _operand(text: str) -> Operand:

@@ -26,8 +26,8 @@ def gather_elements(ctx: RuleContext) -> Signature:
         if k != axis and data[k] != indices[k]:
             index[k] = f"part{k}"
             opaque += [name, f"part{k}"]
-    text = f"{' '.join(source)}, {' '.join(index)} -> {' '.join(index)} ; opaque {' '.join(opaque)}"
-    return signature(text, reason=_REASON)
+    text = f"{' '.join(source)}, {' '.join(index)} -> {' '.join(index)}"
+    return signature(text, opaque=opaque, reason=_REASON)
 
 
 def scatter_elements(ctx: RuleContext) -> Signature:
@@ -43,7 +43,7 @@ def scatter_elements(ctx: RuleContext) -> Signature:
             opaque += [name, f"part{k}"]
     whole, part = " ".join(names), " ".join(index)
     written = f", {part}" if ctx.has(2) else ""
-    return signature(f"{whole}, {part}{written} -> {whole} ; opaque {' '.join(opaque)}", reason=_REASON)
+    return signature(f"{whole}, {part}{written} -> {whole}", opaque=opaque, reason=_REASON)
 
 
 def scatter_nd(ctx: RuleContext) -> Signature:
@@ -56,7 +56,7 @@ def scatter_nd(ctx: RuleContext) -> Signature:
     indexed, rest = data[:depth], data[depth:]
     whole = " ".join(data)
     text = f"{whole}, {' '.join([*index, 'tuple'])}, {' '.join([*index, *rest])} -> {whole}"
-    return signature(f"{text} ; opaque tuple {' '.join([*indexed, *index])}", reason=_REASON)
+    return signature(text, opaque=f"tuple {' '.join([*indexed, *index])}", reason=_REASON)
 
 
 def _grid(ctx: RuleContext, depth: int) -> list[tuple[int, ...]] | None:
@@ -102,7 +102,7 @@ def one_hot(ctx: RuleContext) -> Signature:
     rank = len(names) + 1
     axis = ctx.node.int("axis", -1) % rank
     result = [*names[:axis], "class", *names[axis:]]
-    return signature(f"{' '.join(names)}, _, _ -> {' '.join(result)} ; opaque class", reason="it counts classes")
+    return signature(f"{' '.join(names)}, _, _ -> {' '.join(result)}", opaque="class", reason="it counts classes")
 
 
 def trilu(ctx: RuleContext) -> Signature:
@@ -112,7 +112,7 @@ def trilu(ctx: RuleContext) -> Signature:
         raise NoSignature("the operand has fewer than two dimensions")
     operands = " ".join(names) + (", _" if ctx.has(1) else "")
     return signature(
-        f"{operands} -> {' '.join(names)} ; opaque {names[-2]} {names[-1]}", reason="a triangle is cut out of it"
+        f"{operands} -> {' '.join(names)}", opaque=f"{names[-2]} {names[-1]}", reason="a triangle is cut out of it"
     )
 
 
@@ -120,21 +120,20 @@ def reverse_sequence(ctx: RuleContext) -> Signature:
     """Time is reversed, batch indexes the lengths."""
     names = letters(ctx.rank())
     time, batch = ctx.axis("time_axis", 0), ctx.axis("batch_axis", 1)
-    text = f"{' '.join(names)}, {names[batch]} -> {' '.join(names)} ; opaque {names[time]} {names[batch]}"
-    return signature(text, reason="its order is reversed")
+    text = f"{' '.join(names)}, {names[batch]} -> {' '.join(names)}"
+    return signature(text, opaque=[names[time], names[batch]], reason="its order is reversed")
 
 
 def drawn(ctx: RuleContext) -> Signature:
     """As large as the operand; which number stands where depends on how many are drawn."""
     names = " ".join(letters(ctx.rank()))
-    role = f" ; opaque {names}" if names else ""
-    return signature(f"{names} -> {names}{role}", reason="its elements are drawn at random")
+    return signature(f"{names} -> {names}", opaque=names, reason="its elements are drawn at random")
 
 
 def non_zero(ctx: RuleContext) -> Signature:
     """Positions, one row a dimension."""
     names = " ".join(letters(ctx.rank()))
-    return signature(f"{names} -> row found ; opaque {names} row found", reason="the positions of its elements count")
+    return signature(f"{names} -> row found", opaque=f"{names} row found", reason="the positions of its elements count")
 
 
 def fourier_transform(ctx: RuleContext) -> Signature:
@@ -146,4 +145,4 @@ def fourier_transform(ctx: RuleContext) -> Signature:
     result = ["f" + name if k == axis else name for k, name in enumerate(names[:-1])]
     operands = ", ".join([" ".join(names), *("_" for _ in ctx.node.inputs[1:])])
     opaque = f"{names[axis]} f{names[axis]} {names[-1]} part"
-    return signature(f"{operands} -> {' '.join(result)} part ; opaque {opaque}", reason="it becomes frequencies")
+    return signature(f"{operands} -> {' '.join(result)} part", opaque=opaque, reason="it becomes frequencies")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,13 +33,7 @@ def tile(ctx: RuleContext) -> Signature:
         sizes[f"r{k}"] = count
         result.append(f"(r{k} {source[k]})" if source[k] != "1" else f"r{k}")
         follow[k] = SizeOf(Name(f"r{k}")) if count.is_static else None
-    return signature(
-        f"{' '.join(source)}, _ -> {' '.join(result)}{_repeated(sizes)}", sizes=sizes, operands={1: follow}
-    )
-
-
-def _repeated(names: Collection[str]) -> str:
-    return "".join([" ; repeated", *(f" {name}" for name in names)]) if names else ""
+    return signature(f"{' '.join(source)}, _ -> {' '.join(result)}", repeated=sizes, sizes=sizes, operands={1: follow})
 
 
 def expand(ctx: RuleContext) -> Signature:
@@ -76,10 +70,14 @@ def expand(ctx: RuleContext) -> Signature:
             opaque.append(result[-1])
         if target is not None and k >= offset:
             follow.append(SizeOf(term(result[-1])) if entry is not None and entry != ONE else None)
-    text = f"{' '.join(source)}, _ -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
-    text += _repeated([word for word in result if word not in (*source, "1")])
-    operands = {1: follow} if target is not None else None
-    return signature(text, sizes=sizes, operands=operands, reason="its size is computed at run time")
+    return signature(
+        f"{' '.join(source)}, _ -> {' '.join(result)}",
+        opaque=opaque,
+        repeated=[word for word in result if word not in (*source, "1")],
+        sizes=sizes,
+        operands={1: follow} if target is not None else None,
+        reason="its size is computed at run time",
+    )
 
 
 def _result_rank(ctx: RuleContext) -> int:
@@ -98,7 +96,10 @@ def transpose(ctx: RuleContext) -> Signature:
     return signature(f"{' '.join(names)} -> {' '.join(names[k] for k in order)}")
 
 
-def _spell_view(source: Sequence[Size], target: Sequence[Size]) -> tuple[str, dict[str, Size], list[str]]:
+def _spell_view(
+    source: Sequence[Size], target: Sequence[Size]
+) -> tuple[list[str], list[str], dict[str, Size], list[str]]:
+    """Dimensions of operand and result, the sizes of their axes, and those axes that have no counterpart."""
     found = refine(source, target)
     names = letters(len(found.cells), "c")
     opaque: list[str] = []
@@ -119,8 +120,7 @@ def _spell_view(source: Sequence[Size], target: Sequence[Size]) -> tuple[str, di
     left, right = spell(found.left, "in"), spell(found.right, "out")
     sizes = dict(zip(names, found.cells, strict=True))
     sizes.update({f"out{k}": target[k] for k, group in enumerate(found.right) if group is None})
-    text = f"{' '.join(left)} -> {' '.join(right)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
-    return text, sizes, right
+    return left, right, sizes, opaque
 
 
 def reshape(ctx: RuleContext) -> Signature:
@@ -129,7 +129,7 @@ def reshape(ctx: RuleContext) -> Signature:
     Static factors of a size that run time spells out are opaque: it would spell out the old one.
     """
     target = _reshape_target(ctx)
-    text, sizes, right = _spell_view(ctx.shape(0), target)
+    left, right, sizes, opaque = _spell_view(ctx.shape(0), target)
     entries = ctx.entries(1) or (None,) * len(target)
     follow: list[Follower] = [None] * len(target)
     blind: list[str] = []
@@ -138,12 +138,14 @@ def reshape(ctx: RuleContext) -> Signature:
             blind += [name for name in names_of(term(word)) if sizes[name].is_static]
         elif entry.coefficient > 0:
             follow[k] = SizeOf(term(word))
-    reason = "the shapes have no common factors"
-    if blind:
-        text += " ".join(["" if ";" in text else " ; opaque", *blind])
-        reason = "its shape is computed at run time"
-    text = text.replace(" ->", ", _ ->", 1) if ctx.has(1) else text
-    return signature(text, sizes=sizes, operands={1: follow}, reason=reason)
+    operands = " ".join(left) + (", _" if ctx.has(1) else "")
+    return signature(
+        f"{operands} -> {' '.join(right)}",
+        opaque=[*opaque, *blind],
+        sizes=sizes,
+        operands={1: follow},
+        reason="its shape is computed at run time" if blind else "the shapes have no common factors",
+    )
 
 
 def _reshape_target(ctx: RuleContext) -> list[Size]:
@@ -228,8 +230,8 @@ def resize(ctx: RuleContext) -> Signature:
     if _has_sizes(ctx):
         axes = ctx.node.ints("axes", range(len(names))) or ()
         operands[3] = [SizeOf(Name(names[axis])) if result[axis] == names[axis] else None for axis in axes]
-    text = f"{' '.join(names)} -> {' '.join(result)}" + (f" ; opaque {' '.join(opaque)}" if opaque else "")
-    return signature(text, operands=operands, reason="it is resampled")
+    text = f"{' '.join(names)} -> {' '.join(result)}"
+    return signature(text, opaque=opaque, operands=operands, reason="it is resampled")
 
 
 def _has_sizes(ctx: RuleContext) -> bool:
@@ -276,7 +278,8 @@ def depth_to_space(ctx: RuleContext) -> Signature:
     block = ctx.node.int("blocksize")
     channels = "(r q c)" if ctx.node.str("mode", "DCR") == "DCR" else "(c r q)"
     return signature(
-        f"n {channels} h w -> n c (h r) (w q) ; opaque r q",
+        f"n {channels} h w -> n c (h r) (w q)",
+        opaque="r q",
         sizes={"r": block, "q": block},
         reason="it becomes space",
     )
@@ -286,7 +289,8 @@ def space_to_depth(ctx: RuleContext) -> Signature:
     """``n c (h r) (w q) -> n (r q c) h w``."""
     block = ctx.node.int("blocksize")
     return signature(
-        "n c (h r) (w q) -> n (r q c) h w ; opaque r q",
+        "n c (h r) (w q) -> n (r q c) h w",
+        opaque="r q",
         sizes={"r": block, "q": block},
         reason="it comes from space",
     )
@@ -303,7 +307,7 @@ def range_(ctx: RuleContext) -> Signature:
     if size == ONE:
         return signature("_, _, _ -> 1")
     sizes = None if size is None else {"a": size}
-    return signature("_, _, _ -> a ; opaque a", sizes=sizes, reason="it counts positions")
+    return signature("_, _, _ -> a", opaque="a", sizes=sizes, reason="it counts positions")
 
 
 def _range_size(ctx: RuleContext) -> Size | None:
@@ -324,5 +328,11 @@ def constant_of_shape(ctx: RuleContext) -> Signature:
     sizes = {name: entry for name, entry in zip(names, entries, strict=True) if entry is not None and name != "1"}
     follow: list[Follower] = [SizeOf(Name(name)) if name in sizes else None for name in names]
     blind = [name for name in names if name != "1" and name not in sizes]
-    text = f"_ -> {' '.join(names)}" + (f" ; opaque {' '.join(blind)}" if blind else "") + _repeated(list(sizes))
-    return signature(text, sizes=sizes, operands={0: follow}, reason="its size is computed at run time")
+    return signature(
+        f"_ -> {' '.join(names)}",
+        opaque=blind,
+        repeated=sizes,
+        sizes=sizes,
+        operands={0: follow},
+        reason="its size is computed at run time",
+    )

@@ -6,9 +6,10 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md is t
 from __future__ import annotations
 
 from . import attention, compute, quantized, recurrent
+from .grammar import Signature
 from .registry import Rule, register
 
-_TABLE: dict[str, Rule | str] = {
+_TABLE: dict[str, Rule | Signature | str] = {
     "Attention": attention.packed_attention,
     "MultiHeadAttention": attention.multi_head_attention,
     "GroupQueryAttention": attention.group_query_attention,

@@ -8,6 +8,7 @@ The rules it names live beside it: :mod:`.compute` (contractions, normalizations
 from __future__ import annotations
 
 from . import attention, compute, control, elements, indexing, layout, quantized
+from .grammar import signature
 from .recurrent import recurrent
 from .registry import register
 
@@ -31,13 +32,13 @@ register(
         "CastLike": compute.cast_like,
         # normalizations
         "BatchNormalization": compute.batch_normalization,
-        "InstanceNormalization": "n c *s, c, c -> n c *s ; normalized s",
+        "InstanceNormalization": signature("n c *s, c, c -> n c *s", normalized="s"),
         "LayerNormalization": compute.layer_normalization,
         "RMSNormalization": compute.layer_normalization,
         "GroupNormalization": compute.group_normalization,
         "LpNormalization": compute.lp_normalization,
         "MeanVarianceNormalization": compute.mean_variance_normalization,
-        "LRN": "n c *s -> n c *s ; normalized c",
+        "LRN": signature("n c *s -> n c *s", normalized="c"),
         # pooling, reductions, selections
         "AveragePool": compute.pool,
         "MaxPool": compute.pool,
@@ -90,12 +91,12 @@ register(
         "RandomNormalLike": indexing.drawn,
         "RandomUniformLike": indexing.drawn,
         "DFT": indexing.fourier_transform,
-        "EyeLike": "a b -> a b ; opaque a b",
+        "EyeLike": signature("a b -> a b", opaque="a b"),
         "NonZero": indexing.non_zero,
-        "STFT": "n s *part, _, w, _ -> n t f parts ; opaque s t w f part parts",
-        "GridSample": "n c *s, n *t xy -> n c *t ; opaque s t xy",
-        "RoiAlign": "n c *s, _, _ -> r c u v ; opaque n s r u v",
-        "NonMaxSuppression": "b s _4, b c s, _, _, _ -> _ ; opaque b s c _4",
+        "STFT": signature("n s *part, _, w, _ -> n t f parts", opaque="s t w f part parts"),
+        "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
+        "RoiAlign": signature("n c *s, _, _ -> r c u v", opaque="n s r u v"),
+        "NonMaxSuppression": signature("b s _4, b c s, _, _, _ -> _", opaque="b s c _4"),
         # layout
         "Concat": elements.concat,
         "Split": elements.split,

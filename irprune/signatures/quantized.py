@@ -39,7 +39,9 @@ def qlinear_conv(ctx: RuleContext) -> Signature:
         "(g o)",
     )
     return signature(
-        f"{operands} -> {result} ; opaque s k {windows} ; macs n g o i k {windows}",
+        f"{operands} -> {result}",
+        opaque=f"s k {windows}",
+        macs=f"n g o i k {windows}",
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -51,7 +53,9 @@ def conv_integer(ctx: RuleContext) -> Signature:
     result = window_results(ctx)
     operands = operand_list(ctx, "n (g i) *s", "(g o) i *k", scale_of(ctx, 2, "(g i)"), scale_of(ctx, 3, "(g o)"))
     return signature(
-        f"{operands} -> n (g o) {result} ; opaque s k {result} ; macs n g o i k {result}",
+        f"{operands} -> n (g o) {result}",
+        opaque=f"s k {result}",
+        macs=f"n g o i k {result}",
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
         reason="the window of a convolution slides over it",
@@ -62,7 +66,7 @@ def matmul_integer(ctx: RuleContext) -> Signature:
     """As MatMul, with zero points per tensor, per row of the left or per column of the right operand."""
     left, right, result, macs = matmul_notation(ctx, 0, 1)
     operands = operand_list(ctx, left, right, scale_of(ctx, 2, "m"), scale_of(ctx, 3, "n"))
-    return signature(f"{operands} -> {result} ; macs {macs}")
+    return signature(f"{operands} -> {result}", macs=macs)
 
 
 def qlinear_matmul(ctx: RuleContext) -> Signature:
@@ -76,7 +80,7 @@ def qlinear_matmul(ctx: RuleContext) -> Signature:
         *(scale_of(ctx, k, "n") for k in (4, 5)),
         *(scale_of(ctx, k, "n") for k in (6, 7)),
     )
-    return signature(f"{operands} -> {result} ; macs {macs}")
+    return signature(f"{operands} -> {result}", macs=macs)
 
 
 def qgemm(ctx: RuleContext) -> Signature:
@@ -92,7 +96,7 @@ def qgemm(ctx: RuleContext) -> Signature:
         _bias(ctx, 6),
         *(scale_of(ctx, k, "n") for k in (7, 8)),
     )
-    return signature(f"{operands} -> m n ; macs m n k")
+    return signature(f"{operands} -> m n", macs="m n k")
 
 
 def _bias(ctx: RuleContext, position: int) -> str:
@@ -107,14 +111,14 @@ def _bias(ctx: RuleContext, position: int) -> str:
 def dynamic_quantize_linear(ctx: RuleContext) -> Signature:
     """Scale and zero point are statistics over the whole tensor."""
     names = " ".join(letters(ctx.rank()))
-    return signature(f"{names} -> {names}, _, _ ; normalized {names}")
+    return signature(f"{names} -> {names}, _, _", normalized=names)
 
 
 def dynamic_quantize_matmul(ctx: RuleContext) -> Signature:
     """com.microsoft DynamicQuantizeMatMul: the left operand is quantized on the fly, over all of it."""
     left, right, result, macs = matmul_notation(ctx, 0, 1)
     operands = operand_list(ctx, left, right, scale_of(ctx, 2, "n"), scale_of(ctx, 3, "n"), "n")
-    return signature(f"{operands} -> {result} ; normalized k ; macs {macs}")
+    return signature(f"{operands} -> {result}", normalized="k", macs=macs)
 
 
 def matmul_integer_to_float(ctx: RuleContext) -> Signature:
@@ -130,7 +134,7 @@ def matmul_integer_to_float(ctx: RuleContext) -> Signature:
         scale_of(ctx, 5, "n"),
         "n",
     )
-    return signature(f"{operands} -> {result} ; macs {macs}")
+    return signature(f"{operands} -> {result}", macs=macs)
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,9 @@ def matmul_nbits(ctx: RuleContext) -> Signature:
         "n",
     )
     return signature(
-        f"{operands} -> *b n ; opaque block blob {' '.join(blocks.opaque)} ; macs b n {blocks.text} block",
+        f"{operands} -> *b n",
+        opaque=f"block blob {' '.join(blocks.opaque)}",
+        macs=f"b n {blocks.text} block",
         sizes={**blocks.sizes, "block": size, "n": width},
         attributes={"K": f"({blocks.text} block)", "N": "n"},
         reason="a block of weights shares a scale",
@@ -205,7 +211,8 @@ def gather_block_quantized(ctx: RuleContext) -> Signature:
     )
     opaque = [scale[rows], "part", "share", *blocks.opaque]
     return signature(
-        f"{operands} -> {' '.join(result)} ; opaque {' '.join(opaque)}",
+        f"{operands} -> {' '.join(result)}",
+        opaque=opaque,
         sizes={**blocks.sizes, "part": block // shared, "share": shared},
         reason="it is looked up by index, or a block of it shares a scale",
     )
@@ -232,7 +239,8 @@ def qlinear_softmax(ctx: RuleContext) -> Signature:
     over = [names[axis]] if ctx.node.int("opset", 1) >= 13 else names[axis:]
     text = " ".join(names)
     return signature(
-        f"{operand_list(ctx, text, '', '', '', '')} -> {text} ; opaque {' '.join(over)}",
+        f"{operand_list(ctx, text, '', '', '', '')} -> {text}",
+        opaque=over,
         reason="a softmax is taken over it",
     )
 
@@ -242,7 +250,7 @@ def qlinear_global_pool(ctx: RuleContext) -> Signature:
     last = bool(ctx.node.int("channels_last"))
     ones = " ".join("1" for _ in range(ctx.rank() - 2))
     source, result = ("n *s c", f"n {ones} c") if last else ("n c *s", f"n c {ones}")
-    return signature(f"{operand_list(ctx, source, '', '', '', '')} -> {result} ; normalized s")
+    return signature(f"{operand_list(ctx, source, '', '', '', '')} -> {result}", normalized="s")
 
 
 def qlinear_pool(ctx: RuleContext) -> Signature:
@@ -251,7 +259,9 @@ def qlinear_pool(ctx: RuleContext) -> Signature:
     last = bool(ctx.node.int("channels_last"))
     source, result = ("n *s c", f"n {positions} c") if last else ("n c *s", f"n c {positions}")
     operands = operand_list(ctx, source, "", "", "", "")
-    return signature(f"{operands} -> {result} ; opaque s {positions}", reason="the window of a pooling slides over it")
+    return signature(
+        f"{operands} -> {result}", opaque=f"s {positions}", reason="the window of a pooling slides over it"
+    )
 
 
 def qlinear_concat(ctx: RuleContext) -> Signature:

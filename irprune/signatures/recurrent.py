@@ -23,7 +23,9 @@ def recurrent(gates: int) -> Callable[[RuleContext], Signature]:
         operands = operand_list(ctx, steps, "d (q h) i", "d (q h) h", "d (u h)", "b", state, state, "d (p h)")
         results = ", ".join((result, state, state)[: len(ctx.node.outputs)])
         return signature(
-            f"{operands} -> {results} ; opaque t d q u p ; macs t b d q h i + t b d q h h",
+            f"{operands} -> {results}",
+            opaque="t d q u p",
+            macs="t b d q h i + t b d q h h",
             sizes={"q": gates, "u": 2 * gates, "p": 3},
             attributes={"hidden_size": "h"},
             reason="it counts steps, directions or gates of a recurrent cell",
@@ -43,7 +45,10 @@ def dynamic_quantize_lstm(ctx: RuleContext) -> Signature:
     operands = operand_list(ctx, "t b i", "d i (q h)", "d h (q h)", "d (u h)", "b", state, state, "d (p h)", *scales)
     results = ", ".join(("t d b h", state, state)[: len(ctx.node.outputs)])
     return signature(
-        f"{operands} -> {results} ; normalized i ; opaque t d q u p ; macs t b d q h i + t b d q h h",
+        f"{operands} -> {results}",
+        normalized="i",
+        opaque="t d q u p",
+        macs="t b d q h i + t b d q h h",
         sizes={"q": 4, "u": 8, "p": 3},
         attributes={"hidden_size": "h"},
         reason="it counts steps, directions or gates of a recurrent cell",

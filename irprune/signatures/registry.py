@@ -84,17 +84,17 @@ Rule: TypeAlias = Callable[[RuleContext], Signature]
 RULES: dict[str, Rule] = {}
 
 
-def register(table: Mapping[str, Rule | str]) -> None:
-    """Add operators: a rule, or the signature itself where it depends on nothing."""
+def register(table: Mapping[str, Rule | Signature | str]) -> None:
+    """Add operators: a rule, or the signature itself (a string where its axes have no roles)."""
     for name, rule in table.items():
         if name in RULES:
             raise ValueError(f"operator {name} has a signature already")
-        RULES[name] = _fixed(rule) if isinstance(rule, str) else rule
+        RULES[name] = rule if callable(rule) else _fixed(rule)
 
 
-def _fixed(text: str) -> Rule:
-    parsed = signature(text)
-    return lambda ctx: parsed
+def _fixed(entry: Signature | str) -> Rule:
+    found = signature(entry) if isinstance(entry, str) else entry
+    return lambda ctx: found
 
 
 def signature_of(ctx: RuleContext) -> Signature:

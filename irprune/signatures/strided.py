@@ -22,9 +22,15 @@ def strided_gather(outer: list[str], inner: list[str], total: Size, ramp: Ramp) 
     source = f"({' '.join(reading.source)})" if len(reading.source) > 1 else "".join(reading.source) or "1"
     text = f"{' '.join([*outer, source, *inner])}, _ -> {' '.join([*outer, *reading.result, *inner])}"
     opaque, rest = reading.outside()
-    text += f" ; opaque {' '.join(opaque)}" if opaque else ""
     follow = Restride(Composite(tuple(map(term, rest))), tuple(map(term, reading.result)))
-    return signature(text, sizes=reading.sizes, operands={1: follow}, reason="it is looked up by index", looks_up=True)
+    return signature(
+        text,
+        opaque=opaque,
+        sizes=reading.sizes,
+        operands={1: follow},
+        reason="it is looked up by index",
+        looks_up=True,
+    )
 
 
 @dataclass

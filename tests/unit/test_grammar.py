@@ -22,7 +22,7 @@ from irprune.signatures import (
 
 
 def test_a_signature_with_everything() -> None:
-    found = parse_notation("n (g i) *s, (g o) i *k, _ -> n (g o) *t ; opaque s k t ; macs n g o i k t")
+    found = signature("n (g i) *s, (g o) i *k, _ -> n (g o) *t", opaque="s k t", macs="n g o i k t").notation
     assert found.inputs == (
         (Name("n"), Composite((Name("g"), Name("i"))), Star("s")),
         (Composite((Name("g"), Name("o"))), Name("i"), Star("k")),
@@ -52,8 +52,26 @@ def test_terms(text: str, expected: object) -> None:
 
 
 def test_several_products_of_a_cost() -> None:
-    found = parse_notation("a b, b c -> a c ; macs a b c + a c c")
+    found = signature("a b, b c -> a c", macs="a b c + a c c").notation
     assert found.macs == (("a", "b", "c"), ("a", "c", "c"))
+
+
+def test_roles_are_words_or_names_one_by_one() -> None:
+    words = signature("a b -> a b", opaque="a", normalized="b", repeated="a b", macs="a b")
+    names = signature("a b -> a b", opaque=["a"], normalized=("b",), repeated=iter("ab"), macs=["a", "b"])
+    assert words == names
+    assert (words.notation.normalized, words.notation.repeated) == ({"b"}, {"a", "b"})
+
+
+def test_an_entry_of_the_table_is_a_rule_a_signature_or_its_text() -> None:
+    found = signature("a b -> a b", opaque="b")
+    try:
+        register({"made::up": found, "made::plain": "a -> a"})
+        assert RULES["made::up"](None) is found  # type: ignore[arg-type]
+        assert RULES["made::plain"](None) == signature("a -> a")  # type: ignore[arg-type]
+    finally:
+        RULES.pop("made::up", None)
+        RULES.pop("made::plain", None)
 
 
 def test_no_operands_and_scalars() -> None:
@@ -70,7 +88,7 @@ def test_names_of_a_term() -> None:
     ("text", "message"),
     [
         ("a b", r"signature 'a b': expected '->'"),
-        ("a -> a ; frozen a", r"unknown role 'frozen'"),
+        ("a -> a ; opaque a", r"operand ' a ; opaque a': cannot read ';'"),
         ("a - b -> a", r"operand 'a - b ': cannot read '-'"),
         ("*a *b -> a", r"operand '\*a \*b ': more than one run of axes"),
         ("(a b -> a", r"unbalanced parenthesis in a signature"),
