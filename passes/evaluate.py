@@ -138,17 +138,10 @@ def _result_bytes(node: Node, model: onnx.ModelProto) -> int | None:
 
 
 def _run(model: onnx.ModelProto, operands: Sequence[Constant | None]) -> list[Array]:
-    import onnxruntime
+    from ..runtime.session import RunFailure, open_session, run_session
 
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     feeds = {f"i{k}": _array(c) for k, c in enumerate(operands) if c is not None and not _is_shape(c)}
     try:
-        data = model.SerializeToString()
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        results: list[Array] = session.run(None, feeds)
-    except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise Refused(f"ONNX Runtime cannot evaluate it: {str(error).splitlines()[0]}") from error
-    return results
+        return list(run_session(open_session(model.SerializeToString(), threads=1), feeds).values())
+    except RunFailure as error:
+        raise Refused(f"ONNX Runtime cannot evaluate it: {error}") from error

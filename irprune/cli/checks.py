@@ -68,16 +68,11 @@ def read_inputs(path: Path) -> dict[str, Array]:
 
 def require_runnable(path: Path) -> None:
     """Raise :class:`InputError` for a model that ONNX Runtime cannot run: nothing could be verified with it."""
-    import onnxruntime as ort
+    from ..runtime.session import RunFailure, open_session
 
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     try:
-        ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
+        open_session(path)
+    except RunFailure as error:
         raise InputError(
             f"{path}: ONNX Runtime cannot run this model, so nothing can be verified "
             f"(--no-verify prunes it all the same): {error}"

@@ -125,12 +125,9 @@ def _measured(before: Path, after: Path, images: Array, labels: Array) -> Table:
 
 class _Model:
     def __init__(self, path: Path) -> None:
-        import onnxruntime as ort
+        from ..runtime.session import open_session
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = open_session(path, optimize=True, threads=1)
         self.input = self.session.get_inputs()[0].name
 
     def run(self, images: Array) -> Array:

@@ -23,12 +23,12 @@ from ..frontends.effects import mutated_nodes
 from ..frontends.fx import Imported, as_array
 from ..ir.core import Array
 from ..plans import Plan
+from ..runtime.session import Executable, RunFailure
 from ..verification.equivalence import relative_error, tolerance_of
 from ..verification.fidelity import measure_fidelity
 from ..verification.masks import complete_sizes, input_sizes, kept_part
 from ..verification.removal import Removal
 from ..verification.report import Divergence, Equivalence, OutputError, Report, Structure
-from ..verification.runner import Executable, RunFailure
 from .capture.module import quiet
 from .cases import Case
 from .reference import build_reference

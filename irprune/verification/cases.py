@@ -12,8 +12,8 @@ import onnx
 
 from ..errors import InputError
 from ..ir.core import Array
+from ..runtime.session import Executable, Feeds, Outputs, RunFailure
 from .ranges import choices, index_bounds, masks
-from .runner import Executable, Feeds, Outputs, RunFailure
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir.core import Array
 from ..plans import Plan, removed_atoms
+from ..runtime.session import Executable, RunFailure
 from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
 from .observed import note, with_observed_shapes
 from .report import Report
-from .runner import Executable, RunFailure
 from .structure import check_structure
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]

@@ -9,13 +9,13 @@ import numpy as np
 
 from ..analysis import Analysis, Mask
 from ..ir.core import Array
+from ..runtime.session import Executable, Feeds, Outputs, RunFailure
 from .cases import Case, Cases
 from .masks import input_sizes, kept_part
 from .noise import NOISE_FACTOR, nearby_runs, run_in_double
 from .reference import Reference, build
 from .report import Divergence, Equivalence, OutputError
 from .rounding import without_rounding
-from .runner import Executable, Feeds, Outputs, RunFailure
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3.2e-2}
 """Largest error relative to the scale of a tensor (the largest magnitude in the reference), by element type.

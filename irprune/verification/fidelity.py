@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..ir.core import Array
+from ..runtime.session import Outputs
 from .report import Fidelity, OutputFidelity
-from .runner import Outputs
 
 
 def measure_fidelity(original: Sequence[Outputs], pruned: Sequence[Outputs], labels: Array | None = None) -> Fidelity:

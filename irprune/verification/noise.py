@@ -23,7 +23,7 @@ import onnx
 from onnx import numpy_helper
 
 from ..ir.core import Array
-from .runner import Executable, Feeds, Outputs, RunFailure
+from ..runtime.session import Executable, Feeds, Outputs, RunFailure
 
 NOISE_FACTOR = 4
 """How many times as far as the reference is from itself a pruned model may be; as many units as half precisions get."""

@@ -24,10 +24,10 @@ from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..frontends.scopes import is_control, qualified, unique_names
 from ..ir.core import Array, Node
+from ..runtime.session import Executable
 from .cases import input_specs, random_feeds
 from .masks import Probe, as_indices, complete_sizes
 from .removal import Dimension, Removal
-from .runner import Executable
 
 PREFIX = "irprune_reference/"
 

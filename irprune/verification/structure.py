@@ -16,8 +16,8 @@ import onnx
 from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
 from ..plans import Plan
+from ..runtime.session import Executable
 from .report import Structure
-from .runner import Executable
 
 Readers: TypeAlias = dict[str, Callable[[], Array]]
 

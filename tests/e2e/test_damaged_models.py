@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune import api
 from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
+from irprune.runtime.session import Feeds, Outputs, RunFailure
 from irprune.verification.cases import Case, Cases
 from irprune.verification.driver import require_repeatable
-from irprune.verification.runner import Feeds, Outputs, RunFailure
 
 
 def written(folder: Path, nodes: list[onnx.NodeProto], shape: tuple[int, ...] = (2, 6), **weights: np.ndarray) -> Path:

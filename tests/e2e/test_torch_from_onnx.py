@@ -23,10 +23,10 @@ from irprune.models.export import Exporter
 from irprune.models.library import VARIANTS as FORMS
 from irprune.models.library import Library
 from irprune.models.zoo import ZOO
+from irprune.runtime.session import Executable
 from irprune.torch import from_onnx, write_back
 from irprune.torch.importer.module import INITIALIZERS, INPUTS, OUTPUTS
 from irprune.verification.cases import Case, random_cases
-from irprune.verification.runner import Executable
 from tests.e2e.test_shared_models import REAL
 from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
 

@@ -17,6 +17,7 @@ LAYERS = (
     "axes",
     "signatures",
     "frontends",
+    "runtime",
     "analysis",
     "scoring",
     "plans",
@@ -186,3 +187,30 @@ def test_downward_imports_pass(module: str, source: str) -> None:
 )
 def test_the_checker_catches(module: str, source: str, message: str) -> None:
     assert violations(module, source) == [message]
+
+
+# -- one place for sessions --------------------------------------------------------------------------------------------
+
+# The builder of the demo's model trains and measures without irprune; so does the list of other models.
+_BUILDERS = {"irprune.models.digits", "irprune.models.library", "irprune.models.variants"}
+
+
+def runtimes(source: str) -> list[int]:
+    """The lines on which ONNX Runtime is imported, all of it or a part."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        found += [node.lineno for name in names if name.split(".")[0] == "onnxruntime"]
+    return found
+
+
+def test_one_package_opens_sessions() -> None:
+    """Options, errors and memory are settled in one place; telemetry is turned off before the library is loaded."""
+    found = {module for module, path in sources() if runtimes(path.read_text(encoding="utf-8"))}
+    assert found - _BUILDERS == {"irprune.runtime.session"}
+
+
+@pytest.mark.parametrize("source", ["import onnxruntime as ort", "def f():\n    from onnxruntime.capi import x"])
+def test_an_import_of_onnx_runtime_is_found(source: str) -> None:
+    assert runtimes(source) == [source.count("\n") + 1]

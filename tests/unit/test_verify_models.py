@@ -16,12 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune import api
 from irprune.errors import InputError, VerificationError
 from irprune.plans import Plan
+from irprune.runtime.session import Executable, Feeds, Outputs
 from irprune.verification import equivalence, junit_xml
 from irprune.verification.cases import Case, Cases, input_specs, random_cases, trial_sizes
 from irprune.verification.driver import require_repeatable, verify_models
 from irprune.verification.equivalence import TOLERANCE, relative_error
 from irprune.verification.rounding import without_rounding
-from irprune.verification.runner import Executable, Feeds, Outputs
 from tests.golden.helpers.models import model_of
 
 

@@ -14,12 +14,12 @@ from irprune import api
 from irprune.cli.verdicts import verdicts
 from irprune.errors import InputError
 from irprune.plans import Plan
+from irprune.runtime.session import Executable, RunFailure
 from irprune.verification import equivalence, noise
 from irprune.verification.driver import verify_models
 from irprune.verification.equivalence import TOLERANCE
 from irprune.verification.noise import nearby_runs, run_in_double
 from irprune.verification.report import OutputError
-from irprune.verification.runner import Executable, RunFailure
 from tests.golden.helpers.models import model_of
 
 AMPLIFYING = """(float[4, 32] x) => (float[4, 3] y) <float[32, 600] w, float[600, 3] v, float k = {100}>

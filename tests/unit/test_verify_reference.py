@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune.analysis import Analysis, Mask, analyze
 from irprune.axes import leaves_of
 from irprune.frontends.onnx import import_model
+from irprune.runtime.session import Executable
 from irprune.verification.cases import random_cases
 from irprune.verification.reference import PREFIX, build_reference
-from irprune.verification.runner import Executable
 
 RNG = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""Running models on ONNX Runtime."""
+"""Sessions of ONNX Runtime on its CPU provider, opened here and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 import onnx
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from ..ir.core import Array
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# Read when the library is loaded. Without it ONNX Runtime (seen in 1.31) reports on the models that it runs, and leaves
+# a file called .ses in the folder for temporary files.
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 Feeds: TypeAlias = dict[str, Array]
 Outputs: TypeAlias = dict[str, Array]
@@ -38,6 +43,41 @@ class RunFailure(Exception):
 
 def _failure(error: Exception) -> RunFailure:
     return RunFailure(" ".join(str(error).split())[:400])
+
+
+def open_session(
+    model: bytes | str | Path, *, optimize: bool = False, threads: int = _THREADS, folder: Path | None = None
+) -> ort.InferenceSession:
+    """A session for a file, or for the bytes of a model whose external tensors (if any) lie in ``folder``.
+
+    Raises :class:`RunFailure` where ONNX Runtime refuses the model.
+    """
+    options = ort.SessionOptions()
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry(*_SINGLE_PRECISION)
+    if folder is not None:
+        options.add_session_config_entry(_FOLDER_OPTION, str(folder.resolve()))
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except _FAILURES as error:
+        raise _failure(error) from error
+
+
+def run_session(
+    session: ort.InferenceSession, feeds: Mapping[str, Array], names: Sequence[str] | None = None
+) -> Outputs:
+    """The outputs of these names, by default all. Raises :class:`RunFailure` where ONNX Runtime stops."""
+    names = names or [output.name for output in session.get_outputs()]
+    try:
+        results = session.run(list(names), dict(feeds))
+    except _FAILURES as error:
+        raise _failure(error) from error
+    return dict(zip(names, results, strict=True))
 
 
 @dataclass
@@ -67,39 +107,18 @@ class Executable:
         """The graph's outputs. Raises :class:`RunFailure`."""
         if optimize not in self._sessions:
             self._sessions[optimize] = self._open(self.model, optimize)
-        return self._run(self._sessions[optimize], feeds)
+        return run_session(self._sessions[optimize], feeds)
 
     def probe(self, feeds: Mapping[str, Array], names: Sequence[str], chunk: int = 64) -> Iterable[Outputs]:
         """Values inside the graph, in chunks of ``chunk``: all are made outputs, optimizations are off."""
         session = self._open(with_outputs(self.proto, names), False)
         for start in range(0, len(names), chunk):
-            yield self._run(session, feeds, names[start : start + chunk])
-
-    def _run(
-        self, session: ort.InferenceSession, feeds: Mapping[str, Array], names: Sequence[str] | None = None
-    ) -> Outputs:
-        names = names or [output.name for output in session.get_outputs()]
-        try:
-            results = session.run(list(names), dict(feeds))
-        except _FAILURES as error:
-            raise _failure(error) from error
-        return dict(zip(names, results, strict=True))
+            yield run_session(session, feeds, names[start : start + chunk])
 
     def _open(self, model: onnx.ModelProto | Path, optimize: bool) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        levels = ort.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-        options.intra_op_num_threads = min(_THREADS, os.cpu_count() or 1)
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        options.add_session_config_entry(*_SINGLE_PRECISION)
-        if not isinstance(model, Path) and self.data_folder is not None:
-            options.add_session_config_entry(_FOLDER_OPTION, str(self.data_folder.resolve()))
-        source = str(model) if isinstance(model, Path) else self._serialize(model)
-        try:
-            return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except _FAILURES as error:
-            raise _failure(error) from error
+        if isinstance(model, Path):
+            return open_session(model, optimize=optimize)
+        return open_session(self._serialize(model), optimize=optimize, folder=self.data_folder)
 
     def _serialize(self, proto: onnx.ModelProto) -> bytes | str:
         """The bytes of a model, or the path of a temporary file where they are too many for one message."""

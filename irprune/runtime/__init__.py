@@ -1,0 +1,1 @@
+"""Running models on ONNX Runtime. No other package opens a session."""
