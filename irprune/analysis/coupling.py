@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
-from ..ir import ENTER, Graph, Integers, Node, Ramp, Ramps, Size
+from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
 from ..signatures import NoSignature, RuleContext, Signature, signature_of
 from ..signatures.grammar import Operand, Term, names_of
@@ -252,7 +252,7 @@ class _Walk:
         name = node.inputs[position]
         if name not in self.graph.constants or notation is None:
             return self._dims(name)
-        entry = f"{node.name}{ENTER}"
+        entry = self.graph.entries.get(node.name, "")
         if entry in self.result.matched or entry in self.result.refused:
             return self._handed_in(node, position, entry)
         names = {inner for item in notation for inner in names_of(item)}
@@ -313,7 +313,7 @@ class _Walk:
                     self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
                 else:
                     self.result.dims[name] = matcher.result(operand, shape, self._size, name)
-                    if "mutated" not in node.attributes:  # what is written into it later on makes elements differ
+                    if not node.mutated:  # what is written into it later on makes elements differ
                         self.repetitions.enter(name, operand, carried | notation.repeated)
         for axis_map in found.maps:
             matcher.relate(axis_map.source, axis_map.result, axis_map.indices)

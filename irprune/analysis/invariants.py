@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ..ir import ENTER, Graph, Node
+from ..ir import Graph, Node
 
 
 def weights_handed_in(graph: Graph, entry: Node, weights: Collection[str]) -> Iterator[str]:
     """Values of a body, the results of its ``entry``, that are weights in every iteration."""
-    if not entry.name.endswith(ENTER):
+    if not entry.entry_of:
         return
     for position, (operand, value) in enumerate(zip(entry.inputs, entry.outputs, strict=True)):
         if operand in weights and _is_same_in_every_iteration(graph, entry, position, value):
@@ -22,8 +22,7 @@ def weights_handed_in(graph: Graph, entry: Node, weights: Collection[str]) -> It
 
 def _is_same_in_every_iteration(graph: Graph, entry: Node, position: int, value: str) -> bool:
     """Whether the body yields a state as it got it; what is scanned is no state."""
-    control = entry.name.removesuffix(ENTER)
-    node = next((node for node, _ in graph.consumers[entry.inputs[position]] if node.name == control), None)
+    node = next((node for node, _ in graph.consumers[entry.inputs[position]] if node.name == entry.entry_of), None)
     if node is None:
         return False
     own = len(node.inputs) - node.yields

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..frontends.files import root_cause
 from ..frontends.scopes import Scopes, subgraphs
 from ..frontends.wire import LARGE, fill_weights
-from ..ir import ENTER, Attribute, Constant, Graph, Node, Opaque, Value
+from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
 
 _PROTO_LIMIT = 2_000_000_000
 """Protobuf messages end at 2 GiB: above this, weights go to a file of their own."""
@@ -114,7 +114,7 @@ class _Emitter:
             if node.name not in old:
                 waiting.append(node)
                 continue
-            anchor = self.nodes[node.name.removesuffix(ENTER)]
+            anchor = self.nodes[node.entry_of or node.name]
             for new in waiting:
                 _graph_of(anchor).insert_before(anchor, self._create(new, freed))
             waiting = []

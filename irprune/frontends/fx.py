@@ -204,7 +204,7 @@ class _Importer:
         except (LookupError, TypeError, ValueError) as error:
             why = f"its arguments make no sense ({type(error).__name__}: {error})"
         tensors = tuple(TensorName(self.names[n]) for n in node.all_input_nodes if n in self.names)
-        return Lowered(operator_name(node), tensors, "torch", {"why": why})
+        return Lowered(operator_name(node), tensors, "torch", refusal=why)
 
     def _looked_up(self, node: fx.Node) -> Lowered:
         if not isinstance(node.target, torch._ops.OpOverload):
@@ -250,8 +250,6 @@ class _Importer:
 
     def _add(self, node: fx.Node, lowered: Lowered, outputs: tuple[str, ...]) -> None:
         sources: dict[int | str, Source] = dict(lowered.sources.items())
-        effects = {"mutated": node in self.mutated, "writes": writes(node)}
-        attributes = {**lowered.attributes, **{name: 1 for name, holds in effects.items() if holds}}
         inputs: list[str] = []
         for position, operand in enumerate(lowered.operands):
             if isinstance(operand, Numbers):
@@ -263,7 +261,19 @@ class _Importer:
         while inputs and not inputs[-1]:
             inputs.pop()
         self.sources[node.name] = sources
-        self.nodes.append(Node(node.name, lowered.op, tuple(inputs), outputs, lowered.domain, attributes))
+        self.nodes.append(
+            Node(
+                node.name,
+                lowered.op,
+                tuple(inputs),
+                outputs,
+                lowered.domain,
+                lowered.attributes,
+                mutated=node in self.mutated,
+                writes=writes(node),
+                refusal=lowered.refusal,
+            )
+        )
 
     def _numbers(self, name: str, numbers: Numbers) -> str:
         entries = numbers.entries

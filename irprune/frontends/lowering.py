@@ -84,13 +84,17 @@ class AtenCall:
 
 @dataclass(frozen=True)
 class Lowered:
-    """An IR operator with its operands; ``sources`` says where attributes came from."""
+    """An IR operator with its operands; ``sources`` says where attributes came from.
+
+    ``refusal`` says why the call is no operator of the tables.
+    """
 
     op: str
     operands: tuple[Operand, ...]
     domain: str = ""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
+    refusal: str = ""
 
 
 Lowering: TypeAlias = Callable[[AtenCall], Lowered]

@@ -12,7 +12,7 @@ import onnx_ir as oir
 
 from ..collector import without_gc
 from ..errors import InputError
-from ..ir import ENTER, Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
+from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
 from .declared import drop_stale
 from .files import BYTE, root_cause, static_shape
@@ -119,12 +119,13 @@ def _with_entry(nodes: list[Node], key: str, node: oir.Node, scopes: Scopes) -> 
         return nodes
     scope, body = bodies[0]
     entry = Node(
-        f"{key}{ENTER}",
+        f"{key}/enter",
         f"enter_{node.op_type}",
         tuple(map(scopes.name, node.inputs)),
         tuple(map(scopes.name, body.inputs)),
         "irprune",
         dict(_scalars(node)),
+        entry_of=key,
     )
     first = next((k for k, other in enumerate(nodes) if other.name.startswith(f"{scope}/") or other.name == key))
     return [*nodes[:first], entry, *nodes[first:]]

@@ -1,14 +1,13 @@
 """The graph IR: frozen values, nodes and graphs, neutral of any frontend."""
 
 from .check import check
-from .core import ENTER, Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
+from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
 from .integers import Integers
 from .ramps import Ramp, Ramps
 from .sizes import Size
 from .text import parse, render
 
 __all__ = [
-    "ENTER",
     "Attribute",
     "Constant",
     "Dim",

@@ -18,9 +18,6 @@ Dim: TypeAlias = int | str | None
 
 Array: TypeAlias = NDArray[np.generic]
 
-ENTER = "/enter"
-"""Ends the name of the node that stands for the inputs of a body of control flow."""
-
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
@@ -95,6 +92,10 @@ class Node:
     it. Absent optional inputs are ``""``. The nodes of the bodies of control flow stand in the same list as all others,
     before the control node, whose last ``yields`` inputs are what its bodies yield. ``captures`` lists outer values
     that other subgraph attributes read, into which irprune does not look.
+
+    ``entry_of`` names the control node whose bodies get their inputs from this node. ``mutated`` marks a node whose
+    results are changed in place later on, ``writes`` one that changes an operand in place. ``refusal`` says why a
+    frontend found no operator for a call that it imported as it stands.
     """
 
     name: str
@@ -105,6 +106,10 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     captures: tuple[str, ...] = ()
     yields: int = 0
+    entry_of: str = ""
+    mutated: bool = False
+    writes: bool = False
+    refusal: str = ""
 
     @property
     def qualified_op(self) -> str:
@@ -167,13 +172,18 @@ class Graph:
     def read(self) -> frozenset[str]:
         """Values whose elements the outputs depend on; of the others nothing matters, or only the size.
 
-        Nodes that write into an operand (attribute ``writes``) are read through it.
+        Nodes that write into an operand are read through it.
         """
         found = {*self.outputs, *self.yielded, *(name for node in self.nodes for name in node.captures)}
         for node in reversed(self.nodes):
-            if "writes" in node.attributes or (node.op not in ("Shape", "Size") and not found.isdisjoint(node.outputs)):
+            if node.writes or (node.op not in ("Shape", "Size") and not found.isdisjoint(node.outputs)):
                 found.update((*node.inputs, *node.outputs))
         return frozenset(found)
+
+    @cached_property
+    def entries(self) -> dict[str, str]:
+        """Per control node whose bodies have inputs, the node that hands these in."""
+        return {node.entry_of: node.name for node in self.nodes if node.entry_of}
 
     @cached_property
     def digraph(self) -> nx.DiGraph[str]:

@@ -61,7 +61,7 @@ class Integers:
             return _box(constant.numpy())
         node = self._graph.producers.get(name)
         rule = self.rule(node) if node is not None else None
-        if node is None or rule is None or "mutated" in node.attributes:
+        if node is None or rule is None or node.mutated:
             return None
         try:
             return rule(self, node, node.outputs.index(name))

@@ -73,10 +73,22 @@ def _is_integer(dtype: str) -> bool:
 def _render_node(graph: Graph, node: Node) -> str:
     outputs = ", ".join(_typed(graph, name) for name in node.outputs)
     attributes = json.dumps({k: _encode(v) for k, v in sorted(node.attributes.items())})
-    captures = f" captures {json.dumps(list(node.captures))}" if node.captures else ""
     inputs = ", ".join(map(_quote, node.inputs))
-    yields = f" yields {node.yields}" if node.yields else ""
-    return f"node {_quote(node.name)} {node.qualified_op}({inputs}) -> ({outputs}) {attributes}{captures}{yields}"
+    head = f"node {_quote(node.name)} {node.qualified_op}({inputs}) -> ({outputs}) {attributes}"
+    return " ".join([head, *_render_fields(node)])
+
+
+def _render_fields(node: Node) -> list[str]:
+    """What a node says beside its attributes, in the order in which ``_NODE`` reads it."""
+    fields = [
+        (bool(node.captures), f"captures {json.dumps(list(node.captures))}"),
+        (bool(node.yields), f"yields {node.yields}"),
+        (bool(node.entry_of), f"entry of {_quote(node.entry_of)}"),
+        (node.mutated, "mutated"),
+        (node.writes, "writes"),
+        (bool(node.refusal), f"refused {_quote(node.refusal)}"),
+    ]
+    return [text for is_set, text in fields if is_set]
 
 
 def _encode(value: Attribute) -> object:
@@ -160,7 +172,8 @@ def _read_dims(text: str) -> tuple[Dim, ...]:
 
 
 _NODE = re.compile(
-    rf"({_STRING}) (\S+?)\(((?:{_STRING}(?:, )?)*)\) -> \((.*?)\) (\{{.*\}})(?: captures (\[.*\]))?(?: yields (\d+))?$"
+    rf"({_STRING}) (\S+?)\(((?:{_STRING}(?:, )?)*)\) -> \((.*?)\) (\{{.*\}})(?: captures (\[.*\]))?(?: yields (\d+))?"
+    rf"(?: entry of ({_STRING}))?( mutated)?( writes)?(?: refused ({_STRING}))?$"
 )
 
 
@@ -180,4 +193,17 @@ def _read_node(text: str, values: dict[str, Value]) -> Node:
     attributes: Mapping[str, Attribute] = {k: _decode(v) for k, v in json.loads(match[5]).items()}
     captures = tuple(json.loads(match[6])) if match[6] else ()
     inputs = tuple(json.loads(f"[{match[3]}]"))
-    return Node(json.loads(match[1]), op, inputs, tuple(outputs), domain, attributes, captures, int(match[7] or 0))
+    return Node(
+        json.loads(match[1]),
+        op,
+        inputs,
+        tuple(outputs),
+        domain,
+        attributes,
+        captures,
+        yields=int(match[7] or 0),
+        entry_of=json.loads(match[8] or '""'),
+        mutated=bool(match[9]),
+        writes=bool(match[10]),
+        refusal=json.loads(match[11] or '""'),
+    )

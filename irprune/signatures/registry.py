@@ -103,5 +103,5 @@ def signature_of(ctx: RuleContext) -> Signature:
     if rule is None and ctx.node.domain == "com.microsoft.nchwc":
         raise NoSignature("ONNX Runtime laid its weights out for one machine: prune the model that it optimized")
     if rule is None:
-        raise NoSignature(ctx.node.str("why") or f"operator {ctx.node.qualified_op} has no signature")
+        raise NoSignature(ctx.node.refusal or f"operator {ctx.node.qualified_op} has no signature")
     return rule(ctx)

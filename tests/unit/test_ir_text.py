@@ -88,6 +88,15 @@ def test_control_flow_round_trip() -> None:
     text = render(graph)
     assert "yields 2" in text
     assert render(parse(text)) == text
+
+
+def test_fields_of_a_node_round_trip() -> None:
+    fields = {"entry_of": 'a "loop"', "mutated": True, "writes": True, "refusal": "its arguments make no sense"}
+    node = Node("n", "enter_Loop", ("x",), ("y",), "irprune", captures=("x",), yields=1, **fields)
+    graph = Graph("g", ("x",), ("y",), (node,), {"x": Value("x", "float32", (2,)), "y": Value("y")}, {}, {"": 20})
+    text = render(graph)
+    assert 'captures ["x"] yields 1 entry of "a \\"loop\\"" mutated writes refused "its arguments' in text
+    assert parse(text).nodes == (node,)
     assert parse(text).nodes == graph.nodes
 
 

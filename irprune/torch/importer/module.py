@@ -250,7 +250,7 @@ class Importer:
 def _unsupported(node: Node) -> str:
     if node.domain == "irprune" or node.op in ("If", "Loop", "Scan"):
         return (
-            f"node '{node.name.removesuffix('/enter')}' is control flow, which has no PyTorch equivalent here: "
+            f"node '{node.entry_of or node.name}' is control flow, which has no PyTorch equivalent here: "
             "export the model without it, or fold it with `irprune opt`"
         )
     return (
