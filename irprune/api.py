@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from .ir.core import Array
 from .passes.slicing import remove_atoms
 from .planning import decide, plan_for, request_of, with_model_identity
 from .plans import Plan, removed_atoms
+from .runtime.feeds import AnyData
 
 if TYPE_CHECKING:
     from .verification import Report
@@ -184,7 +185,7 @@ def verify(
     small: AnyModel,
     plan: Plan,
     *,
-    inputs: Mapping[str, Array] | None = None,
+    inputs: AnyData | None = None,
     rtol: float | None = None,
     seed: int = 0,
     runs: int = 3,
@@ -192,8 +193,9 @@ def verify(
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
 
-    ``inputs`` (arrays by input name) take the place of ``runs`` random ones; with ``labels`` the report has the
-    accuracy of both models. Raises :class:`InputError` for a plan that was made for another model.
+    ``inputs`` (arrays by input name, an iterable of such, a ``CalibrationDataReader`` or a path, see
+    :mod:`irprune.runtime.feeds`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
+    both models. Raises :class:`InputError` for a plan that was made for another model.
     """
     require_same(open_model(model), plan)
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
@@ -262,7 +264,7 @@ def prune(
     output: str | os.PathLike[str] | None = None,
     *,
     verify: bool = True,
-    inputs: Mapping[str, Array] | None = None,
+    inputs: AnyData | None = None,
     rtol: float | None = None,
     **request: Any,
 ) -> Result:

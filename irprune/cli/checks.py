@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from ..ir.core import Array
+    from ..runtime.feeds import Source
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Checks:
     """How to verify: not at all, on whose inputs, how strictly, and from which fidelity on."""
 
     verify: bool = True
-    inputs: Mapping[str, Array] | None = None
+    inputs: Source | None = None
     rtol: float | None = None
     seed: int = 0
     min_cosine: float | None = None
@@ -43,27 +42,13 @@ def checks_from(
         raise InputError(f"--rtol must lie between 0 and 1 (both excluded), got {rtol}")
     if min_cosine is not None and not -1 <= min_cosine <= 1:
         raise InputError(f"--min-cosine must lie between -1 and 1, got {min_cosine}")
-    arrays = None if inputs is None else read_inputs(inputs)
-    return Checks(not no_verify, arrays, rtol, seed, min_cosine, min_snr)
+    return Checks(not no_verify, None if inputs is None else _source(inputs), rtol, seed, min_cosine, min_snr)
 
 
-def read_inputs(path: Path) -> dict[str, Array]:
-    """The arrays of an ``.npz`` file by name. Raises :class:`InputError` for any other file."""
-    import numpy as np
+def _source(inputs: Path) -> Source:
+    from ..runtime.feeds import open_source
 
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: expected an .npz archive of inputs by name, got a single array")
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not an .npz file of numeric arrays: {error}") from error
-    except Exception as error:
-        if type(error).__name__ != "BadZipFile":
-            raise
-        raise InputError(f"{path}: not an .npz file, or truncated: {error}") from error
+    return open_source(inputs)
 
 
 def require_runnable(path: Path) -> None:

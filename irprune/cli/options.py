@@ -99,8 +99,8 @@ Inputs: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--inputs",
-        metavar="FILE.npz",
-        help="Compare on these inputs, stored by name, instead of random ones.",
+        metavar="DATA",
+        help="Compare on these inputs instead of random ones: .npz, .npy, a folder, or FILE.py:FUNCTION.",
         rich_help_panel=_CHECKS,
     ),
 ]

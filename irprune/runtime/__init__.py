@@ -1,1 +1,1 @@
-"""Running models on ONNX Runtime. No other package opens a session."""
+"""What is fed to models, and running them on ONNX Runtime. No other package opens a session."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import onnx
 
 from ..ir.core import Array
+from .feeds import Feeds as Feeds
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Read when the library is loaded. Without it ONNX Runtime (seen in 1.31) reports on the models that it runs, and leaves
@@ -21,7 +22,6 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-Feeds: TypeAlias = dict[str, Array]
 Outputs: TypeAlias = dict[str, Array]
 
 _THREADS = 2

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..errors import InputError
-from ..ir.core import Array
+from ..runtime.feeds import AnyData, input_types, open_data
 from ..runtime.session import Executable, Feeds, Outputs, RunFailure
 from .ranges import choices, index_bounds, masks
 
@@ -59,7 +59,7 @@ def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
         onnx.TensorProto.STRING,
         onnx.TensorProto.UNDEFINED,
     ):
-        raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs FILE.npz")
+        raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     dims = tuple(
         int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or f"{info.name}:{k}"
@@ -286,36 +286,16 @@ def _spell(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{symbol}={size}" for symbol, size in sizes.items())
 
 
-def given_cases(original: Executable, inputs: Mapping[str, Array]) -> Cases:
-    """The user's inputs; more samples than a static batch holds are fed a batch at a time.
+def given_cases(original: Executable, inputs: AnyData) -> Cases:
+    """The user's inputs, of any kind that :func:`open_data` takes; what exceeds a fixed batch is fed one at a time.
 
-    Raises :class:`InputError` for inputs that are missing, unknown, or that the original does not run on.
+    Raises :class:`InputError` for inputs that do not fit the model, or that the original does not run on.
     """
-    specs = {spec.name: spec for spec in input_specs(original.proto)}
-    for name in specs.keys() ^ inputs.keys():
-        problem = "is missing from" if name in specs else "is unknown to the model but given in"
-        raise InputError(f"input '{name}' {problem} the inputs; the model has {', '.join(specs)}")
-    feeds = {name: np.asarray(array, dtype=specs[name].dtype) for name, array in inputs.items()}
+    data = open_data(inputs, input_types(original.proto))
     try:
         items = [
-            Case(f"given inputs, part {k + 1}", part, original.run(part))
-            for k, part in enumerate(_batches(feeds, specs))
+            Case(f"given inputs, part {number}", feeds, original.run(feeds)) for number, feeds in enumerate(data, 1)
         ]
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model on the given inputs: {error}") from error
     return Cases(tuple(items))
-
-
-def _batches(feeds: Feeds, specs: Mapping[str, InputSpec]) -> Iterable[Feeds]:
-    counts = {
-        array.shape[0] // dim
-        for name, array in feeds.items()
-        if array.ndim and isinstance(dim := specs[name].dims[0], int) and dim and array.shape[0] % dim == 0
-    }
-    static = all(array.ndim and isinstance(specs[name].dims[0], int) for name, array in feeds.items())
-    count = counts.pop() if static and len(counts) == 1 else 1
-    for k in range(count):
-        yield {
-            name: np.ascontiguousarray(np.array_split(array, count)[k] if count > 1 else array)
-            for name, array in feeds.items()
-        }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +19,7 @@ from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir.core import Array
 from ..plans import Plan, removed_atoms
+from ..runtime.feeds import AnyData
 from ..runtime.session import Executable, RunFailure
 from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
@@ -36,7 +36,7 @@ def verify_models(
     pruned: Model,
     plan: Plan,
     *,
-    inputs: Mapping[str, Array] | None = None,
+    inputs: AnyData | None = None,
     rtol: float | None = None,
     seed: int = 0,
     runs: int = 3,
@@ -44,8 +44,8 @@ def verify_models(
 ) -> Report:
     """Verify ``pruned`` against ``original`` and the plan that says what was removed.
 
-    Models are compared on ``inputs`` (input name to array), or on ``runs`` random ones. ``rtol`` replaces the
-    tolerance of all float types. ``labels`` (with ``inputs``) adds the top-1 accuracy of both models.
+    Models are compared on ``inputs`` (see :mod:`irprune.runtime.feeds`), or on ``runs`` random ones. ``rtol`` replaces
+    the tolerance of all float types. ``labels`` (with ``inputs``) adds the top-1 accuracy of both models.
 
     Raises :class:`InputError` where the plan was made for another file, or the original does not run.
     """

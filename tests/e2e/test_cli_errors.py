@@ -353,8 +353,13 @@ def test_a_bad_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture[str], pipe
     ("arrays", "message"),
     [
         ({"picture": np.zeros((1, 1, 8, 8), np.float32)}, "input '"),
-        ({"image": np.zeros((1, 3, 8, 8), np.float32)}, "cannot run the original model on the given inputs"),
-        ({"image": np.array([None])}, "not an .npz file of numeric arrays"),
+        ({"image": np.zeros((1, 3, 8, 8), np.float32)}, "'image' has shape [1, 3, 8, 8], expected [batch, 1, 8, 8]"),
+        ({"image": np.zeros((0, 1, 8, 8), np.float32)}, "it holds no samples"),
+        ({"image": np.zeros((1, 1, 8, 8), np.uint8)}, "input 'image' has dtype uint8, expected float32"),
+        ({"image": np.full((1, 1, 8, 8), np.nan, np.float32)}, "input 'image' holds NaN"),
+        ({"image": np.full((1, 1, 8, 8), -np.inf, np.float32)}, "input 'image' holds infinities"),
+        ({"image": np.full((1, 1, 8, 8), 1e38, np.float32)}, "whose square overflows"),
+        ({"image": np.array([None])}, "it holds pickled Python objects"),
     ],
 )
 def test_bad_inputs(
@@ -365,6 +370,32 @@ def test_bad_inputs(
     assert run(["prune", str(DIGITS), "-o", str(out), "--ratio", "0.3", "--inputs", str(inputs)]) == 2
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == [inputs]
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("x.npz", lambda path: path.write_text("1 2 3"), "expected an .npz or .npy file"),
+        ("x.npz", lambda path: path.write_bytes(b"PK\x03\x04cut off"), "not an .npz file, or truncated"),
+        ("x.npy", lambda path: np.save(path, np.array([{}]), allow_pickle=True), "not an array of numbers"),
+        ("folder", Path.mkdir, "the folder holds no .npz and no .npy files"),
+        ("x.py", lambda path: path.write_text(""), "name the function that yields feeds, as in x.py:feeds"),
+    ],
+)
+def test_inputs_that_are_no_arrays(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    write: Callable[[Path], object],
+    message: str,
+) -> None:
+    write(tmp_path / name)
+    out = tmp_path / "small.onnx"
+    assert run(["prune", str(DIGITS), "-o", str(out), "--ratio", "0.3", "--inputs", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
 
 
 def test_a_result_that_is_wrong_is_not_written(

@@ -221,7 +221,7 @@ def test_given_inputs_are_fed_in_batches_and_labels_scored() -> None:
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
-    [({}, "input 'x' is missing"), ({"x": np.zeros((2, 3)), "z": np.zeros(1)}, "input 'z' is unknown")],
+    [({}, "input 'x' is missing"), ({"x": np.zeros((2, 3)), "z": np.zeros(1)}, "the model has no input 'z'")],
 )
 def test_wrong_inputs(
     pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan], inputs: dict[str, np.ndarray], message: str
