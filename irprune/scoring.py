@@ -57,12 +57,13 @@ def normalized(analysis: Analysis, scores: Scores) -> Scores:
 def weights(analysis: Analysis) -> list[Parameter]:
     """The parameters that speak: those that lose something with some atom.
 
-    Vectors (biases, stored statistics) say little about how much a channel matters, and are left out.
+    Vectors (biases, stored statistics) say little about how much a channel matters, and are left out; so are tables.
     """
     return [
         parameter
         for parameter in analysis.parameters
-        if sum(size > 1 for size in parameter.constant.shape) > 1
+        if not parameter.is_table
+        and sum(size > 1 for size in parameter.constant.shape) > 1
         and any(_is_free(analysis, dim) for dim in parameter.dims)
     ]
 

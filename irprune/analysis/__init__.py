@@ -1,8 +1,10 @@
 """From a graph to atoms and groups: which channels can only be removed together, and why some cannot be."""
 
 from .atoms import Atoms, Mask, find_atoms, kept_indices, kept_mask
+from .cost import Cost, CostModel
 from .coupling import Coupling, MatchedNode, couple
-from .groups import Analysis, Cost, CostModel, Group, Member, Parameter, analyze
+from .groups import Analysis, Group, Member, analyze
+from .learned import Parameter
 from .views import Region
 
 __all__ = [

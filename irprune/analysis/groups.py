@@ -1,38 +1,24 @@
-"""Groups, parameters and the closed-form cost: what the planner, the passes and the reports ask of an analysis."""
+"""Groups, parameters and cost: what the planner, the passes and the reports ask of an analysis."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..axes import Axis, Leaf, leaves_of
 from ..collector import without_gc
-from ..ir import Constant, Graph, Node, fresh_name
+from ..ir import Graph, Node, fresh_name
 from .atoms import Atoms, Mask, find_atoms, kept_mask
+from .cost import CostModel
 from .coupling import Coupling, couple
+from .learned import Learned, Parameter
 from .roles import Roles
-
-FIXED_SYMBOL_SIZE = 1
-"""Symbolic sizes count as one in multiply-accumulates: the figure is per element of the batch."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analyzed for alone.
-
-    ``trainable`` is false for stored statistics (the mean and variance of batch normalization) and plain numbers.
-    """
-
-    tensor: str
-    use: tuple[str, int] | None
-    dims: tuple[Axis, ...]
-    constant: Constant
-    trainable: bool = True
+from .transforms import is_transform
 
 
 @dataclass(frozen=True)
@@ -48,8 +34,9 @@ class Group:
     """Leaves whose elements can only be removed together, atom by atom.
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
-    ``multiplier``, ``recurrent``, ``hidden``, ``mlp`` and ``unread`` (rows of a table that nothing reads); ``exact``
-    says that no statistics are taken over it; ``reasons`` says why nothing of it can go.
+    ``multiplier``, ``recurrent``, ``hidden``, ``mlp``, ``unread`` (rows of a table that nothing reads) and
+    ``transform`` (the basis of a transform, or a filter bank, is among its members); ``exact`` says that no statistics
+    are taken over it; ``reasons`` says why nothing of it can go.
     """
 
     name: str
@@ -70,26 +57,21 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Learned parameters, multiply-accumulates for one element of the batch, and bytes of all stored weights."""
-
-    params: int
-    macs: int
-    bytes: int
-
-
-@dataclass(frozen=True)
 class Analysis:
-    """Everything that is known about a graph before a decision is made."""
+    """Everything that is known about a graph before a decision is made.
+
+    Costs are evaluated at ``sizes``, which gives symbols of open sizes.
+    """
 
     graph: Graph
     coupling: Coupling
     atoms: Atoms
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Constants that hold weights, once for every way they are analyzed."""
-        coupling = self.coupling
+        coupling, learned = self.coupling, Learned(self.coupling)
         found: list[Parameter] = []
         per_use: dict[str, list[tuple[tuple[str, int], tuple[Axis, ...]]]] = {}
         for use, dims in coupling.uses.items():
@@ -99,12 +81,14 @@ class Analysis:
             if constant.dtype in _NOT_WEIGHTS or constant.computed or name not in self.graph.consumers:
                 continue
             uses = per_use.get(name, [])
+            is_table = learned.is_table(name)
             found += [
-                Parameter(name, use, dims, constant, bool(dims) and not self._is_statistic(use)) for use, dims in uses
+                Parameter(name, use, dims, constant, *_status(dims, not self._is_statistic(use), is_table))
+                for use, dims in uses
             ]
             tied = coupling.dims.get(name)
             if tied is not None and self._is_read(name):
-                found.append(Parameter(name, None, tied, constant, bool(tied) and self._is_trainable(name)))
+                found.append(Parameter(name, None, tied, constant, *_status(tied, self._is_trainable(name), is_table)))
         return tuple(found)
 
     @cached_property
@@ -172,7 +156,17 @@ class Analysis:
 
     @cached_property
     def cost_model(self) -> CostModel:
-        return CostModel(self)
+        return CostModel(self.coupling, self.parameters, self.sizes)
+
+    @cached_property
+    def transforms(self) -> frozenset[str]:
+        """Constants that are the basis of a transform, or a bank of filters."""
+        return frozenset(p.tensor for p in self.parameters if p.trainable and is_transform(p.constant))
+
+
+def _status(dims: tuple[Axis, ...], is_learned: bool, is_table: bool) -> tuple[bool, bool]:
+    """Whether a parameter is trainable, and whether it is a table; a scalar is neither."""
+    return bool(dims) and is_learned and not is_table, bool(dims) and is_table
 
 
 _NOT_WEIGHTS = {"int64", "bool", "string"}
@@ -186,105 +180,6 @@ def analyze(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
     live = [axis for dims in coupling.dims.values() for axis in dims or ()]
     live += [axis for dims in coupling.uses.values() for axis in dims]
     return Analysis(graph, coupling, find_atoms(coupling.system, live))
-
-
-# -- cost ----------------------------------------------------------------------------------------------------------
-
-
-class CostModel:
-    """Parameters and multiply-accumulates as a function of the kept elements of every leaf."""
-
-    def __init__(self, analysis: Analysis) -> None:
-        formulas: dict[int, _Formula] = {}
-
-        def formula(axis: Axis) -> _Formula:  # dimensions share settled expressions, which live as long as the analysis
-            if id(axis) not in formulas:
-                formulas[id(axis)] = _formula(axis)
-            return formulas[id(axis)]
-
-        tensors: dict[str, list[Parameter]] = {}
-        for parameter in analysis.parameters:
-            tensors.setdefault(parameter.tensor, []).append(parameter)
-        self._tensors = [
-            (
-                {tuple(map(formula, parameter.dims)): parameter.dims for parameter in uses},
-                _item_bytes(uses[0].constant),
-                any(parameter.trainable for parameter in uses),
-            )
-            for uses in tensors.values()
-        ]
-        self._macs = [
-            tuple(formula(axis) for name in factors for axis in matched.axes.get(name, ()))
-            for matched in analysis.coupling.matched.values()
-            for factors in matched.signature.notation.macs
-        ]
-
-    def __call__(self, kept: Mapping[int, Mask]) -> Cost:
-        """The cost when of each leaf number in ``kept`` these elements stay, and of every other leaf all."""
-        sizes = {number: int(mask.sum()) for number, mask in kept.items()}
-        memo: dict[_Formula, int] = {}
-
-        def size(formula: _Formula) -> int:
-            if formula not in memo:
-                memo[formula] = formula.evaluate(sizes)
-            return memo[formula]
-
-        def volume(dims: Iterable[_Formula]) -> int:
-            total = 1
-            for dim in dims:
-                total *= size(dim)
-            return total
-
-        def distinct(uses: Mapping[tuple[_Formula, ...], tuple[Axis, ...]]) -> Iterable[tuple[_Formula, ...]]:
-            if len(uses) == 1:
-                return uses
-            # uses that keep the same elements share one tensor
-            return {tuple(kept_mask(axis, kept).tobytes() for axis in dims): use for use, dims in uses.items()}.values()
-
-        params, stored = 0, 0.0
-        for uses, item, trainable in self._tensors:
-            elements = sum(map(volume, distinct(uses)))
-            params += elements if trainable else 0
-            stored += elements * item
-        return Cost(params, sum(volume(term) for term in self._macs), int(stored))
-
-
-@dataclass(frozen=True, slots=True, eq=False)  # hashed often, and dimensions that are the same share one
-class _Formula:
-    """The size of an axis expression: a leaf number and its size, or a product or a sum of formulas."""
-
-    leaf: int | None
-    constant: int
-    terms: tuple[_Formula, ...] = ()
-    is_sum: bool = False
-
-    def evaluate(self, sizes: Mapping[int, int]) -> int:
-        if self.leaf is not None:
-            return sizes.get(self.leaf, self.constant)
-        if self.is_sum:
-            return sum(term.evaluate(sizes) for term in self.terms)
-        total = 1
-        for term in self.terms:
-            total *= term.evaluate(sizes)
-        return total
-
-
-def _formula(axis: Axis) -> _Formula:
-    axis = resolve(axis)
-    if isinstance(axis, Leaf):
-        size = axis.size.coefficient if axis.size.is_static else axis.size.coefficient * FIXED_SYMBOL_SIZE
-        return _Formula(axis.number, size)
-    if isinstance(axis, Product):
-        return _Formula(None, 1, tuple(map(_formula, axis.factors)))
-    return _Formula(None, 0, tuple(map(_formula, axis.parts)), is_sum=True)
-
-
-def _item_bytes(constant: Constant) -> float:
-    bits = {"int4": 4, "uint4": 4, "float4e2m1fn": 4, "int2": 2, "uint2": 2}.get(constant.dtype)
-    if bits is not None:
-        return bits / 8
-    digits = "".join(c for c in constant.dtype.split("e")[0].removeprefix("b") if c.isdigit())
-    return int(digits) / 8 if digits else 1.0
 
 
 # -- groups ----------------------------------------------------------------------------------------------------------
@@ -319,7 +214,8 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         names.add(name)
         reasons = tuple(dict.fromkeys(r for leaf in leaves for r in atoms.reasons.get(leaf.number, ())))
         exact = not any(leaf.number in roles.normalized for leaf in leaves)
-        groups.append(Group(name, roles.kind(leaves), leaves, own, found, exact, reasons if not len(own) else ()))
+        kind = "transform" if any(m.tensor in analysis.transforms for m in found) else roles.kind(leaves)
+        groups.append(Group(name, kind, leaves, own, found, exact, reasons if not len(own) else ()))
     return tuple(sorted(groups, key=lambda g: (g.frozen, g.leaves[0].number)))
 
 

@@ -54,7 +54,7 @@ def _document(given: Read) -> dict[str, Any]:
         "format": INSPECTION_FORMAT,
         "model": {"path": str(given.path), "sha256": given.source.sha256, "bytes": given.source.size},
         "nodes": len(analysis.graph.nodes),
-        "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes},
+        "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "tables": cost.tables},
         "groups": [_group(group) for group in analysis.groups if not group.frozen],
         "frozen": [{**_group(group), "reasons": list(group.reasons)} for group in analysis.groups if group.frozen],
         "unsupported": dict(unsupported(given)),
@@ -84,8 +84,9 @@ def _show(given: Read, everything: bool) -> None:
     cost = analysis.cost_model({})
     free = [group for group in analysis.groups if not group.frozen]
     frozen = [group for group in analysis.groups if group.frozen]
+    tables = f" and {report.number(cost.tables)} numbers in tables" if cost.tables else ""
     totals = (
-        f"{len(analysis.graph.nodes)} operators, {report.number(cost.params)} parameters "
+        f"{len(analysis.graph.nodes)} operators, {report.number(cost.params)} parameters{tables} "
         f"({report.size(cost.bytes)}), {report.number(cost.macs)} multiply-accumulates"
     )
     out.print(f"{given.path.name}: {totals}", markup=False)

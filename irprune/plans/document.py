@@ -91,6 +91,7 @@ class Plan:
                 "params": [before.params, after.params],
                 "macs": [before.macs, after.macs],
                 "bytes": [before.bytes, after.bytes],
+                "tables": [before.tables, after.tables],
             },
             "verification": dict(self.verification),
         }
@@ -126,8 +127,8 @@ class Plan:
                     )
                     for g in body["groups"]
                 ),
-                cost_before=Cost(*(int(cost[key][0]) for key in ("params", "macs", "bytes"))),
-                cost_after=Cost(*(int(cost[key][1]) for key in ("params", "macs", "bytes"))),
+                cost_before=Cost(**{key: int(both[0]) for key, both in cost.items()}),
+                cost_after=Cost(**{key: int(both[1]) for key, both in cost.items()}),
                 slices={name: Slice.from_json(part) for name, part in body.get("slices", {}).items()},
                 updated=tuple(body.get("updated", ())),
                 verification=body.get("verification", {}),

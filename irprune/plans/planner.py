@@ -31,6 +31,7 @@ _PREFERENCE = {
     "head_dim": 1,
     "groups": 2,
     "multiplier": 2,
+    "transform": 2,
 }
 """Which factor of a dimension is pruned by default, the lowest first."""
 
@@ -134,7 +135,7 @@ def cost_of(analysis: Analysis, removed: NDArray[np.bool_]) -> Cost:
 
 
 def candidates(analysis: Analysis, request: Request) -> list[Group]:
-    """The groups that a request may prune, one factor of every dimension.
+    """The groups that a request may prune, one factor of every dimension; constant transforms only if named.
 
     Raises :class:`InputError` for a selector that matches nothing.
     """
@@ -148,6 +149,8 @@ def candidates(analysis: Analysis, request: Request) -> list[Group]:
     chosen = [group for group in free if not any(_matches(group, p, owners) for p in request.keep)]
     if request.only:
         chosen = [group for group in chosen if any(_matches(group, p, owners) for p in request.only)]
+    else:
+        chosen = [group for group in chosen if group.kind != "transform"]
     if request.exact:
         chosen = [group for group in chosen if group.exact]
     return _one_factor(analysis, chosen)
@@ -296,5 +299,8 @@ def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> s
     selected = [name for name in ("only", "keep", "exact") if getattr(request, name)]
     if selected and any(not group.frozen for group in analysis.groups):
         return f"nothing to remove: --{', --'.join(selected)} leave no prunable group"
+    kept = [group.name for group in analysis.groups if group.kind == "transform" and not group.frozen]
+    if kept:
+        return f"nothing to remove: constant transforms are kept unless --only names them ({', '.join(kept[:5])})"
     reasons = list(dict.fromkeys(reason for group in analysis.groups for reason in group.reasons))
     return "nothing to remove: everything is frozen. " + "; ".join(reasons[:5])

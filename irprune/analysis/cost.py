@@ -1,0 +1,137 @@
+"""The closed-form cost of a graph: parameters, tables, multiply-accumulates and bytes of what is kept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..ir import Constant
+from .atoms import Mask, kept_mask
+from .coupling import Coupling
+from .learned import Parameter
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Learned parameters, multiply-accumulates for one element of the batch, bytes of all constants, table numbers.
+
+    ``tables`` counts the numbers that nothing learns from (see :mod:`.learned`); ``params`` leaves them out.
+    """
+
+    params: int
+    macs: int
+    bytes: int
+    tables: int = 0
+
+
+class CostModel:
+    """Cost as a function of the kept elements of every leaf.
+
+    ``sizes`` gives the symbols of open sizes. Those that it lacks count as one; :attr:`unknown` names them.
+    """
+
+    def __init__(self, coupling: Coupling, parameters: Iterable[Parameter], sizes: Mapping[str, int]) -> None:
+        formulas: dict[int, _Formula] = {}
+
+        def formula(axis: Axis) -> _Formula:  # dimensions share settled expressions, which live as long as the analysis
+            if id(axis) not in formulas:
+                formulas[id(axis)] = _formula(axis, sizes)
+            return formulas[id(axis)]
+
+        tensors: dict[str, list[Parameter]] = {}
+        for parameter in parameters:
+            tensors.setdefault(parameter.tensor, []).append(parameter)
+        self._tensors = [
+            (
+                {tuple(map(formula, parameter.dims)): parameter.dims for parameter in uses},
+                _item_bytes(uses[0].constant),
+                any(parameter.trainable for parameter in uses),
+                all(parameter.is_table for parameter in uses),
+            )
+            for uses in tensors.values()
+        ]
+        products = list(mac_axes(coupling))
+        self._macs = [tuple(map(formula, axes)) for axes in products]
+        self.unknown = frozenset(symbols_in(axis for axes in products for axis in axes) - sizes.keys())
+
+    def __call__(self, kept: Mapping[int, Mask]) -> Cost:
+        """The cost when of each leaf number in ``kept`` these elements stay, and of every other leaf all."""
+        sizes = {number: int(mask.sum()) for number, mask in kept.items()}
+        memo: dict[_Formula, int] = {}
+
+        def size(formula: _Formula) -> int:
+            if formula not in memo:
+                memo[formula] = formula.evaluate(sizes)
+            return memo[formula]
+
+        def volume(dims: Iterable[_Formula]) -> int:
+            total = 1
+            for dim in dims:
+                total *= size(dim)
+            return total
+
+        def distinct(uses: Mapping[tuple[_Formula, ...], tuple[Axis, ...]]) -> Iterable[tuple[_Formula, ...]]:
+            if len(uses) == 1:
+                return uses
+            # uses that keep the same elements share one tensor
+            return {tuple(kept_mask(axis, kept).tobytes() for axis in dims): use for use, dims in uses.items()}.values()
+
+        params, tables, stored = 0, 0, 0.0
+        for uses, item, trainable, is_table in self._tensors:
+            elements = sum(map(volume, distinct(uses)))
+            params += elements if trainable else 0
+            tables += elements if is_table else 0
+            stored += elements * item
+        return Cost(params, sum(volume(term) for term in self._macs), int(stored), tables)
+
+
+def mac_axes(coupling: Coupling) -> Iterable[Sequence[Axis]]:
+    """Per product of multiply-accumulates of any node, the axes whose sizes are multiplied."""
+    for matched in coupling.matched.values():
+        for factors in matched.signature.notation.macs:
+            yield [axis for name in factors for axis in matched.axes.get(name, ())]
+
+
+def symbols_in(axes: Iterable[Axis]) -> set[str]:
+    """The symbols of open sizes in some dimensions."""
+    distinct = {id(axis): axis for axis in axes}
+    return {symbol for axis in distinct.values() for leaf in leaves_of(axis) for symbol in leaf.size.symbols}
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # hashed often, and dimensions that are the same share one
+class _Formula:
+    """The size of an axis expression: a leaf number and its size, or a product or a sum of formulas."""
+
+    leaf: int | None
+    constant: int
+    terms: tuple[_Formula, ...] = ()
+    is_sum: bool = False
+
+    def evaluate(self, sizes: Mapping[int, int]) -> int:
+        if self.leaf is not None:
+            return sizes.get(self.leaf, self.constant)
+        if self.is_sum:
+            return sum(term.evaluate(sizes) for term in self.terms)
+        total = 1
+        for term in self.terms:
+            total *= term.evaluate(sizes)
+        return total
+
+
+def _formula(axis: Axis, symbols: Mapping[str, int]) -> _Formula:
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return _Formula(axis.number, axis.size.evaluate(defaultdict(lambda: 1, symbols)))
+    if isinstance(axis, Product):
+        return _Formula(None, 1, tuple(_formula(factor, symbols) for factor in axis.factors))
+    return _Formula(None, 0, tuple(_formula(part, symbols) for part in axis.parts), is_sum=True)
+
+
+def _item_bytes(constant: Constant) -> float:
+    bits = {"int4": 4, "uint4": 4, "float4e2m1fn": 4, "int2": 2, "uint2": 2}.get(constant.dtype)
+    if bits is not None:
+        return bits / 8
+    digits = "".join(c for c in constant.dtype.split("e")[0].removeprefix("b") if c.isdigit())
+    return int(digits) / 8 if digits else 1.0

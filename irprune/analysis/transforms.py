@@ -1,0 +1,138 @@
+"""Constant transforms: bases of Fourier and cosine transforms, and filter banks.
+
+Exporters write an STFT as a convolution or a product with its basis, and the mel scale as a product with a matrix of
+triangles. These are no learned weights, and without one row of a basis the result is no spectrum any more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import Constant
+from ..ir.core import Array
+
+Matrix = NDArray[np.float64]
+
+_MOST_ELEMENTS = 1 << 24
+_FEWEST = 8
+"""Fewer rows, or shorter ones, may follow the formula by chance."""
+
+_SAMPLE = 6
+_MISFIT = 1e-2
+_FITTING = 0.85
+_WINDOW_FLOOR = 1e-2
+_DENSEST = 0.5
+
+
+def is_transform(constant: Constant) -> bool:
+    """Whether a constant is the basis of a transform, or a bank of filters."""
+    if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
+        return False
+    if len(constant.shape) < 2 or not _FEWEST**2 <= constant.size <= _MOST_ELEMENTS:
+        return False
+    array = constant.numpy()
+    return are_sinusoids(array) or is_filter_bank(array)
+
+
+def are_sinusoids(array: Array) -> bool:
+    """Whether the rows, or the columns, of a matrix (or of a tensor, flattened behind its first axis) are sinusoids.
+
+    They may share a window. A sinusoid is what solves ``x[n+1] + x[n-1] = 2 cos(w) x[n]``; most rows have frequencies
+    of their own.
+    """
+    return any(_sampled(rows) and _are_sinusoids(_unwindowed(rows)) for rows in _orientations(array))
+
+
+def is_filter_bank(array: Array) -> bool:
+    """Whether the rows, or the columns, are non-negative, each one peak of its own support, in order of frequency."""
+    return any(_sampled_bank(rows) and _is_bank(rows) for rows in _orientations(array))
+
+
+def _orientations(array: Array) -> list[Matrix]:
+    """The tensor as rows: flattened behind its first axis, and in front of its last."""
+    squeezed = array.squeeze()
+    if squeezed.ndim < 2:
+        return []
+    views = [squeezed.reshape(squeezed.shape[0], -1)]
+    if squeezed.ndim == 2:
+        views.append(squeezed.T)
+    else:
+        views.append(squeezed.reshape(-1, squeezed.shape[-1]).T)
+    return [view for view in views if min(view.shape) >= _FEWEST]  # type: ignore[misc]
+
+
+def _sampled(rows: Matrix) -> bool:
+    """Whether a few rows come near enough to sinusoids to look at all of them."""
+    chosen = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)].astype(np.float64)
+    # a window changes slowly: its product with a sinusoid still follows the recurrence roughly
+    return bool(np.isfinite(chosen).all() and np.median(_misfits(chosen)[0]) < np.sqrt(_MISFIT))
+
+
+def _unwindowed(rows: Matrix) -> Matrix:
+    """The rows without the window that they share, which is the root of the energy of the columns."""
+    rows = rows.astype(np.float64)
+    window = np.sqrt((rows**2).sum(axis=0))
+    used = window > _WINDOW_FLOOR * window.max(initial=0.0)
+    edges = np.flatnonzero(used)
+    if not len(edges):
+        return rows
+    inner = slice(edges[0], edges[-1] + 1)
+    return rows[:, inner] / np.where(used, window, 1.0)[inner]
+
+
+def _are_sinusoids(rows: Matrix) -> bool:
+    if min(rows.shape) < _FEWEST:
+        return False
+    misfit, cosine = _misfits(rows)
+    if not len(misfit) or np.mean(misfit < _MISFIT) < _FITTING:
+        return False
+    frequencies = np.unique(np.round(np.arccos(np.clip(cosine / 2, -1, 1)), 3))
+    return len(frequencies) >= max(_FEWEST // 2, len(cosine) // 3)
+
+
+def _misfits(rows: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per row that is not zero: how far it is from the recurrence in the median of its places, and its coefficient."""
+    scale = np.abs(rows).max(axis=1, initial=0.0)
+    rows = rows[scale > _MISFIT * scale.max(initial=0.0)]
+    middle, around = rows[:, 1:-1], rows[:, 2:] + rows[:, :-2]
+    energy = (middle**2).sum(axis=1)
+    cosine = (middle * around).sum(axis=1) / np.where(energy > 0, energy, 1.0)
+    size = np.sqrt((rows**2).mean(axis=1))
+    for _ in range(2):  # a few places may lie outside, such as both ends of a basis without its sines
+        residual = np.abs(around - cosine[:, None] * middle) / size[:, None]
+        inlier = residual <= np.quantile(residual, _FITTING, axis=1, keepdims=True)
+        energy = (middle**2 * inlier).sum(axis=1)
+        cosine = (middle * around * inlier).sum(axis=1) / np.where(energy > 0, energy, 1.0)
+    residual = np.abs(around - cosine[:, None] * middle) / size[:, None]
+    return np.quantile(residual, _FITTING, axis=1), cosine
+
+
+def _sampled_bank(rows: Matrix) -> bool:
+    chosen = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)]
+    return bool((chosen >= 0).all() and (chosen > 0).mean() < _DENSEST)
+
+
+def _is_bank(rows: Matrix) -> bool:
+    rows = rows.astype(np.float64)
+    positive = rows > 0
+    if (rows < 0).any() or not _is_sparse(positive):
+        return False
+    used = positive.any(axis=1)
+    rows, positive = rows[used], positive[used]
+    if len(rows) < _FEWEST:
+        return False
+    width = positive.sum(axis=1)
+    first = positive.argmax(axis=1)
+    last = positive.shape[1] - 1 - positive[:, ::-1].argmax(axis=1)
+    one_piece = last - first + 1 == width
+    slopes = np.sign(np.diff(rows, axis=1))
+    peak = rows.argmax(axis=1)
+    places = np.arange(slopes.shape[1])[None, :]
+    rises_then_falls = np.where(places < peak[:, None], slopes >= 0, slopes <= 0).all(axis=1)
+    ordered = (np.diff(peak) >= 0).all() and peak[-1] > peak[0]
+    return bool(one_piece.all() and rises_then_falls.all() and ordered and width.max() > 1)
+
+
+def _is_sparse(positive: NDArray[np.bool_]) -> bool:
+    return bool(positive.mean() < _DENSEST)
