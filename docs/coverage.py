@@ -26,6 +26,7 @@ from irprune.errors import IrpruneError
 from irprune.models.export import Exporter
 from irprune.models.library import MODELS, VARIANTS, Library, feeds, run, size_sets
 from irprune.models.recurrent import ENTRIES
+from irprune.request import Scope
 
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
 FORMS = {
@@ -102,7 +103,7 @@ def jobs() -> Iterator[Job]:
         yield Job(variant.model, "dynamo", bool(variant.sizes), variant.name)
 
 
-def examine(job: Job, folder: Path, ratio: float, scope: str) -> Row:
+def examine(job: Job, folder: Path, ratio: float, scope: Scope) -> Row:
     """Make the model, prune, verify and run it."""
     warnings.simplefilter("ignore")
     import torch
@@ -160,7 +161,7 @@ def sizes_run(job: Job, original: Path, small: Path) -> str:
     return "; ".join(f"{dim} {', '.join(map(str, sizes))}" for dim, sizes in tried.items()) or "its size"
 
 
-def only(path: Path, kind: str, ratio: float, scope: str) -> str:
+def only(path: Path, kind: str, ratio: float, scope: Scope) -> str:
     """A kind that is not pruned by default: how it fares when it is asked for."""
     try:
         result = api.prune(path, ratio=ratio, scope=scope, only=(f"kind:{kind}",))
@@ -203,7 +204,7 @@ def table(rows: Sequence[Row], columns: Sequence[int]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def page(rows: Sequence[Row], ratio: float, scope: str) -> str:
+def page(rows: Sequence[Row], ratio: float, scope: Scope) -> str:
     recurrent = {entry.name for entry in ENTRIES}
     plain = [row for row in rows if row.job.variant is None]
     every, bare = range(len(HEADER)), [k for k, name in enumerate(HEADER) if name != "exporter"]

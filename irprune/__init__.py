@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
-    from .plans import Plan, Request
+    from .plans import Plan
+    from .request import Request
     from .verification import Report
 
 __version__ = "0.1.0"
@@ -14,8 +15,9 @@ __all__ = ["Plan", "Report", "Request", "Result", "__version__", "apply", "plan"
 
 _HOMES = {
     **dict.fromkeys(("Result", "apply", "plan", "prune", "verify"), "api"),
-    **dict.fromkeys(("Plan", "Request"), "plans"),
+    "Plan": "plans",
     "Report": "verification",
+    "Request": "request",
 }
 """The module of each name: it is loaded when the name is first asked for, so that importing irprune is free."""
 

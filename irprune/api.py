@@ -25,11 +25,15 @@ from .frontends.onnx import import_model
 from .ir import Graph
 from .ir.core import Array
 from .passes.slicing import remove_atoms
-from .planning import decide, plan_for, request_of, with_model_identity
+from .planning import decide, plan_for, with_model_identity
 from .plans import Plan, removed_atoms
+from .request import Request, RequestOptions, lists_options
 from .runtime.feeds import AnyData
+from .scoring import Scores
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .verification import Report
 
 AnyModel: TypeAlias = Any
@@ -143,14 +147,16 @@ def graph_of(source: Source) -> Graph:
         return with_observed_shapes(graph, inlined(_runnable(source.given, Path(folder) / "model.onnx")))
 
 
-def plan(model: AnyModel, **request: Any) -> Plan:
+@lists_options
+def plan(model: AnyModel, *, scores: Scores | None = None, **options: Unpack[RequestOptions]) -> Plan:
     """Decide what to remove.
 
-    The options are those of :class:`irprune.plans.Request` (``ratio``, ``params``, ``macs``, ...).
+    ``scores``, one number an atom, take the place of a criterion. The options are those of
+    :class:`irprune.Request`.
     """
-    wanted = request_of(**request)
+    wanted = Request.given(options).require_target()
     source = open_model(model)
-    return plan_for(source, analyze_model(source, wanted.allow_io), wanted)
+    return plan_for(source, analyze_model(source, wanted.allow_io), wanted, scores)
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -259,6 +265,7 @@ class Result:
         return "\n".join([*lines, error, f"fidelity to the original: {fidelity}"])
 
 
+@lists_options
 def prune(
     model: AnyModel,
     output: str | os.PathLike[str] | None = None,
@@ -266,17 +273,19 @@ def prune(
     verify: bool = True,
     inputs: AnyData | None = None,
     rtol: float | None = None,
-    **request: Any,
+    scores: Scores | None = None,
+    **options: Unpack[RequestOptions],
 ) -> Result:
     """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
 
-    ``request`` are the options of :class:`irprune.plans.Request`. Raises :class:`VerificationError`, and writes
-    nothing, for a result that is not equivalent.
+    ``scores``, one number an atom, take the place of a criterion. The options are those of
+    :class:`irprune.Request`. Raises :class:`VerificationError`, and writes nothing, for a result that is not
+    equivalent.
     """
-    wanted = request_of(**request)
+    wanted = Request.given(options).require_target()
     source = open_model(model)
     analysis = analyze_model(source, wanted.allow_io)
-    decided, graph, _ = decide(analysis, wanted)
+    decided, graph, _ = decide(analysis, wanted, scores)
     small = emit(source.model, analysis.graph, graph)
     decided = with_model_identity(source, decided)
     report = None

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from .analysis import Analysis
-from .errors import InputError
 from .ir import Graph
 from .passes.slicing import remove_atoms
-from .plans import Plan, Request, Slice, make_plan, removed_atoms
+from .plans import Plan, Slice, make_plan, removed_atoms
+from .request import Request
 from .scoring import Scores, require_numbers
-
-
-def request_of(**options: Any) -> Request:
-    """A validated request; a list counts as a tuple, and a name alone as a tuple of one.
-
-    Raises :class:`InputError` for options there are not.
-    """
-    try:
-        wanted = Request(**_hashable(options))
-    except TypeError as error:
-        raise InputError(f"unknown option: {error}") from error
-    wanted.validate()
-    return wanted
-
-
-def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
-    several = ("keep", "only", "allow_io")
-    one = {name: (options[name],) for name in several if isinstance(options.get(name), str)}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()} | one
 
 
 class Identified(Protocol):

@@ -31,7 +31,6 @@ R = TypeVar("R")
 _SINGLE = 4
 _BATCH = 1 << 23
 """Elements that a thread reads at a time: with fewer, threads wait for each other more than they read."""
-CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "random")
 
 
 def score(analysis: Analysis, criterion: str = "l2", seed: int = 0) -> Scores:
@@ -41,7 +40,7 @@ def score(analysis: Analysis, criterion: str = "l2", seed: int = 0) -> Scores:
     """
     if criterion not in CRITERIA:
         raise InputError(f"unknown criterion '{criterion}'; known: {', '.join(CRITERIA)}")
-    return _CRITERIA[criterion](analysis, seed)
+    return CRITERIA[criterion](analysis, seed)
 
 
 def normalized(analysis: Analysis, scores: Scores) -> Scores:
@@ -216,10 +215,11 @@ def _random(analysis: Analysis, seed: int) -> Scores:
     return np.random.default_rng(seed).permutation(analysis.atoms.count).astype(np.float64) + 1
 
 
-_CRITERIA: dict[str, Callable[[Analysis, int], Scores]] = {
+CRITERIA: dict[str, Callable[[Analysis, int], Scores]] = {
     "l1": _norm(1),
     "l2": _norm(2),
     "bn-scale": _bn_scale,
     "fpgm": _fpgm,
     "random": _random,
 }
+"""By name, as a request gives it."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import typing
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..ir import Graph
 from ..plans import Plan
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,37 @@ class State:
 
 
 @dataclass(frozen=True)
+class PassOption:
+    """An option of a pass: ``type`` is that of its value, a tuple of texts where it takes several."""
+
+    name: str
+    type: Any
+    default: object
+    help: str = ""
+
+
+@dataclass(frozen=True)
 class Pass:
     """One rewriting, or one check, of a state. The first line of its docstring is its summary."""
 
     name: ClassVar[str]
+
+    @classmethod
+    def options(cls) -> tuple[PassOption, ...]:
+        """What can be set, in order: the fields."""
+        hints = typing.get_type_hints(cls)
+        return tuple(PassOption(field.name, hints[field.name], field.default) for field in dataclasses.fields(cls))
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Self:
+        """The pass with some of its options set. Raises :class:`InputError` for one that is out of range."""
+        made = cls(**values)
+        made.validate()
+        return made
+
+    def option(self, name: str) -> object:
+        """The value of an option."""
+        return getattr(self, name)
 
     def validate(self) -> None:
         """Raise :class:`InputError` for an option that is out of range."""
@@ -55,9 +86,9 @@ class Pass:
     def __str__(self) -> str:
         """The pass as a pipeline spells it, with the options that differ from their defaults."""
         set_options = [
-            f"{field.name}={_spell(getattr(self, field.name))}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
+            f"{option.name}={_spell(self.option(option.name))}"
+            for option in self.options()
+            if self.option(option.name) != option.default
         ]
         return self.name + (f"{{{','.join(set_options)}}}" if set_options else "")
 

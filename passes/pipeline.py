@@ -13,7 +13,6 @@ So ``fold,prune{macs=0.5,criterion=l2,keep=[head.*,stem]},dce``. Values are of t
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 import sys
@@ -135,22 +134,14 @@ def make_pass(name: str, options: typing.Mapping[str, _Token | list[_Token]]) ->
     cls = PASSES.get(name)
     if cls is None:
         raise InputError(f"unknown pass '{name}'; known: {', '.join(sorted(PASSES))}")
-    kinds = option_types(cls)
+    kinds = {option.name: option.type for option in cls.options()}
     values: dict[str, Any] = {}
     for key, written in options.items():
         if key not in kinds:
             known = ", ".join(kinds) or "none"
             raise InputError(f"pass '{name}' has no option '{key}'; its options: {known}")
         values[key] = _typed(f"{name}: {key}", kinds[key], written)
-    made = cls(**values)
-    made.validate()
-    return made
-
-
-def option_types(cls: type[Pass]) -> dict[str, Any]:
-    """The types of the options of a pass, in the order of its fields."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return cls.from_options(values)
 
 
 def _typed(where: str, kind: Any, written: _Token | list[_Token]) -> object:
@@ -202,6 +193,7 @@ class OptionInfo:
     name: str
     type: str
     default: object
+    help: str
 
 
 @dataclass(frozen=True)
@@ -218,9 +210,7 @@ def describe_passes() -> tuple[PassInfo, ...]:
     """Every known pass, by name."""
     found = []
     for name, cls in sorted(PASSES.items()):
-        kinds = option_types(cls)
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-        options = tuple(OptionInfo(key, type_name(kind), defaults[key]) for key, kind in kinds.items())
+        options = tuple(OptionInfo(o.name, type_name(o.type), o.default, o.help) for o in cls.options())
         text = inspect.cleandoc(cls.__doc__ or "")
         found.append(PassInfo(name, text.split("\n", 1)[0], text, options))
     return tuple(found)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..analysis import analyze
 from ..errors import InputError
-from ..plans import Request, make_plan, removed_atoms
-from .base import Pass, State, register
+from ..options import options_of
+from ..plans import make_plan, removed_atoms
+from ..request import Request
+from .base import Pass, PassOption, State, register
 from .slicing import remove_atoms
 
 
 @register
 @dataclass(frozen=True)
-class Prune(Request, Pass):
+class Prune(Pass):
     """Remove the least important channels until a target is met.
 
     ::
@@ -26,11 +29,28 @@ class Prune(Request, Pass):
 
     name: ClassVar[str] = "prune"
 
+    request: Request
+
+    @classmethod
+    def options(cls) -> tuple[PassOption, ...]:
+        """Those of a request."""
+        return tuple(
+            PassOption(option.name, option.type, option.default, option.help) for option in options_of(Request)
+        )
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Prune:
+        """Raises :class:`InputError` for a request that makes no sense."""
+        return cls(Request.given(values).require_target())
+
+    def option(self, name: str) -> object:
+        return getattr(self.request, name)
+
     def run(self, state: State) -> State:
         if state.plan is not None:
             raise InputError("prune: the graph is pruned already; a pipeline has one plan, so prune once")
-        analysis = analyze(state.graph, self.allow_io)
-        plan = make_plan(analysis, self, sha256=state.sha256, size=state.size)
+        analysis = analyze(state.graph, self.request.allow_io)
+        plan = make_plan(analysis, self.request, sha256=state.sha256, size=state.size)
         graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
         copies = [name for name, part in slices.items() if part.of in state.updated]
         planned = replace(state, plan=plan.with_slices(slices), base=state.graph)

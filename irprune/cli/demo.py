@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..request import TARGETS, Request
 from . import options as o
 from .checks import Checks
 from .exits import FAILED, complain
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..ir.core import Array
-    from ..plans import Request
 
 _MACS = 0.35
 """Keeps the accuracy within about a point, without any retraining."""
@@ -34,25 +34,19 @@ _BATCH = 64
 _WARM_UP, _RUNS = 10, 100
 
 
+@o.takes(Request, *TARGETS, "criterion", "scope", "align", align=_ALIGN)
 def demo(
-    ratio: o.Ratio = None,
-    params: o.Params = None,
-    macs: o.Macs = None,
-    criterion: o.Criterion = "l2",
-    scope: o.Scope = "local",
-    align: o.Align = _ALIGN,
+    request: Request,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="Keep the smaller model there.")
     ] = None,
 ) -> None:
     """Prune a small embedded classifier, verify it, and measure it before and after. Needs no torch."""
-    if ratio is None and params is None and macs is None:
-        macs = _MACS
-    from ..plans import Request
+    if not request.targets:
+        request = request.model_copy(update={"macs": _MACS})
+    request.require_target()
     from .work import carry_out, decide, read
 
-    request = Request(ratio=ratio, params=params, macs=macs, criterion=criterion, scope=scope, align=align)
-    request.validate()
     if output is not None:
         require_writable(output)
     from . import report

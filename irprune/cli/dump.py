@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..request import READING, Request
 from . import options as o
 from .reasons import condensed
 
@@ -15,16 +16,17 @@ if TYPE_CHECKING:
     from ..axes import Axis, Leaf
 
 
+@o.takes(Request, *READING)
 def dump(
     model: o.Model,
-    allow_io: o.AllowIO = None,
+    request: Request,
     plain: Annotated[bool, typer.Option("--plain", help="Leave out the axes, groups and reasons.")] = False,
 ) -> None:
     """Print the graph as text, with the axes of every dimension, their groups and why they are frozen as comments."""
     from ..ir import render
     from .work import read
 
-    analysis = read(model, allow_io or ()).analysis
+    analysis = read(model, request.allow_io).analysis
     if plain:
         print(render(analysis.graph), end="")
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..request import READING, Request
 from . import options as o
 
 if TYPE_CHECKING:
@@ -17,27 +18,28 @@ if TYPE_CHECKING:
 INSPECTION_FORMAT = "irprune.inspection/1"
 
 
+@o.takes(Request, *READING)
 def inspect(
     model: o.Model,
-    allow_io: o.AllowIO = None,
+    request: Request,
     everything: Annotated[bool, typer.Option("--all", help="List every frozen group with all of its reasons.")] = False,
     as_json: o.AsJSON = False,
 ) -> None:
     """List the groups that can be pruned, and what is frozen, with the reason in words."""
     from .work import read
 
-    given = read(model, allow_io or ())
-    _require_matches(given, allow_io or [])
+    given = read(model, request.allow_io)
+    _require_matches(given, request.allow_io)
     if as_json:
         print(json.dumps(_document(given), indent=1))
     else:
         _show(given, everything)
 
 
-def _require_matches(given: Read, allow_io: list[str]) -> None:
+def _require_matches(given: Read, allow_io: tuple[str, ...]) -> None:
     from ..plans.planner import require_io
 
-    require_io(given.analysis, tuple(allow_io))
+    require_io(given.analysis, allow_io)
 
 
 def unsupported(given: Read) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,12 +114,12 @@ def passes(as_json: o.AsJSON = False) -> None:
     for info in found:
         out.print(f"[bold]{info.name}[/]  {escape(info.summary)}")
         if info.options:
-            rows = [(option.name, option.type, _spell(option.default)) for option in info.options]
-            out.print(report.table("", ("option", "type", "default"), rows))
+            rows = [(option.name, option.type, _spell(option.default), escape(option.help)) for option in info.options]
+            out.print(report.table("", ("option", "type", "default", ""), rows))
 
 
 def _document(info: PassInfo) -> dict[str, object]:
-    options = [{"name": option.name, "type": option.type, "default": option.default} for option in info.options]
+    options = [asdict(option) for option in info.options]
     return {"name": info.name, "summary": info.summary, "details": info.details, "options": options}
 
 

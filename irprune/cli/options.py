@@ -1,99 +1,23 @@
-"""Options that several commands share, as types: each is worded once."""
+"""Options that several commands share: each is worded once, here or in the model that a command takes."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import typer
 
-if TYPE_CHECKING:
-    from ..plans import Request
+from ..options import Option, Options, Shown, options_of
 
-_TARGET, _CHOICE, _CHECKS = "Target (exactly one)", "What may go", "Verification"
+_CHECKS = "Verification"
 
 Model: TypeAlias = Annotated[
     Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a .pt2 of torch.export.", show_default=False)
 ]
 Output: TypeAlias = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")]
-
-Ratio: TypeAlias = Annotated[
-    float | None,
-    typer.Option("--ratio", metavar="R", help="Remove this share of the channels.", rich_help_panel=_TARGET),
-]
-Params: TypeAlias = Annotated[
-    float | None,
-    typer.Option("--params", metavar="R", help="Keep this share of the parameters.", rich_help_panel=_TARGET),
-]
-Macs: TypeAlias = Annotated[
-    float | None,
-    typer.Option("--macs", metavar="R", help="Keep this share of the multiply-accumulates.", rich_help_panel=_TARGET),
-]
-Criterion: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--criterion",
-        metavar="l1|l2|bn-scale|fpgm|random",
-        help="How importance is measured.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-Scope: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--scope",
-        metavar="local|global",
-        help="Shrink every group alike, or rank all channels together.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-Align: TypeAlias = Annotated[
-    int,
-    typer.Option("--align", metavar="N", help="Keep multiples of N channels.", rich_help_panel=_CHOICE),
-]
-MaxRatio: TypeAlias = Annotated[
-    float,
-    typer.Option("--max-ratio", metavar="R", help="The largest share that a group may lose.", rich_help_panel=_CHOICE),
-]
-MinChannels: TypeAlias = Annotated[
-    int,
-    typer.Option("--min-channels", metavar="N", help="What every group keeps at least.", rich_help_panel=_CHOICE),
-]
-Keep: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--keep",
-        metavar="GLOB",
-        help="Leave the groups alone that match by name, node or weight; may be repeated.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-Only: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="GLOB",
-        help="Prune nothing but the groups that match; may be repeated.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-Exact: TypeAlias = Annotated[
-    bool,
-    typer.Option("--exact", help="Leave out groups over which statistics are taken.", rich_help_panel=_CHOICE),
-]
-AllowIO: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-io",
-        metavar="GLOB",
-        help="Let these graph inputs and outputs change their shape; may be repeated.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-Seed: TypeAlias = Annotated[
-    int,
-    typer.Option("--seed", metavar="N", help="For the random criterion and the inputs.", rich_help_panel=_CHOICE),
-]
 
 Inputs: TypeAlias = Annotated[
     Path | None,
@@ -138,39 +62,43 @@ MinSNR: TypeAlias = Annotated[
 AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
-def request_from(
-    *,
-    ratio: float | None,
-    params: float | None,
-    macs: float | None,
-    criterion: str,
-    scope: str,
-    align: int,
-    max_ratio: float,
-    min_channels: int,
-    keep: list[str] | None,
-    only: list[str] | None,
-    exact: bool,
-    allow_io: list[str] | None,
-    seed: int,
-) -> Request:
-    """The request that the options make, validated."""
-    from ..plans import Request
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-    request = Request(
-        ratio=ratio,
-        params=params,
-        macs=macs,
-        criterion=criterion,
-        scope=scope,
-        align=align,
-        max_ratio=max_ratio,
-        min_channels=min_channels,
-        keep=tuple(keep or ()),
-        only=tuple(only or ()),
-        exact=exact,
-        allow_io=tuple(allow_io or ()),
-        seed=seed,
+
+def takes(model: type[Options], *names: str, **defaults: Any) -> Callable[[Command], Command]:
+    """Give a command one option for each field of a model, in the place of its parameter ``request``.
+
+    The command is called with the model. ``names`` leaves out all other fields; ``defaults`` replaces defaults.
+    """
+    fields = [option for option in options_of(model) if not names or option.name in names]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_model(**values: Any) -> Any:
+            given = {option.name: values.pop(option.name) for option in fields}
+            said = {name: value for name, value in given.items() if value is not None}
+            return command(**values, request=model(**said))
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name == "request":
+                parameters += [_parameter(option, defaults.get(option.name, option.default)) for option in fields]
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        with_model.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_model.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return cast(Command, with_model)
+
+    return decorate
+
+
+def _parameter(option: Option, default: Any) -> inspect.Parameter:
+    shown = option.shown or Shown("", "Other")
+    kind: Any = list[option.kind] if option.several else option.kind  # type: ignore[name-defined]
+    if option.several or option.optional:
+        kind, default = kind | None, default or None
+    told = typer.Option(option.flag, metavar=shown.metavar or None, help=option.help, rich_help_panel=shown.panel)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told]
     )
-    request.validate()
-    return request

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from ..request import Request
 from . import options as o
 from .checks import Checks, checks_from
 from .exits import FAILED, complain
@@ -23,40 +24,15 @@ if TYPE_CHECKING:
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)]
 
 
+@o.takes(Request)
 def plan(
     model: o.Model,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PLAN", help="The plan file to write.")],
-    ratio: o.Ratio = None,
-    params: o.Params = None,
-    macs: o.Macs = None,
-    criterion: o.Criterion = "l2",
-    scope: o.Scope = "local",
-    align: o.Align = 1,
-    max_ratio: o.MaxRatio = 0.9,
-    min_channels: o.MinChannels = 1,
-    keep: o.Keep = None,
-    only: o.Only = None,
-    exact: o.Exact = False,
-    allow_io: o.AllowIO = None,
-    seed: o.Seed = 0,
+    request: Request,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as well, and no tables.")] = False,
 ) -> None:
     """Decide what to remove and write the plan; no model is written."""
-    request = o.request_from(
-        ratio=ratio,
-        params=params,
-        macs=macs,
-        criterion=criterion,
-        scope=scope,
-        align=align,
-        max_ratio=max_ratio,
-        min_channels=min_channels,
-        keep=keep,
-        only=only,
-        exact=exact,
-        allow_io=allow_io,
-        seed=seed,
-    )
+    request.require_target()
     from .work import decide, read
 
     given = read(model, request.allow_io, outputs=[output])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..request import Request
 from . import options as o
 from .checks import checks_from
 from .exits import DONE, FAILED, complain
@@ -16,22 +17,11 @@ if TYPE_CHECKING:
     from .work import Outcome, Read
 
 
+@o.takes(Request)
 def prune(
     model: o.Model,
     output: o.Output,
-    ratio: o.Ratio = None,
-    params: o.Params = None,
-    macs: o.Macs = None,
-    criterion: o.Criterion = "l2",
-    scope: o.Scope = "local",
-    align: o.Align = 1,
-    max_ratio: o.MaxRatio = 0.9,
-    min_channels: o.MinChannels = 1,
-    keep: o.Keep = None,
-    only: o.Only = None,
-    exact: o.Exact = False,
-    allow_io: o.AllowIO = None,
-    seed: o.Seed = 0,
+    request: Request,
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
     ] = None,
@@ -43,23 +33,9 @@ def prune(
     as_json: o.AsJSON = False,
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written."""
-    request = o.request_from(
-        ratio=ratio,
-        params=params,
-        macs=macs,
-        criterion=criterion,
-        scope=scope,
-        align=align,
-        max_ratio=max_ratio,
-        min_channels=min_channels,
-        keep=keep,
-        only=only,
-        exact=exact,
-        allow_io=allow_io,
-        seed=seed,
-    )
+    request.require_target()
     checks = checks_from(
-        no_verify=no_verify, inputs=inputs, rtol=rtol, seed=seed, min_cosine=min_cosine, min_snr=min_snr
+        no_verify=no_verify, inputs=inputs, rtol=rtol, seed=request.seed, min_cosine=min_cosine, min_snr=min_snr
     )
     from .work import carry_out, decide, read
 

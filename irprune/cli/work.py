@@ -15,7 +15,8 @@ from .progress import step
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..ir import Graph
-    from ..plans import Plan, Request
+    from ..plans import Plan
+    from ..request import Request
     from ..verification import Report
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations, product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +13,11 @@ from ..analysis import Analysis, Cost, Group
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..collector import without_gc
 from ..errors import InputError, TargetError
-from ..scoring import CRITERIA, Scores, normalized, score
+from ..request import GIVEN_SCORES, Request
+from ..scoring import Scores, normalized, score
 from .document import Plan, PlannedGroup
 from .sequence import Counts, RemovalOrder, order_groups, removed_mask
 
-SCOPES = ("local", "global")
 _TOLERANCE = 0.01
 _PREFERENCE = {
     "channels": 0,
@@ -36,48 +34,6 @@ _PREFERENCE = {
 """Which factor of a dimension is pruned by default, the lowest first."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for. Exactly one of ``ratio``, ``params`` and ``macs`` is set.
-
-    ``ratio`` is the share of atoms that goes, ``params`` and ``macs`` the share of cost that stays.
-    """
-
-    ratio: float | None = None
-    params: float | None = None
-    macs: float | None = None
-    criterion: str = "l2"
-    scope: str = "local"
-    align: int = 1
-    max_ratio: float = 0.9
-    min_channels: int = 1
-    keep: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    exact: bool = False
-    allow_io: tuple[str, ...] = ()
-    seed: int = 0
-
-    def validate(self) -> None:
-        """Raise :class:`InputError` for the first option that is out of range."""
-        targets = {name: getattr(self, name) for name in ("ratio", "params", "macs") if getattr(self, name) is not None}
-        if len(targets) != 1:
-            raise InputError(f"give exactly one of ratio, params and macs, got {', '.join(targets) or 'none'}")
-        for name, value in (*targets.items(), ("max_ratio", self.max_ratio)):
-            if not 0 < value < 1:
-                raise InputError(f"{name} must lie between 0 and 1 (both excluded), got {value}")
-        if self.criterion not in CRITERIA:
-            raise InputError(f"unknown criterion '{self.criterion}'; known: {', '.join(CRITERIA)}")
-        if self.scope not in SCOPES:
-            raise InputError(f"unknown scope '{self.scope}'; known: {', '.join(SCOPES)}")
-        for name, value in (("align", self.align), ("min_channels", self.min_channels)):
-            if value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
-
-    def as_json(self) -> dict[str, Any]:
-        """The options that were set, as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (None, ())}
-
-
 @without_gc
 def make_plan(
     analysis: Analysis, request: Request, *, scores: Scores | None = None, sha256: str = "", size: int = 0
@@ -89,7 +45,7 @@ def make_plan(
     Raises :class:`InputError` for a request that makes no sense on this model and :class:`TargetError` for one that
     cannot be met; a request that would remove nothing is an error that says what froze the model.
     """
-    request.validate()
+    request.require_target()
     groups = candidates(analysis, request)
     given = scores is not None
     if scores is None:
@@ -119,7 +75,7 @@ def make_plan(
         sha256=sha256,
         bytes=size,
         opset=analysis.graph.opsets.get("", 0),
-        request={**request.as_json(), **({"criterion": "given scores"} if given else {})},
+        request={**request.as_json(), **({"criterion": GIVEN_SCORES} if given else {})},
         groups=tuple(planned),
         cost_before=analysis.cost_model({}),
         cost_after=cost_of(analysis, removed),

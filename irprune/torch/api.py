@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
@@ -22,13 +22,17 @@ from ..errors import InputError, VerificationError
 from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
 from ..passes.slicing import remove_atoms
-from ..planning import decide, plan_for, request_of
-from ..plans import Plan, Request, removed_atoms
+from ..planning import decide, plan_for
+from ..plans import Plan, removed_atoms
+from ..request import Request, RequestOptions, lists_options
 from ..scoring import Scores
 from ..verification.report import Report
 from .capture.module import AnyModule, capture
 from .cases import cases_for
 from .digest import digest_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,22 @@ def trace(
     return Program(captured, tuple(inputs or ()), dict(example_kwargs or {}), source)
 
 
+@lists_options
 def plan(
-    model: AnyModule | Program, example_inputs: Any = None, *, scores: Scores | None = None, **options: Any
+    model: AnyModule | Program,
+    example_inputs: Any = None,
+    *,
+    scores: Scores | None = None,
+    example_kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    **options: Unpack[RequestOptions],
 ) -> Plan:
-    """Decide what to remove; ``options`` are those of :func:`trace` and of :class:`irprune.plans.Request`.
+    """Decide what to remove; ``example_inputs``, ``example_kwargs`` and ``dynamic_shapes`` are those of :func:`trace`.
 
     ``scores``, one number an atom (:func:`irprune.torch.importance`), take the place of a criterion.
     """
-    program, request = _open(model, example_inputs, options)
+    request = Request.given(options).require_target()
+    program = _traced(model, example_inputs, example_kwargs, dynamic_shapes)
     return plan_for(program, program.analysis(request.allow_io), request, scores)
 
 
@@ -177,6 +189,7 @@ class Result:
         save_module(self.model, self.program, path)
 
 
+@lists_options
 def prune(
     model: AnyModule | Program,
     example_inputs: Any = None,
@@ -185,15 +198,18 @@ def prune(
     runtime: bool = True,
     rtol: float | None = None,
     scores: Scores | None = None,
-    **options: Any,
+    example_kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    **options: Unpack[RequestOptions],
 ) -> Result:
-    """Plan, rewrite and verify; ``scores`` as for :func:`plan`.
+    """Plan, rewrite and verify; what :func:`plan` takes means the same here.
 
-    ``options`` are those of :func:`trace` (``example_kwargs``, ``dynamic_shapes``) and of
-    :class:`irprune.plans.Request` (``ratio``, ``params``, ``macs``, ...). Raises :class:`VerificationError` for a
-    result that is not equivalent.
+    ``runtime=False`` leaves out the verification on ONNX Runtime. Raises :class:`VerificationError` for a result
+    that is not equivalent.
     """
-    program, request, decided, small = _smaller(model, example_inputs, scores, options)
+    request = Request.given(options).require_target()
+    program = _traced(model, example_inputs, example_kwargs, dynamic_shapes)
+    decided, small = _smaller(program, request, scores)
     report = None
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
@@ -204,25 +220,21 @@ def prune(
 
 
 @without_gc
-def _smaller(
-    model: AnyModule | Program, example_inputs: Any, scores: Scores | None, options: dict[str, Any]
-) -> tuple[Program, Request, Plan, fx.GraphModule]:
-    program, request = _open(model, example_inputs, options)
+def _smaller(program: Program, request: Request, scores: Scores | None) -> tuple[Plan, fx.GraphModule]:
     digest = program.sha256
     analysis = program.analysis(request.allow_io)
     decided, graph, slices = decide(analysis, request, scores)
     small = emit_graph_module(program.current, program.imported, graph, slices)
-    return program, request, replace(decided, sha256=digest, bytes=program.size), small
+    return replace(decided, sha256=digest, bytes=program.size), small
 
 
 _verify = verify
 """The function, inside those that have an argument of that name."""
 
-_TRACE_OPTIONS = ("example_kwargs", "dynamic_shapes")
 
-
-def _open(model: AnyModule | Program, example_inputs: Any, options: dict[str, Any]) -> tuple[Program, Request]:
-    tracing = {name: options.pop(name) for name in _TRACE_OPTIONS if name in options}
-    request = request_of(**options)
-    program = model if isinstance(model, Program) else trace(model, example_inputs, **tracing)
-    return program, request
+def _traced(
+    model: AnyModule | Program, example_inputs: Any, example_kwargs: Mapping[str, Any] | None, dynamic_shapes: Any
+) -> Program:
+    if isinstance(model, Program):
+        return model
+    return trace(model, example_inputs, example_kwargs=example_kwargs, dynamic_shapes=dynamic_shapes)

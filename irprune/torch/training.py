@@ -225,7 +225,7 @@ class IterativePruning:
     Exactly one of ``macs`` and ``params`` is the share of the ORIGINAL's cost that is left in the end. ``schedule``
     (``cubic`` or ``linear``) says how fast it falls over the ``steps``. ``importance`` gives the scores of a program
     (such as ``lambda p: importance(p, loss, batches)``), else ``options`` name a criterion; they are those of
-    :class:`irprune.plans.Request` and :func:`irprune.torch.trace`. ``plans`` holds a plan for each step, made for the
+    :class:`irprune.Request` and :func:`irprune.torch.trace`. ``plans`` holds a plan for each step, made for the
     module of that step. The modules are captured in evaluation and handed out in training mode.
     """
 

@@ -63,7 +63,7 @@ def drawn_request(random: np.random.Generator) -> dict[str, object]:
     target = random.choice(["ratio", "macs", "params"], p=[0.6, 0.2, 0.2])
     options: dict[str, object] = {
         str(target): float(random.uniform(0.1, 0.8) if target == "ratio" else random.uniform(0.6, 0.95)),
-        "criterion": str(random.choice(CRITERIA)),
+        "criterion": str(random.choice(list(CRITERIA))),
         "scope": str(random.choice(["local", "global"])),
         "align": int(random.choice([1, 1, 2, 4, 8])),
         "exact": bool(random.random() < 0.2),

@@ -1,7 +1,5 @@
 """Pruning as a pass: what changes in the graph, and what the plan says about it."""
 
-import dataclasses
-
 import numpy as np
 import onnx_ir as oir
 import pytest
@@ -10,7 +8,7 @@ from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
 from irprune.ir import render
 from irprune.passes import PASSES, State, run_pipeline
-from irprune.plans import Request
+from irprune.request import Request
 from tests.golden.passes_support import Numbers, built, emitted, model_of, normal, outputs, statistics
 
 SOURCE = """
@@ -96,10 +94,9 @@ def test_small_channels_hardly_matter(pipeline: str) -> None:
 
 
 def test_its_options_are_those_of_a_request() -> None:
-    def options(cls: type) -> list[tuple[str, object, object]]:
-        return [(field.name, field.type, field.default) for field in dataclasses.fields(cls)]
-
-    assert options(PASSES["prune"]) == options(Request)
+    options = PASSES["prune"].options()
+    fields = {name: (field.default, field.description) for name, field in Request.model_fields.items()}
+    assert {option.name: (option.default, option.help) for option in options} == fields
 
 
 def test_a_second_removal_is_refused() -> None:

@@ -20,7 +20,8 @@ from irprune.analysis import Analysis, Mask, MatchedNode, analyze, kept_mask
 from irprune.errors import TargetError
 from irprune.frontends.onnx import import_model
 from irprune.ir import parse, render
-from irprune.plans import Plan, Request, make_plan, removed_atoms
+from irprune.plans import Plan, make_plan, removed_atoms
+from irprune.request import Request
 from irprune.signatures import Composite, Name, Star, Term, names_of
 from irprune.verification.driver import verify_models
 from tests.golden.helpers.removal import feeds_for, random_atoms, relative_error, remove, run

@@ -26,7 +26,8 @@ from irprune.ir import Graph
 from irprune.models.architectures import ARCHITECTURES
 from irprune.models.zoo import ZOO
 from irprune.passes.slicing import remove_atoms
-from irprune.plans import Request, make_plan, removed_atoms
+from irprune.plans import make_plan, removed_atoms
+from irprune.request import Request
 from irprune.torch.capture.module import quiet
 from tests.torch.test_models import model_of
 

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
     "errors",
     "collector",
+    "options",
+    "request",
     "ir",
     "axes",
     "signatures",

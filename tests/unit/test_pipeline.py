@@ -15,6 +15,7 @@ from irprune.passes.dce import Dce
 from irprune.passes.fold import Fold
 from irprune.passes.pipeline import Step
 from irprune.passes.prune import Prune
+from irprune.request import Request
 
 GRAPH = parse(
     """graph "g" opsets {"": 20}
@@ -83,9 +84,9 @@ def _probes() -> Iterator[None]:
         ("fold{batchnorm=false}", (Fold(batchnorm=False),)),
         (
             "fold,prune{macs=0.5,criterion=l2,keep=[a*,b]},dce",
-            (Fold(), Prune(macs=0.5, criterion="l2", keep=("a*", "b")), Dce()),
+            (Fold(), Prune(Request(macs=0.5, criterion="l2", keep=("a*", "b"))), Dce()),
         ),
-        ("prune{ratio=0.5,keep=/layer/Conv:0}", (Prune(ratio=0.5, keep=("/layer/Conv:0",)),)),
+        ("prune{ratio=0.5,keep=/layer/Conv:0}", (Prune(Request(ratio=0.5, keep=("/layer/Conv:0",))),)),
         ("probe{count=-1,share=1e-3,flag=true,word=w,words=[],maybe=2}", (Probe(-1, 1e-3, True, "w", (), 2.0),)),
         ("probe{maybe=none}", (Probe(),)),
         ("probe{word=none}", (Probe(word="none"),)),
@@ -156,7 +157,7 @@ def test_the_text_of_a_pass_reads_back(probe: Probe) -> None:
 
 def test_only_what_was_set_is_spelled() -> None:
     assert str(Fold()) == "fold"
-    assert str(Prune(macs=0.5, keep=("a*", "b c"))) == 'prune{macs=0.5,keep=[a*,"b c"]}'
+    assert str(Prune(Request(macs=0.5, keep=("a*", "b c")))) == 'prune{macs=0.5,keep=[a*,"b c"]}'
 
 
 # -- the registry ----------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from irprune.analysis import Analysis, analyze
 from irprune.errors import InputError, TargetError
 from irprune.frontends.onnx import import_model
 from irprune.passes.slicing import remove_atoms
-from irprune.plans import Plan, Request, make_plan, removed_atoms
+from irprune.plans import Plan, make_plan, removed_atoms
 from irprune.plans.planner import cost_of
+from irprune.request import Request
 from irprune.scoring import CRITERIA
 from tests.golden.helpers.models import model_of
 from tests.golden.helpers.removal import random_atoms
