@@ -8,8 +8,8 @@ import pytest
 
 from irprune.analysis import Analysis, analyze
 from irprune.frontends.onnx import import_model
-from irprune.plans import Request
 from irprune.plans.planner import make_plan
+from irprune.request import Request
 from tests.golden.helpers.models import Array, analysis_of, model_of
 
 HEAD = """(float[1, 3, 8, 8] x) => (float[1, 128, 4] boxes)
