@@ -11,7 +11,7 @@ from irprune.analysis import Analysis, analyze
 from irprune.analysis.transforms import are_sinusoids, is_filter_bank
 from irprune.errors import TargetError
 from irprune.frontends.onnx import import_model
-from irprune.plans import Request
+from irprune.request import Request
 from irprune.plans.planner import make_plan
 from tests.golden.helpers.models import model_of
 
