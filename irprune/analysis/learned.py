@@ -13,7 +13,7 @@ A floating-point constant is a **parameter** where
 Everything else is a **table**: anchors, priors and grids that decode the outputs (their values go on to no operator
 that learns), masks over positions, windows, initial states (an operand of a recurrent cell whose axes are all axes of
 the result, or equal elements on the data side of a contraction), and, wherever they stand, positional values that
-follow a formula: grids of few distinct values, and sinusoids of the position.
+follow a formula: grids (few distinct values, in few distinct steps) and sinusoids of the position.
 
 Stored statistics of normalization and plain numbers (the scales of a resize) are neither.
 """
@@ -28,6 +28,7 @@ import numpy as np
 
 from ..axes import Axis, AxisSystem, leaves_of
 from ..ir import Constant, Node
+from ..ir.core import Array
 from ..signatures import names_of
 from .coupling import Coupling, MatchedNode
 from .transforms import are_sinusoids
@@ -56,7 +57,7 @@ _SMALLEST_GRID = 64
 """Positional values below this many are too few to call them a grid."""
 
 _DISTINCT = 4
-"""In a grid each distinct value stands at this many places at least."""
+"""In a grid each distinct value stands at this many places at least, and each step between this many values."""
 
 
 class Learned:
@@ -200,8 +201,16 @@ class Learned:
         if constant.read is None or constant.dtype not in ("float32", "float64") or constant.size < _SMALLEST_GRID:
             return False
         array = constant.numpy()
-        distinct = len(np.unique(array))
-        return 1 < distinct <= array.size // _DISTINCT or are_sinusoids(array)
+        return _is_grid(array) or are_sinusoids(array)
+
+
+def _is_grid(array: Array) -> bool:
+    """Few distinct values, in few distinct steps. Relative position biases repeat values too, but in no steps."""
+    distinct = np.unique(array)
+    if not 1 < len(distinct) <= array.size // _DISTINCT or not np.isfinite(distinct).all():
+        return False
+    steps = np.diff(distinct.astype(np.float64))
+    return len(np.unique(np.round(steps / steps.max(), 3))) <= max(2, len(distinct) // _DISTINCT)
 
 
 def _is_learning(matched: MatchedNode) -> bool:

@@ -80,16 +80,21 @@ def test_position_embeddings_are_parameters(then: str) -> None:
     assert tables(found) == set()
 
 
-def test_relative_position_biases_are_parameters_and_masks_are_tables() -> None:
-    """A bias has heads, an axis of the weights; a mask has positions alone."""
-    text = """(float[N, 16, 6] x) => (float[N, 2, 16, 4] y) <float[6, 8] wq, float[6, 8] wk, float[6, 8] wv,
+SCORES = """(float[N, 16, 6] x) => (float[N, 2, 16, 4] y) <float[6, 8] wq, float[6, 8] wk, float[6, 8] wv,
         float[1, 2, 16, 16] bias, float[1, 1, 16, 16] mask, int64[4] s = {0, 16, 2, 4}>
         { q = MatMul(x, wq) qs = Reshape(q, s) qh = Transpose<perm = [0, 2, 1, 3]>(qs)
           k = MatMul(x, wk) ks = Reshape(k, s) kh = Transpose<perm = [0, 2, 3, 1]>(ks)
           v = MatMul(x, wv) vs = Reshape(v, s) vh = Transpose<perm = [0, 2, 1, 3]>(vs)
           scores = MatMul(qh, kh) biased = Add(scores, bias) masked = Add(biased, mask)
           soft = Softmax(masked) y = MatMul(soft, vh) }"""
-    assert tables(analysis_of(text)) == {"mask"}
+
+
+def test_relative_position_biases_are_parameters_and_masks_are_tables() -> None:
+    """A bias has heads, an axis of the weights; a mask has positions alone. Folded biases repeat their values."""
+    assert tables(analysis_of(SCORES)) == {"mask"}
+    learned = np.random.default_rng(0).standard_normal((2, 31)).astype(np.float32)
+    folded = learned[:, np.arange(16)[:, None] - np.arange(16)[None, :] + 15][None]
+    assert tables(of_numbers(SCORES, bias=folded)) == {"mask"}
 
 
 def test_positional_values_that_follow_a_formula_are_tables() -> None:
