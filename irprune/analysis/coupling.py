@@ -16,6 +16,7 @@ from ..signatures.grammar import Operand, Term, names_of
 from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
 from .repetition import Repetitions
+from .states import State, declared_states, found_states
 from .views import Region, find_region
 
 
@@ -46,7 +47,8 @@ class Coupling:
     ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements;
     ``repeated`` pairs the repeated axes of values with those of their uses; ``weights`` are the constants, what is
     computed from nothing else, matrices that are looked up in a stack of them (experts), and what bodies are handed
-    of them.
+    of them; ``states`` are inputs with the outputs that are fed back to them; ``changeable`` are the inputs and
+    outputs that may change shape.
     """
 
     graph: Graph
@@ -58,6 +60,8 @@ class Coupling:
     regions: list[Region] = field(default_factory=list)
     repeated: tuple[tuple[Axis, Axis], ...] = ()
     weights: set[str] = field(default_factory=set)
+    states: tuple[State, ...] = ()
+    changeable: frozenset[str] = frozenset()
 
     def operand(self, node: Node, position: int) -> Dims | None:
         """The axes of an operand as this node sees it."""
@@ -68,17 +72,31 @@ class Coupling:
         return None if dims is None else tuple(size_of(axis) for axis in dims)
 
 
-def couple(graph: Graph, allow_io: Sequence[str] = ()) -> Coupling:
-    """Match every node with its signature. ``allow_io``: globs of inputs and outputs that may change shape."""
-    return _Walk(graph, allow_io).run()
+def couple(
+    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[tuple[str, str]] = ()
+) -> Coupling:
+    """Match every node with its signature.
+
+    ``allow_io`` are globs of inputs and outputs that may change shape, ``states`` declare pairs of them (``IN=OUT``)
+    that may change together; those of ``allow_io`` that are states by their names are tied as well. ``ties`` are pairs
+    of inputs or outputs that hold the same axes.
+
+    Raises :class:`InputError` for a state that the graph does not have.
+    """
+    return _Walk(graph, allow_io, declared_states(graph, states), ties).run()
 
 
 class _Walk:
-    def __init__(self, graph: Graph, allow_io: Sequence[str]) -> None:
+    def __init__(
+        self, graph: Graph, allow_io: Sequence[str], declared: Sequence[State], ties: Sequence[tuple[str, str]]
+    ) -> None:
         self.graph = graph
         self.allow_io = allow_io
+        self.declared = {name for pair in (*declared, *ties) for name in pair}
+        self.ties = ties
         self.system = AxisSystem()
-        self.result = Coupling(graph, self.system)
+        changeable = frozenset(filter(self._may_change, (*graph.inputs, *graph.outputs)))
+        self.result = Coupling(graph, self.system, states=self._states(declared), changeable=changeable)
         self.integers = Integers(graph, self._sizes)
         self.ramps = Ramps(graph, self.integers)
         self.deferred: list[tuple[Region, dict[str, Axis]]] = []
@@ -96,6 +114,10 @@ class _Walk:
             if node.name not in self.skipped:
                 self._visit(node)
         self.repetitions.tie_state()
+        for before, after in self.result.states:
+            self._tie(before, after, f"state '{before}' <- '{after}'")
+        for left, right in self.ties:
+            self._tie(left, right, f"tie of '{left}' and '{right}'")
         self._settle_regions()
         for name in self.graph.outputs:
             if not self._may_change(name):
@@ -103,6 +125,22 @@ class _Walk:
                 self._freeze_sizes_in(name)
         self._settle()
         return self.result
+
+    def _states(self, declared: Sequence[State]) -> tuple[State, ...]:
+        """The declared states, and those among what may change anyway."""
+        inputs = [name for name in self.graph.inputs if self._may_change(name) and name not in self.declared]
+        outputs = [name for name in self.graph.outputs if self._may_change(name) and name not in self.declared]
+        return (*declared, *found_states(self.graph, inputs, outputs))
+
+    def _tie(self, left: str, right: str, where: str) -> None:
+        """Make the ends of a wire one axis in each dimension of known size. Where one may not change, neither may."""
+        one, other = self.result.dims.get(left), self.result.dims.get(right)
+        if one is None or other is None:
+            self._freeze(one or other, f"{where}: the rank of one end is unknown")
+            return
+        for axis, twin in zip(one, other, strict=True):
+            if size_of(axis).is_static and size_of(twin).is_static:
+                self.system.unify(axis, twin, where)
 
     def _trace(self, node: Node) -> None:
         """Note what is computed from constants alone, and from weights alone."""
@@ -146,7 +184,7 @@ class _Walk:
     # -- values ------------------------------------------------------------------------------------------------
 
     def _may_change(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.allow_io)
+        return name in self.declared or any(fnmatchcase(name, pattern) for pattern in self.allow_io)
 
     def _enter(self, name: str) -> None:
         dims = self._fresh(name, self.graph.shape(name))

@@ -18,6 +18,7 @@ from .cost import CostModel
 from .coupling import Coupling, couple
 from .learned import Learned, Parameter
 from .roles import Roles
+from .states import State, possible_states
 from .transforms import is_transform
 
 
@@ -122,6 +123,28 @@ class Analysis:
         return _find_groups(self)
 
     @cached_property
+    def separate_states(self) -> tuple[State, ...]:
+        """Inputs and outputs of one shape that are not declared as a state, and that may lose different elements."""
+        coupling = self.coupling
+        tied = {name for state in coupling.states for name in state}
+        inputs, outputs = (
+            [name for name in names if name in coupling.changeable - tied]
+            for names in (self.graph.inputs, self.graph.outputs)
+        )
+        return tuple(
+            (before, after)
+            for before, after in possible_states(self.graph, inputs, outputs)
+            if any(
+                one != other and self._is_free(one) and self._is_free(other)
+                for one, other in zip(coupling.dims[before] or (), coupling.dims[after] or (), strict=False)
+            )
+        )
+
+    def _is_free(self, axis: Axis) -> bool:
+        """Whether any element of a dimension can go."""
+        return any((self.atoms.of_leaf(leaf) >= 0).any() for leaf in leaves_of(axis))
+
+    @cached_property
     def incidence(self) -> dict[int, NDArray[np.intp]]:
         """Per free leaf number, the atom of every element."""
         return {leaf.number: self.atoms.of_leaf(leaf) for leaf in self.atoms.leaves if leaf.number in self.atoms.offset}
@@ -174,9 +197,11 @@ _NOT_WEIGHTS = {"int64", "bool", "string"}
 
 
 @without_gc
-def analyze(graph: Graph, allow_io: Sequence[str] = ()) -> Analysis:
-    """Couple the dimensions of a graph and find its atoms."""
-    coupling = couple(graph, allow_io)
+def analyze(
+    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[tuple[str, str]] = ()
+) -> Analysis:
+    """Couple the dimensions of a graph and find its atoms; the options are those of :func:`.coupling.couple`."""
+    coupling = couple(graph, allow_io, states, ties)
     live = [axis for dims in coupling.dims.values() for axis in dims or ()]
     live += [axis for dims in coupling.uses.values() for axis in dims]
     return Analysis(graph, coupling, find_atoms(coupling.system, live))
