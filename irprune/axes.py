@@ -9,14 +9,19 @@ Every dimension of every value is an *axis expression*:
 Saying that two dimensions are the same axis *unifies* their expressions, which refines both until they agree, as
 type inference does. What unification cannot express, an arbitrary permutation or a cut through the middle of a
 product, is kept as a :class:`Relation` between elements and solved at the end (:mod:`irprune.analysis.atoms`).
+
+Nothing here recurses along chains of bound leaves or of unifications, which grow with the model. What may recurse is a
+walk over a *resolved* expression: products in it stand inside sums inside products, each of which at least doubles
+the size, so that its depth is at most twice the logarithm of the size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import is_
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +69,10 @@ class Sum:
 
 
 Axis: TypeAlias = Leaf | Product | Sum
+
+_T = TypeVar("_T")
+Steps: TypeAlias = Generator[tuple[Axis, Axis], None, _T]
+"""Yields pairs of expressions to unify."""
 
 UNIT = Product(())
 """A dimension of size one: nothing in it can be removed, and it may stand for a broadcast."""
@@ -120,6 +129,16 @@ class AxisSystem:
         Never fails: sizes that differ freeze both sides, and structures without a common refinement become a
         relation between elements.
         """
+        waiting = [self._steps(left, right, where)]
+        while waiting:  # a stack of its own: one unification may lead to a chain of others
+            pair = next(waiting[-1], None)
+            if pair is None:
+                waiting.pop()
+            else:
+                waiting.append(self._steps(*pair, where))
+
+    def _steps(self, left: Axis, right: Axis, where: str) -> Steps[None]:
+        """Make two expressions one, up to pairs of smaller ones that are yielded; each is one before the next."""
         left, right = resolve(left), resolve(right)
         if left is right or left == right:
             return
@@ -130,13 +149,13 @@ class AxisSystem:
         elif isinstance(right, Leaf):
             self._bind(right, left, where)
         elif isinstance(left, Product) and isinstance(right, Product):
-            self._unify_products(left, right, where)
+            yield from self._unify_products(left, right, where)
         elif isinstance(left, Sum) and isinstance(right, Sum):
-            self._unify_sums(left, right, where)
+            yield from self._unify_sums(left, right, where)
         elif isinstance(left, Sum) and isinstance(right, Product):
-            self._unify_sum_with_product(left, right, where)
+            yield from self._unify_sum_with_product(left, right, where)
         elif isinstance(left, Product) and isinstance(right, Sum):
-            self._unify_sum_with_product(right, left, where)
+            yield from self._unify_sum_with_product(right, left, where)
 
     def cut(self, axis: Axis, at: Sequence[int], where: str) -> tuple[Axis, ...]:
         """The parts of ``axis`` between the increasing positions ``at`` (ends excluded); parts may be empty."""
@@ -177,28 +196,28 @@ class AxisSystem:
         everything = np.arange(size.coefficient)
         self.relate(left, everything, right, everything, where)
 
-    def _unify_products(self, left: Product, right: Product, where: str) -> None:
+    def _unify_products(self, left: Product, right: Product, where: str) -> Steps[None]:
         """``(a b) = (c d)``: match outermost factors, splitting the larger of each pair."""
-        todo_left, todo_right = list(left.factors), list(right.factors)
+        todo_left, todo_right = deque(left.factors), deque(right.factors)
         while todo_left and todo_right:
-            a, b = resolve(todo_left.pop(0)), resolve(todo_right.pop(0))
+            a, b = resolve(todo_left.popleft()), resolve(todo_right.popleft())
             if isinstance(a, Product) or isinstance(b, Product):
-                todo_left[:0] = a.factors if isinstance(a, Product) else (a,)
-                todo_right[:0] = b.factors if isinstance(b, Product) else (b,)
+                todo_left.extendleft(reversed(a.factors) if isinstance(a, Product) else (a,))
+                todo_right.extendleft(reversed(b.factors) if isinstance(b, Product) else (b,))
                 continue
             if size_of(a) == size_of(b):
-                self.unify(a, b, where)
+                yield a, b
                 continue
             larger, smaller = (a, b) if size_of(a).divided_by(size_of(b)) else (b, a)
             tail_size = size_of(larger).divided_by(size_of(smaller))
-            halves = tail_size and self._factor(larger, size_of(smaller), tail_size, where)
+            halves = tail_size and (yield from self._factor(larger, size_of(smaller), tail_size))
             if not halves:
                 self._relate_all(_product([a, *todo_left]), _product([b, *todo_right]), where)
                 return
-            self.unify(halves[0], smaller, where)
-            (todo_left if larger is a else todo_right).insert(0, halves[1])
+            yield halves[0], smaller
+            (todo_left if larger is a else todo_right).appendleft(halves[1])
 
-    def _factor(self, axis: Axis, head: Size, tail: Size, where: str) -> tuple[Axis, Axis] | None:
+    def _factor(self, axis: Axis, head: Size, tail: Size) -> Steps[tuple[Axis, Axis] | None]:
         """Write a leaf or a sum as ``head x tail``; ``None`` where a part of the sum is no multiple of ``tail``."""
         if isinstance(axis, Leaf):
             outer, inner = self.leaf(head, f"{axis.name}.o"), self.leaf(tail, f"{axis.name}.i")
@@ -212,32 +231,32 @@ class AxisSystem:
         inner = self.leaf(tail, "inner")
         heads = [self.leaf(count, f"part{k}") for k, count in enumerate(counts) if count is not None]
         for part, outer in zip(axis.parts, heads, strict=True):
-            self.unify(part, _product([outer, inner]), where)
+            yield part, _product([outer, inner])
         return _sum(heads), inner
 
-    def _unify_sums(self, left: Sum, right: Sum, where: str) -> None:
+    def _unify_sums(self, left: Sum, right: Sum, where: str) -> Steps[None]:
         """``(a + b) = (c + d)``: match parts from the start, cutting the longer of each pair."""
-        todo_left, todo_right = list(left.parts), list(right.parts)
+        todo_left, todo_right = deque(left.parts), deque(right.parts)
         while todo_left and todo_right:
-            a, b = resolve(todo_left.pop(0)), resolve(todo_right.pop(0))
+            a, b = resolve(todo_left.popleft()), resolve(todo_right.popleft())
             if isinstance(a, Sum) or isinstance(b, Sum):
-                todo_left[:0] = a.parts if isinstance(a, Sum) else (a,)
-                todo_right[:0] = b.parts if isinstance(b, Sum) else (b,)
+                todo_left.extendleft(reversed(a.parts) if isinstance(a, Sum) else (a,))
+                todo_right.extendleft(reversed(b.parts) if isinstance(b, Sum) else (b,))
                 continue
             size_a, size_b = size_of(a), size_of(b)
             if size_a == size_b:
-                self.unify(a, b, where)
+                yield a, b
             elif not (size_a.is_static and size_b.is_static):
                 self._relate_all(_sum([a, *todo_left]), _sum([b, *todo_right]), where)
                 return
             elif size_a.coefficient > size_b.coefficient:
                 head, rest = self._cut_once(a, size_b.coefficient, where)
-                self.unify(head, b, where)
-                todo_left.insert(0, rest)
+                yield head, b
+                todo_left.appendleft(rest)
             else:
                 head, rest = self._cut_once(b, size_a.coefficient, where)
-                self.unify(a, head, where)
-                todo_right.insert(0, rest)
+                yield a, head
+                todo_right.appendleft(rest)
 
     def _cut_once(self, axis: Axis, position: int, where: str) -> tuple[Axis, Axis]:
         axis = resolve(axis)
@@ -291,7 +310,7 @@ class AxisSystem:
         self.relate(_sum([head, rest]), whole, axis, whole, where)
         return head, rest
 
-    def _unify_sum_with_product(self, total: Sum, other: Product, where: str) -> None:
+    def _unify_sum_with_product(self, total: Sum, other: Product, where: str) -> Steps[None]:
         """``(a + b) = (g c)``: every part is a multiple of ``c``, so ``a = (g_a c)`` and ``b = (g_b c)``."""
         outer, inner = other.factors[0], _product(other.factors[1:])
         counts = [size_of(part).divided_by(size_of(inner)) for part in total.parts]
@@ -299,9 +318,9 @@ class AxisSystem:
             self._relate_all(total, other, where)
             return
         heads = [self.leaf(count, f"part{k}") for k, count in enumerate(counts) if count is not None]
-        self.unify(_sum(heads), outer, where)
+        yield _sum(heads), outer
         for part, head in zip(total.parts, heads, strict=True):
-            self.unify(part, _product([head, inner]), where)
+            yield part, _product([head, inner])
 
 
 def _is_anonymous(size: Size) -> bool:
@@ -335,40 +354,120 @@ def sum_of(parts: Iterable[Axis]) -> Axis:
 
 def resolve(axis: Axis) -> Axis:
     """The expression with every bound leaf replaced by what it is bound to, in normal form."""
-    if isinstance(axis, Leaf):
-        if axis.bound is None:
-            return axis
-        axis.bound = resolve(axis.bound)  # path compression
-        return axis.bound
-    if axis.settled:
-        return axis
-    inner = axis.factors if isinstance(axis, Product) else axis.parts
-    resolved = [resolve(child) for child in inner]
-    if all(map(is_, resolved, inner)):  # an expression that stays is not made anew
-        return axis
-    return _product(resolved) if isinstance(axis, Product) else _sum(resolved)
+    if not isinstance(axis, Leaf):
+        return axis if axis.settled else _rebuilt(axis)
+    end = _end_of(axis)
+    if end.bound is None:
+        return end
+    resolved = end.bound = resolve(end.bound)  # no leaf: it does not come here again
+    if axis is not end:
+        axis.bound = resolved
+    return resolved
+
+
+def _end_of(leaf: Leaf) -> Leaf:
+    """The last one of a chain of leaves, each bound to the next; all of them point to it from then on."""
+    end = leaf
+    while isinstance(end.bound, Leaf):
+        end = end.bound
+    while leaf is not end:
+        following = leaf.bound
+        assert isinstance(following, Leaf)
+        leaf.bound, leaf = end, following
+    return end
+
+
+def _children(axis: Product | Sum) -> tuple[Axis, ...]:
+    return axis.factors if isinstance(axis, Product) else axis.parts
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An expression that is being resolved: the children that are left, and where their resolved forms are collected.
+
+    ``made`` is shared with the frame around it where an expression is taken apart into its parent.
+    """
+
+    axis: Product | Sum
+    left: Iterator[Axis]
+    made: list[Axis]
+    is_inlined: bool = False
+
+
+def _rebuilt(axis: Product | Sum) -> Axis:
+    """The resolved form of a product or a sum. Leaves inside may be bound to sums of leaves that are, and so on."""
+    frames = [_Frame(axis, iter(_children(axis)), [])]
+    while True:
+        frame = frames[-1]
+        inner = _next_inner(frame)
+        if inner is not None:
+            is_inlined = type(inner) is type(frame.axis)
+            frames.append(_Frame(inner, iter(_children(inner)), frame.made if is_inlined else [], is_inlined))
+            continue
+        frames.pop()
+        if frame.is_inlined:
+            continue
+        done = _made_of(frame)
+        if not frames:
+            return done
+        _collect(done, frames[-1])
+
+
+def _next_inner(frame: _Frame) -> Product | Sum | None:
+    """Collect resolved children up to the next one that has to be looked into."""
+    for child in frame.left:
+        if isinstance(child, Leaf):
+            end = _end_of(child)
+            if end.bound is None:
+                frame.made.append(end)
+                continue
+            child = end.bound
+            assert not isinstance(child, Leaf)
+        if not child.settled:
+            return child
+        _collect(child, frame)
+    return None
+
+
+def _collect(done: Axis, frame: _Frame) -> None:
+    """Add a resolved expression to the one around it; a product in a product and a sum in a sum dissolve."""
+    if isinstance(done, Leaf) or type(done) is not type(frame.axis):
+        frame.made.append(done)
+    else:
+        frame.made.extend(_children(done))
+
+
+def _made_of(frame: _Frame) -> Axis:
+    made = frame.made
+    if len(made) == 1:
+        return made[0]
+    before = _children(frame.axis)
+    if len(made) == len(before) and all(map(is_, made, before)):  # an expression that stays is not made anew
+        return frame.axis
+    return type(frame.axis)(tuple(made))
 
 
 def settle(axis: Axis) -> Axis:
     """The resolved expression, marked as final: once all unification is done there is nothing left to resolve."""
-    axis = resolve(axis)
+    return _settled(resolve(axis))
+
+
+def _settled(axis: Axis) -> Axis:
     if isinstance(axis, Leaf) or axis.settled:
         return axis
-    if isinstance(axis, Product):
-        return Product(tuple(map(settle, axis.factors)), settled=True)
-    return Sum(tuple(map(settle, axis.parts)), settled=True)
+    return type(axis)(tuple(map(_settled, _children(axis))), settled=True)
 
 
 def leaves_of(axis: Axis) -> list[Leaf]:
     """The root leaves of an expression, in order, with repetitions."""
     found: list[Leaf] = []
-    waiting = [axis]
+    waiting = [resolve(axis)]
     while waiting:
-        axis = resolve(waiting.pop())
+        axis = waiting.pop()
         if isinstance(axis, Leaf):
             found.append(axis)
         else:
-            waiting += reversed(axis.factors if isinstance(axis, Product) else axis.parts)
+            waiting += reversed(_children(axis))
     return found
 
 

@@ -10,13 +10,14 @@ connected components of the edges.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, leaves_of, resolve, size_of
+from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, Sum, leaves_of, resolve, size_of
 
 Mask = NDArray[np.bool_]
 _KEPT = -1
@@ -43,24 +44,31 @@ class Atoms:
         return self.atom[start : start + leaf.size.coefficient]
 
     def along(self, axis: Axis) -> list[NDArray[np.intp]]:
-        """Per leaf of a dimension, the atom of every element of the dimension (-1: frozen, or in another part).
+        """The atoms of every element of a dimension, one for each of its factors (-1: frozen, or no such factor).
 
-        An element of a product has one atom for every factor; it goes when any of them does.
+        An element of a product has one atom for every factor; it goes when any of them does. A sum has as many rows
+        as the part with the most factors.
         """
         axis = resolve(axis)
         if isinstance(axis, Leaf):
             return [self.of_leaf(axis)]
-        parts = axis.factors if isinstance(axis, Product) else axis.parts
-        sizes = [size_of(part).coefficient for part in parts]
-        found: list[NDArray[np.intp]] = []
-        for k, part in enumerate(parts):
-            before, after = sizes[:k], sizes[k + 1 :]
-            for own in self.along(part):
-                if isinstance(axis, Product):
-                    found.append(np.tile(np.repeat(own, math.prod(after)), math.prod(before)))
-                else:
-                    found.append(np.pad(own, (sum(before), sum(after)), constant_values=_KEPT))
-        return found
+        if isinstance(axis, Sum):
+            parts = [self.along(part) for part in axis.parts]
+            sizes = [size_of(part).coefficient for part in axis.parts]
+            return [_end_to_end(row, sizes) for row in zip_longest(*parts)]
+        sizes = [size_of(factor).coefficient for factor in axis.factors]
+        return [
+            np.tile(np.repeat(own, math.prod(sizes[k + 1 :])), math.prod(sizes[:k]))
+            for k, factor in enumerate(axis.factors)
+            for own in self.along(factor)
+        ]
+
+
+def _end_to_end(parts: Iterable[NDArray[np.intp] | None], sizes: Sequence[int]) -> NDArray[np.intp]:
+    """One row of atoms along a concatenation, whose parts have these sizes."""
+    return np.concatenate(
+        [np.full(size, _KEPT) if own is None else own for own, size in zip(parts, sizes, strict=True)]
+    )
 
 
 def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
@@ -167,8 +175,9 @@ class _Solver:
         """The edges of all relations under what is frozen so far, and the elements that have to be kept."""
         edges: list[NDArray[np.intp]] = []
         kept: list[NDArray[np.intp]] = [np.zeros(0, dtype=np.intp)]
+        lookup = np.append(np.where(self.frozen, _KEPT, np.arange(self.total)), _KEPT)
         for left, right, where in self.pairs:
-            left, right = self._drop(left, right)
+            left, right = _without_common(lookup[left], lookup[right])
             n_left, n_right = (left != _KEPT).sum(axis=1), (right != _KEPT).sum(axis=1)
             tied = (n_left == 1) & (n_right == 1)
             edges.append(
@@ -193,14 +202,6 @@ class _Solver:
         others = (owners != _KEPT) & (np.arange(rows.shape[1]) != largest[:, None]) & several[:, None]
         return np.flatnonzero(np.isin(self.owner[:-1], owners[others]))
 
-    def _drop(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Remove frozen factors, and those that stand on both sides."""
-        lookup = np.append(np.where(self.frozen, _KEPT, np.arange(self.total)), _KEPT)
-        left, right = lookup[left], lookup[right]
-        common_left = (left[:, :, None] == right[:, None, :]).any(axis=2)
-        common_right = (right[:, :, None] == left[:, None, :]).any(axis=2)
-        return np.where(common_left, _KEPT, left), np.where(common_right, _KEPT, right)
-
     def _components(self, edges: list[NDArray[np.intp]]) -> NDArray[np.intp]:
         pairs = np.concatenate([*edges, np.zeros((0, 2), dtype=np.intp)])
         if not len(pairs):
@@ -211,6 +212,13 @@ class _Solver:
         graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(self.total, self.total))
         _, labels = connected_components(graph, directed=False)
         return np.asarray(labels, dtype=np.intp)
+
+
+def _without_common(left: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Both sides without the factors that stand on both."""
+    common_left = (left[:, :, None] == right[:, None, :]).any(axis=2)
+    common_right = (right[:, :, None] == left[:, None, :]).any(axis=2)
+    return np.where(common_left, _KEPT, left), np.where(common_right, _KEPT, right)
 
 
 def kept_indices(axis: Axis, kept: Mapping[int, Mask]) -> Indices:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .core import Graph, Node
+from .demand import OnDemand
 from .sizes import Size
 
 Shape: TypeAlias = tuple[Size, ...] | None
@@ -34,14 +35,11 @@ class Integers:
     def __init__(self, graph: Graph, shape_of: Callable[[str], Shape]) -> None:
         self._graph = graph
         self._shape_of = shape_of
-        self._memo: dict[str, Entries | None] = {}
+        self._found = OnDemand(self._evaluate)
 
     def entries(self, name: str) -> Entries | None:
         """The entries of a small integer tensor (``Size``, float or ``None`` each), ``None`` where unknown."""
-        if name not in self._memo:
-            self._memo[name] = None  # also ends the recursion on a malformed graph
-            self._memo[name] = self._evaluate(name)
-        return self._memo[name]
+        return self._found(name)
 
     def array(self, name: str) -> NDArray[np.generic] | None:
         """The tensor as plain numbers, where every entry is known."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .core import Array, Graph, Node
+from .demand import OnDemand
 from .integers import Integers
 from .sizes import ONE, Size
 
@@ -40,14 +41,11 @@ class Ramps:
     def __init__(self, graph: Graph, integers: Integers) -> None:
         self._graph = graph
         self._integers = integers
-        self._memo: dict[str, Ramp | None] = {}
+        self._found = OnDemand(self._read)
 
     def ramp(self, name: str) -> Ramp | None:
         """The tensor as a sum of ranges, ``None`` where it is none, or where that is not known."""
-        if name not in self._memo:
-            self._memo[name] = None  # also ends the recursion on a malformed graph
-            self._memo[name] = self._read(name)
-        return self._memo[name]
+        return self._found(name)
 
     def _read(self, name: str) -> Ramp | None:
         constant = self._graph.constants.get(name)
