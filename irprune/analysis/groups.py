@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..axes import Axis, Leaf, leaves_of
 from ..collector import without_gc
-from ..ir import Graph, Node, fresh_name
+from ..ir import FreshNames, Graph, Node
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .cost import CostModel
 from .coupling import Coupling, couple
@@ -228,15 +228,14 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
     by_number = {leaf.number: leaf for leaf in atoms.leaves}
     members = _members(analysis)
     groups: list[Group] = []
-    names: set[str] = set()
+    names = FreshNames()
     for component in nx.connected_components(graph):
         leaves = tuple(by_number[number] for _, number in sorted(component))
         found = tuple(dict.fromkeys(m for leaf in leaves for m in members.get(leaf.number, ())))
         if not found:
             continue
         own = _distinct([atoms.of_leaf(leaf) for leaf in leaves])
-        name = fresh_name(_group_name(found), names)
-        names.add(name)
+        name = names.take(_group_name(found))
         reasons = tuple(dict.fromkeys(r for leaf in leaves for r in atoms.reasons.get(leaf.number, ())))
         exact = not any(leaf.number in roles.normalized for leaf in leaves)
         kind = "transform" if any(m.tensor in analysis.transforms for m in found) else roles.kind(leaves)

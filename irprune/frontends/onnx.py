@@ -59,14 +59,14 @@ def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int]) -> Graph
                 raise InputError(f"initializer '{qualified(scope, name)}' has no data")
             constants[qualified(scope, name)] = tensor_constant(value.const_value, qualified(scope, name))
     imported: list[Node] = []
-    for key, node in scopes.nodes:
+    entries = _entries(scopes)
+    for position, (key, node) in enumerate(scopes.nodes):
+        imported += reversed(entries.get(position, ()))  # the outermost comes first
         constant = _constant_node(node, scopes.name(node.outputs[0]) if node.outputs else "")
         if constant is not None:
             constants[scopes.name(node.outputs[0])] = constant
         else:
             imported.append(_node(key, node, scopes))
-    for key, node in scopes.nodes:
-        imported = _with_entry(imported, key, node, scopes)
     inputs = tuple(str(v.name) for v in model.graph.inputs if v.name not in model.graph.initializers)
     outputs = tuple(str(v.name) for v in model.graph.outputs)
     return Graph(model.graph.name or "graph", inputs, outputs, tuple(imported), {}, constants, opsets)
@@ -112,23 +112,24 @@ def _node(key: str, node: oir.Node, scopes: Scopes) -> Node:
     )
 
 
-def _with_entry(nodes: list[Node], key: str, node: oir.Node, scopes: Scopes) -> list[Node]:
-    """Put, before a body that has inputs, the node that hands them in."""
-    bodies = [(scope, body) for scope, body in scopes.bodies.get(key, ()) if len(body.inputs)]
-    if not bodies:
-        return nodes
-    scope, body = bodies[0]
-    entry = Node(
-        f"{key}/enter",
-        f"enter_{node.op_type}",
-        tuple(map(scopes.name, node.inputs)),
-        tuple(map(scopes.name, body.inputs)),
-        "irprune",
-        dict(_scalars(node)),
-        entry_of=key,
-    )
-    first = next((k for k, other in enumerate(nodes) if other.name.startswith(f"{scope}/") or other.name == key))
-    return [*nodes[:first], entry, *nodes[first:]]
+def _entries(scopes: Scopes) -> dict[int, list[Node]]:
+    """The nodes that hand the inputs of bodies in, by the position in ``scopes.nodes`` that they stand before."""
+    found: dict[int, list[Node]] = {}
+    for key, node in scopes.nodes:
+        scope, body = next(((s, b) for s, b in scopes.bodies.get(key, ()) if len(b.inputs)), ("", None))
+        if body is None:
+            continue
+        entry = Node(
+            f"{key}/enter",
+            f"enter_{node.op_type}",
+            tuple(map(scopes.name, node.inputs)),
+            tuple(map(scopes.name, body.inputs)),
+            "irprune",
+            dict(_scalars(node)),
+            entry_of=key,
+        )
+        found.setdefault(scopes.starts[scope], []).append(entry)
+    return found
 
 
 def _scalars(node: oir.Node) -> Iterator[tuple[str, Attribute]]:

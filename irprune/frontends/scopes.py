@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 import onnx
 import onnx_ir as oir
@@ -19,11 +20,14 @@ CONTROL = ("If", "Loop", "Scan")
 class Scopes:
     """``nodes`` are in topological order, those of a body before their control node; ``names`` is by ``id``.
 
+    ``starts`` is the position in ``nodes`` at which those of a scope begin.
+
     Names of the outermost graph are as they are; those of a body are preceded by the node and the attribute it
     belongs to (``loop.body/hidden``), since sibling bodies may use the same names.
     """
 
     nodes: list[tuple[str, oir.Node]] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
     bodies: dict[str, list[tuple[str, oir.Graph]]] = field(default_factory=dict)
     graphs: list[tuple[str, oir.Graph]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
@@ -40,6 +44,7 @@ class Scopes:
 
     def _enter(self, graph: oir.Graph, scope: str) -> None:
         self.graphs.append((scope, graph))
+        self.starts[scope] = len(self.nodes)
         nodes = sorted_nodes(graph)
         defined = [*graph.inputs, *graph.initializers.values(), *(v for node in nodes for v in node.outputs)]
         self.names.update({id(v): qualified(scope, str(v.name)) for v in defined if v.name})
@@ -127,22 +132,27 @@ def sorted_nodes(graph: oir.Graph) -> list[oir.Node]:
 
 
 def _topological(nodes: list[oir.Node]) -> list[oir.Node]:
-    """Files out of order are common enough to sort; a cycle is an error."""
-    waiting = list(nodes)
-    inside, done = {id(node) for node in nodes}, set[int]()
+    """Files out of order are common enough to sort; a cycle is an error. What does not matter stays in its order."""
+    position = {id(node): k for k, node in enumerate(nodes)}
+    users: list[list[int]] = [[] for _ in nodes]
+    missing = [0] * len(nodes)
+    for k, node in enumerate(nodes):
+        producers = {id(value.producer()) for value in (*node.inputs, *captured(node)) if value is not None}
+        before = [position[producer] for producer in producers if producer in position]
+        missing[k] = len(before)
+        for producer in before:
+            users[producer].append(k)
+    ready = [k for k, count in enumerate(missing) if not count]
     result: list[oir.Node] = []
-    while waiting:
-        ready: list[oir.Node] = []
-        blocked: list[oir.Node] = []
-        for node in waiting:
-            producers = [v.producer() for v in (*node.inputs, *captured(node)) if v is not None]
-            open_ones = [p for p in producers if p is not None and id(p) in inside and id(p) not in done]
-            (blocked if open_ones else ready).append(node)
-            if not open_ones:
-                done.add(id(node))
-        if not ready:
-            names = ", ".join(f"'{node.name or node.op_type}'" for node in blocked[:4])
-            raise InputError(f"the graph has a cycle through {names}")
-        result += ready
-        waiting = blocked
+    while ready:  # in ascending order, and so a heap
+        k = heappop(ready)
+        result.append(nodes[k])
+        for user in users[k]:
+            missing[user] -= 1
+            if not missing[user]:
+                heappush(ready, user)
+    if len(result) < len(nodes):
+        blocked = [node for k, node in enumerate(nodes) if missing[k]]
+        names = ", ".join(f"'{node.name or node.op_type}'" for node in blocked[:4])
+        raise InputError(f"the graph has a cycle through {names}")
     return result

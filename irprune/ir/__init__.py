@@ -1,7 +1,7 @@
 """The graph IR: frozen values, nodes and graphs, neutral of any frontend."""
 
 from .check import check
-from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value, fresh_name
+from .core import Attribute, Constant, Dim, FreshNames, Graph, Node, Opaque, Value, fresh_name
 from .integers import Integers
 from .ramps import Ramp, Ramps
 from .sizes import Size
@@ -11,6 +11,7 @@ __all__ = [
     "Attribute",
     "Constant",
     "Dim",
+    "FreshNames",
     "Graph",
     "Integers",
     "Node",
