@@ -72,9 +72,14 @@ class Repetitions:
 
     def tie_state(self) -> None:
         """What starts a state is not what it becomes: such an axis is one with all its uses after all."""
-        tied = {id(resolve(axis)) for axis in self._state}
-        for axis, own in self.pairs:
-            if id(resolve(axis)) in tied:
+        pending = self.pairs
+        while True:
+            state = {id(resolve(axis)) for axis in self._state}
+            tied = [(axis, own) for axis, own in pending if id(resolve(axis)) in state]  # before unifying makes others
+            if not tied:
+                return
+            pending = [(axis, own) for axis, own in pending if id(resolve(axis)) not in state]
+            for axis, own in tied:
                 self.system.unify(axis, own, "initial state")
 
 

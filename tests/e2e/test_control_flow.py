@@ -164,3 +164,64 @@ def test_a_state_that_changes_its_size_is_frozen() -> None:
     del model.graph.node[2].output[1], model.graph.output[1]
     with pytest.raises(irprune.errors.TargetError, match="everything is frozen"):
         irprune.plan(model, ratio=0.5)
+
+
+_SIZE, _FEATURES = 24, 8
+
+
+def _cell(prefix: str, x: str, h: str, w: str, u: str) -> list[onnx.NodeProto]:
+    """A gated cell: ``sigmoid(s) h + tanh(s)`` with ``s = x w + h u``."""
+    return [
+        _node("MatMul", [x, w], [f"{prefix}w"]),
+        _node("MatMul", [h, u], [f"{prefix}u"]),
+        _node("Add", [f"{prefix}w", f"{prefix}u"], [f"{prefix}s"]),
+        _node("Tanh", [f"{prefix}s"], [f"{prefix}t"]),
+        _node("Sigmoid", [f"{prefix}s"], [f"{prefix}g"]),
+        _node("Mul", [f"{prefix}g", h], [f"{prefix}m"]),
+        _node("Add", [f"{prefix}m", f"{prefix}t"], [f"{prefix}h"]),
+    ]
+
+
+def masked(outside: int) -> onnx.ModelProto:
+    """A masked recurrent layer as converters from Keras write it.
+
+    The weights go through the loop unchanged; ``outside`` cells in front of it read them and the expanded zero state
+    too, and tell the loop no more than a shape.
+    """
+    state = [_value("h", "N", _SIZE), _value("o", "N", _SIZE)]
+    handed = [_value("Wl", _FEATURES, _SIZE), _value("Ul", _SIZE, _SIZE)]
+    copies = [_node("Identity", [name], [to]) for name, to in (("bh", "hn"), ("bh", "on"), ("c", "cn"))]
+    body = helper.make_graph(
+        [_node("Gather", ["x", "t"], ["xt"], axis=1), *_cell("b", "xt", "h", "Wl", "Ul"), *copies],
+        "body",
+        [_value("t", kind=onnx.TensorProto.INT64), _value("c", kind=onnx.TensorProto.BOOL), *state, *handed],
+        [_value("cn", kind=onnx.TensorProto.BOOL), _value("hn", "N", _SIZE), _value("on", "N", _SIZE), *handed],
+    )
+    cells = [node for k in range(outside) for node in _cell(f"d{k}", "x0", "h0", "W", "U")]
+    nodes = [
+        _node("Shape", ["x"], ["xs"]),
+        _node("Slice", ["xs", "z0", "z1"], ["batch"]),
+        _node("Concat", ["batch", "size"], ["hs"], axis=0),
+        _node("Expand", ["zero", "hs"], ["h0"]),
+        _node("Gather", ["x", "first"], ["x0"], axis=1),
+        *cells,
+        _node("Sum", [f"d{k}h" for k in range(outside)], ["before"]),
+        _node("Shape", ["before"], ["os"]),
+        _node("ConstantOfShape", ["os"], ["o0"]),
+        _node("Loop", ["trip", "", "h0", "o0", "W", "U"], ["hl", "ol", "wl", "ul"], name="steps", body=body),
+        _node("MatMul", ["ol", "V"], ["y"]),
+    ]
+    integers = {"z0": [0], "z1": [1], "size": [_SIZE], "first": 0, "trip": 5}
+    weights = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in integers.items()]
+    weights.append(numpy_helper.from_array(np.float32(0), "zero"))
+    weights += [_weight("W", _FEATURES, _SIZE), _weight("U", _SIZE, _SIZE), _weight("V", _SIZE, 3)]
+    return _model(nodes, [_value("x", "N", 5, _FEATURES)], [_value("y", "N", 3)], weights)
+
+
+@pytest.mark.parametrize("outside", [1, 3])
+@pytest.mark.parametrize("request_", [{"ratio": 0.5}, {"macs": 0.5}])
+def test_weights_and_a_zero_state_that_are_read_outside_of_a_loop_too(outside: int, request_: dict[str, float]) -> None:
+    result = irprune.prune(masked(outside), **request_)
+    assert result.report is not None and result.report.ok
+    (group,) = result.plan.groups
+    assert {"W:1", "U:0", "U:1", "V:0"} <= set(group.members)
