@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..axes import UNIT, Axis, AxisSystem, product_of, size_of, sum_of
+from ..axes import UNIT, Axis, AxisSystem, Sum, product_of, size_of, sum_of
 from ..ir import Size
 from ..ir.sizes import product, total
 from ..signatures import NoSignature, Signature
@@ -15,6 +15,9 @@ from ..signatures.grammar import Composite, Name, Star, Term, Unit, Unknown, ter
 
 Dims: TypeAlias = tuple[Axis, ...]
 Bindings: TypeAlias = dict[str, Dims]
+
+_MOST_PARTS, _MOST_REPEATS = 1024, 64
+"""Concatenations with more parts, each of them repeated more often, are not followed."""
 
 
 class Matcher:
@@ -125,8 +128,25 @@ class Matcher:
                 known = self._size(item)
                 assert known is not None
                 self._solve_sizes(item, known)
-            dims.append(build(item, self.axes))
+            dims.append(self._bounded(build(item, self.axes), name))
         return tuple(dims)
+
+    def _bounded(self, axis: Axis, name: str) -> Axis:
+        """The axis of a result; a frozen one in place of a concatenation that repeats its parts over and over.
+
+        A value that is concatenated with itself, and the result with itself, has two to the k parts after k nodes.
+        """
+        if not isinstance(axis, Sum) or len(axis.parts) <= _MOST_PARTS:
+            return axis
+        distinct = {id(part): part for part in axis.parts}
+        if len(distinct) * _MOST_REPEATS > len(axis.parts):
+            return axis
+        reason = f"{self.where}: it consists of {len(axis.parts)} parts, only {len(distinct)} of them different"
+        for part in distinct.values():
+            self.system.freeze(part, reason)
+        whole = self.system.leaf(size_of(axis), name)
+        self.system.freeze(whole, reason)
+        return whole
 
     def relate(self, source: str, result: str, indices: Sequence[int]) -> None:
         target = build(term(result), self.axes)

@@ -14,6 +14,7 @@ from onnx_ir.passes.common import InlinePass
 
 from ..collector import without_gc
 from ..errors import InputError
+from .calls import callees_first, name_nodes, require_bounded
 from .wire import Weights, lift_weights
 
 BYTE = 8
@@ -101,12 +102,16 @@ def _attach(value: oir.Value, weight: memoryview) -> None:
 def inline_functions(model: oir.Model) -> oir.Model:
     """The model with calls of its own functions replaced by their bodies, in which axes can be followed.
 
-    A model without functions is returned as it is.
+    A model without functions is returned as it is. Raises :class:`InputError` for functions that call themselves,
+    or that become too many nodes.
     """
     if not model.functions:
         return model
+    calls = callees_first(model)
     try:
         copy = model.clone()
+        name_nodes(copy)
+        require_bounded(copy, calls)
         InlinePass()(copy)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"the model's functions cannot be inlined: {root_cause(error)}") from error

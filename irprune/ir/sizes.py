@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+
+_LONGEST = 256
+"""Characters of a symbol that spells a sum out."""
 
 _MONOMIAL = re.compile(r"\d+|[^*\d][^*]*")
 
@@ -89,4 +93,7 @@ def total(sizes: Iterable[Size]) -> Size:
     parts = list(sizes)
     if all(size.is_static for size in parts):
         return Size(sum(size.coefficient for size in parts))
-    return Size(1, (f"({'+'.join(map(str, parts))})",))
+    text = "+".join(map(str, parts))
+    if len(text) > _LONGEST:  # sums of sums: each may be as long as all that it is made of
+        text = f"sum {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return Size(1, (f"({text})",))

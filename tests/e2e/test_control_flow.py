@@ -225,3 +225,43 @@ def test_weights_and_a_zero_state_that_are_read_outside_of_a_loop_too(outside: i
     assert result.report is not None and result.report.ok
     (group,) = result.plan.groups
     assert {"W:1", "U:0", "U:1", "V:0"} <= set(group.members)
+
+
+def nested(depth: int, *, calls: int = 2, circle: bool = False) -> onnx.ModelProto:
+    """Functions that each call the one before ``calls`` times; in a circle, the first calls the last."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("local", 1)]
+
+    def function(k: int) -> onnx.FunctionProto:
+        if k == 0:
+            first = _node(f"F{depth - 1}", ["v0"], ["v1"], domain="local") if circle else _node("Relu", ["v0"], ["v1"])
+            return helper.make_function("local", "F0", ["v0"], ["v1"], [first], opsets)
+        nodes = [_node(f"F{k - 1}", [f"v{j}"], [f"v{j + 1}"], domain="local") for j in range(calls)]
+        return helper.make_function("local", f"F{k}", ["v0"], [f"v{calls}"], nodes, opsets)
+
+    nodes = [
+        _node("MatMul", ["x", "a"], ["h"]),
+        _node(f"F{depth - 1}", ["h"], ["k"], domain="local"),
+        _node("MatMul", ["k", "b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [_value("x", "N", 4)], [_value("y", "N", 2)], [_weight("a", 4, 6), _weight("b", 6, 2)]
+    )
+    return helper.make_model(graph, functions=[function(k) for k in range(depth)], opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize("shape", [{"depth": 6}, {"depth": 120, "calls": 1}])
+def test_functions_that_call_functions(shape: dict[str, int]) -> None:
+    result = irprune.prune(nested(**shape), ratio=0.5)
+    assert result.report is not None and result.report.ok
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"depth": 30}, "functions stand for 536,870,912 nodes, too many"),
+        ({"depth": 3, "circle": True}, "functions call each other in a circle: 'local::F"),
+    ],
+)
+def test_functions_that_cannot_be_inlined(shape: dict[str, int], message: str) -> None:
+    with pytest.raises(irprune.errors.InputError, match=message):
+        irprune.plan(nested(**shape), ratio=0.5)

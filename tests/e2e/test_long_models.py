@@ -179,6 +179,17 @@ def dense(length: int) -> onnx.ModelProto:
     return chain.model(value, 4 * (length + 1))
 
 
+def doubled(times: int, axis: int) -> onnx.ModelProto:
+    """A value that is concatenated with itself, again and again; behind it, layers that have nothing to do with it."""
+    chain = Chain()
+    value = chain.linear("x", 8, 16)
+    for _ in range(times):
+        value = chain.op("Concat", value, value, axis=axis)
+    largest = chain.op("ReduceMax", value, axes=[axis], keepdims=1)
+    value = chain.op("Add", largest, chain.op("Relu", chain.linear("x", 8, 16)))
+    return chain.model(value, 16)
+
+
 def backwards(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = list(model.graph.node)[::-1]
     del model.graph.node[:]
@@ -215,6 +226,15 @@ def test_nodes_out_of_order_take_no_longer() -> None:
 
     seconds(plain(10))
     assert seconds(backwards(plain(3000))) < 3 * seconds(plain(3000)) + 0.5
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_values_that_double_take_no_time_that_doubles(axis: int) -> None:
+    """Forty of them: two to the forty parts, or a sum of sizes with that many terms."""
+    started = time.perf_counter()
+    result = irprune.prune(doubled(40, axis), ratio=0.5, verify=False)
+    assert time.perf_counter() - started < 5
+    assert result.plan.cost_after.params < result.plan.cost_before.params
 
 
 @pytest.mark.slow
