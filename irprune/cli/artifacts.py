@@ -106,4 +106,6 @@ class OnnxFile:
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         from ..verification.driver import verify_models
 
-        return verify_models(self.path, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed)
+        return verify_models(
+            self.path, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed, graph=self.graph
+        )

@@ -53,10 +53,11 @@ def _source(inputs: Path) -> Source:
 
 def require_runnable(path: Path) -> None:
     """Raise :class:`InputError` for a model that ONNX Runtime cannot run: nothing could be verified with it."""
-    from ..runtime.session import RunFailure, open_session
+    from ..runtime.executable import Executable
+    from ..runtime.session import RunFailure
 
     try:
-        open_session(path)
+        Executable(path).require_runnable()
     except RunFailure as error:
         raise InputError(
             f"{path}: ONNX Runtime cannot run this model, so nothing can be verified "

@@ -121,7 +121,7 @@ class _Model:
     def __init__(self, path: Path) -> None:
         from ..runtime.session import open_session
 
-        self.session = open_session(path, optimize=True, threads=1)
+        self.session = open_session(path, optimize=True, threads=1, thrifty=False)
         self.input = self.session.get_inputs()[0].name
 
     def run(self, images: Array) -> Array:

@@ -7,6 +7,7 @@ the bytes of a file, or written straight to one; only what is left goes through 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from mmap import mmap
 from typing import TypeAlias
 
 _PATH = (7, 5, 9)
@@ -21,6 +22,9 @@ LARGE = 1024
 Weights: TypeAlias = dict[int, memoryview]
 """The data of initializers, by their position in the graph."""
 
+Places: TypeAlias = dict[int, tuple[int, int]]
+"""Where the data of initializers begins and ends, by their position in the graph."""
+
 Piece: TypeAlias = memoryview | bytes | int
 """Bytes of a message, or the position of the initializer whose data belongs there."""
 
@@ -33,21 +37,30 @@ def lift_weights(data: bytes) -> tuple[bytes, Weights]:
 
     What is no well-formed message is returned as it is, for the parser to say what is wrong.
     """
-    weights: Weights = {}
+    rest, places = locate_weights(data)
+    return rest, {position: memoryview(data)[start:end] for position, (start, end) in places.items()}
 
-    def lift(position: int, start: int, end: int) -> tuple[list[Piece], int] | None:
-        if position in weights:
+
+def locate_weights(data: bytes | mmap) -> tuple[bytes, Places]:
+    """A serialized model without the data of its large initializers, and where in ``data`` each begins and ends.
+
+    What is no well-formed message is returned as it is.
+    """
+    places: Places = {}
+
+    def locate(position: int, start: int, end: int) -> tuple[list[Piece], int] | None:
+        if position in places:
             raise ValueError("data given twice")
         if end - start <= LARGE:
             return None
-        weights[position] = memoryview(data)[start:end]
+        places[position] = (start, end)
         return [], 0
 
     try:
-        pieces = _rewritten(data, lift)
+        pieces = _rewritten(data, locate)
     except (IndexError, ValueError):
-        return data, {}
-    return b"".join(piece for piece in pieces if not isinstance(piece, int)), weights
+        return bytes(data), {}
+    return b"".join(piece for piece in pieces if not isinstance(piece, int)), places
 
 
 def fill_weights(data: bytes, sizes: Mapping[int, int]) -> list[Piece]:
@@ -55,15 +68,15 @@ def fill_weights(data: bytes, sizes: Mapping[int, int]) -> list[Piece]:
     return _rewritten(data, lambda position, *_: ([position], sizes[position]) if position in sizes else None)
 
 
-def _rewritten(data: bytes, replace: _Replace) -> list[Piece]:
+def _rewritten(data: bytes | mmap, replace: _Replace) -> list[Piece]:
     changed = _Rewriter(data, replace).message(0, len(data), _PATH)
-    return [data] if changed is None else changed[0]
+    return [memoryview(data)] if changed is None else changed[0]
 
 
 class _Rewriter:
     """Replaces the data of initializers, and the lengths of the messages around it."""
 
-    def __init__(self, data: bytes, replace: _Replace) -> None:
+    def __init__(self, data: bytes | mmap, replace: _Replace) -> None:
         self.data = data
         self.view = memoryview(data)
         self.replace = replace

@@ -23,7 +23,8 @@ from ..frontends.effects import mutated_nodes
 from ..frontends.fx import Imported, as_array
 from ..ir.core import Array
 from ..plans import Plan
-from ..runtime.session import Executable, RunFailure
+from ..runtime.executable import Executable
+from ..runtime.session import RunFailure
 from ..verification.equivalence import relative_error, tolerance_of
 from ..verification.fidelity import measure_fidelity
 from ..verification.masks import complete_sizes, input_sizes, kept_part

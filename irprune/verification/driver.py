@@ -17,10 +17,12 @@ from ..backends.onnx import to_proto
 from ..errors import InputError
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
+from ..ir import Graph
 from ..ir.core import Array
 from ..plans import Plan, removed_atoms
+from ..runtime.executable import Executable
 from ..runtime.feeds import AnyData
-from ..runtime.session import Executable, RunFailure
+from ..runtime.session import RunFailure
 from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
@@ -41,11 +43,14 @@ def verify_models(
     seed: int = 0,
     runs: int = 3,
     labels: Array | None = None,
+    graph: Graph | None = None,
 ) -> Report:
     """Verify ``pruned`` against ``original`` and the plan that says what was removed.
 
     Models are compared on ``inputs`` (see :mod:`irprune.runtime.feeds`), or on ``runs`` random ones. ``rtol`` replaces
     the tolerance of all float types. ``labels`` (with ``inputs``) adds the top-1 accuracy of both models.
+
+    ``graph`` is the import of ``original`` where that was made already.
 
     Raises :class:`InputError` where the plan was made for another file, or the original does not run.
     """
@@ -57,7 +62,8 @@ def verify_models(
         _require_same(Path(original), plan)
     before, after = inlined(original), _executable(pruned)
     structure = check_structure(before, after, plan)
-    graph = with_observed_shapes(import_model(_ir_model(before)), before)
+    if graph is None:
+        graph = with_observed_shapes(import_model(_ir_model(before)), before)
     if graph.observed:
         structure = replace(structure, notes=(*structure.notes, note(graph)))
     analysis = analyze(graph, tuple(plan.request.get("allow_io", ())))
@@ -66,6 +72,7 @@ def verify_models(
         cases = random_cases(before, seed=seed, runs=runs) if inputs is None else given_cases(before, inputs)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
+    before.close()
     equivalence, outputs = Comparison(before, after, analysis, kept, rtol).run(cases)
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):

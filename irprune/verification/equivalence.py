@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..analysis import Analysis, Mask
 from ..ir.core import Array
-from ..runtime.session import Executable, Feeds, Outputs, RunFailure
+from ..runtime.executable import Executable
+from ..runtime.feeds import Feeds
+from ..runtime.session import Outputs, RunFailure
 from .cases import Case, Cases
 from .masks import input_sizes, kept_part
 from .noise import NOISE_FACTOR, nearby_runs, run_in_double
@@ -63,8 +65,28 @@ def tolerance_of(array: Array, rtol: float | None) -> float:
     return TOLERANCE.get(array.dtype.name, TOLERANCE["bfloat16"]) if rtol is None else rtol
 
 
-class _ReferenceFailure(RunFailure):
-    """It is the reference that ONNX Runtime stops in."""
+_CASES_AT_A_TIME = 16
+"""Sessions are opened once for so many cases, whose outputs are held."""
+
+
+@dataclass
+class _Run:
+    """One case: what the pruned model computes, its errors, or what stopped."""
+
+    case: Case
+    outputs: Outputs = field(default_factory=dict)
+    errors: list[OutputError] = field(default_factory=list)
+    as_is: list[OutputError] = field(default_factory=list)
+    failure: str | None = None
+
+
+def _grouped(models: Sequence[Executable]) -> Iterator[tuple[Executable, list[int]]]:
+    """Each model once, with the positions at which it stands."""
+    members: dict[int, list[int]] = {}
+    for k, model in enumerate(models):
+        members.setdefault(id(model), []).append(k)
+    for found in members.values():
+        yield models[found[0]], found
 
 
 @dataclass
@@ -108,26 +130,67 @@ class Comparison:
         """The verdict, and what the pruned model computes in each case (optimizations off)."""
         found = _Findings(cases)
         outputs: list[Outputs] = []
-        for case in cases.items:
-            try:
-                results, errors, as_is = self._compare(case)
-                outputs.append(results)
-                errors, in_double = self._without_noise(case, errors)
-            except RunFailure as error:
-                stopped = "reference of the removal" if isinstance(error, _ReferenceFailure) else "pruned model"
-                return found.stopped(f"ONNX Runtime stops in the {stopped} ({case.label}): {error}"), outputs
-            found.add(errors, as_is, in_double)
-            if any(not error.ok for error in errors):
-                return found.verdict(self.first_divergence(case)), outputs
+        for start in range(0, len(cases.items), _CASES_AT_A_TIME):
+            for run in self._measure(cases.items[start : start + _CASES_AT_A_TIME]):
+                if run.failure is not None:
+                    return found.stopped(f"ONNX Runtime stops in the {run.failure} ({run.case.label})"), outputs
+                outputs.append(run.outputs)
+                errors, in_double = self._without_noise(run.case, run.errors)
+                found.add(errors, run.as_is, in_double)
+                if any(not error.ok for error in errors):
+                    return found.verdict(self.first_divergence(run.case)), outputs
         return found.verdict(), outputs
 
-    def _compare(self, case: Case) -> tuple[Outputs, list[OutputError], list[OutputError]]:
-        """What the pruned model computes, the errors that count, and for a quantized model those with rounding."""
-        results, errors = self._errors(case, self.pruned, self.reference(case))
-        pruned, reference = self._sides(case)
-        if pruned is self.pruned:
-            return results, errors, []
-        return results, self._errors(case, pruned, reference)[1], errors
+    def _measure(self, cases: Sequence[Case]) -> list[_Run]:
+        """The errors of each case; of a quantized model those without rounding, and those as it is beside them."""
+        runs = [_Run(case) for case in cases]
+        self._sweep(runs, [(self.pruned, self.reference(case)) for case in cases])
+        if any(run.failure is not None for run in runs):
+            return runs
+        rounded = [self._sides(run.case) for run in runs]
+        if any(pruned is not self.pruned for pruned, _ in rounded):
+            for run in runs:
+                run.as_is, run.errors = run.errors, []
+            self._sweep(runs, rounded)
+        return runs
+
+    def _sweep(self, runs: Sequence[_Run], sides: Sequence[tuple[Executable, Executable]]) -> None:
+        """Run each model on all of its cases before the next one is opened: one session at a time."""
+        self.original.close()
+        for optimize in (False, True):
+            results: list[Outputs] = [{} for _ in runs]
+            for pruned, members in _grouped([pruned for pruned, _ in sides]):
+                for k in members:
+                    results[k] = self._run_pruned(runs[k], pruned, optimize)
+                pruned.close()
+            for reference, members in _grouped([reference for _, reference in sides]):
+                for k in members:
+                    self._compare(runs[k], reference, results[k], optimize)
+                    results[k] = {}
+                reference.close()
+
+    def _run_pruned(self, run: _Run, pruned: Executable, optimize: bool) -> Outputs:
+        if run.failure is not None:
+            return {}
+        try:
+            got = pruned.run(self._pruned_feeds(run.case, self._sizes(run.case)), optimize=optimize)
+        except RunFailure as error:
+            run.failure = f"pruned model: {error}"
+            return {}
+        run.outputs = run.outputs or got
+        return got
+
+    def _compare(self, run: _Run, reference: Executable, got: Outputs, optimize: bool) -> None:
+        if run.failure is not None:
+            return
+        try:
+            expected = self._expected(run.case, reference, got, optimize)
+        except RunFailure as error:
+            run.failure = f"reference of the removal: {error}"
+            return
+        sizes = self._sizes(run.case)
+        where = f"{run.case.label}, optimizations {'on' if optimize else 'off'}"
+        run.errors += [self._output(name, expected[name], got[name], where, sizes) for name in got]
 
     def _sides(self, case: Case) -> tuple[Executable, Executable]:
         """The pruned model and its reference; of a quantized model both without rounding."""
@@ -169,19 +232,6 @@ class Comparison:
         got = run_in_double(pruned, self._pruned_feeds(case, sizes))
         return [self._output(name, expected[name], got[name], f"{case.label}, float64", sizes) for name in got]
 
-    def _errors(self, case: Case, pruned: Executable, reference: Executable) -> tuple[Outputs, list[OutputError]]:
-        errors: list[OutputError] = []
-        results: Outputs = {}
-        sizes = self._sizes(case)
-        feeds = self._pruned_feeds(case, sizes)
-        for optimize in (False, True):
-            got = pruned.run(feeds, optimize=optimize)
-            expected = self._expected(case, reference, got, optimize)
-            results = results or got
-            where = f"{case.label}, optimizations {'on' if optimize else 'off'}"
-            errors += [self._output(name, expected[name], got[name], where, sizes) for name in got]
-        return results, errors
-
     def _twin(self, model: Executable) -> Executable | None:
         """The model without rounding; ``None`` for one that is not quantized."""
         if id(model) not in self._twins:
@@ -200,14 +250,13 @@ class Comparison:
 
     def _expected(self, case: Case, reference: Executable, got: Outputs, optimize: bool) -> Outputs:
         """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
-        try:
-            expected = reference.run(case.feeds, optimize=optimize)
-        except RunFailure as error:
-            raise _ReferenceFailure(str(error)) from error
+        expected = reference.run(case.feeds, optimize=optimize)
         if any(_has_nan(value) and not _has_nan(got[name]) for name, value in expected.items()):
             guarded = self.reference(case, guard=True)
             twin = None if reference is self.reference(case) else self._twin(guarded)
+            reference.close()
             expected = (twin or guarded).run(case.feeds, optimize=optimize)
+            (twin or guarded).close()
         return expected
 
     def _sizes(self, case: Case) -> dict[str, int]:
@@ -228,9 +277,9 @@ class Comparison:
             return {k: v for part in self.original.probe(case.feeds, names) for k, v in part.items()}
 
         built: Reference = build(
-            self.original.proto, self.analysis, self.kept, sizes=self._sizes(case), probe=probe, guard=guard
+            self.original, self.analysis, self.kept, sizes=self._sizes(case), probe=probe, guard=guard
         )
-        executable = Executable(built.proto, self.original.data_folder)
+        executable = built.model
         self._references[guard, shapes if built.depends_on_sizes else None] = executable
         return executable
 

@@ -23,7 +23,10 @@ import onnx
 from onnx import numpy_helper
 
 from ..ir.core import Array
-from ..runtime.session import Executable, Feeds, Outputs, RunFailure
+from ..runtime.executable import Executable
+from ..runtime.feeds import Feeds
+from ..runtime.session import Outputs, RunFailure
+from ..runtime.weights import is_external, read_tensor, tensors_of
 
 NOISE_FACTOR = 4
 """How many times as far as the reference is from itself a pruned model may be; as many units as half precisions get."""
@@ -38,9 +41,11 @@ _MOST_ELEMENTS = 1 << 28
 def nearby_runs(model: Executable, feeds: Feeds) -> Iterator[Outputs]:
     """What a model computes with optimizations off and on, as fed and with floats moved to a neighboring number."""
     rng = np.random.default_rng(0)
-    for moved in (feeds, *({name: _moved(array, rng) for name, array in feeds.items()} for _ in range(_MOVES))):
-        for optimize in (False, True):
+    moves = [feeds, *({name: _moved(array, rng) for name, array in feeds.items()} for _ in range(_MOVES))]
+    for optimize in (False, True):
+        for moved in moves:
             yield model.run(moved, optimize=optimize)
+    model.close()
 
 
 def _moved(array: Array, rng: np.random.Generator) -> Array:
@@ -96,8 +101,8 @@ def _widened(model: Executable) -> onnx.ModelProto:
         raise RunFailure(f"no float64: {elements} elements are too many")
     copy = onnx.ModelProto()
     copy.CopyFrom(model.proto)
-    if model.data_folder is not None:
-        onnx.load_external_data_for_model(copy, str(model.data_folder))
+    for tensor in filter(is_external, tensors_of(copy.graph)):
+        tensor.CopyFrom(numpy_helper.from_array(read_tensor(tensor, model.data_folder), tensor.name))
     _widen_graph(copy.graph)
     return copy
 

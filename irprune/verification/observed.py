@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import InputError
 from ..ir import Dim, Graph, Value
 from ..ir.core import Array
-from ..runtime.session import Executable, RunFailure
+from ..runtime.executable import Executable
+from ..runtime.session import RunFailure
 from .cases import Case, input_specs, random_cases
 
 _RUNS = 2

@@ -10,8 +10,9 @@ alone: nothing of what slices weights or rewrites shapes is used here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,10 +25,12 @@ from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..frontends.scopes import is_control, qualified, unique_names
 from ..ir.core import Array, Node
-from ..runtime.session import Executable
+from ..runtime.executable import Executable
+from ..runtime.weights import Scratch, is_external, tensors_of
 from .cases import input_specs, random_feeds
 from .masks import Probe, as_indices, complete_sizes
 from .removal import Dimension, Removal
+from .structure import tensors
 
 PREFIX = "irprune_reference/"
 
@@ -49,34 +52,16 @@ _SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64
 """Element types of ONNX Runtime's Where; others are cast to float32 (exact for them) and back."""
 
 
-def build_reference(
-    proto: onnx.ModelProto,
-    analysis: Analysis,
-    kept: Mapping[int, Mask],
-    *,
-    sizes: Mapping[str, int],
-    probe: Probe | None = None,
-    guard: bool = False,
-) -> onnx.ModelProto:
-    """The reference of a removal; ``kept`` is :meth:`Analysis.kept` of it.
-
-    ``sizes`` gives the symbols of the graph inputs, ``probe`` reads values of a run of the original (for sizes that
-    the inputs do not tell; by default it is run on random inputs). ``guard`` masks activations at every contraction,
-    also where they meet zeroed constants: needed only where removed channels hold infinities.
-    """
-    return build(proto, analysis, kept, sizes=sizes, probe=probe, guard=guard).proto
-
-
 @dataclass(frozen=True)
 class Reference:
     """A reference model, and whether it holds for the sizes it was built for alone."""
 
-    proto: onnx.ModelProto
+    model: Executable
     depends_on_sizes: bool
 
 
 def build(
-    proto: onnx.ModelProto,
+    original: Executable,
     analysis: Analysis,
     kept: Mapping[int, Mask],
     *,
@@ -84,16 +69,30 @@ def build(
     probe: Probe | None = None,
     guard: bool = False,
 ) -> Reference:
-    """As :func:`build_reference`, telling whether it may be used at other sizes too."""
+    """The reference of a removal; ``kept`` is :meth:`Analysis.kept` of it.
+
+    ``sizes`` gives the symbols of the graph inputs, ``probe`` reads values of a run of the original (for sizes that
+    the inputs do not tell; by default it is run on random inputs). ``guard`` masks activations at every contraction,
+    also where they meet zeroed constants: needed only where removed channels hold infinities.
+    """
 
     def run_original(names: list[str]) -> dict[str, Array]:
-        feeds = random_feeds(input_specs(proto), sizes, 0)
-        return {k: v for part in Executable(proto).probe(feeds, names) for k, v in part.items()}
+        feeds = random_feeds(input_specs(original.proto), sizes, 0)
+        return {k: v for part in original.probe(feeds, names) for k, v in part.items()}
 
-    builder = _Builder(proto, analysis, kept, guard)
+    builder = _Builder(original, analysis, kept, guard)
     wanted = builder.removal.run_time_symbols()
     builder.removal.sizes = complete_sizes(analysis, wanted, sizes, probe or run_original)
     return Reference(builder.run(), bool(wanted))
+
+
+def _cleared(array: Array, masks: Sequence[Mask], fill: Array) -> Array:
+    """An array with ``fill`` in the removed places of its dimensions; the array itself where it may be written to."""
+    array = array if array.flags.writeable else array.copy()
+    for k, mask in enumerate(masks):
+        removed: tuple[Any, ...] = (*(slice(None),) * k, np.flatnonzero(~mask))
+        array[removed] = fill.reshape(()) if fill.size == 1 else np.broadcast_to(fill, array.shape)[removed]
+    return array
 
 
 def _repeated(points: Array, shape: tuple[int, ...]) -> Array:
@@ -115,13 +114,15 @@ def _scopes(graph: gs.Graph, scope: str = "") -> Iterator[tuple[str, gs.Graph]]:
 
 
 class _Builder:
-    def __init__(self, proto: onnx.ModelProto, analysis: Analysis, kept: Mapping[int, Mask], guard: bool) -> None:
+    def __init__(self, original: Executable, analysis: Analysis, kept: Mapping[int, Mask], guard: bool) -> None:
         severity, G_LOGGER.severity = G_LOGGER.severity, G_LOGGER.ERROR
         try:
-            self.graph = gs.import_onnx(proto)
+            self.graph = gs.import_onnx(original.proto)
         finally:
             G_LOGGER.severity = severity
-        self.proto = proto
+        self.original = original
+        self.stored = tensors(original)
+        self.scratch = Scratch()
         self.analysis = analysis
         self.removal = Removal(analysis, kept, guard)
         self.graphs = list(_scopes(self.graph))
@@ -137,7 +138,7 @@ class _Builder:
         self.before: dict[int, list[gs.Node]] = {}
         self.after: dict[int, list[gs.Node]] = {}
 
-    def run(self) -> onnx.ModelProto:
+    def run(self) -> Executable:
         for node in self.analysis.graph.nodes:
             target = next((self.by_output[name] for name in node.outputs if name in self.by_output), None)
             if target is None:
@@ -158,8 +159,10 @@ class _Builder:
             exported: onnx.ModelProto = gs.export_onnx(self.graph, do_type_check=False)
         finally:
             G_LOGGER.severity = severity
-        exported.ir_version = self.proto.ir_version
-        return exported
+        exported.ir_version = self.original.proto.ir_version
+        left = [t for t in tensors_of(exported.graph) if is_external(t) and not self.scratch.holds(t)]
+        self.scratch.adopt(left, self.original.data_folder)
+        return Executable(exported, self.scratch.folder, self.scratch)
 
     # -- constants -------------------------------------------------------------------------------------------------
 
@@ -176,12 +179,12 @@ class _Builder:
         fill = self._zero_of(node, position)
         key = (name, b"".join((*(mask.tobytes() + b"|" for mask in masks), fill.tobytes())))
         if key not in self.constants:
-            array = self.analysis.graph.constants[name].numpy()
-            stays = np.ones((), dtype=bool)
-            for k, mask in enumerate(masks):
-                stays = stays & mask.reshape([-1 if j == k else 1 for j in range(len(masks))])
-            self.constants[key] = self._constant(name, np.where(stays, array, fill.astype(array.dtype)))
+            self.constants[key] = self._constant(name, _cleared(self._values(name), masks, fill))
         return self.constants[key]
+
+    def _values(self, name: str) -> Array:
+        """A constant as it is in the file of the original."""
+        return self.stored[name]() if name in self.stored else self.analysis.graph.constants[name].numpy()
 
     def _zero_of(self, node: Node, position: int) -> Array:
         """What stands for zero in a constant operand, shaped to broadcast with it; one for an integer divisor."""
@@ -190,7 +193,7 @@ class _Builder:
         name = self._zero_point(node, position)
         if name is None or name not in self.analysis.graph.constants:
             return np.zeros(())
-        points = self.analysis.graph.constants[name].numpy()
+        points = self._values(name)
         shape = self.analysis.graph.constants[node.inputs[position]].shape
         return points.reshape(()) if points.size == 1 else self._placed(node, position, points, shape)
 
@@ -258,7 +261,7 @@ class _Builder:
 
     def _constant(self, base: str, array: Array) -> gs.Constant:
         name = self._name(base)
-        return gs.Constant(name, LazyValues(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)))
+        return gs.Constant(name, LazyValues(self.scratch.add(name, np.asarray(array, order="C"))))
 
     def _node(self, op: str, inputs: list[gs.Tensor]) -> gs.Node:
         name = self._name(op)

@@ -17,6 +17,7 @@ import onnx
 from onnx import numpy_helper
 
 from ..ir.core import Array
+from ..runtime.weights import read_tensor
 
 _PREFIX = "irprune_rounding/"
 
@@ -41,7 +42,7 @@ def without_rounding(proto: onnx.ModelProto, folder: Path | None) -> onnx.ModelP
         if node.op_type == "QuantizeLinear" and node.output[0] in rounded:
             if any(name and name not in constants for name in node.input[1:]):
                 return None
-            operands = [numpy_helper.to_array(constants[n], str(folder or "")) for n in node.input[1:] if n]
+            operands = [read_tensor(constants[n], folder) for n in node.input[1:] if n]
             if operands[0].size != 1 or (len(operands) > 1 and operands[1].dtype.kind not in "iu"):
                 return None
             _saturate(copy.graph, node, operands)

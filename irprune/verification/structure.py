@@ -16,7 +16,8 @@ import onnx
 from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
 from ..plans import Plan
-from ..runtime.session import Executable
+from ..runtime.executable import Executable
+from ..runtime.weights import read_tensor
 from .report import Structure
 
 Readers: TypeAlias = dict[str, Callable[[], Array]]
@@ -77,7 +78,7 @@ def _checker_message(model: Executable) -> str | None:
 
 def tensors(model: Executable) -> Readers:
     """The initializers and the outputs of Constant nodes, read when called."""
-    folder = str(model.data_folder or "")
+    folder = model.data_folder
     found: Readers = {}
     for scope, graph in proto_scopes(model.proto.graph):
         for tensor in graph.initializer:
@@ -89,11 +90,11 @@ def tensors(model: Executable) -> Readers:
     return found
 
 
-def _reader(tensor: onnx.TensorProto, folder: str) -> Callable[[], Array]:
-    return lambda: onnx.numpy_helper.to_array(tensor, folder)
+def _reader(tensor: onnx.TensorProto, folder: Path | None) -> Callable[[], Array]:
+    return lambda: read_tensor(tensor, folder)
 
 
-def _attribute_reader(attribute: onnx.AttributeProto, folder: str) -> Callable[[], Array] | None:
+def _attribute_reader(attribute: onnx.AttributeProto, folder: Path | None) -> Callable[[], Array] | None:
     if attribute.name == "value":
         return _reader(attribute.t, folder)
     if attribute.name in ("value_int", "value_ints"):

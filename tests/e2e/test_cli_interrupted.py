@@ -21,14 +21,14 @@ def _listen() -> None:
 _WAITING = """
 import sys, tempfile, time
 import irprune.verification
-from irprune.runtime import session
+from irprune.runtime import executable
 
 def stuck(self, feeds, *, optimize=False):
     folder = tempfile.TemporaryDirectory(prefix="irprune-")
     print("verifying", flush=True)
     time.sleep(60)
 
-session.Executable.run = stuck
+executable.Executable.run = stuck
 from irprune.cli import main
 sys.argv = ["irprune", *sys.argv[1:]]
 main()

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune import api
 from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
-from irprune.runtime.session import Feeds, Outputs, RunFailure
+from irprune.runtime.feeds import Feeds
+from irprune.runtime.session import Outputs, RunFailure
 from irprune.verification.cases import Case, Cases
 from irprune.verification.driver import require_repeatable
 

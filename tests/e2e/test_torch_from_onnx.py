@@ -23,7 +23,7 @@ from irprune.models.export import Exporter
 from irprune.models.library import VARIANTS as FORMS
 from irprune.models.library import Library
 from irprune.models.zoo import ZOO
-from irprune.runtime.session import Executable
+from irprune.runtime.executable import Executable
 from irprune.torch import from_onnx, write_back
 from irprune.torch.importer.module import INITIALIZERS, INPUTS, OUTPUTS
 from irprune.verification.cases import Case, random_cases

@@ -166,7 +166,7 @@ def run_job(path: Path, output: Path, ratio: float) -> str:
 def survives(path: Path) -> bool:
     """Whether ONNX Runtime by itself gets through the damaged model, optimized as well, and the process stays."""
     code = (
-        "import sys; from pathlib import Path; from irprune.runtime.session import Executable; "
+        "import sys; from pathlib import Path; from irprune.runtime.executable import Executable; "
         "from irprune.verification.cases import random_cases; "
         "model = Executable(Path(sys.argv[1])); cases = random_cases(model, seed=0, runs=3); "
         "[model.run(case.feeds, optimize=True) for case in cases.items]"

@@ -16,7 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune import api
 from irprune.errors import InputError, VerificationError
 from irprune.plans import Plan
-from irprune.runtime.session import Executable, Feeds, Outputs
+from irprune.runtime.executable import Executable
+from irprune.runtime.feeds import Feeds
+from irprune.runtime.session import Outputs
 from irprune.verification import equivalence, junit_xml
 from irprune.verification.cases import Case, Cases, input_specs, random_cases, trial_sizes
 from irprune.verification.driver import require_repeatable, verify_models
@@ -418,6 +420,8 @@ def test_a_reference_that_stops_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         class Stops:
             def run(self, feeds: object, *, optimize: bool) -> object:
                 raise equivalence.RunFailure("division by zero")
+
+            def close(self) -> None: ...
 
         return Stops()
 

@@ -14,7 +14,8 @@ from irprune import api
 from irprune.cli.verdicts import verdicts
 from irprune.errors import InputError
 from irprune.plans import Plan
-from irprune.runtime.session import Executable, RunFailure
+from irprune.runtime.executable import Executable
+from irprune.runtime.session import RunFailure
 from irprune.verification import equivalence, noise
 from irprune.verification.driver import verify_models
 from irprune.verification.equivalence import TOLERANCE
@@ -146,7 +147,7 @@ def test_floats_move_and_integers_stay() -> None:
     feeds = {"x": np.array([0.0, 1.0, -3.0], np.float32), "i": np.array([1, 2, 3])}
     runs = list(nearby_runs(Executable(proto), feeds))
     moves = np.stack([run["y"] - feeds["x"] for run in runs])
-    assert np.array_equal(moves[:2], np.zeros((2, 3)))
-    assert np.all(moves[2:] != 0)
+    assert np.array_equal(moves[[0, 5]], np.zeros((2, 3)))  # as fed, with optimizations off and on
+    assert np.all(np.delete(moves, [0, 5], axis=0) != 0)
     assert np.all(np.abs(moves) <= np.spacing(np.abs(feeds["x"])))
     assert all(np.array_equal(run["j"], feeds["i"]) for run in runs)

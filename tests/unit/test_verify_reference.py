@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from irprune.analysis import Analysis, Mask, analyze
 from irprune.axes import leaves_of
 from irprune.frontends.onnx import import_model
-from irprune.runtime.session import Executable
+from irprune.runtime.executable import Executable
 from irprune.verification.cases import random_cases
-from irprune.verification.reference import PREFIX, build_reference
+from irprune.verification.reference import PREFIX, build
 
 RNG = np.random.default_rng(0)
 
@@ -63,9 +63,11 @@ def run_reference(
 ) -> np.ndarray:
     analysis, kept = remove(proto, value, axis, gone)
     assert kept
-    built = build_reference(proto, analysis, kept, sizes=sizes or {})
-    onnx.checker.check_model(built, full_check=True)
-    return Executable(built).run({"x": x})["y"]
+    built = build(Executable(proto), analysis, kept, sizes=sizes or {}).model
+    whole = onnx.ModelProto.FromString(built.proto.SerializeToString())
+    onnx.load_external_data_for_model(whole, str(built.data_folder))
+    onnx.checker.check_model(whole, full_check=True)
+    return built.run({"x": x})["y"]
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def test_nothing_removed_is_the_original_bit_for_bit(shared_models: Path) -> Non
         case = random_cases(original, seed=0, runs=1).items[0]
         analysis = analyze(import_model(oir.load(path)))
         sizes = {"unused": 1}
-        built = Executable(build_reference(original.proto, analysis, {}, sizes=sizes)).run(case.feeds)
+        built = build(original, analysis, {}, sizes=sizes).model.run(case.feeds)
         assert all(np.array_equal(built[name], value) for name, value in case.outputs.items()), path.name
 
 
@@ -186,14 +188,14 @@ def test_group_normalization_keeps_its_groups() -> None:
     _, inner = leaves_of(dims[1])
     removed = np.zeros(analysis.atoms.count, dtype=bool)
     removed[analysis.atoms.of_leaf(inner)[[1]]] = True
-    built = build_reference(proto, analysis, analysis.kept(removed), sizes={})
+    built = build(Executable(proto), analysis, analysis.kept(removed), sizes={}).model
     x = f32(2, 3, 4, 4)
     keep = [0, 2, 3, 4, 6, 7]
     h = np.einsum("nchw,oc->nohw", x, w1[keep, :, 0, 0]).reshape(2, 2, 3 * 16)
     normal = ((h - h.mean(2, keepdims=True)) / np.sqrt(h.var(2, keepdims=True) + 1e-5)).reshape(2, 6, 4, 4)
     scaled = normal * s[keep][:, None, None] + b[keep][:, None, None]
     expected = np.einsum("nchw,oc->nohw", scaled, w2[:, keep, 0, 0])
-    np.testing.assert_allclose(Executable(built).run({"x": x})["y"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(built.run({"x": x})["y"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_mean_over_channels_is_over_the_kept_ones() -> None:
@@ -241,7 +243,7 @@ def test_what_is_added_is_marked_and_shapes_are_the_originals() -> None:
         {"w1": w1, "w2": w2},
     )
     analysis, kept = remove(proto, "h", 1, [0])
-    built = build_reference(proto, analysis, kept, sizes={})
+    built = build(Executable(proto), analysis, kept, sizes={}).model.proto
     shapes = {tuple(tensor.dims) for tensor in built.graph.initializer}
     assert shapes == {(3, 6), (6, 2)}
     assert all(tensor.name.startswith(PREFIX) for tensor in built.graph.initializer)
