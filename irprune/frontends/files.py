@@ -15,6 +15,7 @@ from onnx_ir.passes.common import InlinePass
 from ..collector import without_gc
 from ..errors import InputError
 from .calls import callees_first, name_nodes, require_bounded
+from .definitions import require_single_definitions
 from .wire import Weights, lift_weights
 
 BYTE = 8
@@ -59,6 +60,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
         raise InputError(f"{path}: the graph has no nodes")
     _check_opset(proto, path)
     _check_types(proto.graph, path)
+    require_single_definitions(proto.graph, str(path))
     _check_external_data(proto, path)
     tensors = list(_tensors(proto.graph))
     for position, tensor in enumerate(tensors):  # initializers of the outermost graph come first

@@ -251,6 +251,14 @@ def with_a_map(proto: onnx.ModelProto) -> None:
     proto.graph.output.append(helper.make_value_info("named", helper.make_sequence_type_proto(probabilities)))
 
 
+def with_a_value_made_twice(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Relu", ["y"], ["y"], name="again"))
+
+
+def with_a_weight_that_a_node_makes(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Relu", ["y"], ["w"], name="again"))
+
+
 def with_sparse(proto: onnx.ModelProto) -> None:
     sparse = proto.graph.sparse_initializer.add()
     sparse.values.CopyFrom(helper.make_tensor("k", TensorProto.FLOAT, [1], [1.0]))
@@ -282,6 +290,11 @@ BROKEN_FILES: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
     (without_nodes, "the graph has no nodes"),
     (without_opset, "not an ONNX model: it has no graph or no opset"),
     (with_a_map, "value 'named' is a map, which is not supported; skl2onnx leaves it out"),
+    (with_a_value_made_twice, "value 'y' is defined twice: by node "),
+    (
+        with_a_weight_that_a_node_makes,
+        "value 'w' is defined twice: by an input or initializer and by node 'again'",
+    ),
     (with_sparse, "sparse initializers are not supported; make them dense first"),
     (with_short_weight, "tensor 'w' of dimensions [3, 4] holds 44 bytes, expected 48"),
     (with_unknown_type, "tensor 'w' has the unknown element type 99"),
