@@ -21,11 +21,12 @@ import numpy as np
 
 from irprune import api
 from irprune.analysis import Group
-from irprune.cli.reasons import is_spatial, telling
+from irprune.cli.reasons import most_telling
 from irprune.errors import IrpruneError
 from irprune.models.export import Exporter
 from irprune.models.library import MODELS, VARIANTS, Library, feeds, run, size_sets
 from irprune.models.recurrent import ENTRIES
+from irprune.reasons import ENDS, Kind, Reason
 from irprune.request import Scope
 
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
@@ -49,14 +50,8 @@ HEADER = (
     "frozen",
 )
 CHANNELS = ("hidden", "channels", "recurrent")
-WORDS = (
-    ("looked up by index", "looked up by index"),
-    ("softmax", "softmax"),
-    ("gates of a recurrent cell", "recurrent gates"),
-    ("has no signature", "no signature"),
-    ("coupled to frozen", "coupled to frozen"),
-)
-"""What a reason contains, and how it is put here."""
+SHORT = (Kind.LOOKUP, Kind.SOFTMAX, Kind.RECURRENT, Kind.NO_SIGNATURE, Kind.COUPLED)
+"""Kinds of reasons that the page gives in short."""
 
 
 @dataclass(frozen=True)
@@ -176,19 +171,19 @@ def describe_frozen(groups: Iterable[Group]) -> str:
     found: Counter[tuple[str, str]] = Counter()
     for group in groups:
         if group.frozen:
-            reason = telling(group.reasons)
-            if group.kind in CHANNELS or not (is_spatial(reason) or "looked up by index" in reason):
+            reason = most_telling(group.reasons)
+            looked_up = reason is not None and reason.kind is Kind.LOOKUP
+            if group.kind in CHANNELS or not (group.kind == "positions" or looked_up):
                 found[group.kind, _words(reason)] += 1
     return "; ".join(f"{kind}{f' ({count})' if count > 1 else ''}: {why}" for (kind, why), count in found.items())
 
 
-def _words(reason: str) -> str:
-    if reason.startswith("graph "):
-        return reason.replace("'", "`")
-    for text, words in WORDS:
-        if text in reason:
-            return words
-    return reason.rpartition("': ")[2] or "nothing of it may go"
+def _words(reason: Reason | None) -> str:
+    if reason is None:
+        return "none of its elements may go"
+    if reason.kind in ENDS:
+        return str(reason).replace("'", "`")
+    return reason.kind.value if reason.kind in SHORT else reason.why
 
 
 def _first_line(error: BaseException) -> str:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ir.sizes import ONE, Size, product, total
+from .reasons import Kind, Place, Reason
 
 Indices: TypeAlias = NDArray[np.intp]
 
@@ -86,7 +87,7 @@ class Relation:
     left_index: Indices
     right: Axis
     right_index: Indices
-    where: str
+    where: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,18 @@ class Freeze:
     """No element of ``axis`` may be removed, for this reason."""
 
     axis: Axis
-    reason: str
+    reason: Reason
 
 
 @dataclass
 class AxisSystem:
-    """The unknowns and what is known about them."""
+    """The unknowns and what is known about them.
 
+    ``named`` are the symbols that the model itself gives to sizes: where two symbols turn out to be one size, it goes
+    by such a name.
+    """
+
+    named: frozenset[str] = frozenset()
     leaves: list[Leaf] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     freezes: list[Freeze] = field(default_factory=list)
@@ -116,14 +122,14 @@ class AxisSystem:
         self.leaves.append(leaf)
         return leaf
 
-    def freeze(self, axis: Axis, reason: str) -> None:
+    def freeze(self, axis: Axis, reason: Reason) -> None:
         if axis != UNIT:
             self.freezes.append(Freeze(axis, reason))
 
-    def relate(self, left: Axis, left_index: Indices, right: Axis, right_index: Indices, where: str) -> None:
+    def relate(self, left: Axis, left_index: Indices, right: Axis, right_index: Indices, where: Place) -> None:
         self.relations.append(Relation(left, left_index, right, right_index, where))
 
-    def unify(self, left: Axis, right: Axis, where: str) -> None:
+    def unify(self, left: Axis, right: Axis, where: Place) -> None:
         """Make both expressions the same axis; ``where`` names the node for messages.
 
         Never fails: sizes that differ freeze both sides, and structures without a common refinement become a
@@ -137,7 +143,7 @@ class AxisSystem:
             else:
                 waiting.append(self._steps(*pair, where))
 
-    def _steps(self, left: Axis, right: Axis, where: str) -> Steps[None]:
+    def _steps(self, left: Axis, right: Axis, where: Place) -> Steps[None]:
         """Make two expressions one, up to pairs of smaller ones that are yielded; each is one before the next."""
         left, right = resolve(left), resolve(right)
         if left is right or left == right:
@@ -157,7 +163,7 @@ class AxisSystem:
         elif isinstance(left, Product) and isinstance(right, Sum):
             yield from self._unify_sum_with_product(right, left, where)
 
-    def cut(self, axis: Axis, at: Sequence[int], where: str) -> tuple[Axis, ...]:
+    def cut(self, axis: Axis, at: Sequence[int], where: Place) -> tuple[Axis, ...]:
         """The parts of ``axis`` between the increasing positions ``at`` (ends excluded); parts may be empty."""
         parts: list[Axis] = []
         rest, offset = resolve(axis), 0
@@ -169,34 +175,37 @@ class AxisSystem:
 
     # -- the cases of unification ------------------------------------------------------------------------------
 
-    def _mismatch(self, left: Axis, right: Axis, where: str) -> None:
+    def _mismatch(self, left: Axis, right: Axis, where: Place) -> None:
         if isinstance(left, Leaf) and isinstance(right, Leaf) and left.size.symbols and right.size.symbols:
-            if _is_anonymous(right.size) and not _is_anonymous(left.size):
+            if self._is_named(left.size) and not self._is_named(right.size):
                 left, right = right, left
             left.bound = right  # two names for one run-time size
             return
-        reason = f"{where}: sizes {size_of(left)} and {size_of(right)} do not agree"
+        reason = where.reason(f"sizes {size_of(left)} and {size_of(right)} do not agree", Kind.SIZES)
         self.freeze(left, reason)
         self.freeze(right, reason)
 
-    def _bind(self, leaf: Leaf, axis: Axis, where: str) -> None:
+    def _is_named(self, size: Size) -> bool:
+        return self.named.issuperset(size.symbols)
+
+    def _bind(self, leaf: Leaf, axis: Axis, where: Place) -> None:
         if any(part is leaf for part in leaves_of(axis)):
             self._relate_all(leaf, axis, where)
             return
         leaf.bound = axis
 
-    def _relate_all(self, left: Axis, right: Axis, where: str) -> None:
+    def _relate_all(self, left: Axis, right: Axis, where: Place) -> None:
         """The fallback where no common refinement exists: the two agree element by element."""
         size = size_of(left)
         if not size.is_static:
-            reason = f"{where}: {left!r} and {right!r} have no common refinement"
+            reason = where.reason(f"{left!r} and {right!r} have no common refinement", Kind.SIZES)
             self.freeze(left, reason)
             self.freeze(right, reason)
             return
         everything = np.arange(size.coefficient)
         self.relate(left, everything, right, everything, where)
 
-    def _unify_products(self, left: Product, right: Product, where: str) -> Steps[None]:
+    def _unify_products(self, left: Product, right: Product, where: Place) -> Steps[None]:
         """``(a b) = (c d)``: match outermost factors, splitting the larger of each pair."""
         todo_left, todo_right = deque(left.factors), deque(right.factors)
         while todo_left and todo_right:
@@ -234,7 +243,7 @@ class AxisSystem:
             yield part, _product([outer, inner])
         return _sum(heads), inner
 
-    def _unify_sums(self, left: Sum, right: Sum, where: str) -> Steps[None]:
+    def _unify_sums(self, left: Sum, right: Sum, where: Place) -> Steps[None]:
         """``(a + b) = (c + d)``: match parts from the start, cutting the longer of each pair."""
         todo_left, todo_right = deque(left.parts), deque(right.parts)
         while todo_left and todo_right:
@@ -258,7 +267,7 @@ class AxisSystem:
                 yield a, head
                 todo_right.appendleft(rest)
 
-    def _cut_once(self, axis: Axis, position: int, where: str) -> tuple[Axis, Axis]:
+    def _cut_once(self, axis: Axis, position: int, where: Place) -> tuple[Axis, Axis]:
         axis = resolve(axis)
         size = size_of(axis)
         if position == 0:
@@ -279,7 +288,7 @@ class AxisSystem:
                 return _product([head, inner]), _product([rest, inner])
         return self._cut_elements(axis, position, where)
 
-    def _cut_sum(self, axis: Sum, position: int, where: str) -> tuple[Axis, Axis]:
+    def _cut_sum(self, axis: Sum, position: int, where: Place) -> tuple[Axis, Axis]:
         before: list[Axis] = []
         for k, part in enumerate(axis.parts):
             size = size_of(part)
@@ -294,23 +303,23 @@ class AxisSystem:
                 return _sum(before), _sum(axis.parts[k + 1 :])
         return self._cut_elements(axis, position + sum(size_of(p).coefficient for p in before), where)
 
-    def _cut_elements(self, axis: Axis, position: int, where: str) -> tuple[Axis, Axis]:
+    def _cut_elements(self, axis: Axis, position: int, where: Place) -> tuple[Axis, Axis]:
         """A cut through the middle of a product: new axes, tied to the old one element by element."""
         size = size_of(axis)
         if not size.is_static:
-            self.freeze(axis, f"{where}: cut at {position} of a run-time size")
+            self.freeze(axis, where.reason(f"cut at {position} of a run-time size", Kind.RUN_TIME_SIZE))
             rest_size = Size(1, (f"({size}-{position})",))
             rest = self.leaf(rest_size, "rest")
             head = self.leaf(position, "head")
-            self.freeze(head, f"{where}: cut of a run-time size")
-            self.freeze(rest, f"{where}: cut of a run-time size")
+            self.freeze(head, where.reason("cut of a run-time size", Kind.RUN_TIME_SIZE))
+            self.freeze(rest, where.reason("cut of a run-time size", Kind.RUN_TIME_SIZE))
             return head, rest
         head, rest = self.leaf(position, "head"), self.leaf(size.coefficient - position, "rest")
         whole = np.arange(size.coefficient)
         self.relate(_sum([head, rest]), whole, axis, whole, where)
         return head, rest
 
-    def _unify_sum_with_product(self, total: Sum, other: Product, where: str) -> Steps[None]:
+    def _unify_sum_with_product(self, total: Sum, other: Product, where: Place) -> Steps[None]:
         """``(a + b) = (g c)``: every part is a multiple of ``c``, so ``a = (g_a c)`` and ``b = (g_b c)``."""
         outer, inner = other.factors[0], _product(other.factors[1:])
         counts = [size_of(part).divided_by(size_of(inner)) for part in total.parts]
@@ -321,11 +330,6 @@ class AxisSystem:
         yield _sum(heads), outer
         for part, head in zip(total.parts, heads, strict=True):
             yield part, _product([head, inner])
-
-
-def _is_anonymous(size: Size) -> bool:
-    """Whether shape inference, and not the model, gave a size its name."""
-    return any(symbol.startswith(("unk__", "?")) for symbol in size.symbols)
 
 
 def _product(factors: Iterable[Axis]) -> Axis:

@@ -281,7 +281,7 @@ class _Rewriter:
         if not isinstance(follower, SizeOf):
             return None if follower is None else Size(follower)
         size = Size(follower.sign) * self._size(matched.dim(follower.term))
-        if self._entry_changes(matched, follower) or not any(symbol.startswith("(") for symbol in size.symbols):
+        if self._entry_changes(matched, follower) or not size.is_compound:
             return size
         return None  # a sum that run time goes on computing
 

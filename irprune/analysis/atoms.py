@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..axes import Axis, AxisSystem, Indices, Leaf, Product, Relation, Sum, leaves_of, resolve, size_of
+from ..reasons import Kind, Place, Reason, plain
 
 Mask = NDArray[np.bool_]
 _KEPT = -1
@@ -34,7 +35,7 @@ class Atoms:
     offset: dict[int, int]
     atom: NDArray[np.intp]
     count: int
-    reasons: dict[int, tuple[str, ...]]
+    reasons: dict[int, tuple[Reason, ...]]
 
     def of_leaf(self, leaf: Leaf) -> NDArray[np.intp]:
         """The atom of every element of a leaf (-1: frozen); all frozen for a leaf of run-time size."""
@@ -77,7 +78,8 @@ def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
     reasons = _frozen_leaves(system)
     for leaf in leaves:
         if leaf.size.is_static and leaf.size.coefficient > _MOST_ELEMENTS:
-            reasons.setdefault(leaf.number, []).append(f"its size {leaf.size} is no number of channels")
+            why = f"its size {leaf.size} is no number of channels"
+            reasons.setdefault(leaf.number, []).append(plain(why, Kind.SIZES))
     free = [leaf for leaf in leaves if leaf.number not in reasons and leaf.size.is_static]
     offset: dict[int, int] = {}
     total = 0
@@ -90,7 +92,8 @@ def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
     atom, count = solver.solve()
     for leaf in leaves:
         if not leaf.size.is_static:
-            reasons.setdefault(leaf.number, []).append(f"its size {leaf.size} is known only at run time")
+            why = f"its size {leaf.size} is known only at run time"
+            reasons.setdefault(leaf.number, []).append(plain(why, Kind.RUN_TIME_SIZE))
     for leaf in free:
         start = offset[leaf.number]
         if (atom[start : start + leaf.size.coefficient] == _KEPT).all():
@@ -104,8 +107,8 @@ def _roots(axes: Iterable[Axis]) -> list[Leaf]:
     return [found[number] for number in sorted(found)]
 
 
-def _frozen_leaves(system: AxisSystem) -> dict[int, list[str]]:
-    reasons: dict[int, list[str]] = {}
+def _frozen_leaves(system: AxisSystem) -> dict[int, list[Reason]]:
+    reasons: dict[int, list[Reason]] = {}
     for freeze in system.freezes:
         for leaf in leaves_of(freeze.axis):
             reasons.setdefault(leaf.number, []).append(freeze.reason)
@@ -121,8 +124,8 @@ class _Solver:
         self.owner = np.append(np.repeat(np.arange(len(sizes)), sizes), _KEPT)
         self.sizes = np.append(sizes, 0)
         self.frozen: Mask = np.zeros(self.total, dtype=bool)
-        self.pairs: list[tuple[NDArray[np.intp], NDArray[np.intp], str]] = []
-        self.causes: list[tuple[NDArray[np.intp], str]] = []
+        self.pairs: list[tuple[NDArray[np.intp], NDArray[np.intp], Place]] = []
+        self.causes: list[tuple[NDArray[np.intp], Reason]] = []
 
     def add(self, relation: Relation) -> None:
         left = self._factors(relation.left)[relation.left_index]
@@ -148,9 +151,9 @@ class _Solver:
         number = np.cumsum(free) - 1
         return np.where(self.frozen, _KEPT, number[component]), int(free.sum())
 
-    def reasons_of(self, start: int, size: int) -> list[str]:
+    def reasons_of(self, start: int, size: int) -> list[Reason]:
         found = [where for elements, where in self.causes if ((elements >= start) & (elements < start + size)).any()]
-        return found or ["coupled to frozen elements"]
+        return found or [plain("coupled to frozen elements", Kind.COUPLED)]
 
     def _factors(self, axis: Axis) -> NDArray[np.intp]:
         """One row per element of the dimension: the numbers of its factors, ``_KEPT`` for a frozen one."""
@@ -191,7 +194,7 @@ class _Solver:
             lost = lost[lost != _KEPT]
             if len(lost):
                 kept.append(lost)
-                self.causes.append((lost, f"{where}: no common factors"))
+                self.causes.append((lost, where.reason("no common factors", Kind.SIZES)))
         return edges, np.unique(np.concatenate(kept))
 
     def _minor(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ import numpy as np
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
 from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
+from ..reasons import Kind, Place, Reason, graph_input, graph_output, plain
 from ..signatures import NoSignature, RuleContext, Signature, signature_of
 from ..signatures.grammar import Operand, Term, names_of
 from .invariants import weights_handed_in
@@ -56,7 +57,7 @@ class Coupling:
     dims: dict[str, Dims | None] = field(default_factory=dict)
     uses: dict[tuple[str, int], Dims] = field(default_factory=dict)
     matched: dict[str, MatchedNode] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, Reason] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
     repeated: tuple[tuple[Axis, Axis], ...] = ()
     weights: set[str] = field(default_factory=set)
@@ -94,7 +95,7 @@ class _Walk:
         self.allow_io = allow_io
         self.declared = {name for pair in (*declared, *ties) for name in pair}
         self.ties = ties
-        self.system = AxisSystem()
+        self.system = AxisSystem(graph.named_symbols)
         changeable = frozenset(filter(self._may_change, (*graph.inputs, *graph.outputs)))
         self.result = Coupling(graph, self.system, states=self._states(declared), changeable=changeable)
         self.integers = Integers(graph, self._sizes)
@@ -115,13 +116,13 @@ class _Walk:
                 self._visit(node)
         self.repetitions.tie_state()
         for before, after in self.result.states:
-            self._tie(before, after, f"state '{before}' <- '{after}'")
+            self._tie(before, after, Place("state", f"{before}={after}"))
         for left, right in self.ties:
-            self._tie(left, right, f"tie of '{left}' and '{right}'")
+            self._tie(left, right, Place("tie", f"{left}={right}"))
         self._settle_regions()
         for name in self.graph.outputs:
             if not self._may_change(name):
-                self._freeze(self.result.dims.get(name), f"graph output '{name}'")
+                self._freeze(self.result.dims.get(name), graph_output(name))
                 self._freeze_sizes_in(name)
         self._settle()
         return self.result
@@ -132,11 +133,11 @@ class _Walk:
         outputs = [name for name in self.graph.outputs if self._may_change(name) and name not in self.declared]
         return (*declared, *found_states(self.graph, inputs, outputs))
 
-    def _tie(self, left: str, right: str, where: str) -> None:
+    def _tie(self, left: str, right: str, where: Place) -> None:
         """Make the ends of a wire one axis in each dimension of known size. Where one may not change, neither may."""
         one, other = self.result.dims.get(left), self.result.dims.get(right)
         if one is None or other is None:
-            self._freeze(one or other, f"{where}: the rank of one end is unknown")
+            self._freeze(one or other, where.reason("the rank of one end is unknown", Kind.REFUSED))
             return
         for axis, twin in zip(one, other, strict=True):
             if size_of(axis).is_static and size_of(twin).is_static:
@@ -157,7 +158,8 @@ class _Walk:
         while waiting:
             node = self.graph.producers.get(waiting.pop())
             if node is not None and node.op in ("Shape", "Size"):
-                self._freeze(self.result.dims.get(node.inputs[0]), f"its size is graph output '{name}'")
+                why = f"its size is graph output '{name}'"
+                self._freeze(self.result.dims.get(node.inputs[0]), plain(why, Kind.GRAPH_OUTPUT))
             elif node is not None:
                 waiting += [operand for operand in node.inputs if operand and operand not in seen]
                 seen.update(node.inputs)
@@ -190,7 +192,7 @@ class _Walk:
         dims = self._fresh(name, self.graph.shape(name))
         self.result.dims[name] = dims
         if not self._may_change(name):
-            self._freeze(dims, f"graph input '{name}'")
+            self._freeze(dims, graph_input(name))
 
     def _fresh(self, name: str, shape: Sequence[int | str | Size | None] | None) -> Dims | None:
         if shape is None:
@@ -213,7 +215,7 @@ class _Walk:
             return tuple(map(Size.of, self.graph.constants[name].shape))
         return self.result.sizes(name)
 
-    def _freeze(self, dims: Dims | None, reason: str) -> None:
+    def _freeze(self, dims: Dims | None, reason: Reason) -> None:
         for axis in dims or ():
             self.system.freeze(axis, reason)
 
@@ -231,25 +233,26 @@ class _Walk:
             ctx = self._site(node)
             self._match(node, ctx, signature_of(ctx))
         except NoSignature as refusal:
-            self._refuse(node, str(refusal))
+            self._refuse(node, str(refusal), refusal.kind)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            self._refuse(node, f"its attributes or operands make no sense ({type(error).__name__}: {error})")
+            why = f"its attributes or operands make no sense ({type(error).__name__}: {error})"
+            self._refuse(node, why, Kind.REFUSED)
 
-    def _refuse(self, node: Node, reason: str) -> None:
-        text = f"{node.qualified_op} '{node.name}': {reason}"
-        self.result.refused[node.name] = text
+    def _refuse(self, node: Node, why: str, kind: Kind) -> None:
+        reason = place_of(node).reason(why, kind)
+        self.result.refused[node.name] = reason
         for position in range(len(node.inputs)):
             self.result.uses.pop((node.name, position), None)
         for name in (*node.inputs, *node.captures):
             if name:
-                self._freeze(self._dims(name), text)
+                self._freeze(self._dims(name), reason)
         for position in range(len(node.inputs)):
-            self._freeze(self.result.uses.get((node.name, position)), text)
+            self._freeze(self.result.uses.get((node.name, position)), reason)
         for name in node.outputs:
             if name:
                 dims = self._fresh(name, self.graph.shape(name))
                 self.result.dims[name] = dims
-                self._freeze(dims, text)
+                self._freeze(dims, reason)
 
     def _site(self, node: Node) -> RuleContext:
         def read(position: int) -> Array | None:
@@ -323,7 +326,7 @@ class _Walk:
         return dims or self._dims(node.inputs[position])
 
     def _match(self, node: Node, ctx: RuleContext, found: Signature) -> None:
-        where = f"{node.qualified_op} '{node.name}'"
+        where = place_of(node)
         notation = found.notation
         matcher = Matcher(self.system, found, where)
         carried = self.repetitions.carried({k: name for k, name in enumerate(node.inputs) if name}, found)
@@ -341,21 +344,22 @@ class _Walk:
             if operand is not None and dims is not None:
                 matcher.operand(operand, dims)
             else:
-                self._freeze(dims, f"{where}: operand {position} counts positions, it holds no channels")
+                why = f"operand {position} counts positions, it holds no channels"
+                self._freeze(dims, where.reason(why, Kind.POSITIONS))
         for position, name in enumerate(node.outputs):
             if name:
                 operand = notation.outputs[position] if position < len(notation.outputs) else None
                 shape = ctx.outputs[position]
                 if operand is None:
                     self.result.dims[name] = self._fresh(name, self._evaluated(name) if shape is None else shape)
-                    self._freeze(self.result.dims[name], f"{where}: its result holds no channels")
+                    self._freeze(self.result.dims[name], where.reason("its result holds no channels", Kind.REFUSED))
                 else:
                     self.result.dims[name] = matcher.result(operand, shape, self._size, name)
                     if not node.mutated:  # what is written into it later on makes elements differ
                         self.repetitions.enter(name, operand, carried | notation.repeated)
         for axis_map in found.maps:
             matcher.relate(axis_map.source, axis_map.result, axis_map.indices)
-        reason = f"{where}: {found.reason or 'order or identity matters'}"
+        reason = where.reason(found.reason.words, found.reason.kind)
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
         self.result.matched[node.name] = MatchedNode(node, found, matcher.axes)
@@ -398,7 +402,7 @@ class _Walk:
             assert source is not None
             for name, indices in region.results.items():
                 whole = np.arange(len(indices))
-                where = f"view chain at '{region.first}'"
+                where = Place("view chain at", region.first)
                 self.system.relate(axes[name], whole, source[region.axis], np.asarray(indices), where)
             self.result.regions.append(region)
 
@@ -416,7 +420,12 @@ class _Walk:
         for name, dims in given.items():
             computed = self.result.dims[name]
             for left, right in zip(dims or (), computed or (), strict=True):
-                self.system.unify(left, right, f"view chain at '{region.first}'")
+                self.system.unify(left, right, Place("view chain at", region.first))
+
+
+def place_of(node: Node) -> Place:
+    """How reasons name a node."""
+    return Place(node.qualified_op, node.name)
 
 
 def _factors(axis: Axis) -> list[Axis]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..axes import Axis, Leaf, leaves_of
 from ..collector import without_gc
 from ..ir import FreshNames, Graph, Node
+from ..reasons import Reason
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .cost import CostModel
 from .coupling import Coupling, couple
@@ -35,9 +36,10 @@ class Group:
     """Leaves whose elements can only be removed together, atom by atom.
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
-    ``multiplier``, ``recurrent``, ``hidden``, ``mlp``, ``unread`` (rows of a table that nothing reads) and
-    ``transform`` (the basis of a transform, or a filter bank, is among its members); ``exact`` says that no statistics
-    are taken over it; ``reasons`` says why nothing of it can go.
+    ``multiplier``, ``recurrent``, ``hidden``, ``mlp``, ``unread`` (rows of a table that nothing reads), ``transform``
+    (the basis of a transform, or a filter bank, is among its members) and, of frozen groups, ``positions`` (of a
+    kernel, an image or a sequence); ``exact`` says that no statistics are taken over it; ``reasons`` says why nothing
+    of it can go.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Group:
     atoms: NDArray[np.intp]
     members: tuple[Member, ...]
     exact: bool
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
     @property
     def size(self) -> int:
@@ -238,8 +240,9 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         name = names.take(_group_name(found))
         reasons = tuple(dict.fromkeys(r for leaf in leaves for r in atoms.reasons.get(leaf.number, ())))
         exact = not any(leaf.number in roles.normalized for leaf in leaves)
-        kind = "transform" if any(m.tensor in analysis.transforms for m in found) else roles.kind(leaves)
-        groups.append(Group(name, kind, leaves, own, found, exact, reasons if not len(own) else ()))
+        reasons = () if len(own) else reasons
+        kind = "transform" if any(m.tensor in analysis.transforms for m in found) else roles.kind(leaves, reasons)
+        groups.append(Group(name, kind, leaves, own, found, exact, reasons))
     return tuple(sorted(groups, key=lambda g: (g.frozen, g.leaves[0].number)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..axes import UNIT, Axis, AxisSystem, Sum, product_of, size_of, sum_of
 from ..ir import Size
 from ..ir.sizes import product, total
+from ..reasons import Kind, Place
 from ..signatures import NoSignature, Signature
 from ..signatures.grammar import Composite, Name, Star, Term, Unit, Unknown, term
 
@@ -23,7 +24,7 @@ _MOST_PARTS, _MOST_REPEATS = 1024, 64
 class Matcher:
     """Matches the terms of one signature against the axes of one node's operands."""
 
-    def __init__(self, system: AxisSystem, found: Signature, where: str) -> None:
+    def __init__(self, system: AxisSystem, found: Signature, where: Place) -> None:
         self.system = system
         self.sizes = found.sizes
         self.where = where
@@ -121,7 +122,8 @@ class Matcher:
                 inferred = shape[len(dims)] if shape is not None and len(dims) < len(shape) else None
                 if isinstance(item, Unknown):
                     dims.append(self.system.leaf(size(inferred), f"{name}.{len(dims)}"))
-                    self.system.freeze(dims[-1], f"{self.where}: nothing is known about dimension {len(dims) - 1}")
+                    unknown = f"nothing is known about dimension {len(dims) - 1}"
+                    self.system.freeze(dims[-1], self.where.reason(unknown, Kind.REFUSED))
                     continue
                 self._solve_sizes(item, size(inferred))
             else:

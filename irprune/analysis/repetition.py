@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..axes import Axis, AxisSystem, Leaf, resolve
+from ..reasons import Place
 from ..signatures.grammar import Name, Operand, Signature, Star, Term, Unknown, names_of
 from .matching import Dims
 
@@ -80,7 +81,7 @@ class Repetitions:
                 return
             pending = [(axis, own) for axis, own in pending if id(resolve(axis)) not in state]
             for axis, own in tied:
-                self.system.unify(axis, own, "initial state")
+                self.system.unify(axis, own, Place("initial state"))
 
 
 def _item(notation: tuple[Term, ...], rank: int, k: int) -> Term:

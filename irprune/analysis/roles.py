@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from ..axes import Axis, Leaf, leaves_of
-from ..signatures import Composite, Signature, SizeOf, names_of
-from ..signatures.grammar import Term
+from ..reasons import Kind, Reason
+from ..signatures import Composite, Signature, names_of
+from ..signatures.grammar import GroupKind, Term
 from .coupling import Coupling, MatchedNode
 
 _HANDS_ON = {"Cast", "Identity", "Squeeze", "Transpose", "Unsqueeze"}
 """Operators that copy every element: who reads the copy reads it."""
+
+_DECISIVE: tuple[GroupKind, ...] = ("groups", "multiplier", "recurrent", "head_dim", "heads", "channels")
+"""Kinds that operators name: a group of several is of the first. Heads that are summed over are channels of a head."""
+
+_OF_POSITIONS = (Kind.POSITIONS, Kind.RUN_TIME_SIZE)
 
 
 class Roles:
@@ -18,53 +25,57 @@ class Roles:
 
     def __init__(self, coupling: Coupling) -> None:
         self.normalized: set[int] = set()
-        self.batched: set[int] = set()
-        self.contracted: set[int] = set()
-        self.grouped: set[int] = set()
-        self.multiplied: set[int] = set()
-        self.windowed: set[int] = set()
-        self.recurrent: set[int] = set()
+        self.read: set[int] = set()
+        self.weighted: set[int] = set()
+        self._named: dict[GroupKind, set[int]] = {kind: set() for kind in get_args(GroupKind)}
         self._weights = coupling.weights
         self._contractions = _contracted_weights(coupling)
-        self.read: set[int] = set()
         for matched in coupling.matched.values():
             self._read(matched)
 
-    def kind(self, leaves: Sequence[Leaf]) -> str:
+    def kind(self, leaves: Sequence[Leaf], reasons: Sequence[Reason] = ()) -> str:
+        """The kind of a group; ``reasons`` are those for which nothing of it can go."""
         numbers = {leaf.number for leaf in leaves}
-        if numbers & self.grouped:
-            return "groups"
-        if numbers & self.multiplied:
-            return "multiplier"
-        if numbers & self.recurrent:
-            return "recurrent"
-        if numbers & self.batched and not numbers & self.contracted:
-            return "heads"
-        if numbers & self.contracted:
-            return "head_dim"
-        if numbers & self.windowed:
-            return "channels"
+        if reasons and all(reason.kind in _OF_POSITIONS for reason in reasons) and not numbers & self.weighted:
+            return "positions"
+        found = [kind for kind, named in self._named.items() if numbers & named]
+        for kind in _DECISIVE:
+            if kind in found:
+                return kind
         if not numbers & self.read:
             return "unread"
         return "hidden" if numbers & self.normalized else "mlp"
 
     def _read(self, matched: MatchedNode) -> None:
-        notation = matched.signature.notation
-        self._read_attributes(matched)
+        notation, kinds = matched.signature.notation, matched.signature.kinds
+        for name, kind in kinds.items():
+            self._named[kind] |= _numbers(matched.axes.get(name, ()))
         if matched.node.qualified_op not in _HANDS_ON:
             for name in _names_read(matched.signature):
                 self.read |= _numbers(matched.axes.get(name, ()))
         if notation.normalized and len(notation.normalized) < len(matched.axes):
             for name in notation.normalized:
                 self.normalized |= _numbers(matched.axes.get(name, ()))
-        if not notation.macs:
-            return
-        if matched.axes.keys() >= {"g", "i", "o"}:
-            self._read_convolution(matched)
-            return
+        if notation.macs:
+            self._note_weights(matched)
+        if notation.macs and not kinds:
+            self._read_contraction(matched)
+
+    def _note_weights(self, matched: MatchedNode) -> None:
+        """Axes of the weights of a contraction, but for those that it takes positions of."""
+        notation = matched.signature.notation
+        for name, operand in zip(matched.node.inputs, notation.inputs, strict=False):
+            if name in self._weights:
+                letters = {letter for item in operand or () for letter in names_of(item)} - notation.opaque
+                for letter in letters:
+                    self.weighted |= _numbers(matched.axes.get(letter, ()))
+
+    def _read_contraction(self, matched: MatchedNode) -> None:
+        """A product of two activations: axes of both operands and the result count heads, the others lie in a head."""
+        notation = matched.signature.notation
         given = notation.inputs[: len(matched.node.inputs)]
         factors = [k for k, operand in enumerate(given) if operand is not None and len(operand) > 1]
-        if len(factors) < 2 or "hidden_size" in matched.signature.attributes:
+        if len(factors) < 2:
             return
         operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]
         outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
@@ -74,31 +85,9 @@ class Roles:
         if any(matched.node.inputs[k] in plain for k in factors[:2]):
             return
         for name in shared:
-            self.batched |= _numbers(matched.axes.get(name, ()))
+            self._named["heads"] |= _numbers(matched.axes.get(name, ()))
         for name in set().union(*operands) - shared:
-            self.contracted |= _numbers(matched.axes.get(name, ()))
-
-    def _read_attributes(self, matched: MatchedNode) -> None:
-        """Fused operators say in their attributes which axis is which; heads are multiplied with what is in a head."""
-        heads: set[str] = set()
-        for attribute, follower in matched.signature.attributes.items():
-            if not isinstance(follower, SizeOf):
-                continue
-            if attribute.endswith("num_heads"):
-                heads |= set(names_of(follower.term))
-                self.batched |= _numbers([matched.dim(follower.term)])
-            elif attribute == "hidden_size":
-                self.recurrent |= _numbers([matched.dim(follower.term)])
-        for name in _multiplied_with(heads, matched):
-            self.contracted |= _numbers(matched.axes.get(name, ()))
-
-    def _read_convolution(self, matched: MatchedNode) -> None:
-        group, inner, outer = (_numbers(matched.axes.get(name, ())) for name in "gio")
-        self.windowed |= inner | outer | group
-        if group and inner:
-            self.grouped |= group
-        elif group:
-            self.multiplied |= outer
+            self._named["head_dim"] |= _numbers(matched.axes.get(name, ()))
 
 
 def _contracted_weights(coupling: Coupling) -> set[str]:
@@ -118,17 +107,6 @@ def _names_read(found: Signature) -> set[str]:
     results = [item for operand in notation.outputs for item in operand or ()]
     sources = {axis_map.source for axis_map in found.maps}
     return {name for item in operands for name in names_of(item)} - sources | {n for i in results for n in names_of(i)}
-
-
-def _multiplied_with(names: set[str], matched: MatchedNode) -> set[str]:
-    """The other factors of dimensions that are products with these axes."""
-    notation = matched.signature.notation
-    found: set[str] = set()
-    for operand in (*notation.inputs, *notation.outputs):
-        for item in operand or ():
-            factors = set(names_of(item))
-            found |= factors - names if factors & names else set()
-    return found
 
 
 def _is_sum(item: Term) -> bool:

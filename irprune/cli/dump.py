@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..reasons import Reason, condensed
 from ..request import READING, Request
 from . import options as o
-from .reasons import condensed
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
@@ -43,7 +43,7 @@ class _Notes:
         self.analysis = analysis
         self.free = [group for group in analysis.groups if not group.frozen]
         self.group_of = {leaf.number: f"g{k}" for k, group in enumerate(self.free) for leaf in group.leaves}
-        self.reasons: dict[tuple[str, ...], str] = {}
+        self.reasons: dict[tuple[Reason, ...], str] = {}
         self.per_use: dict[str, list[tuple[Axis, ...]]] = {}
         inputs = {node.name: node.inputs for node in analysis.graph.nodes}
         for (node, position), dims in analysis.coupling.uses.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..reasons import Kind, condensed
 from ..request import READING, Request
 from . import options as o
 
@@ -46,7 +47,7 @@ def unsupported(given: Read) -> Counter[str]:
     """Operators of the graph without a signature, and how often they occur."""
     operators = {node.name: node.qualified_op for node in given.analysis.graph.nodes}
     refused = given.analysis.coupling.refused
-    return Counter(operators[name] for name, why in refused.items() if why.endswith("has no signature"))
+    return Counter(operators[name] for name, reason in refused.items() if reason.kind is Kind.NO_SIGNATURE)
 
 
 def _document(given: Read) -> dict[str, Any]:
@@ -58,9 +59,9 @@ def _document(given: Read) -> dict[str, Any]:
         "nodes": len(analysis.graph.nodes),
         "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "tables": cost.tables},
         "groups": [_group(group) for group in analysis.groups if not group.frozen],
-        "frozen": [{**_group(group), "reasons": list(group.reasons)} for group in analysis.groups if group.frozen],
+        "frozen": [{**_group(group), **_reasons(group)} for group in analysis.groups if group.frozen],
         "unsupported": dict(unsupported(given)),
-        "refused": list(analysis.coupling.refused.values()),
+        "refused": list(map(str, analysis.coupling.refused.values())),
         "observed": list(analysis.graph.observed),
     }
 
@@ -75,11 +76,17 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
+def _reasons(group: Group) -> dict[str, Any]:
+    """The reasons in words, and taken apart for programs."""
+    causes = [{"op": r.op, "node": r.node, "why": r.why, "kind": r.kind.value} for r in group.reasons]
+    return {"reasons": list(map(str, group.reasons)), "causes": causes}
+
+
 def _show(given: Read, everything: bool) -> None:
     from rich.markup import escape
 
     from . import report
-    from .reasons import condensed, summarize
+    from .reasons import summarize
 
     out = report.console()
     analysis = given.analysis
@@ -98,11 +105,11 @@ def _show(given: Read, everything: bool) -> None:
     title = f"{report.count(len(free), 'group')} can be pruned"
     out.print(report.table(title, ("group", "kind", "atoms", "in", "exact"), rows, right=(2,)))
     if everything:
-        listed = [(escape(g.name), escape(condensed(g.reasons) or "nothing of it may go")) for g in frozen]
+        listed = [(escape(g.name), escape(condensed(g.reasons) or "none of its elements may go")) for g in frozen]
         title = f"{report.count(len(frozen), 'group')} frozen"
         out.print(report.table(title, ("group", "because"), listed))
     elif frozen:
-        out.print(report.frozen(summarize(group.reasons for group in frozen)))
+        out.print(report.frozen(summarize(frozen)))
     if analysis.graph.observed:
         from ..verification.observed import note
 

@@ -1,15 +1,23 @@
-"""Why things are frozen, in few words: many axes, few reasons."""
+"""Why things are frozen, in few words: many groups, few reasons."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-_AT_NODE = re.compile(r"^(?P<op>\S+) '(?P<node>.*)': (?P<why>.*)$", re.DOTALL)
-_OF_GRAPH = re.compile(r"^graph (?P<end>input|output) '(?P<name>.*)'$", re.DOTALL)
-_SPATIAL = ("window of a", "is resampled", "becomes space", "comes from space", "counts positions")
+from ..reasons import ADVICE, ENDS, Kind, Reason
+
+if TYPE_CHECKING:
+    from ..analysis import Group
+
+_EXPECTED = (Kind.POSITIONS, Kind.RUN_TIME_SIZE)
+"""Kinds that every model has: positions in an image, a sequence or a batch are never pruned."""
+
+_POSITIONS = Reason(
+    "", "", "positions (kernel windows, image sides, sequence or batch), which are never pruned", Kind.POSITIONS
+)
+_NOTHING = Reason("", "", "none of its elements may go", Kind.COUPLED)
 
 
 @dataclass(frozen=True)
@@ -24,49 +32,25 @@ class Frozen:
         return {"reason": self.why, "groups": self.count, "example": self.example}
 
 
-def is_spatial(reason: str) -> bool:
-    """Whether a reason is about positions in an image, a sequence or a batch, which are never pruned."""
-    return any(text in reason for text in _SPATIAL) or reason.endswith("is known only at run time")
+def most_telling(reasons: Iterable[Reason]) -> Reason | None:
+    """The reason that says most: positions and the ends of the graph come last."""
+    return min(reasons, key=lambda reason: (reason.kind in _EXPECTED, reason.kind in ENDS), default=None)
 
 
-def telling(reasons: Iterable[str]) -> str:
-    """The reason that says most: spatial ones and the ends of the graph are what everybody expects."""
-    return min(reasons, key=lambda reason: (is_spatial(reason), bool(_OF_GRAPH.match(reason))), default="")
+def summarize(groups: Iterable[Group]) -> list[Frozen]:
+    """Frozen groups as a few lines: the most frequent reason first, positions last."""
+    nodes: dict[Reason, list[str]] = {}
+    for group in groups:
+        reason = _POSITIONS if group.kind == "positions" else most_telling(group.reasons) or _NOTHING
+        alike = Reason(reason.op, "", reason.why, reason.kind)
+        nodes.setdefault(alike, []).append(reason.node)
+    ranked = sorted(nodes, key=lambda alike: (alike == _POSITIONS, -len(nodes[alike]), str(alike)))
+    return [_line(alike, nodes[alike]) for alike in ranked]
 
 
-def summarize(frozen: Iterable[tuple[str, ...]]) -> list[Frozen]:
-    """Frozen groups, each given by its reasons, as a few lines: the most frequent first, spatial ones last."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    for reasons in frozen:
-        why, example = _worded(telling(reasons))
-        counts[why] += 1
-        examples.setdefault(why, example)
-    ranked = sorted(counts, key=lambda why: (why == _WINDOWS, -counts[why], why))
-    return [Frozen(why, counts[why], examples[why]) for why in ranked]
-
-
-def condensed(reasons: Iterable[str]) -> str:
-    """Reasons in one line; what holds of many nodes is said once, with the first of them."""
-    nodes: dict[str, list[str]] = {}
-    for reason in reasons:
-        match = _AT_NODE.match(reason)
-        why = f"{match['op']} %s: {match['why']}" if match else reason
-        nodes.setdefault(why, []).append(match["node"] if match else "")
-    return "; ".join(
-        why.replace("%s", f"'{first}'" + (f" and {len(rest)} more" if rest else ""), 1)
-        for why, (first, *rest) in nodes.items()
-    )
-
-
-_WINDOWS = "positions (kernel windows, image sides, sequence or batch), which are never pruned"
-
-
-def _worded(reason: str) -> tuple[str, str]:
-    if is_spatial(reason):
-        return _WINDOWS, ""
-    if match := _OF_GRAPH.match(reason):
-        return f"it is a dimension of graph {match['end']} '{match['name']}'", ""
-    if match := _AT_NODE.match(reason):
-        return f"{match['op']}: {match['why']}", match["node"]
-    return reason or "nothing of it may go", ""
+def _line(alike: Reason, nodes: Sequence[str]) -> Frozen:
+    if alike.kind not in ENDS or not nodes[0]:
+        return Frozen(": ".join(part for part in (alike.op, alike.why) if part), len(nodes), nodes[0])
+    first, *rest = dict.fromkeys(nodes)
+    more = f" and {len(rest)} more" if rest else ""
+    return Frozen(f"a dimension of {alike.op} '{first}'{more} ({ADVICE})", len(nodes))

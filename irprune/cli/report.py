@@ -70,7 +70,7 @@ def costs(before: Cost, after: Cost, files: tuple[int, int] | None = None) -> Ta
 
 def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:
     """The groups with most parameters, and what they keep."""
-    pruned = [group for group in analysis.groups if group.name in removed]
+    pruned = [group for group in analysis.groups if group.name in removed and group.kind != "unread"]
     largest = sorted(pruned, key=lambda group: -weight_of(analysis, group))[:LARGEST]
     rows = [
         (escape(group.name), group.kind, f"{group.size - removed[group.name]} of {group.size}", members(group))
@@ -78,6 +78,13 @@ def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:
     ]
     title = f"{count(len(pruned), 'group')} pruned" + (", the largest" if len(pruned) > LARGEST else "")
     return table(title, ("group", "kind", "kept", "in"), rows, right=(2,))
+
+
+def unread(analysis: Analysis, removed: Mapping[str, int]) -> str:
+    """What is removed though nothing computes with it; empty where there is no such thing."""
+    found = [group for group in analysis.groups if group.name in removed and group.kind == "unread"]
+    rows = sum(removed[group.name] for group in found)
+    return f"removed as well: {count(rows, 'row')} that nothing reads, as of '{found[0].name}'" if found else ""
 
 
 def members(group: Group) -> str:

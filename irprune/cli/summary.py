@@ -19,7 +19,7 @@ def left_alone(given: Read, outcome: Outcome) -> list[Frozen]:
     """Groups that stay as they are: the frozen ones by reason, then those that the plan does not touch."""
     touched = {group.name for group in outcome.plan.groups}
     idle = [group for group in given.analysis.groups if not group.frozen and group.name not in touched]
-    found = summarize(group.reasons for group in given.analysis.groups if group.frozen)
+    found = summarize(group for group in given.analysis.groups if group.frozen)
     if idle:
         found.insert(0, Frozen("the request left them whole", len(idle), idle[0].name))
     return found
@@ -65,6 +65,8 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     removed = {group.name: len(group.removed) for group in plan.groups}
     out.print(report.costs(plan.cost_before, plan.cost_after, files))
     out.print(report.pruned_groups(given.analysis, removed))
+    if unread := report.unread(given.analysis, removed):
+        out.print(unread, markup=False)
     idle = left_alone(given, outcome)
     if idle:
         out.print(report.frozen(idle))

@@ -13,6 +13,7 @@ lists the core operators. This module needs no torch.
 
 from __future__ import annotations
 
+from ..reasons import Kind
 from ..signatures import NoSignature
 from . import aten_calls as calls
 from .lowering import AtenCall, Lowered, Lowering, read_entry
@@ -28,7 +29,9 @@ def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
         return _complete(call, read_entry(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
         return calls.elementwise(call)
-    raise NoSignature(_REASONS.get(call.name, f"operator aten::{call.name} has no signature"))
+    if call.name in _REASONS:
+        raise NoSignature(_REASONS[call.name])
+    raise NoSignature(f"operator aten::{call.name} has no signature", Kind.NO_SIGNATURE)
 
 
 def entry_of(name: str, overload: str) -> str | Lowering | None:

@@ -18,6 +18,8 @@ from torch import Tensor, fx
 
 from ..ir import Constant, Graph, Node, Value
 from ..ir.core import Array, Attribute, Dim
+from ..ir.sizes import compound
+from ..reasons import Kind
 from ..signatures import NoSignature
 from .aten import lower
 from .captured import Captured
@@ -72,7 +74,7 @@ def dim_of(size: Any) -> int | str:
     coefficient, factors = expression.as_coeff_mul()
     powers = [factor.as_base_exp() for factor in factors]
     if not coefficient.is_Integer or any(not (b.is_Symbol and e.is_Integer and e > 0) for b, e in powers):
-        return f"({expression})"
+        return compound(str(expression))
     symbols = [str(base) for base, exponent in powers for _ in range(int(exponent))]
     return "*".join([*([str(coefficient)] if coefficient != 1 else []), *symbols])
 
@@ -200,7 +202,7 @@ class _Importer:
         try:
             return self._looked_up(node)
         except NoSignature as refusal:
-            why = str(refusal)
+            why = "" if refusal.kind is Kind.NO_SIGNATURE else str(refusal)
         except (LookupError, TypeError, ValueError) as error:
             why = f"its arguments make no sense ({type(error).__name__}: {error})"
         tensors = tuple(TensorName(self.names[n]) for n in node.all_input_nodes if n in self.names)

@@ -222,7 +222,7 @@ def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
     nodes = {node.output[0]: node for node in proto.graph.node if node.output}
     changed = False
     for node in graph.nodes:
-        if node.op not in _SHAPE_OPERANDS or node.outputs[0] not in nodes or not _is_open(graph.shape(node.outputs[0])):
+        if node.op not in _SHAPE_OPERANDS or node.outputs[0] not in nodes or not _is_open(graph, node.outputs[0]):
             continue
         target = nodes[node.outputs[0]]
         for position in _SHAPE_OPERANDS[node.op]:
@@ -239,9 +239,12 @@ def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
     return changed
 
 
-def _is_open(shape: tuple[Dim, ...] | None) -> bool:
-    """Whether inference left a size open: onnx names such sizes itself."""
-    return shape is None or any(dim is None or (isinstance(dim, str) and dim.startswith("unk__")) for dim in shape)
+def _is_open(graph: Graph, name: str) -> bool:
+    """Whether inference left a size open, which onnx gives a name of its own, or it depends on an open one."""
+    shape = graph.shape(name)
+    if shape is None or None in shape:
+        return True
+    return any(not graph.named_symbols.issuperset(Size.of(dim).symbols) for dim in shape if dim is not None)
 
 
 def _sizes(shape: tuple[Dim, ...] | None) -> tuple[Size, ...] | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IRError
+from .sizes import Size
 
 Dim: TypeAlias = int | str | None
 """A static size, a symbolic size, or unknown."""
@@ -201,6 +202,12 @@ class Graph:
         """The nodes in the one topological order that their names decide, however the file lists them."""
         by_name = {node.name: node for node in self.nodes}
         return tuple(by_name[name] for name in nx.lexicographical_topological_sort(self.digraph))
+
+    @cached_property
+    def named_symbols(self) -> frozenset[str]:
+        """The symbols that the inputs declare; shape inference and exporters invent others."""
+        dims = [dim for name in self.inputs for dim in self.shape(name) or ()]
+        return frozenset(symbol for dim in dims if dim is not None for symbol in Size.of(dim).symbols)
 
     def shape(self, name: str) -> tuple[Dim, ...] | None:
         return self.values[name].shape if name in self.values else None

@@ -33,6 +33,11 @@ class Size:
         return _parsed(dim)
 
     @property
+    def is_compound(self) -> bool:
+        """Whether a symbol stands for an expression that is no monomial (:func:`compound`)."""
+        return any(symbol.startswith("(") for symbol in self.symbols)
+
+    @property
     def is_static(self) -> bool:
         return not self.symbols
 
@@ -96,4 +101,9 @@ def total(sizes: Iterable[Size]) -> Size:
     text = "+".join(map(str, parts))
     if len(text) > _LONGEST:  # sums of sums: each may be as long as all that it is made of
         text = f"sum {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    return Size(1, (f"({text})",))
+    return Size(1, (compound(text),))
+
+
+def compound(text: str) -> str:
+    """The symbol that stands for an expression that is no monomial."""
+    return f"({text})"

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import Analysis, Cost, Group
+from ..analysis.coupling import place_of
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..collector import without_gc
 from ..errors import InputError, TargetError
+from ..reasons import condensed
 from ..request import GIVEN_SCORES, Request
 from ..scoring import Scores, normalized, score
 from .document import Plan, PlannedGroup
@@ -259,4 +261,20 @@ def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> s
     if kept:
         return f"nothing to remove: constant transforms are kept unless --only names them ({', '.join(kept[:5])})"
     reasons = list(dict.fromkeys(reason for group in analysis.groups for reason in group.reasons))
-    return "nothing to remove: everything is frozen. " + "; ".join(reasons[:5])
+    if reasons:
+        return f"nothing to remove: everything is frozen. {condensed(reasons[:5])}"
+    return f"nothing to remove: {_without_weights(analysis)}"
+
+
+def _without_weights(analysis: Analysis) -> str:
+    """Why a model has no groups at all."""
+    weights = analysis.coupling.weights
+    for matched in analysis.coupling.matched.values():
+        computed = [name for name in matched.node.inputs if name in weights and name in analysis.graph.producers]
+        if matched.signature.notation.macs and computed:
+            where, maker = place_of(matched.node), place_of(analysis.graph.producers[computed[0]])
+            return (
+                f"the graph computes its weights instead of storing them, as {where} reads '{computed[0]}', which "
+                f"{maker} computes; irprune opt --passes fold stores those that follow from constants"
+            )
+    return "the model stores no weights of a convolution, matrix product, embedding or normalization"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import prod
 
 from ..ir.sizes import ONE
+from .causes import FROM_SPACE, LOOKED_UP, POOLED, RECURRENT, RESAMPLED, WINDOWED
 from .compute import broadcast, elementwise, layer_normalization, letters, operand_list, window_results
 from .grammar import ElementMap, Follower, Name, Signature, SizeOf, signature
 from .registry import NoSignature, Rule, RuleContext, register
@@ -132,7 +133,7 @@ def index(ctx: RuleContext) -> Signature:
     """Several index tensors pick points: their axes are opaque, the others carried (numpy's advanced indexing)."""
     names, operands, result, opaque = _points(ctx, 1)
     text = f"{', '.join([' '.join(names), *operands])} -> {' '.join(result)}"
-    return signature(text, opaque=opaque, reason=_LOOKED_UP)
+    return signature(text, opaque=opaque, reason=LOOKED_UP)
 
 
 def index_put(ctx: RuleContext) -> Signature:
@@ -144,7 +145,7 @@ def index_put(ctx: RuleContext) -> Signature:
     ]
     whole = " ".join(names)
     text = f"{', '.join([whole, ' '.join(values), *operands])} -> {whole}"
-    return signature(text, opaque=opaque, reason=_LOOKED_UP)
+    return signature(text, opaque=opaque, reason=LOOKED_UP)
 
 
 def index_write(ctx: RuleContext) -> Signature:
@@ -154,17 +155,14 @@ def index_write(ctx: RuleContext) -> Signature:
     whole, part = " ".join(names), " ".join("picked" if k == axis else name for k, name in enumerate(names))
     index = "picked" if ctx.rank(1) else ""
     operands = operand_list(ctx, whole, index, part)
-    return signature(f"{operands} -> {whole}", opaque=f"{names[axis]} picked", reason=_LOOKED_UP)
-
-
-_LOOKED_UP = "it is looked up by index"
+    return signature(f"{operands} -> {whole}", opaque=f"{names[axis]} picked", reason=LOOKED_UP)
 
 
 def embedding_bag(ctx: RuleContext) -> Signature:
     """``v d, i, b, i -> b d``: rows of a table, summed within bags."""
     operands = operand_list(ctx, "v d", "i", "o", "i")
     others = ", _" * (len(ctx.node.outputs) - 1)
-    return signature(f"{operands} -> b d{others}", opaque="v i o b", reason=_LOOKED_UP)
+    return signature(f"{operands} -> b d{others}", opaque="v i o b", reason=LOOKED_UP)
 
 
 def diagonal(ctx: RuleContext) -> Signature:
@@ -264,7 +262,7 @@ def pool(ctx: RuleContext) -> Signature:
     return signature(
         f"n c *s -> n c {positions}, n c {positions}",
         opaque=f"s {positions}",
-        reason="the window of a pooling slides over it",
+        reason=POOLED,
     )
 
 
@@ -272,19 +270,19 @@ def unpool(ctx: RuleContext) -> Signature:
     """``n c *s, n c *s -> n c *t``: maxima go back to their positions within a channel."""
     result = window_results(ctx)
     text = f"n c *s, n c *s -> n c {result}"
-    return signature(text, opaque=f"s {result}", reason="the window of a pooling slides over it")
+    return signature(text, opaque=f"s {result}", reason=POOLED)
 
 
 def im2col(ctx: RuleContext) -> Signature:
     """``n c *s -> n (c k) l``: the windows of a convolution, spelled out."""
     kernel = prod(ctx.node.ints("kernel") or ())
-    return signature("n c *s -> n (c k) l", opaque="s k l", sizes={"k": kernel}, reason=_WINDOW)
+    return signature("n c *s -> n (c k) l", opaque="s k l", sizes={"k": kernel}, reason=WINDOWED)
 
 
 def col2im(ctx: RuleContext) -> Signature:
     """``n (c k) l -> n c *t``."""
     kernel, result = prod(ctx.node.ints("kernel") or ()), window_results(ctx)
-    return signature(f"n (c k) l -> n c {result}", opaque=f"k l {result}", sizes={"k": kernel}, reason=_WINDOW)
+    return signature(f"n (c k) l -> n c {result}", opaque=f"k l {result}", sizes={"k": kernel}, reason=WINDOWED)
 
 
 def unfold(ctx: RuleContext) -> Signature:
@@ -292,10 +290,7 @@ def unfold(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = ctx.axis()
     result = " ".join("start" if k == axis else name for k, name in enumerate(names))
-    return signature(f"{' '.join(names)} -> {result} window", opaque=f"{names[axis]} start window", reason=_WINDOW)
-
-
-_WINDOW = "a window slides over it"
+    return signature(f"{' '.join(names)} -> {result} window", opaque=f"{names[axis]} start window", reason=WINDOWED)
 
 
 def weight_norm(ctx: RuleContext) -> Signature:
@@ -310,14 +305,14 @@ def weight_norm(ctx: RuleContext) -> Signature:
 def resample(ctx: RuleContext) -> Signature:
     """``n c *s -> n c *t``."""
     result = window_results(ctx)
-    return signature(f"n c *s -> n c {result}", opaque=f"s {result}", reason="it is resampled")
+    return signature(f"n c *s -> n c {result}", opaque=f"s {result}", reason=RESAMPLED)
 
 
 def pixel_unshuffle(ctx: RuleContext) -> Signature:
     """``n c (h r) (w q) -> n (c r q) h w``."""
     block = ctx.node.int("blocksize")
     return signature(
-        "n c (h r) (w q) -> n (c r q) h w", opaque="r q", sizes={"r": block, "q": block}, reason="it comes from space"
+        "n c (h r) (w q) -> n (c r q) h w", opaque="r q", sizes={"r": block, "q": block}, reason=FROM_SPACE
     )
 
 
@@ -342,7 +337,8 @@ def recurrent(ctx: RuleContext) -> Signature:
         macs=f"t {batch} d q h i + t {batch} d q h h",
         sizes={"q": gates, "d": directions},
         attributes={"hidden_size": "h"},
-        reason="it counts steps, directions or gates of a recurrent cell",
+        kinds={"h": "recurrent"},
+        reason=RECURRENT,
     )
 
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from ..ir import Size
 from ..ir.sizes import ONE
+from .causes import LOOKED_UP, SEQUENCE
 from .compute import operand_list
 from .grammar import Follower, Signature, SizeOf, signature, term
 from .quantized import scale_of
 from .registry import NoSignature, RuleContext
 
-_REASON = "it counts positions of a sequence"
 _KERNEL_BLOCK = 8
 
 
@@ -74,7 +74,8 @@ def attention(ctx: RuleContext) -> Signature:
         sizes={"kv": kv, "r": ratio},
         attributes=attributes,
         pins=_pins(ctx, head_size),
-        reason=_REASON,
+        reason=SEQUENCE,
+        kinds={"kv": "heads", "r": "heads", "d": "head_dim", "e": "head_dim"},
     )
 
 
@@ -103,7 +104,12 @@ def rotary(ctx: RuleContext, cache: int) -> Signature:
     if partial:
         attributes = {**(attributes or {}), "rotary_embedding_dim": pair}
     return signature(
-        f"{operands} -> {data}", opaque="two s m", sizes=sizes, attributes=attributes, reason="a rotation pairs it"
+        f"{operands} -> {data}",
+        opaque="two s m",
+        sizes=sizes,
+        attributes=attributes,
+        reason="a rotation pairs it",
+        kinds={"h": "heads", "two": "head_dim", "r": "head_dim", "rest": "head_dim"},
     )
 
 
@@ -139,7 +145,8 @@ def packed_attention(ctx: RuleContext) -> Signature:
         sizes={"h": heads, "d": query // heads, "e": value // heads},
         attributes=attributes,
         pins=_pins(ctx, Size(query // heads)),
-        reason=_REASON,
+        reason=SEQUENCE,
+        kinds={"h": "heads", "d": "head_dim", "e": "head_dim"},
     )
 
 
@@ -159,7 +166,8 @@ def quantized_attention(ctx: RuleContext) -> Signature:
         sizes={"h": heads, "d": size},
         attributes={"num_heads": "h"},
         pins=_pins(ctx, Size(size)),
-        reason=_REASON,
+        reason=SEQUENCE,
+        kinds={"h": "heads", "d": "head_dim"},
     )
 
 
@@ -190,7 +198,8 @@ def multi_head_attention(ctx: RuleContext) -> Signature:
         sizes={"h": heads},
         attributes={"num_heads": "h"},
         pins=_pins(ctx, Size(head_size)),
-        reason=_REASON,
+        reason=SEQUENCE,
+        kinds={"h": "heads", "d": "head_dim", "e": "head_dim"},
     )
 
 
@@ -232,7 +241,8 @@ def group_query_attention(ctx: RuleContext) -> Signature:
         sizes={"kv": kv, "r": heads // kv, "two": 2, "d": half // block, "block": block},
         attributes={"num_heads": "(kv r)", "kv_num_heads": "kv"},
         pins=_pins(ctx, Size(head_size)),
-        reason=_REASON,
+        reason=SEQUENCE,
+        kinds={"kv": "heads", "r": "heads", "d": "head_dim", "block": "head_dim", "two": "head_dim"},
     )
 
 
@@ -251,6 +261,4 @@ def embed_layer_normalization(ctx: RuleContext) -> Signature:
     """com.microsoft EmbedLayerNormalization: a sum of looked-up rows, normalized over h."""
     operands = operand_list(ctx, "b s", "b s", "v h", "p h", "g h", "h", "h", "_", "_")
     results = ["b s h", "_", "b s h"][: len(ctx.node.outputs)]
-    return signature(
-        f"{operands} -> {', '.join(results)}", opaque="s v p g", normalized="h", reason="it is looked up by index"
-    )
+    return signature(f"{operands} -> {', '.join(results)}", opaque="s v p g", normalized="h", reason=LOOKED_UP)

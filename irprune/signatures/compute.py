@@ -8,7 +8,8 @@ from string import ascii_lowercase
 
 from ..ir import Size
 from ..ir.sizes import ONE
-from .grammar import Signature, signature
+from .causes import CONVOLVED, POOLED, SOFTMAX
+from .grammar import GroupKind, Signature, signature
 from .registry import NoSignature, RuleContext
 
 _LETTERS = [*ascii_lowercase, *(f"{c}{c}" for c in ascii_lowercase)]
@@ -57,8 +58,21 @@ def conv(ctx: RuleContext) -> Signature:
         macs=macs,
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
-        reason="the window of a convolution slides over it",
+        reason=CONVOLVED,
+        kinds=window_kinds(ctx, None if kernel is None else kernel[1]),
     )
+
+
+def window_kinds(ctx: RuleContext, inner: Size | None) -> dict[str, GroupKind]:
+    """The kinds of ``g``, ``i`` and ``o`` of a convolution; ``inner`` is the size of ``i``, the inputs of one group.
+
+    Groups of one input each are a depthwise convolution: the groups are its channels, and ``o`` multiplies them.
+    """
+    if ctx.node.int("group", 1) == 1:
+        return {"i": "channels", "o": "channels"}
+    if inner == ONE:
+        return {"g": "channels", "o": "multiplier"}
+    return {"g": "groups", "i": "channels", "o": "channels"}
 
 
 def _points(ctx: RuleContext, single: Sequence[bool]) -> list[bool]:
@@ -91,7 +105,8 @@ def conv_transpose(ctx: RuleContext) -> Signature:
         macs="n g o i k s",
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
-        reason="the window of a convolution slides over it",
+        reason=CONVOLVED,
+        kinds=window_kinds(ctx, ctx.shape(1)[0].divided_by(Size(ctx.node.int("group", 1)))),
     )
 
 
@@ -276,7 +291,7 @@ def pool(ctx: RuleContext) -> Signature:
     return signature(
         f"n c {' '.join(positions)} -> n c {' '.join(results)}",
         opaque=moved,
-        reason="the window of a pooling slides over it",
+        reason=POOLED,
     )
 
 
@@ -334,7 +349,7 @@ def softmax(ctx: RuleContext) -> Signature:
     axis = ctx.axis(default=-1 if ctx.version >= 13 else 1)
     over = names[axis:] if ctx.version < 13 else [names[axis]]
     text = f"{' '.join(names)} -> {' '.join(names)}"
-    return signature(text, opaque=over, reason="a softmax is taken over it")
+    return signature(text, opaque=over, reason=SOFTMAX)
 
 
 def cumulative_sum(ctx: RuleContext) -> Signature:

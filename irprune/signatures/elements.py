@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.sizes import ONE
+from .causes import LOOKED_UP
 from .compute import letters
 from .grammar import Composite, ElementMap, Follower, Name, Renumber, Signature, SizeOf, signature, term
 from .registry import NoSignature, RuleContext
@@ -190,7 +191,7 @@ def gather(ctx: RuleContext) -> Signature:
         index_names = letters(len(ctx.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result}"
-        return signature(text, opaque=names[axis], reason="it is looked up by index", looks_up=True)
+        return signature(text, opaque=names[axis], reason=LOOKED_UP, looks_up=True)
     return _selected(names, axis, np.asarray(indices, dtype=np.int64), ctx.static(0, axis))
 
 
@@ -209,7 +210,7 @@ def gather_nd(ctx: RuleContext) -> Signature:
     indexed, rest = data[batch : batch + depth], data[batch + depth :]
     text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
     opaque = ["tuple", *indexed, *index]
-    return signature(text, opaque=opaque, reason="it is looked up by index", looks_up=True)
+    return signature(text, opaque=opaque, reason=LOOKED_UP, looks_up=True)
 
 
 def from_the_front(indices: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -17,9 +17,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from ..ir import Size
+from ..reasons import Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,13 @@ class ElementMap:
     indices: tuple[int, ...]
 
 
+DEFAULT_REASON = Why("order or identity matters")
+
+
+GroupKind: TypeAlias = Literal["channels", "groups", "multiplier", "heads", "head_dim", "recurrent"]
+"""What the elements of an axis are to an operator that gives them a role of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What an operator does to axes, for one node.
@@ -131,6 +139,8 @@ class Signature:
     they are stored, but no parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
     of an attention): they are spelled out with the value they had when the node changes. ``stateful`` nodes hand on
     what they were given and, later, what became of it. The result of a node that ``looks_up`` is picked from operand 0.
+    ``kinds`` says, for axes by name, which kind of group they make; it follows from the contractions of the other nodes
+    where no operator says it.
     """
 
     notation: Notation
@@ -138,11 +148,12 @@ class Signature:
     attributes: Mapping[str, SizeOf | tuple[Follower, ...]] = field(default_factory=dict)
     operands: Mapping[int, tuple[Follower, ...] | Indices] = field(default_factory=dict)
     maps: tuple[ElementMap, ...] = ()
-    reason: str = ""
+    reason: Why = DEFAULT_REASON
     statistics: frozenset[int] = frozenset()
     pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
     stateful: bool = False
     looks_up: bool = False
+    kinds: Mapping[str, GroupKind] = field(default_factory=dict)
 
 
 def signature(
@@ -156,11 +167,12 @@ def signature(
     attributes: Mapping[str, str | Sequence[Follower]] | None = None,
     operands: Mapping[int, Sequence[Follower] | Indices] | None = None,
     maps: Sequence[ElementMap] = (),
-    reason: str = "",
+    reason: Why | str = DEFAULT_REASON,
     statistics: Sequence[int] = (),
     pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
     stateful: bool = False,
     looks_up: bool = False,
+    kinds: Mapping[str, GroupKind] | None = None,
 ) -> Signature:
     """Read a signature: the notation, the roles of its axes, and what else follows from a removal.
 
@@ -186,11 +198,12 @@ def signature(
         follow,
         {k: v if isinstance(v, (Renumber, Grid, Restride)) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
-        reason,
+        Why(reason) if isinstance(reason, str) else reason,
         frozenset(statistics),
         spelled,
         stateful,
         looks_up,
+        kinds or {},
     )
 
 

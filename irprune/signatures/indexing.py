@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..ir import Size
+from .causes import LOOKED_UP
 from .compute import letters
 from .elements import from_the_front
 from .grammar import ElementMap, Grid, Renumber, Signature, signature, term
 from .registry import NoSignature, RuleContext
-
-_REASON = "it is looked up by index"
 
 
 def gather_elements(ctx: RuleContext) -> Signature:
@@ -27,7 +26,7 @@ def gather_elements(ctx: RuleContext) -> Signature:
             index[k] = f"part{k}"
             opaque += [name, f"part{k}"]
     text = f"{' '.join(source)}, {' '.join(index)} -> {' '.join(index)}"
-    return signature(text, opaque=opaque, reason=_REASON)
+    return signature(text, opaque=opaque, reason=LOOKED_UP)
 
 
 def scatter_elements(ctx: RuleContext) -> Signature:
@@ -43,7 +42,7 @@ def scatter_elements(ctx: RuleContext) -> Signature:
             opaque += [name, f"part{k}"]
     whole, part = " ".join(names), " ".join(index)
     written = f", {part}" if ctx.has(2) else ""
-    return signature(f"{whole}, {part}{written} -> {whole}", opaque=opaque, reason=_REASON)
+    return signature(f"{whole}, {part}{written} -> {whole}", opaque=opaque, reason=LOOKED_UP)
 
 
 def scatter_nd(ctx: RuleContext) -> Signature:
@@ -56,7 +55,7 @@ def scatter_nd(ctx: RuleContext) -> Signature:
     indexed, rest = data[:depth], data[depth:]
     whole = " ".join(data)
     text = f"{whole}, {' '.join([*index, 'tuple'])}, {' '.join([*index, *rest])} -> {whole}"
-    return signature(text, opaque=f"tuple {' '.join([*indexed, *index])}", reason=_REASON)
+    return signature(text, opaque=f"tuple {' '.join([*indexed, *index])}", reason=LOOKED_UP)
 
 
 def _grid(ctx: RuleContext, depth: int) -> list[tuple[int, ...]] | None:
@@ -93,7 +92,7 @@ def _write_box(names: list[str], shape: Sequence[Size], lines: Sequence[tuple[in
         data[k] = f"({' + '.join('1' if span == 1 else name for name, span in spans if span)})"
     follow = Grid(tuple(Renumber(term(data[k]), term(written[k]), line) for k, line in enumerate(lines)))
     text = f"{' '.join(data)}, _, {' '.join(written)} -> {' '.join(data)}"
-    return signature(text, sizes=sizes, maps=maps, operands={1: follow}, reason=_REASON)
+    return signature(text, sizes=sizes, maps=maps, operands={1: follow}, reason=LOOKED_UP)
 
 
 def one_hot(ctx: RuleContext) -> Signature:

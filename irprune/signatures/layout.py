@@ -8,6 +8,7 @@ import numpy as np
 
 from ..ir import Size
 from ..ir.sizes import ONE, product
+from .causes import COUNTS_POSITIONS, FROM_SPACE, RESAMPLED, RUN_TIME_SIZE, TO_SPACE
 from .compute import letters
 from .grammar import Follower, Name, Signature, SizeOf, names_of, signature, term
 from .refine import refine
@@ -76,7 +77,7 @@ def expand(ctx: RuleContext) -> Signature:
         repeated=[word for word in result if word not in (*source, "1")],
         sizes=sizes,
         operands={1: follow} if target is not None else None,
-        reason="its size is computed at run time",
+        reason=RUN_TIME_SIZE,
     )
 
 
@@ -231,7 +232,7 @@ def resize(ctx: RuleContext) -> Signature:
         axes = ctx.node.ints("axes", range(len(names))) or ()
         operands[3] = [SizeOf(Name(names[axis])) if result[axis] == names[axis] else None for axis in axes]
     text = f"{' '.join(names)} -> {' '.join(result)}"
-    return signature(text, opaque=opaque, operands=operands, reason="it is resampled")
+    return signature(text, opaque=opaque, operands=operands, reason=RESAMPLED)
 
 
 def _has_sizes(ctx: RuleContext) -> bool:
@@ -281,7 +282,7 @@ def depth_to_space(ctx: RuleContext) -> Signature:
         f"n {channels} h w -> n c (h r) (w q)",
         opaque="r q",
         sizes={"r": block, "q": block},
-        reason="it becomes space",
+        reason=TO_SPACE,
     )
 
 
@@ -292,7 +293,7 @@ def space_to_depth(ctx: RuleContext) -> Signature:
         "n c (h r) (w q) -> n (r q c) h w",
         opaque="r q",
         sizes={"r": block, "q": block},
-        reason="it comes from space",
+        reason=FROM_SPACE,
     )
 
 
@@ -307,7 +308,7 @@ def range_(ctx: RuleContext) -> Signature:
     if size == ONE:
         return signature("_, _, _ -> 1")
     sizes = None if size is None else {"a": size}
-    return signature("_, _, _ -> a", opaque="a", sizes=sizes, reason="it counts positions")
+    return signature("_, _, _ -> a", opaque="a", sizes=sizes, reason=COUNTS_POSITIONS)
 
 
 def _range_size(ctx: RuleContext) -> Size | None:
@@ -334,5 +335,5 @@ def constant_of_shape(ctx: RuleContext) -> Signature:
         repeated=sizes,
         sizes=sizes,
         operands={0: follow},
-        reason="its size is computed at run time",
+        reason=RUN_TIME_SIZE,
     )

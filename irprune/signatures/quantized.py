@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir.sizes import ONE
-from .compute import broadcast, letters, matmul_notation, operand_list, window_results
+from ..reasons import Kind, Why
+from .causes import CONVOLVED, POOLED, SOFTMAX
+from .compute import broadcast, letters, matmul_notation, operand_list, window_kinds, window_results
 from .grammar import Signature, signature
 from .registry import NoSignature, RuleContext
 
@@ -44,7 +46,8 @@ def qlinear_conv(ctx: RuleContext) -> Signature:
         macs=f"n g o i k {windows}",
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
-        reason="the window of a convolution slides over it",
+        reason=CONVOLVED,
+        kinds=window_kinds(ctx, ctx.shape(3)[1]),
     )
 
 
@@ -58,7 +61,8 @@ def conv_integer(ctx: RuleContext) -> Signature:
         macs=f"n g o i k {result}",
         sizes={"g": ctx.node.int("group", 1)},
         attributes={"group": "g"},
-        reason="the window of a convolution slides over it",
+        reason=CONVOLVED,
+        kinds=window_kinds(ctx, ctx.shape(1)[1]),
     )
 
 
@@ -214,7 +218,7 @@ def gather_block_quantized(ctx: RuleContext) -> Signature:
         f"{operands} -> {' '.join(result)}",
         opaque=opaque,
         sizes={**blocks.sizes, "part": block // shared, "share": shared},
-        reason="it is looked up by index, or a block of it shares a scale",
+        reason=Why("it is looked up by index, or a block of it shares a scale", Kind.LOOKUP),
     )
 
 
@@ -241,7 +245,7 @@ def qlinear_softmax(ctx: RuleContext) -> Signature:
     return signature(
         f"{operand_list(ctx, text, '', '', '', '')} -> {text}",
         opaque=over,
-        reason="a softmax is taken over it",
+        reason=SOFTMAX,
     )
 
 
@@ -259,9 +263,7 @@ def qlinear_pool(ctx: RuleContext) -> Signature:
     last = bool(ctx.node.int("channels_last"))
     source, result = ("n *s c", f"n {positions} c") if last else ("n c *s", f"n c {positions}")
     operands = operand_list(ctx, source, "", "", "", "")
-    return signature(
-        f"{operands} -> {result}", opaque=f"s {positions}", reason="the window of a pooling slides over it"
-    )
+    return signature(f"{operands} -> {result}", opaque=f"s {positions}", reason=POOLED)
 
 
 def qlinear_concat(ctx: RuleContext) -> Signature:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .causes import RECURRENT
 from .compute import operand_list
 from .grammar import Signature, signature
 from .registry import NoSignature, RuleContext
@@ -28,7 +29,8 @@ def recurrent(gates: int) -> Callable[[RuleContext], Signature]:
             macs="t b d q h i + t b d q h h",
             sizes={"q": gates, "u": 2 * gates, "p": 3},
             attributes={"hidden_size": "h"},
-            reason="it counts steps, directions or gates of a recurrent cell",
+            kinds={"h": "recurrent"},
+            reason=RECURRENT,
         )
 
     return rule
@@ -51,7 +53,8 @@ def dynamic_quantize_lstm(ctx: RuleContext) -> Signature:
         macs="t b d q h i + t b d q h h",
         sizes={"q": 4, "u": 8, "p": 3},
         attributes={"hidden_size": "h"},
-        reason="it counts steps, directions or gates of a recurrent cell",
+        kinds={"h": "recurrent"},
+        reason=RECURRENT,
     )
 
 

@@ -10,11 +10,16 @@ import numpy as np
 
 from ..ir import Node, Ramp, Size
 from ..ir.core import Array
+from ..reasons import Kind
 from .grammar import Signature, signature
 
 
 class NoSignature(Exception):
     """A rule's refusal: the node touches axes in a way the notation cannot say; the message is the reason."""
+
+    def __init__(self, why: str, kind: Kind = Kind.REFUSED) -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +108,7 @@ def signature_of(ctx: RuleContext) -> Signature:
     if rule is None and ctx.node.domain == "com.microsoft.nchwc":
         raise NoSignature("ONNX Runtime laid its weights out for one machine: prune the model that it optimized")
     if rule is None:
-        raise NoSignature(ctx.node.refusal or f"operator {ctx.node.qualified_op} has no signature")
+        if ctx.node.refusal:
+            raise NoSignature(ctx.node.refusal)
+        raise NoSignature(f"operator {ctx.node.qualified_op} has no signature", Kind.NO_SIGNATURE)
     return rule(ctx)

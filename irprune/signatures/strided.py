@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..ir import Ramp, Size
 from ..ir.ramps import ZERO
 from ..ir.sizes import ONE
+from .causes import LOOKED_UP
 from .grammar import Composite, Restride, Signature, signature, term
 
 
@@ -28,7 +29,7 @@ def strided_gather(outer: list[str], inner: list[str], total: Size, ramp: Ramp) 
         opaque=opaque,
         sizes=reading.sizes,
         operands={1: follow},
-        reason="it is looked up by index",
+        reason=LOOKED_UP,
         looks_up=True,
     )
 

@@ -44,7 +44,7 @@ def free(analysis: Analysis) -> set[Dims]:
 def reasons(analysis: Analysis, dim: str) -> str:
     found = [group for group in analysis.groups if group.frozen and dim in dims(analysis, group)]
     assert found, f"{dim} is not frozen"
-    return "; ".join(reason for group in found for reason in group.reasons)
+    return "; ".join(str(reason) for group in found for reason in group.reasons)
 
 
 def group_of(analysis: Analysis, dim: str) -> Group:

@@ -226,7 +226,7 @@ lambda x, y: torch.slice_scatter(x, y, 1, 0, 4, 2)
 2 4, 2 2
 arguments_0[a=2! b=4!] arguments_1[c=2! d=2!]
 -> slice_scatter[e=2! f=4!]
-frozen a b c d e f: torch::slice_scatter 'slice_scatter': operator aten::slice_scatter has no signature
+frozen a b c d e f: torch::slice_scatter 'slice_scatter': operator torch::slice_scatter has no signature
 
 refuse quantile: it is sorted
 lambda x: x.quantile(0.5, 0)

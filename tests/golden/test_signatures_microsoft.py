@@ -101,7 +101,7 @@ match com.microsoft::RotaryEmbedding: halves of a head
 { y = com.microsoft.RotaryEmbedding(x, at, cos, sin) }
 x[a=N b=3 c=4! (d=2! e=4)] at[f=N g=4!] cos[h=8! e] sin[h e]
 -> y[a b c (d e)]
-group cos:1 mlp 4: cos:1 sin:1
+group cos:1 head_dim 4: cos:1 sin:1
 frozen c d h: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': a rotation pairs it
 frozen f g: com.microsoft::RotaryEmbedding 'RotaryEmbedding:y': operand 1 counts positions, it holds no
     channels

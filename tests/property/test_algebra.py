@@ -15,6 +15,7 @@ from irprune.analysis import Atoms, find_atoms, kept_indices, kept_mask
 from irprune.axes import Axis, AxisSystem, Leaf, leaves_of, product_of, resolve, size_of, sum_of
 from irprune.ir import Size
 from irprune.ir.sizes import product
+from irprune.reasons import Place
 from irprune.signatures.refine import refine
 
 Description: TypeAlias = "int | tuple[str, list[Description]]"
@@ -22,6 +23,9 @@ Description: TypeAlias = "int | tuple[str, list[Description]]"
 
 Own: TypeAlias = dict[int, NDArray[np.intp]]
 sizes = st.integers(2, 6)
+
+
+HERE = Place("here")
 
 
 def build(system: AxisSystem, shape: Description, name: str) -> Axis:
@@ -77,7 +81,7 @@ def solution(left: Description, right: Description, swap: bool) -> tuple[Element
     """Unify two fresh axes: per element of the left and of the right, the atoms whose removal removes it."""
     system = AxisSystem()
     a, b = build(system, left, "a"), build(system, right, "b")
-    system.unify(*((b, a) if swap else (a, b)), "here")
+    system.unify(*((b, a) if swap else (a, b)), HERE)
     own = atoms_of(find_atoms(system, [a, b]))
     return element_atoms(a, own), element_atoms(b, own)
 
@@ -118,11 +122,11 @@ def test_unification_is_symmetric(pair: tuple[Description, Description]) -> None
 def test_unification_is_idempotent(pair: tuple[Description, Description]) -> None:
     system = AxisSystem()
     a, b = build(system, pair[0], "a"), build(system, pair[1], "b")
-    system.unify(a, b, "here")
+    system.unify(a, b, HERE)
     before = (repr(resolve(a)), repr(resolve(b)), len(find_atoms(system, [a, b]).atom))
     if system.relations:
         return  # a relation that is said twice says nothing new, but it is said twice
-    system.unify(a, b, "again")
+    system.unify(a, b, Place("again"))
     assert (repr(resolve(a)), repr(resolve(b)), len(find_atoms(system, [a, b]).atom)) == before
     assert not system.relations and not system.freezes
 
@@ -132,7 +136,7 @@ def test_sizes_are_kept(shape: Description) -> None:
     system = AxisSystem()
     axis = build(system, shape, "a")
     leaf = system.leaf(total(shape), "b")
-    system.unify(leaf, axis, "here")
+    system.unify(leaf, axis, HERE)
     assert size_of(resolve(leaf)) == Size(total(shape))
     assert resolve(leaf) == resolve(axis)
 
@@ -143,7 +147,7 @@ def test_cut_parts_lie_end_to_end(shape: Description, data: st.DataObject) -> No
     axis = build(system, shape, "a")
     size = total(shape)
     at = sorted(data.draw(st.sets(st.integers(0, size), max_size=3)))
-    parts = system.cut(axis, at, "here")
+    parts = system.cut(axis, at, HERE)
     assert [size_of(part).coefficient for part in parts] == np.diff([0, *at, size]).tolist()
     atoms = find_atoms(system, [axis, *parts])
     own = atoms_of(atoms)
@@ -217,7 +221,7 @@ def test_relations_move_elements(size: int, data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(size))))
     system = AxisSystem()
     a, b = system.leaf(size, "a"), system.leaf(size, "b")
-    system.relate(a, np.arange(size), b, order, "here")
+    system.relate(a, np.arange(size), b, order, HERE)
     atoms = find_atoms(system, [a, b])
     assert isinstance(a, Leaf) and isinstance(b, Leaf)
     assert atoms.count == size

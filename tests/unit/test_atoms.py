@@ -10,8 +10,11 @@ from irprune import api
 from irprune.analysis import Analysis, find_atoms, kept_indices, kept_mask
 from irprune.axes import AxisSystem, Leaf, product_of, sum_of
 from irprune.ir import Size
+from irprune.reasons import Kind, Place, Reason, plain
 from tests.golden.helpers.models import analysis_of
 from tests.golden.helpers.removal import find_leaf
+
+HERE = Place("here")
 
 
 def together(analysis: Analysis, *places: str) -> list[list[int]]:
@@ -43,12 +46,15 @@ def test_elements_of_an_axis_are_independent() -> None:
 def test_a_frozen_axis_has_no_atoms_and_all_its_reasons() -> None:
     system = AxisSystem()
     a, b = leaf(system, 3), leaf(system, 2, "b")
-    system.freeze(product_of([a, b]), "first")
-    system.freeze(a, "second")
-    system.freeze(a, "first")
+    system.freeze(product_of([a, b]), plain("first", Kind.ORDER))
+    system.freeze(a, plain("second", Kind.ORDER))
+    system.freeze(a, plain("first", Kind.ORDER))
     atoms = find_atoms(system, [a, b])
     assert atoms.count == 0
-    assert atoms.reasons == {a.number: ("first", "second"), b.number: ("first",)}
+    assert atoms.reasons == {
+        a.number: (plain("first", Kind.ORDER), plain("second", Kind.ORDER)),
+        b.number: (plain("first", Kind.ORDER),),
+    }
     assert atoms.of_leaf(a).tolist() == [-1, -1, -1]
 
 
@@ -56,16 +62,16 @@ def test_a_run_time_size_is_a_reason() -> None:
     system = AxisSystem()
     n = system.leaf(Size(2, ("N",)), "n")
     atoms = find_atoms(system, [n])
-    assert list(atoms.reasons.values()) == [("its size 2*N is known only at run time",)]
+    assert list(atoms.reasons.values()) == [(plain("its size 2*N is known only at run time", Kind.RUN_TIME_SIZE),)]
 
 
 def test_freezing_spreads_over_ties() -> None:
     """What is tied to a frozen element stays; the others do not."""
     system = AxisSystem()
     a, b, c = leaf(system, 3), leaf(system, 3, "b"), leaf(system, 2, "c")
-    system.relate(a, np.array([0, 1, 2]), b, np.array([2, 1, 0]), "flip")
-    system.relate(b, np.array([0, 1]), c, np.array([0, 1]), "cut")
-    system.freeze(c, "output")
+    system.relate(a, np.array([0, 1, 2]), b, np.array([2, 1, 0]), Place("flip"))
+    system.relate(b, np.array([0, 1]), c, np.array([0, 1]), Place("cut"))
+    system.freeze(c, plain("output", Kind.ORDER))
     atoms = find_atoms(system, [a, b, c])
     assert [atoms.of_leaf(x).tolist() for x in (a, b, c)] == [[0, -1, -1], [-1, -1, 0], [-1, -1]]
     assert a.number not in atoms.reasons and b.number not in atoms.reasons
@@ -74,18 +80,18 @@ def test_freezing_spreads_over_ties() -> None:
 def test_an_axis_whose_elements_all_stay_says_why() -> None:
     system = AxisSystem()
     a, b = leaf(system, 2), leaf(system, 2, "b")
-    system.relate(a, np.arange(2), b, np.arange(2), "Gather 'g'")
-    system.freeze(b, "output")
+    system.relate(a, np.arange(2), b, np.arange(2), Place("Gather", "g"))
+    system.freeze(b, plain("output", Kind.ORDER))
     atoms = find_atoms(system, [a, b])
-    assert atoms.reasons[a.number] == ("Gather 'g': no common factors",)
+    assert atoms.reasons[a.number] == (Reason("Gather", "g", "no common factors", Kind.SIZES),)
 
 
 def test_one_free_factor_on_each_side_is_a_tie() -> None:
     """(f a) ~ (f b) with f frozen: a and b go together."""
     system = AxisSystem()
     f, a, b = leaf(system, 2, "f"), leaf(system, 3), leaf(system, 3, "b")
-    system.freeze(f, "output")
-    system.relate(product_of([f, a]), np.arange(6), product_of([f, b]), np.arange(6), "here")
+    system.freeze(f, plain("output", Kind.ORDER))
+    system.relate(product_of([f, a]), np.arange(6), product_of([f, b]), np.arange(6), HERE)
     atoms = find_atoms(system, [f, a, b])
     assert atoms.of_leaf(a).tolist() == atoms.of_leaf(b).tolist() == [0, 1, 2]
 
@@ -94,7 +100,7 @@ def test_factors_on_both_sides_cancel() -> None:
     """(f a) ~ (f b) with f free: the same."""
     system = AxisSystem()
     f, a, b = leaf(system, 2, "f"), leaf(system, 3), leaf(system, 3, "b")
-    system.relate(product_of([f, a]), np.arange(6), product_of([f, b]), np.arange(6), "here")
+    system.relate(product_of([f, a]), np.arange(6), product_of([f, b]), np.arange(6), HERE)
     atoms = find_atoms(system, [f, a, b])
     assert atoms.of_leaf(a).tolist() == atoms.of_leaf(b).tolist()
     assert atoms.count == 5
@@ -104,10 +110,10 @@ def test_the_minor_factors_of_a_product_are_frozen() -> None:
     """(2 3) ~ 6: the larger factor stays free, and takes the six in pairs along."""
     system = AxisSystem()
     a, b, c = leaf(system, 2), leaf(system, 3, "b"), leaf(system, 6, "c")
-    system.relate(product_of([a, b]), np.arange(6), c, np.array([0, 2, 4, 1, 3, 5]), "Gather 'g'")
+    system.relate(product_of([a, b]), np.arange(6), c, np.array([0, 2, 4, 1, 3, 5]), Place("Gather", "g"))
     atoms = find_atoms(system, [a, b, c])
     assert [atoms.of_leaf(x).tolist() for x in (a, b, c)] == [[-1, -1], [0, 1, 2], [0, 0, 1, 1, 2, 2]]
-    assert atoms.reasons == {a.number: ("Gather 'g': no common factors",)}
+    assert atoms.reasons == {a.number: (Reason("Gather", "g", "no common factors", Kind.SIZES),)}
 
 
 def test_masks() -> None:
@@ -265,7 +271,7 @@ def test_a_size_that_is_a_graph_output_stays() -> None:
     def groups(source: str) -> dict[str, tuple[str, ...]]:
         model = onnx.parser.parse_model(source)
         model.graph.initializer.extend(weights)
-        return {group.name: group.reasons for group in api.analyze_model(api.open_model(model)).groups}
+        return {group.name: tuple(map(str, group.reasons)) for group in api.analyze_model(api.open_model(model)).groups}
 
     assert "its size is graph output 'z'" in groups(text)["u:0"]
     assert groups(text.replace(", int64[2] z)", ")"))["u:0"] == ()

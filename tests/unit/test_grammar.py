@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from irprune.ir import Size
+from irprune.reasons import Why
 from irprune.signatures import (
     RULES,
     Composite,
@@ -118,7 +119,7 @@ def test_followers_and_sizes() -> None:
     assert found.sizes == {"g": Size(2), "c": Size(1, ("C",))}
     assert found.attributes == {"group": SizeOf(Name("g")), "split": (SizeOf(Name("c")), None)}
     assert found.operands == {1: (None, 3)}
-    assert (found.statistics, found.reason, found.pins) == (frozenset({3, 4}), "why", {"scale": 0.5})
+    assert (found.statistics, found.reason, found.pins) == (frozenset({3, 4}), Why("why"), {"scale": 0.5})
 
 
 def test_an_operator_has_one_signature() -> None:

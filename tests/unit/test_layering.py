@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # builders and the data of the demo, which only the command line reaches for.
 LAYERS = (
     "errors",
+    "reasons",
     "collector",
     "options",
     "request",

@@ -11,8 +11,8 @@ from irprune.analysis import Analysis, analyze
 from irprune.analysis.transforms import are_sinusoids, is_filter_bank
 from irprune.errors import TargetError
 from irprune.frontends.onnx import import_model
-from irprune.request import Request
 from irprune.plans.planner import make_plan
+from irprune.request import Request
 from tests.golden.helpers.models import model_of
 
 Matrix = NDArray[np.float32]

@@ -20,6 +20,7 @@ from textwrap import wrap
 
 from irprune.analysis import Analysis, Group
 from irprune.axes import Axis, Leaf, Product, leaves_of, resolve
+from irprune.reasons import Kind, Reason
 
 _WIDTH = 108
 _LETTERS = [*ascii_lowercase, *(a + b for a in ascii_lowercase for b in ascii_lowercase)]
@@ -46,10 +47,10 @@ class _Describer:
     def text(self) -> str:
         lines = self._values()
         lines += [describe_group(group) for group in self.analysis.groups if not group.frozen]
-        reasons: dict[str, list[str]] = {}
+        reasons: dict[Reason, list[str]] = {}
         for number, letter in self.letters.items():
             for reason in self.analysis.atoms.reasons.get(number, ()):
-                if not reason.endswith("known only at run time"):
+                if reason.op or reason.kind is not Kind.RUN_TIME_SIZE:
                     reasons.setdefault(reason, []).append(letter)
         lines += [f"frozen {' '.join(letters)}: {reason}" for reason, letters in reasons.items()]
         refused = self.analysis.coupling.refused.values()

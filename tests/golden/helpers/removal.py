@@ -19,6 +19,7 @@ from irprune.passes.slicing import remove_atoms
 from irprune.plans import Plan, Slice
 from irprune.plans.document import PlannedGroup
 from irprune.plans.planner import cost_of
+from irprune.reasons import ENDS
 
 from .models import Array
 
@@ -111,7 +112,7 @@ def plan_of(analysis: Analysis, removed: Mask, allow_io: tuple[str, ...] = ("*",
         for group in analysis.groups
         if removed[group.atoms].any()
     ]
-    frozen_io = any(reason.startswith("graph ") for reasons in analysis.atoms.reasons.values() for reason in reasons)
+    frozen_io = any(reason.kind in ENDS for reasons in analysis.atoms.reasons.values() for reason in reasons)
     return Plan(
         sha256="",
         bytes=0,
