@@ -47,23 +47,26 @@ class Leaf:
         return f"{self.name}:{self.size}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Product:
-    """A row-major product: the last factor varies fastest. The empty product is a dimension of size one."""
+    """A row-major product: the last factor varies fastest. The empty product is a dimension of size one.
+
+    Expressions are compared and hashed by identity, as leaves are; values that share a dimension share the object.
+    """
 
     factors: tuple[Axis, ...]
-    settled: bool = field(default=False, compare=False)
+    settled: bool = False
 
     def __repr__(self) -> str:
         return f"({' '.join(map(repr, self.factors))})" if self.factors else "1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sum:
     """Parts laid end to end."""
 
     parts: tuple[Axis, ...]
-    settled: bool = field(default=False, compare=False)
+    settled: bool = False
 
     def __repr__(self) -> str:
         return f"({' + '.join(map(repr, self.parts))})"
@@ -123,7 +126,7 @@ class AxisSystem:
         return leaf
 
     def freeze(self, axis: Axis, reason: Reason) -> None:
-        if axis != UNIT:
+        if not is_unit(axis):
             self.freezes.append(Freeze(axis, reason))
 
     def relate(self, left: Axis, left_index: Indices, right: Axis, right_index: Indices, where: Place) -> None:
@@ -146,7 +149,7 @@ class AxisSystem:
     def _steps(self, left: Axis, right: Axis, where: Place) -> Steps[None]:
         """Make two expressions one, up to pairs of smaller ones that are yielded; each is one before the next."""
         left, right = resolve(left), resolve(right)
-        if left is right or left == right:
+        if left is right:
             return
         if size_of(left) != size_of(right):
             self._mismatch(left, right, where)
@@ -379,6 +382,11 @@ def _end_of(leaf: Leaf) -> Leaf:
         assert isinstance(following, Leaf)
         leaf.bound, leaf = end, following
     return end
+
+
+def is_unit(axis: Axis) -> bool:
+    """Whether an expression is a dimension of size one (:data:`UNIT`)."""
+    return isinstance(axis, Product) and not axis.factors
 
 
 def _children(axis: Product | Sum) -> tuple[Axis, ...]:

@@ -53,8 +53,8 @@ class _Rewriter:
         self.inputs: dict[str, list[str]] = {node.name: list(node.inputs) for node in graph.nodes}
         self.taken = set(self.values) | {node.name for node in graph.nodes}
         self.added: dict[str, list[Node]] = {}
-        self.changed: dict[int, tuple[Axis, bool]] = {}
-        self.indices: dict[int, tuple[Axis, tuple[int, ...]]] = {}
+        self.changed: dict[Axis, bool] = {}
+        self.indices: dict[Axis, tuple[int, ...]] = {}
         self.arrays: dict[tuple[int, ...], NDArray[np.intp]] = {}
 
     def run(self) -> tuple[Graph, dict[str, Slice]]:
@@ -76,10 +76,10 @@ class _Rewriter:
 
     def _changes(self, axis: Axis) -> bool:
         """Whether a dimension loses anything. Values share axis expressions: each is looked at once."""
-        known = self.changed.get(id(axis))
-        if known is None:  # the entry keeps the expression alive, so that its id stays its own
-            known = self.changed[id(axis)] = (axis, any(leaf.number in self.kept for leaf in leaves_of(axis)))
-        return known[1]
+        known = self.changed.get(axis)
+        if known is None:
+            known = self.changed[axis] = any(leaf.number in self.kept for leaf in leaves_of(axis))
+        return known
 
     def _size(self, axis: Axis) -> Size:
         """The size of a dimension after the removal."""
@@ -131,10 +131,10 @@ class _Rewriter:
         return tuple((k, self._indices(axis)) for k, axis in enumerate(dims) if self._changes(axis))
 
     def _indices(self, axis: Axis) -> tuple[int, ...]:
-        known = self.indices.get(id(axis))
+        known = self.indices.get(axis)
         if known is None:
-            known = self.indices[id(axis)] = (axis, tuple(kept_indices(axis, self.kept).tolist()))
-        return known[1]
+            known = self.indices[axis] = tuple(kept_indices(axis, self.kept).tolist())
+        return known
 
     def _array(self, indices: tuple[int, ...]) -> NDArray[np.intp]:
         """Indices to take: many constants are sliced alike."""

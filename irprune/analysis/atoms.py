@@ -102,8 +102,7 @@ def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
 
 
 def _roots(axes: Iterable[Axis]) -> list[Leaf]:
-    distinct = {id(axis): axis for axis in axes}  # values share axis expressions
-    found = {leaf.number: leaf for axis in distinct.values() for leaf in leaves_of(axis)}
+    found = {leaf.number: leaf for axis in dict.fromkeys(axes) for leaf in leaves_of(axis)}
     return [found[number] for number in sorted(found)]
 
 

@@ -33,12 +33,12 @@ class CostModel:
     """
 
     def __init__(self, coupling: Coupling, parameters: Iterable[Parameter], sizes: Mapping[str, int]) -> None:
-        formulas: dict[int, _Formula] = {}
+        formulas: dict[Axis, _Formula] = {}
 
-        def formula(axis: Axis) -> _Formula:  # dimensions share settled expressions, which live as long as the analysis
-            if id(axis) not in formulas:
-                formulas[id(axis)] = _formula(axis, sizes)
-            return formulas[id(axis)]
+        def formula(axis: Axis) -> _Formula:
+            if axis not in formulas:
+                formulas[axis] = _formula(axis, sizes)
+            return formulas[axis]
 
         tensors: dict[str, list[Parameter]] = {}
         for parameter in parameters:
@@ -96,8 +96,7 @@ def mac_axes(coupling: Coupling) -> Iterable[Sequence[Axis]]:
 
 def symbols_in(axes: Iterable[Axis]) -> set[str]:
     """The symbols of open sizes in some dimensions."""
-    distinct = {id(axis): axis for axis in axes}
-    return {symbol for axis in distinct.values() for leaf in leaves_of(axis) for symbol in leaf.size.symbols}
+    return {symbol for axis in set(axes) for leaf in leaves_of(axis) for symbol in leaf.size.symbols}
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # hashed often, and dimensions that are the same share one

@@ -166,13 +166,13 @@ class _Walk:
 
     def _settle(self) -> None:
         """Replace every expression by its final form; values that shared one still do."""
-        final: dict[int, tuple[Axis, Axis]] = {}
+        final: dict[Axis, Axis] = {}
 
         def settled(dims: Dims) -> Dims:
             for axis in dims:
-                if id(axis) not in final:
-                    final[id(axis)] = (axis, settle(axis))  # the entry keeps the expression, and so its id
-            return tuple(final[id(axis)][1] for axis in dims)
+                if axis not in final:
+                    final[axis] = settle(axis)
+            return tuple(final[axis] for axis in dims)
 
         result = self.result
         result.dims = {name: None if dims is None else settled(dims) for name, dims in result.dims.items()}

@@ -75,11 +75,11 @@ class Repetitions:
         """What starts a state is not what it becomes: such an axis is one with all its uses after all."""
         pending = self.pairs
         while True:
-            state = {id(resolve(axis)) for axis in self._state}
-            tied = [(axis, own) for axis, own in pending if id(resolve(axis)) in state]  # before unifying makes others
+            state = {resolve(axis) for axis in self._state}
+            tied = [(axis, own) for axis, own in pending if resolve(axis) in state]  # before unifying makes others
             if not tied:
                 return
-            pending = [(axis, own) for axis, own in pending if id(resolve(axis)) not in state]
+            pending = [(axis, own) for axis, own in pending if resolve(axis) not in state]
             for axis, own in tied:
                 self.system.unify(axis, own, Place("initial state"))
 

@@ -145,7 +145,7 @@ def _one_factor(analysis: Analysis, groups: list[Group]) -> list[Group]:
     rank = {group.name: (_PREFERENCE.get(group.kind, 0), k) for k, group in enumerate(groups)}
     conflicts: set[tuple[str, str]] = set()
     every = (*analysis.coupling.dims.values(), *analysis.coupling.uses.values())
-    for axis in {id(axis): axis for dims in every for axis in dims or ()}.values():  # values share axis expressions
+    for axis in dict.fromkeys(axis for dims in every for axis in dims or ()):  # values share axis expressions
         for left, right in _rivals(axis):
             pairs = {(owner[a].name, owner[b].name) for a in left & owner.keys() for b in right & owner.keys()}
             conflicts |= {_sorted_pair(pair, rank) for pair in pairs if pair[0] != pair[1]}
