@@ -23,6 +23,7 @@ from .axes import Axis, leaves_of
 from .errors import InputError
 from .ir import Constant
 from .ir.core import Array
+from .ir.dtypes import is_float
 
 Scores: TypeAlias = NDArray[np.float64]
 Floats: TypeAlias = NDArray[np.floating[Any]]
@@ -101,7 +102,7 @@ def _holds_nan(name: str, position: list[int]) -> InputError:
 
 
 def _first_nan(constant: Constant) -> list[int] | None:
-    if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
+    if constant.read is None or not is_float(constant.dtype):
         return None
     bad = np.isnan(as_float(constant.numpy()))
     return [int(k) for k in np.argwhere(bad)[0]] if bad.any() else None

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from ..ir import Constant, Node
 from ..ir.core import Array
+from ..ir.dtypes import is_native_float
 from .draft import Draft, Refused
 
 _Vector = NDArray[np.float64]
-_FLOATS = frozenset({"float16", "float32", "float64"})
 
 
 def fold_batchnorm(draft: Draft, node: Node) -> None:
@@ -84,7 +84,7 @@ def _vector(draft: Draft, name: str) -> _Vector:
     constant = draft.constants.get(name)
     if constant is None or constant.read is None:
         raise Refused(f"'{name}' is computed at run time")
-    if constant.dtype not in _FLOATS or len(constant.shape) != 1:
+    if not is_native_float(constant.dtype) or len(constant.shape) != 1:
         raise Refused(f"'{name}' is {constant.dtype}{list(constant.shape)}, expected a vector of floats")
     return constant.numpy().astype(np.float64)
 
@@ -94,7 +94,7 @@ def _weight(draft: Draft, producer: Node) -> tuple[str, Constant]:
     constant = draft.constants.get(name)
     if constant is None or constant.read is None:
         raise Refused(f"weight '{name}' is computed at run time")
-    if constant.dtype not in _FLOATS:
+    if not is_native_float(constant.dtype):
         raise Refused(f"weight '{name}' has type {constant.dtype}")
     if draft.uses(name) != 1:
         raise Refused(f"weight '{name}' is used elsewhere too")
@@ -109,7 +109,7 @@ def _bias(draft: Draft, producer: Node, channels: int) -> _Vector:
     if constant is None or constant.read is None:
         raise Refused(f"bias '{name}' is computed at run time")
     per_channel = constant.size in (1, channels) and all(dim == 1 for dim in constant.shape[:-1])
-    if constant.dtype not in _FLOATS or not per_channel:
+    if not is_native_float(constant.dtype) or not per_channel:
         found = f"{constant.dtype}{list(constant.shape)}"
         raise Refused(f"bias '{name}' is {found}, expected one number a channel")
     factor = producer.attributes.get("beta", 1.0) if producer.op == "Gemm" else 1.0

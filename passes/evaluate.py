@@ -9,6 +9,7 @@ import onnx
 
 from ..ir import Constant, Node, Opaque
 from ..ir.core import Array
+from ..ir.dtypes import is_native
 from .draft import Refused
 
 _KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
@@ -20,10 +21,6 @@ _RANDOM = frozenset(
 
 _BOUNDED = frozenset({"NonZero", "Compress", "Unique"})
 """The size of the result depends on data, but is at most a small multiple of that of the operand."""
-
-_TYPES = frozenset(
-    {"bool", "float16", "float32", "float64"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-)
 
 _SHAPE_OPERAND = 1024
 """Operands of at most this many elements are shown to shape inference."""
@@ -69,7 +66,7 @@ def _require_deterministic(node: Node, operands: Sequence[Constant | None]) -> N
     if not any(operands):
         raise Refused("it has no operands")
     for constant in operands:
-        if constant is not None and (constant.dtype not in _TYPES or constant.read is None):
+        if constant is not None and (not is_native(constant.dtype) or constant.read is None):
             raise Refused(f"an operand of type {constant.dtype} cannot be evaluated")
 
 
@@ -114,7 +111,7 @@ def _array(constant: Constant) -> Array:
 
 def _attribute(name: str, value: object) -> onnx.AttributeProto:
     if isinstance(value, Constant):
-        if value.dtype not in _TYPES:
+        if not is_native(value.dtype):
             raise Refused(f"attribute '{name}' has type {value.dtype}")
         return onnx.helper.make_attribute(name, onnx.numpy_helper.from_array(_array(value)))
     if value == ():
@@ -129,7 +126,7 @@ def _result_bytes(node: Node, model: onnx.ModelProto) -> int | None:
         if not info.type.HasField("tensor_type") or not tensor.elem_type:
             raise Refused("the type of its result is unknown")
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        if dtype.name not in _TYPES:
+        if not is_native(dtype.name):
             raise Refused(f"its result has type {dtype.name}")
         if not tensor.HasField("shape") or any(not dim.HasField("dim_value") for dim in tensor.shape.dim):
             return None

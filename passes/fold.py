@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..ir import Constant, Graph, Integers, Node, Size
+from ..ir.dtypes import is_size_like
 from .base import Pass, State, register
 from .batchnorm import fold_batchnorm
 from .draft import Draft, Refused
@@ -77,7 +78,7 @@ class _Folding:
         self.options = options
         self.opsets = graph.opsets
         self.integers = Integers(replace(graph, constants=self.draft.constants), self._sizes)
-        self.exact = {name for name, constant in graph.constants.items() if _is_integer(constant.dtype)}
+        self.exact = {name for name, constant in graph.constants.items() if is_size_like(constant.dtype)}
 
     def run(self) -> Folded:
         rules: dict[str, Callable[[Draft, Node], None]] = {
@@ -141,7 +142,7 @@ class _Folding:
         sizes = node.qualified_op in ("Shape", "Size")
         if sizes or all(name in self.exact for name in node.inputs if name):
             default = "int64" if sizes else ""
-            self.exact |= {name for name in node.outputs if _is_integer(self.draft.dtype(name) or default)}
+            self.exact |= {name for name in node.outputs if is_size_like(self.draft.dtype(name) or default)}
 
     def _sizes(self, name: str) -> tuple[Size, ...] | None:
         """Sizes as inferred; an unknown one is a symbol of its own."""
@@ -149,10 +150,6 @@ class _Folding:
         if shape is None:
             return None
         return tuple(Size.of(f"?{name}.{k}" if dim is None else dim) for k, dim in enumerate(shape))
-
-
-def _is_integer(dtype: str) -> bool:
-    return dtype in ("int32", "int64", "bool")
 
 
 def _bytes(constant: Constant) -> int:

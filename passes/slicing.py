@@ -20,6 +20,7 @@ from ..analysis import Analysis, Mask, MatchedNode, Region, kept_indices, kept_m
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..errors import IRError
 from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
+from ..ir.dtypes import is_integer
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
 from ..plans import Slice
@@ -274,7 +275,7 @@ class _Rewriter:
                 self.inputs[node.name][position] = self._fix(node, name, wanted)
 
     def _is_integer(self, name: str) -> bool:
-        return bool(name) and (self.analysis.graph.values[name].dtype or "").startswith(("int", "uint"))
+        return bool(name) and is_integer(self.analysis.graph.values[name].dtype or "")
 
     def _entry(self, matched: MatchedNode, follower: Follower) -> Size | None:
         """What an entry has to become; ``None`` where it stays what it is."""

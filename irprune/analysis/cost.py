@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
-from ..ir import Constant
+from ..ir.dtypes import item_bytes
 from .atoms import Mask, kept_mask
 from .coupling import Coupling
 from .learned import Parameter
@@ -46,7 +46,7 @@ class CostModel:
         self._tensors = [
             (
                 {tuple(map(formula, parameter.dims)): parameter.dims for parameter in uses},
-                _item_bytes(uses[0].constant),
+                item_bytes(uses[0].constant.dtype),
                 any(parameter.trainable for parameter in uses),
                 all(parameter.is_table for parameter in uses),
             )
@@ -126,11 +126,3 @@ def _formula(axis: Axis, symbols: Mapping[str, int]) -> _Formula:
     if isinstance(axis, Product):
         return _Formula(None, 1, tuple(_formula(factor, symbols) for factor in axis.factors))
     return _Formula(None, 0, tuple(_formula(part, symbols) for part in axis.parts), is_sum=True)
-
-
-def _item_bytes(constant: Constant) -> float:
-    bits = {"int4": 4, "uint4": 4, "float4e2m1fn": 4, "int2": 2, "uint2": 2}.get(constant.dtype)
-    if bits is not None:
-        return bits / 8
-    digits = "".join(c for c in constant.dtype.split("e")[0].removeprefix("b") if c.isdigit())
-    return int(digits) / 8 if digits else 1.0

@@ -11,6 +11,7 @@ import numpy as np
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
 from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
+from ..ir.dtypes import is_float
 from ..reasons import Kind, Place, Reason, graph_input, graph_output, plain
 from ..signatures import NoSignature, RuleContext, Signature, signature_of
 from ..signatures.grammar import Operand, Term, names_of
@@ -308,7 +309,7 @@ class _Walk:
 
     def _is_vector(self, name: str) -> bool:
         constant = self.graph.constants[name]
-        return len(constant.shape) == 1 and constant.dtype.startswith(("float", "bfloat"))
+        return len(constant.shape) == 1 and is_float(constant.dtype)
 
     def _is_fill(self, name: str) -> bool:
         """Whether several nodes read one tensor of equal elements: whichever of them a node loses, any part will do."""

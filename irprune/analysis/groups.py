@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..axes import Axis, Leaf, leaves_of
 from ..collector import without_gc
 from ..ir import FreshNames, Graph, Node
+from ..ir.dtypes import is_weight_like
 from ..reasons import Reason
 from .atoms import Atoms, Mask, find_atoms, kept_mask
 from .cost import CostModel
@@ -81,7 +82,7 @@ class Analysis:
             if self._reads(self._nodes[use[0]]):
                 per_use.setdefault(self._nodes[use[0]].inputs[use[1]], []).append((use, dims))
         for name, constant in sorted(self.graph.constants.items()):
-            if constant.dtype in _NOT_WEIGHTS or constant.computed or name not in self.graph.consumers:
+            if not is_weight_like(constant.dtype) or constant.computed or name not in self.graph.consumers:
                 continue
             uses = per_use.get(name, [])
             is_table = learned.is_table(name)
@@ -192,10 +193,6 @@ class Analysis:
 def _status(dims: tuple[Axis, ...], is_learned: bool, is_table: bool) -> tuple[bool, bool]:
     """Whether a parameter is trainable, and whether it is a table; a scalar is neither."""
     return bool(dims) and is_learned and not is_table, bool(dims) and is_table
-
-
-_NOT_WEIGHTS = {"int64", "bool", "string"}
-"""Element types of constants that are shapes, indices or masks."""
 
 
 @without_gc

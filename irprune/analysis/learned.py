@@ -29,6 +29,7 @@ import numpy as np
 from ..axes import Axis, AxisSystem, leaves_of
 from ..ir import Constant, Node
 from ..ir.core import Array
+from ..ir.dtypes import is_float
 from ..signatures import names_of
 from .coupling import Coupling, MatchedNode
 from .transforms import are_sinusoids
@@ -70,7 +71,7 @@ class Learned:
     def is_table(self, name: str) -> bool:
         """Whether a constant is a table (see the module)."""
         constant = self._graph.constants[name]
-        if not constant.dtype.startswith(("float", "bfloat")):
+        if not is_float(constant.dtype):
             return False
         direct, met = self._reach.get(name, (False, ()))
         return not direct and bool(met) and not any(self._is_parameter(name, *use) for use in met)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..ir import Constant
 from ..ir.core import Array
+from ..ir.dtypes import is_float
 
 Matrix = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ _DENSEST = 0.5
 
 def is_transform(constant: Constant) -> bool:
     """Whether a constant is the basis of a transform, or a bank of filters."""
-    if constant.read is None or not constant.dtype.startswith(("float", "bfloat")):
+    if constant.read is None or not is_float(constant.dtype):
         return False
     if len(constant.shape) < 2 or not _FEWEST**2 <= constant.size <= _MOST_ELEMENTS:
         return False

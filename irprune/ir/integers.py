@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .core import Graph, Node
 from .demand import OnDemand
+from .dtypes import is_integer, is_native
 from .sizes import Size
 
 Shape: TypeAlias = tuple[Size, ...] | None
@@ -54,7 +55,7 @@ class Integers:
     def _evaluate(self, name: str) -> Entries | None:
         constant = self._graph.constants.get(name)
         if constant is not None:
-            if constant.read is None or constant.size > _LIMIT or not _numeric(constant.dtype):
+            if constant.read is None or constant.size > _LIMIT or not _is_numeric(constant.dtype):
                 return None
             return _box(constant.numpy())
         node = self._graph.producers.get(name)
@@ -84,7 +85,7 @@ class Integers:
             return entries
         value = self._graph.values.get(name)
         shape = [_require(size) for size in self.shape(name)]
-        if value is None or not (value.dtype or "").startswith("int") or int(np.prod(shape)) > _LIMIT:
+        if value is None or not is_integer(value.dtype or "") or int(np.prod(shape)) > _LIMIT:
             raise Unknown
         return np.full(shape, None, dtype=object)
 
@@ -109,8 +110,8 @@ class Unknown(Exception):
     """An operand is not known at compile time."""
 
 
-def _numeric(dtype: str) -> bool:
-    return dtype.startswith(("int", "uint", "bool")) or dtype in {"float32", "float64", "float16"}
+def _is_numeric(dtype: str) -> bool:
+    return is_native(dtype) or is_integer(dtype)
 
 
 def plain_number(entry: object) -> float | int | None:

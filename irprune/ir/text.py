@@ -23,6 +23,7 @@ import numpy as np
 
 from ..errors import InputError
 from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value
+from .dtypes import is_float, is_native
 
 _INLINE_LIMIT = 64
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -61,13 +62,14 @@ def _typed(graph: Graph, name: str) -> str:
 
 
 def _inline(constant: Constant) -> str:
-    if constant.read is None or constant.size > _INLINE_LIMIT or not _is_integer(constant.dtype):
+    if (
+        constant.read is None
+        or constant.size > _INLINE_LIMIT
+        or not is_native(constant.dtype)
+        or is_float(constant.dtype)
+    ):
         return ""
     return f" = {json.dumps(constant.numpy().tolist())}"
-
-
-def _is_integer(dtype: str) -> bool:
-    return dtype in {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
 
 
 def _render_node(graph: Graph, node: Node) -> str:

@@ -20,7 +20,7 @@ from ..axes import Axis
 from ..errors import VerificationError
 from ..frontends.effects import operator_name
 from ..frontends.fx import Imported
-from ..ir import Node
+from ..ir import Node, dtypes
 from ..signatures import SizeOf, names_of
 from ..verification.removal import Dimension, Removal
 
@@ -90,7 +90,7 @@ class _Writer:
 
     def _divides_integers(self, call: fx.Node, name: str) -> bool:
         """Whether an operand is what integers are divided by, which cannot be zero."""
-        is_integer = self.removal.analysis.graph.constants[name].dtype.startswith(("int", "uint"))
+        is_integer = dtypes.is_integer(self.removal.analysis.graph.constants[name].dtype)
         return is_integer and operator_name(call) in _DIVISIONS
 
     def _zeroed(self, call: fx.Node, name: str, dims: tuple[Axis, ...], zero: int) -> fx.Node:

@@ -24,6 +24,7 @@ from onnx_graphsurgeon.logger import G_LOGGER
 from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..frontends.scopes import is_control, qualified, unique_names
+from ..ir import dtypes
 from ..ir.core import Array, Node
 from ..runtime.executable import Executable
 from ..runtime.weights import Scratch, is_external, tensors_of
@@ -198,7 +199,7 @@ class _Builder:
         return points.reshape(()) if points.size == 1 else self._placed(node, position, points, shape)
 
     def _is_integer(self, name: str) -> bool:
-        return self.analysis.graph.constants[name].dtype.startswith(("int", "uint"))
+        return dtypes.is_integer(self.analysis.graph.constants[name].dtype)
 
     def _placed(self, node: Node, position: int, points: Array, shape: tuple[int, ...]) -> Array:
         """Zero points along the dimensions of a constant that the signature writes as theirs; else along the last."""

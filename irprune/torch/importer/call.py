@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError
-from ...ir import Constant, Dim, Node
+from ...ir import Constant, Dim, Node, dtypes
 from ...ir.core import Array
 
 Int: TypeAlias = Any
@@ -217,7 +217,7 @@ class OperatorCall:
 
 def torch_dtype(name: str) -> torch.dtype:
     """The PyTorch element type of a numpy name. Raises :class:`InputError` for one there is not."""
-    found = getattr(torch, name.replace("float8e", "float8_e"), None)
+    found = getattr(torch, dtypes.torch_name(name), None)
     if not isinstance(found, torch.dtype):
         raise InputError(f"PyTorch has no element type {name}; convert the model to another one first")
     return found

@@ -17,6 +17,7 @@ import torch
 from torch import fx
 
 from ...ir import Dim, Graph, Integers, Node, Size
+from ...ir.dtypes import is_float, is_integer
 from ...ir.integers import Entries, Rule, Unknown, plain_number
 from .symbolic import (
     Sym,
@@ -70,7 +71,7 @@ class RunTimeIntegers(Integers):
 
     def _evaluate(self, name: str) -> Entries | None:
         constant = self._graph.constants.get(name)
-        is_tensor = constant is not None and constant.dtype.startswith("float") and constant.size != 1
+        is_tensor = constant is not None and is_float(constant.dtype) and constant.size != 1
         if name in self._trainable or is_tensor:
             return None
         shape = self._graph.shape(name)
@@ -167,8 +168,8 @@ def _div(integers: Integers, node: Node, position: int) -> Entries:
     dtype = integers.dtype_of(node.outputs[0])
     if dtype is None:
         raise Unknown
-    is_float = not dtype.startswith(("int", "uint"))
-    return _binary(lambda a, b: divide(a, b, is_float), "Div")(integers, node, position)
+    exact = not is_integer(dtype)
+    return _binary(lambda a, b: divide(a, b, exact), "Div")(integers, node, position)
 
 
 def _mod(integers: Integers, node: Node, position: int) -> Entries:

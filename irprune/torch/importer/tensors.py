@@ -10,13 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ...ir import Constant, fresh_name
+from ...ir import Constant, dtypes, fresh_name
 from ...ir.core import Array
 
 _UNSIGNED = {2: np.dtype(np.uint16), 1: np.dtype(np.uint8)}
-_OF_NUMPY = frozenset({"bool", "float16", "float32", "float64", "complex64", "complex128"}) | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
 _NARROW = {"int4": np.int8, "uint4": np.uint8, "int2": np.int8, "uint2": np.uint8}
 
 
@@ -25,7 +22,7 @@ def to_tensor(constant: Constant) -> Tensor:
     name = f"tensor '{constant.origin or ''}'"
     if constant.dtype in _NARROW:
         return torch.from_numpy(np.array(constant.numpy()).astype(_NARROW[constant.dtype]))
-    if constant.dtype in _OF_NUMPY:
+    if _is_of_numpy(constant.dtype):
         return torch.from_numpy(np.array(constant.numpy(), dtype=constant.dtype, order="C").reshape(constant.shape))
     dtype = getattr(torch, constant.dtype, None)
     if not isinstance(dtype, torch.dtype):
@@ -37,7 +34,7 @@ def to_tensor(constant: Constant) -> Tensor:
 def to_array(tensor: Tensor, like: Array) -> Array:
     """The elements in the type of another array, which may be one that numpy knows by extension only."""
     tensor = tensor.detach().cpu().contiguous()
-    if like.dtype.name in _OF_NUMPY:
+    if _is_of_numpy(like.dtype.name):
         return np.array(tensor.to(getattr(torch, like.dtype.name)).numpy())
     if like.dtype.name in _NARROW:
         return np.array(tensor.numpy().astype(like.dtype))
@@ -91,3 +88,8 @@ def attached(root: nn.Module, path: str) -> Tensor:
     if not isinstance(found, Tensor):
         raise InputError(f"the module has no tensor '{path}': it was changed since from_onnx made it")
     return found
+
+
+def _is_of_numpy(dtype: str) -> bool:
+    """Whether numpy and PyTorch share the type, so that one takes the array of the other."""
+    return dtypes.is_native(dtype) or dtype in ("complex64", "complex128")

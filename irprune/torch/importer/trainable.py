@@ -14,8 +14,7 @@ import numpy as np
 
 from ...ir import Constant, Graph, Node
 from ...ir.core import Array
-
-_FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
+from ...ir.dtypes import is_trainable
 
 _WEIGHTS: dict[str, tuple[int, ...]] = {
     "Conv": (1, 2),
@@ -62,19 +61,19 @@ _THROUGH = frozenset(
 def trainable_constants(graph: Graph) -> frozenset[str]:
     """The constants that are weights."""
     data = _data(graph)
-    floats = (name for name, constant in graph.constants.items() if constant.dtype in _FLOATS and constant.size)
+    floats = (name for name, constant in graph.constants.items() if is_trainable(constant.dtype) and constant.size)
     found = frozenset(name for name in floats if _is_trainable(graph, name, data))
     return found - _rotations({name: graph.constants[name] for name in found})
 
 
 def _data(graph: Graph) -> frozenset[str]:
     """Values that depend on float inputs, on what is looked up in tables, or on the matrix of a contraction."""
-    found = {name for name in graph.inputs if graph.values[name].dtype in _FLOATS}
+    found = {name for name in graph.inputs if is_trainable(graph.values[name].dtype or "")}
     for node in graph.nodes:
         if node.op in ("Shape", "Size"):
             continue
         looks_up = node.op in (*_TABLES, "EmbedLayerNormalization") and any(
-            name in graph.constants and graph.constants[name].dtype in _FLOATS and graph.constants[name].size > 1
+            name in graph.constants and is_trainable(graph.constants[name].dtype) and graph.constants[name].size > 1
             for name in node.inputs
         )
         contracts = node.op in ("MatMul", "Gemm") and any(_is_matrix(graph, name) for name in node.inputs)
@@ -85,7 +84,7 @@ def _data(graph: Graph) -> frozenset[str]:
 
 def _is_matrix(graph: Graph, name: str) -> bool:
     constant = graph.constants.get(name)
-    if constant is None or constant.dtype not in _FLOATS:
+    if constant is None or not is_trainable(constant.dtype):
         return False
     return len(constant.shape) == 2 and min(constant.shape) > 1
 
