@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,3 +209,26 @@ def test_a_plan_for_other_weights() -> None:
     plan = it.plan(Pair(), INPUTS, ratio=0.5)
     text = said(lambda: it.apply(Pair(), plan, INPUTS))
     assert text == "the plan was made for another model, or for other weights of this one"
+
+
+class Cache:
+    """As language models of transformers return it, beside the logits."""
+
+
+class WithCache(nn.Module):
+    def __init__(self, use_cache: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.config = types.SimpleNamespace(use_cache=use_cache)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return {"logits": self.linear(x), "past_key_values": Cache()}
+
+
+@pytest.mark.parametrize(
+    ("use_cache", "cure"),
+    [(True, "set model.config.use_cache=False"), (False, "return tensors, or lists and dicts of them")],
+)
+def test_a_result_that_is_a_cache_is_named_with_the_cure(use_cache: bool, cure: str) -> None:
+    text = said(lambda: it.trace(WithCache(use_cache), (torch.ones(1, 4),)))
+    assert text == f"torch.export cannot capture WithCache: forward returns a Cache; {cure}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,9 @@ import torch
 from torch import nn
 
 _TORCH = os.path.dirname(torch.__file__)
+_UNKNOWN_RESULT = re.compile(r"Found <class '(?:\w+\.)*(?P<type>[\w.<>]+)'> in output, which is not a known type")
+"""What torch.export says of a result that is no tree of tensors, such as the cache of a language model."""
+
 _HERE = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -31,6 +35,11 @@ def why_not_exported(error: Exception, model: nn.Module, inputs: Sequence[Any], 
             f"torch.export cannot capture {name}: forward changes {what} where export does not see it (through .data, "
             "or an attribute of its own); make it a buffer that is changed in place, or return the new value"
         )
+    unknown = _UNKNOWN_RESULT.search(text)
+    if unknown is not None:
+        keeps_cache = getattr(getattr(model, "config", None), "use_cache", False)
+        cure = "set model.config.use_cache=False" if keeps_cache else "return tensors, or lists and dicts of them"
+        return f"torch.export cannot capture {name}: forward returns a {unknown['type']}; {cure}"
     lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
     said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or "no message"
     return (
