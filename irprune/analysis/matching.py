@@ -140,11 +140,12 @@ class Matcher:
         """
         if not isinstance(axis, Sum) or len(axis.parts) <= _MOST_PARTS:
             return axis
-        distinct = {id(part): part for part in axis.parts}
+        distinct = dict.fromkeys(axis.parts)
         if len(distinct) * _MOST_REPEATS > len(axis.parts):
             return axis
-        reason = f"{self.where}: it consists of {len(axis.parts)} parts, only {len(distinct)} of them different"
-        for part in distinct.values():
+        why = f"it consists of {len(axis.parts)} parts, only {len(distinct)} of them different"
+        reason = self.where.reason(why, Kind.SIZES)
+        for part in distinct:
             self.system.freeze(part, reason)
         whole = self.system.leaf(size_of(axis), name)
         self.system.freeze(whole, reason)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .api import Program, Result, apply, plan, prune, trace, verify
+    from .api import Result, apply, plan, prune, trace, verify
     from .importer.module import from_onnx
     from .importer.writer import write_back
+    from .program import Program
     from .training import Gates, GroupLasso, IterativePruning, importance
 
 __all__ = [
@@ -36,8 +37,9 @@ __all__ = [
 _HOMES = {
     "from_onnx": "importer.module",
     "write_back": "importer.writer",
+    "Program": "program",
     **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),
-    **dict.fromkeys(("Program", "Result", "apply", "plan", "prune", "trace", "verify"), "api"),
+    **dict.fromkeys(("Result", "apply", "plan", "prune", "trace", "verify"), "api"),
 }
 """The module of each name: it is loaded when the name is first asked for."""
 

@@ -8,19 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from ..analysis import Analysis, Cost, analyze
+from ..analysis import Analysis
 from ..backends.fx import emit_graph_module
-from ..backends.module import TrainableModule
 from ..collector import without_gc
-from ..errors import InputError, VerificationError
-from ..frontends.captured import Captured, state_of
-from ..frontends.fx import Imported, import_calls
+from ..errors import VerificationError
 from ..passes.slicing import remove_atoms
 from ..planning import decide, plan_for
 from ..plans import Plan, removed_atoms
@@ -29,61 +25,10 @@ from ..scoring import Scores
 from ..verification.report import Report
 from .capture.module import AnyModule, capture
 from .cases import cases_for
-from .digest import digest_of
+from .program import Program
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-@dataclass(frozen=True)
-class Program:
-    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was."""
-
-    captured: Captured
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    source: nn.Module | None = field(default=None, repr=False)
-
-    @cached_property
-    def imported(self) -> Imported:
-        """The IR of the calls."""
-        return import_calls(self.captured)
-
-    @cached_property
-    def module(self) -> TrainableModule:
-        """The captured model as a module, which may be trained: it holds the model's own parameters."""
-        return TrainableModule.of(self.captured)
-
-    @property
-    def current(self) -> Captured:
-        """The captured model with what its module holds by now."""
-        if "module" not in vars(self):
-            return self.captured
-        return replace(self.captured, state=state_of(self.module, self.captured.graph, {}))
-
-    def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
-        """The analysis of the model's graph."""
-        return analyze(self.imported.graph, allow_io)
-
-    @property
-    def sha256(self) -> str:
-        """What identifies the model: its calls, and all its parameters and buffers."""
-        return digest_of(self.current)
-
-    @property
-    def cost(self) -> Cost:
-        """Parameters, multiply-accumulates for one element of the batch where it varies, and bytes."""
-        return self.analysis().cost_model({})
-
-    def require_same(self, plan: Plan) -> None:
-        """Raise :class:`InputError` for a plan that was made for another model."""
-        if plan.sha256 and plan.sha256 != self.sha256:
-            raise InputError("the plan was made for another model, or for other weights of this one")
-
-    @property
-    def size(self) -> int:
-        """Bytes of all parameters and buffers."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.current.tensors.values())
 
 
 def trace(

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .api import Program
+    from .program import Program
 
 
 @dataclass(frozen=True)

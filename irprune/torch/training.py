@@ -20,8 +20,9 @@ from ..errors import InputError, TargetError
 from ..frontends.captured import attribute_of
 from ..plans import Plan, removed_atoms
 from ..scoring import Scores, per_atom
-from .api import Program, apply, plan, trace
+from .api import apply, plan, trace
 from .capture.module import AnyModule
+from .program import Program
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """From the module and a batch to a scalar."""

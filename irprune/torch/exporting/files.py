@@ -19,7 +19,7 @@ from ..cases import Case
 from ..verification import export_onnx
 
 if TYPE_CHECKING:
-    from ..api import Program
+    from ..program import Program
 
 
 def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
