@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .versions import IRPRUNE
+
 if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
     from .plans import Plan
     from .request import Request
     from .verification import Report
 
-__version__ = "0.1.0"
+__version__ = IRPRUNE
 __all__ = ["Plan", "Report", "Request", "Result", "__version__", "apply", "plan", "prune", "verify"]
 
 _HOMES = {

@@ -5,12 +5,10 @@ A model is a path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or a ``gs.Graph`
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
@@ -22,14 +20,15 @@ from .backends.onnx import emit, save, to_proto
 from .errors import InputError, VerificationError
 from .frontends.files import inline_functions, load, parse, read_file
 from .frontends.onnx import import_model
+from .identity import identify, require_same
 from .ir import Graph
 from .ir.core import Array
-from .passes.slicing import remove_atoms
-from .planning import decide, plan_for, with_model_identity
-from .plans import Plan, removed_atoms
+from .plans import ModelIdentity, Plan
 from .request import Request, RequestOptions, lists_options
+from .rewriting import decide, replay
 from .runtime.feeds import AnyData
 from .scoring import Scores
+from .versions import IRPRUNE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -50,12 +49,12 @@ class Source:
     given: AnyModel
     model: oir.Model
     size: int
-    digest: Future[str] = field(repr=False)
+    identifying: Future[ModelIdentity] = field(repr=False)
 
     @property
-    def sha256(self) -> str:
+    def identity(self) -> ModelIdentity:
         """Identifies the model; computed beside the work on it."""
-        return self.digest.result()
+        return self.identifying.result()
 
     @property
     def is_path(self) -> bool:
@@ -66,24 +65,11 @@ def open_model(model: AnyModel) -> Source:
     """Read a model of any kind. Raises :class:`InputError` for what is none."""
     if isinstance(model, (str, os.PathLike)):
         data = read_file(model)
-        return Source(model, parse(data, model), len(data), _sha(data))
-    proto = as_proto(model)
-    data = proto.SerializeToString(deterministic=True)
-    converted = inline_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
-    return Source(model, converted, len(data), _sha(data))
-
-
-def _sha(data: bytes) -> Future[str]:
-    return in_background(lambda: hashlib.sha256(data).hexdigest())
-
-
-def in_background(compute: Callable[[], T]) -> Future[T]:
-    """Something computed beside the work."""
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(compute)
-    finally:
-        pool.shutdown(wait=False)
+        read = parse(data, model)
+    else:
+        data = as_proto(model).SerializeToString(deterministic=True)
+        read = inline_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
+    return Source(model, read, len(data), identify(read, data))
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:
@@ -156,7 +142,7 @@ def plan(model: AnyModel, *, scores: Scores | None = None, **options: Unpack[Req
     """
     wanted = Request.given(options).require_target()
     source = open_model(model)
-    return plan_for(source, analyze_model(source, wanted.allow_io), wanted, scores)
+    return decide(analyze_model(source, wanted.allow_io), wanted, scores).of(source.identity).plan
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -170,20 +156,20 @@ def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) ->
 
 def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
     """The smaller model as ``onnx_ir``; ``analysis`` saves doing it again."""
-    require_same(source, plan)
+    require_same(source.identity, plan)
     if analysis is None:
-        analysis = analyze_model(source, tuple(plan.request.get("allow_io", ())))
-    graph, _ = remove_atoms(analysis, removed_atoms(plan, analysis))
-    return emit(source.model, analysis.graph, graph)
+        analysis = analyze_model(source, plan.request.allow_io)
+    smaller = replay(analysis, plan)
+    return emitted(source, analysis.graph, smaller.graph, smaller.plan)
 
 
-def require_same(source: Source, plan: Plan) -> None:
-    """Raise :class:`InputError` unless the plan was made for this model."""
-    if plan.sha256 and plan.sha256 != source.sha256:
-        raise InputError(
-            "the plan was made for another model: "
-            f"it names sha256 {plan.sha256[:12]}..., this one has {source.sha256[:12]}..."
-        )
+def emitted(source: Source, before: Graph, after: Graph, plan: Plan | None) -> oir.Model:
+    """The model with another graph. Its metadata names the version of irprune, and the plan where there is one."""
+    model = emit(source.model, before, after)
+    model.metadata_props["irprune.version"] = IRPRUNE
+    if plan is not None:
+        model.metadata_props["irprune.plan_sha256"] = plan.digest
+    return model
 
 
 def verify(
@@ -203,7 +189,7 @@ def verify(
     :mod:`irprune.runtime.feeds`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
     both models. Raises :class:`InputError` for a plan that was made for another model.
     """
-    require_same(open_model(model), plan)
+    require_same(open_model(model).identity, plan)
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
         original = _runnable(model, Path(folder) / "original.onnx")
         pruned = _runnable(small, Path(folder) / "pruned.onnx")
@@ -212,7 +198,7 @@ def verify(
         return verify_models(
             original,
             pruned,
-            replace(plan, sha256=""),  # compared above; a copy of an open model hashes differently
+            plan,
             inputs=inputs,
             rtol=rtol,
             seed=seed,
@@ -285,15 +271,14 @@ def prune(
     wanted = Request.given(options).require_target()
     source = open_model(model)
     analysis = analyze_model(source, wanted.allow_io)
-    decided, graph, _ = decide(analysis, wanted, scores)
-    small = emit(source.model, analysis.graph, graph)
-    decided = with_model_identity(source, decided)
+    smaller = decide(analysis, wanted, scores).of(source.identity)
+    small, decided = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan
     report = None
     if verify:
         report = _verify(model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed)
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
-        decided = replace(decided, verification=report.as_json())
+        decided = decided.with_verification(report.as_json())
     like = small if source.is_path and output is None else like_given(source, model, small, output)
     return Result(like, decided, report, small, has_external_data(source.model))
 

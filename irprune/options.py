@@ -128,8 +128,35 @@ def in_words(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{name}: {first['ctx']['error']}"
     if kind in _OUT_OF_RANGE:
         return f"{name} must {_limits(_schema(model, name))}, got {given}"
-    what = _TAKES.get(kind.split("_")[0])
+    what = _taken(kind)
     return f"{name} takes {what}, got {given!r}" if what else f"{name}: {first['msg']}, got {given!r}"
+
+
+def location(error: ValidationError) -> str:
+    """The first error of a document in one line: where, what it may be, and what was given."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the document"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"there is no {where} in this format"
+    if first["type"] == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    what = _taken(first["type"])
+    wanted = f"{where} takes {what}" if what else f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return f"{wanted}, got {brief(first['input'])}"
+
+
+def brief(value: object, most: int = 60) -> str:
+    """A value as it is written, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _taken(kind: str) -> str | None:
+    """What a value of a type is called, for errors that say that it has another type."""
+    is_of_type = kind.endswith(("_type", "_parsing", "_parsing_size", "_from_float"))
+    return _TAKES.get(kind.split("_", maxsplit=1)[0]) if is_of_type else None
 
 
 def _choices(model: type[BaseModel], name: str) -> str:

@@ -72,7 +72,7 @@ def _is_free(analysis: Analysis, dim: Axis) -> bool:
     return any(leaf.number in analysis.atoms.offset for leaf in leaves_of(dim))
 
 
-def require_numbers(analysis: Analysis, criterion: str) -> None:
+def require_numbers(analysis: Analysis, criterion: str = "") -> None:
     """Raise :class:`InputError` where a weight is NaN: there is nothing to rank, and no result to compare.
 
     Weights that the criterion reads anyway are checked when it does.

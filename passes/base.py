@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..ir import Graph
-from ..plans import Plan
+from ..plans import UNIDENTIFIED, ModelIdentity, Plan
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,8 +21,8 @@ class State:
 
     ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's
     slices are slices of the constants of ``base``. ``updated`` names constants of ``graph`` that a pass made,
-    or whose values are no slice of the tensor of that name in the source artifact. ``sha256`` and ``size``
-    identify that artifact, and ``source`` is whatever the layer that started the pipeline wants its own passes
+    or whose values are no slice of the tensor of that name in the source artifact. ``model``
+    identifies that artifact, and ``source`` is whatever the layer that started the pipeline wants its own passes
     to find; passes of this layer do not look inside.
     """
 
@@ -30,8 +30,7 @@ class State:
     plan: Plan | None = None
     base: Graph | None = None
     updated: frozenset[str] = frozenset()
-    sha256: str = ""
-    size: int = 0
+    model: ModelIdentity = UNIDENTIFIED
     source: object = None
 
     def rewritten(self, graph: Graph, updated: Iterable[str] = ()) -> State:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..ir import Graph
+from ..rewriting.liveness import live_values
 from .base import Pass, State, register
-from .liveness import live_values
 
 
 @register

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 from ..analysis import analyze
 from ..errors import InputError
 from ..options import options_of
-from ..plans import make_plan, removed_atoms
 from ..request import Request
+from ..rewriting import decide
 from .base import Pass, PassOption, State, register
-from .slicing import remove_atoms
 
 
 @register
@@ -50,8 +49,7 @@ class Prune(Pass):
         if state.plan is not None:
             raise InputError("prune: the graph is pruned already; a pipeline has one plan, so prune once")
         analysis = analyze(state.graph, self.request.allow_io)
-        plan = make_plan(analysis, self.request, sha256=state.sha256, size=state.size)
-        graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
-        copies = [name for name, part in slices.items() if part.of in state.updated]
-        planned = replace(state, plan=plan.with_slices(slices), base=state.graph)
-        return planned.rewritten(graph, copies)
+        smaller = decide(analysis, self.request).of(state.model)
+        copies = [name for name, part in smaller.slices.items() if part.of in state.updated]
+        planned = replace(state, plan=smaller.plan.with_slices(smaller.slices), base=state.graph)
+        return planned.rewritten(smaller.graph, copies)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import InputError
 from .checks import Checks, require_runnable
-from .sources import data_files
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..api import Source
     from ..ir import Graph
-    from ..plans import Plan
+    from ..plans import ModelIdentity, Plan
+    from ..rewriting import Smaller
     from ..verification import Report
 
 EXPORTED = ".pt2"
@@ -25,11 +25,8 @@ class Artifact(Protocol):
     """A model file that was read."""
 
     @property
-    def sha256(self) -> str: ...
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file that the plan names."""
+    def identity(self) -> ModelIdentity:
+        """What a plan for this model names."""
 
     @property
     def graph(self) -> Graph: ...
@@ -43,8 +40,8 @@ class Artifact(Protocol):
     def require_runnable(self) -> None:
         """Raise :class:`InputError` for a model that does not run: nothing could be verified with it."""
 
-    def write_smaller(self, plan: Plan, analysis: Analysis, target: Path) -> None:
-        """Carry out a plan and write the result to ``target``."""
+    def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
+        """Write the model that a plan leaves."""
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         """Verify a smaller model against this one."""
@@ -76,31 +73,29 @@ class OnnxFile:
         return OnnxFile(path, source, graph_of(source))
 
     @property
-    def sha256(self) -> str:
-        return self.source.sha256
-
-    @property
-    def size(self) -> int:
-        return self.source.size
+    def identity(self) -> ModelIdentity:
+        return self.source.identity
 
     def files(self) -> list[Path]:
-        return [self.path, *data_files(self.source.model)]
+        from ..identity import external_files
+
+        return [self.path, *sorted(external_files(self.source.model).values())]
 
     def require_same(self, plan: Plan) -> None:
-        from ..api import require_same
+        from ..identity import require_same
 
-        require_same(self.source, plan)
+        require_same(self.source.identity, plan)
 
     def require_runnable(self) -> None:
         require_runnable(self.path)
 
-    def write_smaller(self, plan: Plan, analysis: Analysis, target: Path) -> None:
-        from ..api import apply_to, has_external_data
+    def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
+        from ..api import emitted, has_external_data
         from ..backends.onnx import save
 
         if target.suffix == EXPORTED:
             raise InputError(f"{target.name}: an ONNX model cannot become an exported program; name it .onnx")
-        small = apply_to(self.source, plan, analysis)
+        small = emitted(self.source, analysis.graph, smaller.graph, smaller.plan)
         save(small, target, external=has_external_data(self.source.model))
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:

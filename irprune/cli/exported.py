@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..torch import Program, apply, trace, verify
+from ..torch.api import emitted
 from ..torch.exporting.files import save_module
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..ir import Graph
-    from ..plans import Plan
+    from ..plans import ModelIdentity, Plan
+    from ..rewriting import Smaller
     from ..verification import Report
     from .checks import Checks
 
@@ -32,12 +34,8 @@ class ExportedFile:
         return ExportedFile(path, trace(path))
 
     @cached_property
-    def sha256(self) -> str:
-        return self.program.sha256
-
-    @property
-    def size(self) -> int:
-        return self.program.size
+    def identity(self) -> ModelIdentity:
+        return self.program.identity
 
     @property
     def graph(self) -> Graph:
@@ -56,8 +54,8 @@ class ExportedFile:
                 "(--no-verify prunes it all the same)"
             )
 
-    def write_smaller(self, plan: Plan, analysis: Analysis, target: Path) -> None:
-        save_module(apply(self.program, plan, analysis=analysis), self.program, target)
+    def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
+        save_module(emitted(self.program, smaller), self.program, target)
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         """An exported program is read back; of an ONNX file, what it was exported from is verified."""

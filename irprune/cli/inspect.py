@@ -55,7 +55,7 @@ def _document(given: Read) -> dict[str, Any]:
     cost = analysis.cost_model({})
     return {
         "format": INSPECTION_FORMAT,
-        "model": {"path": str(given.path), "sha256": given.source.sha256, "bytes": given.source.size},
+        "model": {"path": str(given.path), **given.source.identity.as_json()},
         "nodes": len(analysis.graph.nodes),
         "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "tables": cost.tables},
         "groups": [_group(group) for group in analysis.groups if not group.frozen],

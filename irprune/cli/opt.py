@@ -45,8 +45,8 @@ def opt(
     Graphs and times are printed on standard error.
     """
     checks = checks_from(no_verify=no_verify, inputs=None, rtol=rtol)
-    from ..api import has_external_data
-    from ..backends.onnx import emit, save
+    from ..api import emitted, has_external_data
+    from ..backends.onnx import save
     from ..passes import State, parse_pipeline, run_pipeline
     from ..verification.trail import Trail
     from .artifacts import OnnxFile
@@ -58,7 +58,7 @@ def opt(
         raise InputError(f"{model}: passes run on ONNX models; 'irprune prune' takes exported programs")
     source, graph = opened.source, opened.graph
     with Trail(model, source.model, graph, rtol) as trail, staged(output) as stage:
-        start = State(graph, sha256=source.sha256, size=source.size, source=trail)
+        start = State(graph, model=source.identity, source=trail)
         done = run_pipeline(
             passes,
             start,
@@ -68,7 +68,8 @@ def opt(
             observer=trail.record,
         )
         with step("writing the model"):
-            save(emit(source.model, graph, done.graph), stage.path, external=has_external_data(source.model))
+            small = emitted(source, graph, done.graph, done.plan)
+            save(small, stage.path, external=has_external_data(source.model))
         if checks.verify:
             with step("verifying on ONNX Runtime"):
                 trail.validate()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
 from ..request import Request
 from . import options as o
 from .checks import Checks, checks_from
@@ -36,7 +34,7 @@ def plan(
     from .work import decide, read
 
     given = read(model, request.allow_io, outputs=[output])
-    decided = decide(given, request)
+    decided = decide(given, request).plan
     write_text(output, decided.dumps())
     if as_json:
         print(decided.dumps(), end="")
@@ -65,12 +63,11 @@ def apply(
     checks = checks_from(no_verify=no_verify, inputs=inputs, rtol=rtol, min_cosine=min_cosine, min_snr=min_snr)
     decided = read_plan(plan_file)
     from .prune import finish
-    from .work import carry_out, read
+    from .work import carry_out, read, replay
 
     require_writable(output, inputs=[plan_file])
-    allow_io = tuple(decided.request.get("allow_io", ()))
-    given = read(model, allow_io, outputs=[output], runnable=checks.verify, plan=decided)
-    finish(given, output, carry_out(given, decided, output, checks), as_json=as_json)
+    given = read(model, decided.request.allow_io, outputs=[output], runnable=checks.verify, plan=decided)
+    finish(given, output, carry_out(given, replay(given, decided), output, checks), as_json=as_json)
 
 
 def verify(
@@ -117,7 +114,7 @@ def _examine(original: Path, pruned: Path, decided: Plan, checks: Checks) -> Rep
         source.require_same(decided)
         open_artifact(pruned)
         source.require_runnable()
-    return examine(source, pruned, replace(decided, sha256=""), checks)
+    return examine(source, pruned, decided, checks)
 
 
 def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> None:
@@ -139,9 +136,4 @@ def read_plan(path: Path) -> Plan:
     """Raises :class:`InputError` for a file that is missing or no plan."""
     from ..plans import Plan
 
-    try:
-        return Plan.loads(path.read_text(encoding="utf-8"), where=str(path))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
+    return Plan.load(path)

@@ -40,8 +40,7 @@ def prune(
     from .work import carry_out, decide, read
 
     given = read(model, request.allow_io, outputs=[output, plan_file], runnable=checks.verify)
-    plan = decide(given, request)
-    outcome = carry_out(given, plan, output, checks, plan_file)
+    outcome = carry_out(given, decide(given, request), output, checks, plan_file)
     finish(given, output, outcome, as_json=as_json)
 
 

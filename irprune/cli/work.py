@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..ir import Graph
     from ..plans import Plan
     from ..request import Request
+    from ..rewriting import Smaller
     from ..verification import Report
 
 
@@ -105,17 +106,18 @@ class Outcome:
         return "; ".join(lines[:3]) + more
 
 
-def carry_out(given: Read, plan: Plan, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
-    """Rewrite, verify the very file that is to be the output, and put it in its place if it passed."""
+def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
+    """Write a smaller model, verify the very file that is to be the output, and put it in its place if it passed."""
+    plan = smaller.plan
     with staged(output) as stage:
-        with step("rewriting the graph"):
-            given.source.write_smaller(plan, given.analysis, stage.path)
+        with step("writing the model"):
+            given.source.write_smaller(smaller, given.analysis, stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
         report, missed = None, list[str]()
         if checks.verify:
             report = examine(given.source, stage.path, plan, checks)
             missed = _missed(report, checks)
-            plan = replace(plan, verification=report.as_json())
+            plan = plan.with_verification(report.as_json())
         outcome = Outcome(plan, False, size, report, missed)
         if not outcome.ok:
             return outcome
@@ -137,9 +139,17 @@ def _missed(report: Report, checks: Checks) -> list[str]:
     return missed_floors(report, checks)
 
 
-def decide(given: Read, request: Request) -> Plan:
-    """What to remove."""
+def decide(given: Read, request: Request) -> Smaller:
+    """What to remove, and the graph without it."""
     with step("deciding what to remove"):
-        from ..planning import plan_for
+        from ..rewriting import decide
 
-        return plan_for(given.source, given.analysis, request)
+        return decide(given.analysis, request).of(given.source.identity)
+
+
+def replay(given: Read, plan: Plan) -> Smaller:
+    """The graph that a plan leaves."""
+    with step("rewriting the graph"):
+        from ..rewriting import replay
+
+        return replay(given.analysis, plan)

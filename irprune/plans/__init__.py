@@ -1,7 +1,20 @@
 """Plans: what to remove, decided once, reviewable, replayable."""
 
-from .document import FORMAT, Plan, Slice, removed_atoms
-from .planner import make_plan
+from .document import FORMAT, UNIDENTIFIED, ModelIdentity, Plan, PlannedGroup, Slice, costs, removed_atoms, schema
+from .planner import make_plan, planned_groups
 from .sequence import RemovalOrder
 
-__all__ = ["FORMAT", "Plan", "RemovalOrder", "Slice", "make_plan", "removed_atoms"]
+__all__ = [
+    "FORMAT",
+    "UNIDENTIFIED",
+    "ModelIdentity",
+    "Plan",
+    "PlannedGroup",
+    "RemovalOrder",
+    "Slice",
+    "costs",
+    "make_plan",
+    "planned_groups",
+    "removed_atoms",
+    "schema",
+]

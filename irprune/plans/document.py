@@ -1,18 +1,46 @@
-"""The plan file: JSON, deterministic, checkable against both models with a few lines of numpy."""
+"""The plan file: JSON, deterministic, checkable against both models with a few lines of numpy.
+
+The models below are the document: their fields are its keys, and :func:`schema` is their JSON schema.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from ..analysis import Analysis, Cost, Mask
 from ..errors import InputError
+from ..options import brief, location
+from ..request import Request
 
-FORMAT = "irprune.plan/1"
+FORMAT: Literal["irprune.plan/1"] = "irprune.plan/1"
+
+Count = Annotated[int, Field(strict=True, ge=0)]
+Name = Annotated[str, Field(strict=True, min_length=1)]
+Digest = Annotated[str, Field(strict=True, pattern="^([0-9a-f]{64})?$")]
+"""A SHA-256 in hexadecimal, or nothing for what was never in a file."""
 
 
 @dataclass(frozen=True)
@@ -32,109 +60,257 @@ class Slice:
         return body if self.of is None else {"of": self.of, **body}
 
     @staticmethod
-    def from_json(body: Mapping[str, Any]) -> Slice:
-        axes = {int(k): (int(v["size"]), tuple(map(int, v["kept"]))) for k, v in body.items() if k != "of"}
-        return Slice(axes, body.get("of"))
+    def from_json(body: object) -> Slice:
+        """Raises :class:`ValueError` for what is no slice."""
+        if isinstance(body, Slice):
+            return body
+        if not isinstance(body, Mapping):
+            raise ValueError("a slice is an object with one key for each axis")
+        of = body.get("of")
+        if of is not None and not (isinstance(of, str) and of):
+            raise ValueError(f"'of' is the name of a tensor, got {brief(of)}")
+        return Slice({_axis(key): _kept(key, part) for key, part in body.items() if key != "of"}, of)
 
 
-@dataclass(frozen=True)
-class PlannedGroup:
-    """A group of the plan: ``removed`` are positions of its atoms, in order."""
-
-    name: str
-    kind: str
-    size: int
-    removed: tuple[int, ...]
-    members: tuple[str, ...]
-    exact: bool
+def _axis(key: object) -> int:
+    if not (isinstance(key, str) and key.isascii() and key.isdecimal() and str(int(key)) == key):
+        raise ValueError(f"an axis is a number from 0 on, got {brief(key)}")
+    return int(key)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages."""
+def _kept(axis: object, part: object) -> tuple[int, tuple[int, ...]]:
+    if not isinstance(part, Mapping) or part.keys() != {"size", "kept"}:
+        raise ValueError(f"axis {axis} has a 'size' and 'kept' indices, got {brief(part)}")
+    size, kept = part["size"], part["kept"]
+    if type(size) is not int or size < 0:
+        raise ValueError(f"the size of axis {axis} is a number from 0 on, got {brief(size)}")
+    if not isinstance(kept, (list, tuple)):
+        raise ValueError(f"the kept indices of axis {axis} are a list, got {brief(kept)}")
+    _require_positions(kept, size, f"the kept indices of axis {axis}")
+    return size, tuple(kept)
 
-    sha256: str
-    bytes: int
-    opset: int
-    request: Mapping[str, Any]
-    groups: tuple[PlannedGroup, ...]
-    cost_before: Cost
-    cost_after: Cost
-    slices: Mapping[str, Slice] = field(default_factory=dict)
-    updated: tuple[str, ...] = ()
-    verification: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_slices(self, slices: Mapping[str, Slice], updated: tuple[str, ...] = ()) -> Plan:
-        return replace(self, slices=dict(slices), updated=updated)
+def _require_positions(found: list[Any] | tuple[Any, ...], size: int, what: str) -> None:
+    """Raise :class:`ValueError` unless these are different positions below ``size``."""
+    if set(map(type, found)) - {int}:
+        wrong = next(item for item in found if type(item) is not int)
+        raise ValueError(f"{what} are whole numbers, got {brief(wrong)}")
+    if found and (min(found) < 0 or max(found) >= size):
+        raise ValueError(f"{what} lie between 0 and {size - 1}, got {min(found) if min(found) < 0 else max(found)}")
+    if len(set(found)) != len(found):
+        raise ValueError(f"{what} are given once each; there are {len(found) - len(set(found))} repetitions")
+
+
+_SLICE_SCHEMA = {
+    "type": "object",
+    "properties": {"of": {"type": "string", "description": "The tensor in the original that this one is a copy of."}},
+    "patternProperties": {
+        "^[0-9]+$": {
+            "type": "object",
+            "properties": {
+                "size": {"type": "integer", "minimum": 0},
+                "kept": {"type": "array", "items": {"type": "integer", "minimum": 0}, "uniqueItems": True},
+            },
+            "required": ["size", "kept"],
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
+
+AnySlice = Annotated[
+    Slice, PlainValidator(Slice.from_json), PlainSerializer(Slice.as_json), WithJsonSchema(_SLICE_SCHEMA)
+]
+AnyRequest = Annotated[
+    Request,
+    BeforeValidator(lambda given: Request.given(given) if isinstance(given, Mapping) else given),
+    PlainSerializer(Request.as_json),
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelIdentity(_Part):
+    """The model that a plan is for: what its file and its data files hash to.
+
+    ``data`` has the digest of each file with external data, by its name in the model.
+    """
+
+    sha256: Digest = ""
+    bytes: Count = 0
+    opset: Count = 0
+    data: dict[Name, Digest] = {}
 
     def as_json(self) -> dict[str, Any]:
-        """The document of design section 5."""
-        before, after = self.cost_before, self.cost_after
+        return self.model_dump(exclude=set() if self.data else {"data"})
+
+
+UNIDENTIFIED = ModelIdentity()
+"""Of a model that was never in a file."""
+
+
+class PlannedGroup(_Part):
+    """A group of the plan: ``removed`` are positions of its atoms, in order."""
+
+    name: Name
+    kind: Name = "channels"
+    size: Count
+    removed: tuple[Count, ...]
+    members: tuple[StrictStr, ...]
+    exact: StrictBool
+
+    @model_validator(mode="after")
+    def _require_positions(self) -> PlannedGroup:
+        _require_positions(self.removed, self.size, f"the removed positions of group '{self.name}'")
+        return self
+
+
+class Plan(_Part):
+    """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages."""
+
+    format: Literal["irprune.plan/1"] = FORMAT
+    model: ModelIdentity = UNIDENTIFIED
+    versions: dict[Name, StrictStr] = {}
+    request: AnyRequest
+    groups: tuple[PlannedGroup, ...]
+    slices: dict[Name, AnySlice] = {}
+    updated: tuple[Name, ...] = ()
+    cost: dict[Name, tuple[Count, Count]]
+    verification: dict[str, Any] = {}
+
+    @field_validator("cost")
+    @classmethod
+    def _require_costs(cls, cost: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        if not {"params", "macs", "bytes"} <= cost.keys() <= set(_COSTS):
+            raise ValueError(f"the costs are {', '.join(_COSTS)}, got {', '.join(cost) or 'none'}")
+        return cost
+
+    @field_validator("groups")
+    @classmethod
+    def _require_distinct(cls, groups: tuple[PlannedGroup, ...]) -> tuple[PlannedGroup, ...]:
+        name, times = Counter(group.name for group in groups).most_common(1)[0] if groups else ("", 0)
+        if times > 1:
+            raise ValueError(f"group {brief(name)} is given {times} times")
+        return groups
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the model's file."""
+        return self.model.sha256
+
+    @property
+    def cost_before(self) -> Cost:
+        return Cost(**{name: before for name, (before, _) in self.cost.items()})
+
+    @property
+    def cost_after(self) -> Cost:
+        return Cost(**{name: after for name, (_, after) in self.cost.items()})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the document without its verification: it says which plan a pruned file was made by."""
+        return hashlib.sha256(json.dumps({**self.as_json(), "verification": {}}).encode()).hexdigest()
+
+    # -- later stages ----------------------------------------------------------------------------------------------
+
+    def with_slices(self, slices: Mapping[str, Slice], updated: tuple[str, ...] = ()) -> Plan:
+        return self.model_copy(update={"slices": dict(slices), "updated": updated})
+
+    def with_model(self, model: ModelIdentity) -> Plan:
+        """The plan for a model: one that an analysis alone does not know."""
+        return self.model_copy(update={"model": model})
+
+    def with_verification(self, verification: Mapping[str, Any]) -> Plan:
+        return self.model_copy(update={"verification": dict(verification)})
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def as_json(self) -> dict[str, Any]:
+        """The document as plain JSON values."""
         return {
             "format": FORMAT,
-            "model": {"sha256": self.sha256, "bytes": self.bytes, "opset": self.opset},
-            "request": dict(self.request),
-            "groups": [
-                {
-                    "name": group.name,
-                    "kind": group.kind,
-                    "size": group.size,
-                    "removed": list(group.removed),
-                    "members": list(group.members),
-                    "exact": group.exact,
-                }
-                for group in self.groups
-            ],
+            "model": self.model.as_json(),
+            "versions": self.versions,
+            "request": self.request.as_json(),
+            "groups": [group.model_dump(mode="json") for group in self.groups],
             "slices": {name: part.as_json() for name, part in sorted(self.slices.items())},
             "updated": sorted(self.updated),
-            "cost": {
-                "params": [before.params, after.params],
-                "macs": [before.macs, after.macs],
-                "bytes": [before.bytes, after.bytes],
-                "tables": [before.tables, after.tables],
-            },
-            "verification": dict(self.verification),
+            "cost": {name: list(both) for name, both in self.cost.items()},
+            "verification": self.verification,
         }
 
     def dumps(self) -> str:
+        """The document as text."""
         return json.dumps(self.as_json(), indent=1, sort_keys=False) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan file."""
+        Path(path).write_text(self.dumps(), encoding="utf-8")
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Plan:
+        """Read a plan file. Raises :class:`InputError` for one that is missing, or no plan of a model."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such file") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not JSON: {error}") from error
+        except OSError as error:
+            raise InputError(f"{path}: it cannot be read: {error.strerror}") from error
+        plan = Plan.loads(text, where=str(path))
+        if not plan.sha256:
+            raise InputError(f"{path}: the plan does not say which model it is for: its sha256 is empty")
+        return plan
 
     @staticmethod
     def loads(text: str, where: str = "plan") -> Plan:
         """Read a plan; raises :class:`InputError` for anything that is not one."""
         try:
-            body = json.loads(text)
-        except json.JSONDecodeError as error:
+            body = json.loads(text, parse_constant=_refuse)
+        except RecursionError:
+            raise InputError(f"{where}: not JSON of a plan: it is nested too deeply") from None
+        except ValueError as error:
             raise InputError(f"{where}: not JSON: {error}") from error
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             found = body.get("format") if isinstance(body, dict) else None
-            raise InputError(f"{where}: not a plan: its format is {found!r}, expected {FORMAT!r}")
+            raise InputError(f"{where}: not a plan: its format is {brief(found)}, expected {FORMAT!r}")
         try:
-            cost = body["cost"]
-            return Plan(
-                sha256=body["model"]["sha256"],
-                bytes=int(body["model"]["bytes"]),
-                opset=int(body["model"]["opset"]),
-                request=body["request"],
-                groups=tuple(
-                    PlannedGroup(
-                        g["name"],
-                        g.get("kind", "channels"),
-                        int(g["size"]),
-                        tuple(map(int, g["removed"])),
-                        tuple(g["members"]),
-                        bool(g["exact"]),
-                    )
-                    for g in body["groups"]
-                ),
-                cost_before=Cost(**{key: int(both[0]) for key, both in cost.items()}),
-                cost_after=Cost(**{key: int(both[1]) for key, both in cost.items()}),
-                slices={name: Slice.from_json(part) for name, part in body.get("slices", {}).items()},
-                updated=tuple(body.get("updated", ())),
-                verification=body.get("verification", {}),
-            )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"{where}: malformed plan: {type(error).__name__}: {error}") from error
+            return Plan.model_validate(body)
+        except ValidationError as error:
+            raise InputError(f"{where}: malformed plan: {location(error)}") from error
+        except InputError as error:
+            raise InputError(f"{where}: malformed plan: request: {error}") from error
+
+    def __repr__(self) -> str:
+        """What goes and what that saves; :meth:`dumps` has everything."""
+        removed = sum(len(group.removed) for group in self.groups)
+        kept = ", ".join(f"{name} {before} -> {after}" for name, (before, after) in self.cost.items() if before)
+        return f"Plan({removed} atoms of {len(self.groups)} groups removed; {kept})"
+
+    __str__ = __repr__
+
+
+_COSTS = tuple(field.name for field in fields(Cost))
+
+
+def costs(before: Cost, after: Cost) -> dict[str, tuple[int, int]]:
+    """What a plan says about the cost."""
+    return {name: (value, getattr(after, name)) for name, value in asdict(before).items()}
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the plan file."""
+    return Plan.model_json_schema()
 
 
 def removed_atoms(plan: Plan, analysis: Analysis) -> Mask:
@@ -150,10 +326,7 @@ def removed_atoms(plan: Plan, analysis: Analysis) -> Mask:
             raise InputError(f"the plan names group '{planned.name}', which the model does not have")
         if group.size != planned.size:
             raise InputError(f"group '{planned.name}' has {group.size} atoms in the model, {planned.size} in the plan")
-        positions = np.array(planned.removed, dtype=np.intp)
-        if len(positions) and (positions.min() < 0 or positions.max() >= group.size):
-            raise InputError(f"group '{planned.name}': removed positions go beyond its {group.size} atoms")
-        removed[group.atoms[positions]] = True
+        removed[group.atoms[np.array(planned.removed, dtype=np.intp)]] = True
     _require_nonempty(analysis, removed)
     return removed
 

@@ -9,7 +9,7 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Cost, Group
+from ..analysis import Analysis, Cost, Group, Mask
 from ..analysis.coupling import place_of
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..collector import without_gc
@@ -17,7 +17,7 @@ from ..errors import InputError, TargetError
 from ..reasons import condensed
 from ..request import GIVEN_SCORES, Request
 from ..scoring import Scores, normalized, score
-from .document import Plan, PlannedGroup
+from .document import ModelIdentity, Plan, PlannedGroup, costs
 from .sequence import Counts, RemovalOrder, order_groups, removed_mask
 
 _TOLERANCE = 0.01
@@ -37,10 +37,8 @@ _PREFERENCE = {
 
 
 @without_gc
-def make_plan(
-    analysis: Analysis, request: Request, *, scores: Scores | None = None, sha256: str = "", size: int = 0
-) -> Plan:
-    """Choose atoms. ``sha256`` and ``size`` identify the model file.
+def make_plan(analysis: Analysis, request: Request, *, scores: Scores | None = None) -> Plan:
+    """Choose atoms. Which file the model is, its slices and its verification are filled in later.
 
     ``scores``, one number an atom, take the place of the request's criterion.
 
@@ -65,22 +63,28 @@ def make_plan(
     removed = removed_mask(analysis, order, counts)
     if not removed.any():
         raise TargetError(_nothing(analysis, request, groups))
-    planned = []
-    for group in analysis.groups:
-        positions = np.flatnonzero(removed[group.atoms])
-        if len(positions):
-            members = tuple(f"{member.tensor}:{member.axis}" for member in group.members)
-            planned.append(
-                PlannedGroup(group.name, group.kind, group.size, tuple(positions.tolist()), members, group.exact)
-            )
     return Plan(
-        sha256=sha256,
-        bytes=size,
-        opset=analysis.graph.opsets.get("", 0),
-        request={**request.as_json(), **({"criterion": GIVEN_SCORES} if given else {})},
-        groups=tuple(planned),
-        cost_before=analysis.cost_model({}),
-        cost_after=cost_of(analysis, removed),
+        model=ModelIdentity(opset=analysis.graph.opsets.get("", 0)),
+        request=request.model_copy(update={"criterion": GIVEN_SCORES}) if given else request,
+        groups=planned_groups(analysis, removed),
+        cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
+    )
+
+
+def planned_groups(analysis: Analysis, removed: Mask) -> tuple[PlannedGroup, ...]:
+    """The groups that lose something, as a plan lists them."""
+    positions = {group.name: np.flatnonzero(removed[group.atoms]) for group in analysis.groups}
+    return tuple(
+        PlannedGroup(
+            name=group.name,
+            kind=group.kind,
+            size=group.size,
+            removed=tuple(positions[group.name].tolist()),
+            members=tuple(f"{member.tensor}:{member.axis}" for member in group.members),
+            exact=group.exact,
+        )
+        for group in analysis.groups
+        if len(positions[group.name])
     )
 
 

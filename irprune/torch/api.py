@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx
@@ -17,10 +17,9 @@ from ..analysis import Analysis
 from ..backends.fx import emit_graph_module
 from ..collector import without_gc
 from ..errors import VerificationError
-from ..passes.slicing import remove_atoms
-from ..planning import decide, plan_for
 from ..plans import Plan, removed_atoms
 from ..request import Request, RequestOptions, lists_options
+from ..rewriting import Smaller, decide, replay
 from ..scoring import Scores
 from ..verification.report import Report
 from .capture.module import AnyModule, capture
@@ -70,7 +69,7 @@ def plan(
     """
     request = Request.given(options).require_target()
     program = _traced(model, example_inputs, example_kwargs, dynamic_shapes)
-    return plan_for(program, program.analysis(request.allow_io), request, scores)
+    return decide(program.analysis(request.allow_io), request, scores).of(program.identity).plan
 
 
 def apply(
@@ -87,9 +86,13 @@ def apply(
     """
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     program.require_same(plan)
-    analysis = analysis or program.analysis(tuple(plan.request.get("allow_io", ())))
-    graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
-    return emit_graph_module(program.current, program.imported, graph, slices)
+    smaller = replay(analysis or program.analysis(plan.request.allow_io), plan)
+    return emitted(program, smaller)
+
+
+def emitted(program: Program, smaller: Smaller) -> fx.GraphModule:
+    """The smaller module that a plan leaves of a program."""
+    return emit_graph_module(program.current, program.imported, smaller.graph, smaller.slices)
 
 
 def verify(
@@ -109,7 +112,7 @@ def verify(
     from .verification import Verification
 
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
-    analysis = program.analysis(tuple(plan.request.get("allow_io", ())))
+    analysis = program.analysis(plan.request.allow_io)
     kept = analysis.kept(removed_atoms(plan, analysis))
     verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.source)
     return verification.run(cases_for(program, runs, seed), runtime=runtime)
@@ -160,17 +163,14 @@ def prune(
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
-        decided = replace(decided, verification=report.as_json())
+        decided = decided.with_verification(report.as_json())
     return Result(small, decided, report, program)
 
 
 @without_gc
 def _smaller(program: Program, request: Request, scores: Scores | None) -> tuple[Plan, fx.GraphModule]:
-    digest = program.sha256
-    analysis = program.analysis(request.allow_io)
-    decided, graph, slices = decide(analysis, request, scores)
-    small = emit_graph_module(program.current, program.imported, graph, slices)
-    return replace(decided, sha256=digest, bytes=program.size), small
+    smaller = decide(program.analysis(request.allow_io), request, scores).of(program.identity)
+    return smaller.plan, emitted(program, smaller)
 
 
 _verify = verify

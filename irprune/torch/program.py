@@ -14,7 +14,7 @@ from ..backends.module import TrainableModule
 from ..errors import InputError
 from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
-from ..plans import Plan
+from ..plans import ModelIdentity, Plan
 from .digest import digest_of
 
 
@@ -60,8 +60,15 @@ class Program:
 
     def require_same(self, plan: Plan) -> None:
         """Raise :class:`InputError` for a plan that was made for another model."""
-        if plan.sha256 and plan.sha256 != self.sha256:
+        if not plan.sha256:
+            raise InputError("the plan does not say which model it is for: its sha256 is empty")
+        if plan.sha256 != self.sha256:
             raise InputError("the plan was made for another model, or for other weights of this one")
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What a plan for this model names."""
+        return ModelIdentity(sha256=self.sha256, bytes=self.size)
 
     @property
     def size(self) -> int:

@@ -43,7 +43,7 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Str
 
 
 def _allowed(plan: Plan) -> tuple[str, ...]:
-    return tuple(plan.request.get("allow_io", ()))
+    return plan.request.allow_io
 
 
 # -- the checker -------------------------------------------------------------------------------------------------------

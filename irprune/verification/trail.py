@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
@@ -17,7 +17,8 @@ from ..ir import Graph
 from ..passes.base import Pass, State, register
 from ..passes.pipeline import PassInfo, Step
 from ..passes.pipeline import describe_passes as describe_known
-from ..plans import Plan
+from ..plans import Plan, costs
+from ..request import Request
 from .driver import verify_models
 from .report import Report
 
@@ -73,15 +74,12 @@ def _plan_of(step: Step) -> Plan:
     """What a pass says it removed: the plan it made, or nothing, for a pass that only rewrites."""
     made = step.after.plan
     if made is not None and step.before.plan is None:
-        return replace(made, sha256="", updated=())
-    nothing = Cost(0, 0, 0)
+        return made.with_slices(made.slices)
+    nothing = costs(Cost(0, 0, 0), Cost(0, 0, 0))
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})
-    return Plan("", 0, 0, _allowed(made), (), nothing, nothing, updated=names)
-
-
-def _allowed(made: Plan | None) -> dict[str, object]:
-    """Inputs and outputs that a removal was allowed to change are as they are from then on."""
-    return {} if made is None else {"allow_io": made.request.get("allow_io", ())}
+    # Inputs and outputs that a removal was allowed to change are as they are from then on.
+    request = Request(allow_io=() if made is None else made.request.allow_io)
+    return Plan(request=request, groups=(), cost=nothing, updated=names)
 
 
 @register

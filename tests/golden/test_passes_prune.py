@@ -8,6 +8,7 @@ from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
 from irprune.ir import render
 from irprune.passes import PASSES, State, run_pipeline
+from irprune.plans import ModelIdentity
 from irprune.request import Request
 from tests.golden.passes_support import Numbers, built, emitted, model_of, normal, outputs, statistics
 
@@ -52,7 +53,7 @@ def test_channels_go_from_every_tensor() -> None:
 
 def test_folding_first_is_recorded_in_the_plan() -> None:
     """Slices are those of the folded graph; tensors that folding changed are declared."""
-    start = State(built(SOURCE, numbers()), sha256="abc", size=7)
+    start = State(built(SOURCE, numbers()), model=ModelIdentity(sha256="ab" * 32, bytes=7))
     done = run_pipeline("fold,prune{ratio=0.5},dce", start)
     assert body(done) == [
         'const "b": float32[2]',
@@ -63,7 +64,7 @@ def test_folding_first_is_recorded_in_the_plan() -> None:
         'node "Conv:y" Conv("r", "u") -> ("y": float32[2, 5, 8, 8]) {"kernel_shape": [1, 1]}',
     ]
     assert done.plan is not None and done.base is not None
-    assert (done.plan.sha256, done.plan.bytes) == ("abc", 7)
+    assert done.plan.model == start.model
     assert done.plan.updated == ("b", "w")
     assert {name: dict(part.axes) for name, part in done.plan.slices.items()} == {
         "b": {0: (4, (0, 2))},
@@ -103,6 +104,14 @@ def test_a_second_removal_is_refused() -> None:
     graph = built(SOURCE, numbers())
     with pytest.raises(InputError, match=r"^prune: the graph is pruned already; a pipeline has one plan"):
         run_pipeline("prune{ratio=0.5},prune{ratio=0.5}", State(graph))
+
+
+def test_weights_that_are_no_numbers_are_refused_by_every_criterion() -> None:
+    made = numbers()
+    made["u"][0, 0] = np.nan
+    for criterion in ("random", "l2", "bn-scale"):
+        with pytest.raises(InputError, match="NaN"):
+            run_pipeline(f"prune{{ratio=0.5,criterion={criterion}}}", State(built(SOURCE, made)))
 
 
 def test_outputs_that_may_change() -> None:

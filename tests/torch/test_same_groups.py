@@ -25,9 +25,9 @@ from irprune.analysis import Analysis, Group
 from irprune.ir import Graph
 from irprune.models.architectures import ARCHITECTURES
 from irprune.models.zoo import ZOO
-from irprune.passes.slicing import remove_atoms
 from irprune.plans import make_plan, removed_atoms
 from irprune.request import Request
+from irprune.rewriting import remove_atoms
 from irprune.torch.capture.module import quiet
 from tests.torch.test_models import model_of
 

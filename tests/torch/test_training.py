@@ -63,7 +63,7 @@ def test_channels_that_no_loss_depends_on_go_first(program: Program) -> None:
         weight[:, [1, 4, 6, 7]] = 0
     scores = importance(program, loss_of, batches())
     decided = plan(program, ratio=0.5, only="0.weight:0", scores=scores)
-    assert decided.request["criterion"] == "given scores"
+    assert decided.request.criterion == "given scores"
     (group,) = decided.groups
     assert group.removed == (1, 4, 6, 7)
     assert Plan.loads(decided.dumps()) == decided

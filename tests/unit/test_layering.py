@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the bottom to the top. The package's own `__init__` is the facade over `api`; `models` holds the
 # builders and the data of the demo, which only the command line reaches for.
 LAYERS = (
+    "versions",
     "errors",
     "reasons",
     "collector",
@@ -24,10 +25,11 @@ LAYERS = (
     "analysis",
     "scoring",
     "plans",
+    "identity",
+    "rewriting",
     "passes",
     "backends",
     "verification",
-    "planning",
     "api",
     "torch",
     "__init__",

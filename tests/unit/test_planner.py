@@ -13,10 +13,10 @@ import pytest
 from irprune.analysis import Analysis, analyze
 from irprune.errors import InputError, TargetError
 from irprune.frontends.onnx import import_model
-from irprune.passes.slicing import remove_atoms
-from irprune.plans import Plan, make_plan, removed_atoms
+from irprune.plans import ModelIdentity, Plan, make_plan, removed_atoms
 from irprune.plans.planner import cost_of
 from irprune.request import Request
+from irprune.rewriting import remove_atoms
 from irprune.scoring import CRITERIA
 from tests.golden.helpers.models import model_of
 from tests.golden.helpers.removal import random_atoms
@@ -109,7 +109,7 @@ def test_the_smallest_go_first(net: Analysis) -> None:
     ]
     assert plan.cost_before.params == PARAMS
     assert plan.cost_after.params == 12 * 27 + 12 + 2 * 12 + 24 * 12 * 9 + 240 + 10
-    assert plan.request == {
+    assert plan.request.as_json() == {
         "ratio": 0.25,
         "criterion": "l2",
         "scope": "local",
@@ -303,10 +303,11 @@ def test_every_criterion_makes_a_plan(net: Analysis, criterion: str) -> None:
 
 
 def test_planning_twice_is_planning_once(net: Analysis) -> None:
-    first, second = (make_plan(net, Request(macs=0.5), sha256="00", size=3) for _ in range(2))
+    model = ModelIdentity(sha256="0a" * 32, bytes=3, opset=20)
+    first, second = (make_plan(net, Request(macs=0.5)).with_model(model) for _ in range(2))
     assert first.dumps() == second.dumps()
     assert Plan.loads(first.dumps()) == first
-    assert json.loads(first.dumps())["model"] == {"sha256": "00", "bytes": 3, "opset": 20}
+    assert json.loads(first.dumps())["model"] == {"sha256": "0a" * 32, "bytes": 3, "opset": 20}
 
 
 # -- requests that make no sense ---------------------------------------------------------------------------------------
@@ -360,7 +361,11 @@ def test_a_plan_is_replayed(net: Analysis) -> None:
     [
         ('"name": "a:0"', '"name": "z:0"', r"^the plan names group 'z:0', which the model does not have$"),
         ('"size": 16', '"size": 17', r"^group 'a:0' has 16 atoms in the model, 17 in the plan$"),
-        ('"removed": [\n', '"removed": [99,\n', r"^group 'a:0': removed positions go beyond its 16 atoms$"),
+        (
+            '"removed": [\n',
+            '"removed": [99,\n',
+            r"^plan: malformed plan: groups\.0: the removed positions of group 'a:0' lie between 0 and 15, got 99$",
+        ),
     ],
 )
 def test_a_plan_for_another_model(net: Analysis, old: str, new: str, message: str) -> None:
@@ -383,7 +388,7 @@ def test_a_plan_that_leaves_nothing(net: Analysis) -> None:
         ("{", r"^plan: not JSON: "),
         ("[]", r"^plan: not a plan: its format is None, expected 'irprune\.plan/1'$"),
         ('{"format": "irprune.plan/9"}', r"^plan: not a plan: its format is 'irprune\.plan/9', expected "),
-        ('{"format": "irprune.plan/1"}', r"^plan: malformed plan: KeyError: 'cost'$"),
+        ('{"format": "irprune.plan/1"}', r"^plan: malformed plan: request is missing$"),
     ],
 )
 def test_what_is_no_plan(text: str, message: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from irprune import api
 from irprune.errors import InputError, VerificationError
-from irprune.plans import Plan
+from irprune.plans import ModelIdentity, Plan
 from irprune.runtime.executable import Executable
 from irprune.runtime.feeds import Feeds
 from irprune.runtime.session import Outputs
@@ -95,7 +94,7 @@ def test_an_updated_tensor_is_the_business_of_equivalence_alone(
     pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan],
 ) -> None:
     original, pruned, plan = pair
-    report = verify_models(original, edit(pruned, "w2", lambda a: a * 2), replace(plan, updated=("w2",)))
+    report = verify_models(original, edit(pruned, "w2", lambda a: a * 2), plan.model_copy(update={"updated": ("w2",)}))
     assert report.structure.ok
     assert not report.equivalence.ok
 
@@ -204,9 +203,11 @@ def test_a_plan_for_another_file(tmp_path: Path) -> None:
     onnx.save(network(), tmp_path / "a.onnx")
     plan = api.plan(tmp_path / "a.onnx", ratio=0.5)
     pruned = api.apply(tmp_path / "a.onnx", plan, tmp_path / "p.onnx")
-    assert verify_models(tmp_path / "a.onnx", pruned, plan).ok
-    with pytest.raises(InputError, match="the plan was made for another file"):
-        verify_models(tmp_path / "a.onnx", pruned, replace(plan, sha256="0" * 64))
+    assert api.verify(tmp_path / "a.onnx", pruned, plan).ok
+    with pytest.raises(InputError, match="the plan was made for another model: it names sha256 000000000000"):
+        api.verify(tmp_path / "a.onnx", pruned, plan.with_model(ModelIdentity(sha256="0" * 64)))
+    with pytest.raises(InputError, match="the plan does not say which model it is for: its sha256 is empty"):
+        api.verify(tmp_path / "a.onnx", pruned, plan.with_model(ModelIdentity()))
 
 
 def test_given_inputs_are_fed_in_batches_and_labels_scored() -> None:

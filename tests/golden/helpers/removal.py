@@ -15,11 +15,11 @@ from irprune.axes import Leaf, leaves_of
 from irprune.backends.onnx import emit
 from irprune.frontends.onnx import import_model
 from irprune.ir import Graph, check
-from irprune.passes.slicing import remove_atoms
-from irprune.plans import Plan, Slice
-from irprune.plans.document import PlannedGroup
+from irprune.plans import Plan, Slice, costs, planned_groups
 from irprune.plans.planner import cost_of
 from irprune.reasons import ENDS
+from irprune.request import Request
+from irprune.rewriting import remove_atoms
 
 from .models import Array
 
@@ -100,27 +100,11 @@ def random_atoms(analysis: Analysis, random: np.random.Generator, share: float =
 
 def plan_of(analysis: Analysis, removed: Mask, allow_io: tuple[str, ...] = ("*",)) -> Plan:
     """The plan that removes exactly these atoms."""
-    groups = [
-        PlannedGroup(
-            group.name,
-            group.kind,
-            group.size,
-            tuple(np.flatnonzero(removed[group.atoms]).tolist()),
-            tuple(f"{member.tensor}:{member.axis}" for member in group.members),
-            group.exact,
-        )
-        for group in analysis.groups
-        if removed[group.atoms].any()
-    ]
     frozen_io = any(reason.kind in ENDS for reasons in analysis.atoms.reasons.values() for reason in reasons)
     return Plan(
-        sha256="",
-        bytes=0,
-        opset=analysis.graph.opsets.get("", 0),
-        request={} if frozen_io else {"allow_io": list(allow_io)},
-        groups=tuple(groups),
-        cost_before=analysis.cost_model({}),
-        cost_after=cost_of(analysis, removed),
+        request=Request() if frozen_io else Request(allow_io=allow_io),
+        groups=planned_groups(analysis, removed),
+        cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
     )
 
 

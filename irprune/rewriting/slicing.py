@@ -14,10 +14,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from irprune.collector import without_gc
-
 from ..analysis import Analysis, Mask, MatchedNode, Region, kept_indices, kept_mask
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..collector import without_gc
 from ..errors import IRError
 from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
 from ..ir.dtypes import is_integer

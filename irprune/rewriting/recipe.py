@@ -1,0 +1,69 @@
+"""The one way from a model that was analyzed to a plan, the smaller graph, and what each tensor keeps.
+
+Pruning, applying a plan, the pass of that name, the Python API and the command line go this way, for ONNX models and
+modules of PyTorch alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..analysis import Analysis
+from ..errors import InputError
+from ..ir import Graph
+from ..plans import ModelIdentity, Plan, Slice, make_plan, removed_atoms
+from ..request import Request
+from ..scoring import Scores, require_numbers
+from ..versions import installed
+from .slicing import remove_atoms
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """A plan with its slices, the graph that it leaves, and what each tensor keeps.
+
+    ``plan.slices`` has the tensors that the model stores; ``slices`` those that it computes as well.
+    """
+
+    plan: Plan
+    graph: Graph
+    slices: Mapping[str, Slice]
+
+    def of(self, model: ModelIdentity) -> Smaller:
+        """This, with a plan that names its model. Its digest is computed beside other work: this is to come last."""
+        return replace(self, plan=self.plan.with_model(model))
+
+
+def decide(analysis: Analysis, request: Request, scores: Scores | None = None) -> Smaller:
+    """Choose what goes, and carry it out; ``scores``, one number an atom, take the place of the request's criterion.
+
+    Raises :class:`InputError` for a request that makes no sense on this model, or a weight that is NaN, and
+    :class:`TargetError` for a target that cannot be met.
+    """
+    require_numbers(analysis, request.criterion)
+    plan = make_plan(analysis, request, scores=scores)
+    return _carried_out(analysis, plan.model_copy(update={"versions": installed()}))
+
+
+def replay(analysis: Analysis, plan: Plan) -> Smaller:
+    """Carry out a plan that was made before.
+
+    Raises :class:`InputError` where it does not fit the model, where its slices are others than its groups imply,
+    or where a weight is NaN.
+    """
+    require_numbers(analysis)
+    found = _carried_out(analysis, plan)
+    for name in sorted(plan.slices.keys() | found.plan.slices.keys()) if plan.slices else ():
+        if plan.slices.get(name) != found.plan.slices.get(name):
+            raise InputError(
+                f"the plan contradicts itself: its slice of tensor '{name}' is not the one that its groups imply "
+                "(where 'slices' is empty, they are computed)"
+            )
+    return found
+
+
+def _carried_out(analysis: Analysis, plan: Plan) -> Smaller:
+    graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
+    stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
+    return Smaller(plan.with_slices(stored, plan.updated), graph, slices)
