@@ -403,7 +403,7 @@ def test_a_result_that_is_wrong_is_not_written(
 ) -> None:
     import irprune.api as api
 
-    right = api.apply_to
+    right = api.emitted
 
     def wrong(*arguments: object) -> object:
         made = right(*arguments)  # type: ignore[arg-type]
@@ -413,7 +413,7 @@ def test_a_result_that_is_wrong_is_not_written(
         value.const_value = onnx_ir.tensor(value.const_value.numpy() + 1, name=value.name)
         return made
 
-    monkeypatch.setattr(api, "apply_to", wrong)
+    monkeypatch.setattr(api, "emitted", wrong)
     out, plan = tmp_path / "small.onnx", tmp_path / "plan.json"
     arguments = ["prune", str(DIGITS), "-o", str(out), "--macs", "0.5", "--plan", str(plan)]
     assert run([*arguments, "--json"]) == 1

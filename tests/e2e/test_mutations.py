@@ -19,7 +19,8 @@ from irprune import api
 from irprune.analysis import kept_mask
 from irprune.backends import onnx as backend
 from irprune.ir import Constant, Node
-from irprune.passes import slicing
+from irprune.request import Request
+from irprune.rewriting import decide, slicing
 from irprune.verification import Report
 from tests.golden.passes_support import model_of, normal, statistics
 
@@ -36,7 +37,7 @@ def carry_out(model: onnx.ModelProto, patch: Callable[[Patch], None] | None = No
             patch(monkeypatch)
         source = api.open_model(model)
         analysis = api.analyze_model(source)
-        plan = api.plan_for(source, analysis, api.request_of(ratio=0.5))
+        plan = decide(analysis, Request(ratio=0.5)).of(source.identity).plan
         small = oir.to_proto(api.apply_to(source, plan, analysis))  # reads all constants, while the fault is there
     return api.verify(model, small, plan)
 

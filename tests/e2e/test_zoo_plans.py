@@ -21,6 +21,8 @@ from irprune.analysis import Analysis
 from irprune.errors import InputError, TargetError
 from irprune.models.zoo import ZOO
 from irprune.plans import Plan
+from irprune.request import Request
+from irprune.rewriting import decide
 from irprune.scoring import CRITERIA
 from irprune.verification.driver import verify_models
 from tests.e2e import scatter
@@ -79,7 +81,8 @@ def planned(export: Export, random: np.random.Generator) -> Plan:
     """A plan of random options; those that this model cannot meet are drawn again."""
     for _ in range(20):
         try:
-            return api.plan_for(export.source, export.analysis, api.request_of(**drawn_request(random)))
+            request = Request.given(drawn_request(random))
+            return decide(export.analysis, request).of(export.source.identity).plan
         except (InputError, TargetError):
             continue
     raise AssertionError("no request can be met")
