@@ -24,6 +24,7 @@ from .errors import InputError
 from .ir import Constant
 from .ir.core import Array
 from .ir.dtypes import is_float
+from .signatures import traits_of
 
 Scores: TypeAlias = NDArray[np.float64]
 Floats: TypeAlias = NDArray[np.floating[Any]]
@@ -173,9 +174,8 @@ def per_atom(analysis: Analysis, vectors: Iterable[tuple[Axis, Scores]]) -> Scor
 
 def _bn_scale(analysis: Analysis, seed: int) -> Scores:
     scales = {
-        (matched.node.name, 1)
+        (matched.node.name, traits_of(matched.node.qualified_op).channel_scale)
         for matched in analysis.coupling.matched.values()
-        if matched.node.op == "BatchNormalization"
     }
     found = [parameter for parameter in analysis.parameters if parameter.use in scales]
     if not found:

@@ -10,17 +10,8 @@ import onnx
 from ..ir import Constant, Node, Opaque
 from ..ir.core import Array
 from ..ir.dtypes import is_native
+from ..signatures import traits_of
 from .draft import Refused
-
-_KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
-"""Without these a quantized model is quantized no longer."""
-
-_RANDOM = frozenset(
-    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
-)
-
-_BOUNDED = frozenset({"NonZero", "Compress", "Unique"})
-"""The size of the result depends on data, but is at most a small multiple of that of the operand."""
 
 _SHAPE_OPERAND = 1024
 """Operands of at most this many elements are shown to shape inference."""
@@ -42,7 +33,7 @@ def evaluate(
         raise Refused(f"its operands have {taken} bytes, more than {largest}")
     model = _model(node, operands, opsets)
     size = _result_bytes(node, model)
-    if size is None and node.op not in _BOUNDED:
+    if size is None and not traits_of(node.qualified_op).bounded:
         raise Refused("the size of its result depends on data")
     if size is not None and (size > allowed or size + taken > largest):
         raise Refused(f"its result has {size} bytes, more than {min(allowed, largest - taken)}")
@@ -57,9 +48,10 @@ def evaluate(
 def _require_deterministic(node: Node, operands: Sequence[Constant | None]) -> None:
     if node.domain:
         raise Refused(f"{node.qualified_op} is not a standard operator")
-    if node.op in _KEPT:
+    traits, training = traits_of(node.qualified_op), traits_of(node.qualified_op).training_operand
+    if traits.quantization:
         raise Refused("quantization stays in the model")
-    if node.op in _RANDOM or (node.op == "Dropout" and len(node.inputs) > 2):
+    if traits.random or (training is not None and len(node.inputs) > training):
         raise Refused("its result is random")
     if node.captures or any(isinstance(value, Opaque) for value in node.attributes.values()):
         raise Refused("it has a subgraph, or an attribute that is no plain value")

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..ir import Constant, Graph, Integers, Node, Size
 from ..ir.dtypes import is_size_like
+from ..signatures import traits_of
 from .base import Pass, State, register
 from .batchnorm import fold_batchnorm
 from .draft import Draft, Refused
@@ -139,7 +140,7 @@ class _Folding:
 
     def _note_exact(self, node: Node) -> None:
         """Integers computed from integers alone: no rounding of floats can have gone into them."""
-        sizes = node.qualified_op in ("Shape", "Size")
+        sizes = traits_of(node.qualified_op).reads_sizes
         if sizes or all(name in self.exact for name in node.inputs if name):
             default = "int64" if sizes else ""
             self.exact |= {name for name in node.outputs if is_size_like(self.draft.dtype(name) or default)}

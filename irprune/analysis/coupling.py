@@ -13,7 +13,7 @@ from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
 from ..ir.dtypes import is_float
 from ..reasons import Kind, Place, Reason, graph_input, graph_output, plain
-from ..signatures import NoSignature, RuleContext, Signature, signature_of
+from ..signatures import NoSignature, RuleContext, Signature, signature_of, traits_of
 from ..signatures.grammar import Operand, Term, names_of
 from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
@@ -158,7 +158,7 @@ class _Walk:
         waiting, seen = [name], {name}
         while waiting:
             node = self.graph.producers.get(waiting.pop())
-            if node is not None and node.op in ("Shape", "Size"):
+            if node is not None and traits_of(node.qualified_op).reads_sizes:
                 why = f"its size is graph output '{name}'"
                 self._freeze(self.result.dims.get(node.inputs[0]), plain(why, Kind.GRAPH_OUTPUT))
             elif node is not None:
@@ -364,7 +364,7 @@ class _Walk:
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
         self.result.matched[node.name] = MatchedNode(node, found, matcher.axes)
-        if found.looks_up and self._is_stack(node.inputs[0]):
+        if traits_of(node.qualified_op).picks_from(0) and self._is_stack(node.inputs[0]):
             self.result.weights.update(node.outputs)
 
     def _is_stack(self, name: str) -> bool:

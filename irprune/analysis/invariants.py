@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from ..ir import Graph, Node
+from ..signatures import traits_of
 
 
 def weights_handed_in(graph: Graph, entry: Node, weights: Collection[str]) -> Iterator[str]:
@@ -26,7 +27,7 @@ def _is_same_in_every_iteration(graph: Graph, entry: Node, position: int, value:
     if node is None:
         return False
     own = len(node.inputs) - node.yields
-    if node.op == "Scan":
+    if traits_of(node.qualified_op).control == "scan":
         scanned = position >= own - node.int("num_scan_inputs")
         return scanned or _origin(graph, node.inputs[own + position]) == value
     is_state = position >= 2  # behind trip count and condition, of which the body yields the condition alone
@@ -35,6 +36,6 @@ def _is_same_in_every_iteration(graph: Graph, entry: Node, position: int, value:
 
 def _origin(graph: Graph, name: str) -> str:
     """The value that a chain of Identity nodes copies."""
-    while (producer := graph.producers.get(name)) is not None and producer.qualified_op == "Identity":
+    while (producer := graph.producers.get(name)) is not None and traits_of(producer.qualified_op).identity:
         name = producer.inputs[0]
     return name

@@ -30,7 +30,7 @@ from ..axes import Axis, AxisSystem, leaves_of
 from ..ir import Constant, Node
 from ..ir.core import Array
 from ..ir.dtypes import is_float
-from ..signatures import names_of
+from ..signatures import names_of, traits_of
 from .coupling import Coupling, MatchedNode
 from .transforms import are_sinusoids
 
@@ -118,7 +118,7 @@ class Learned:
         found = matched.signature
         if found.stateful or node.yields:
             return True
-        if found.looks_up and position == 0 and not self._is_constant(node.inputs[1:]):
+        if traits_of(node.qualified_op).picks_from(position) and not self._is_constant(node.inputs[1:]):
             return True
         if position in found.statistics or self._is_state(node, position):
             return False

@@ -7,12 +7,9 @@ from typing import get_args
 
 from ..axes import Axis, Leaf, leaves_of
 from ..reasons import Kind, Reason
-from ..signatures import Composite, Signature, names_of
+from ..signatures import Composite, Signature, names_of, traits_of
 from ..signatures.grammar import GroupKind, Term
 from .coupling import Coupling, MatchedNode
-
-_HANDS_ON = {"Cast", "Identity", "Squeeze", "Transpose", "Unsqueeze"}
-"""Operators that copy every element: who reads the copy reads it."""
 
 _DECISIVE: tuple[GroupKind, ...] = ("groups", "multiplier", "recurrent", "head_dim", "heads", "channels")
 """Kinds that operators name: a group of several is of the first. Heads that are summed over are channels of a head."""
@@ -50,7 +47,7 @@ class Roles:
         notation, kinds = matched.signature.notation, matched.signature.kinds
         for name, kind in kinds.items():
             self._named[kind] |= _numbers(matched.axes.get(name, ()))
-        if matched.node.qualified_op not in _HANDS_ON:
+        if not traits_of(matched.node.qualified_op).copies:  # who reads a copy reads the value
             for name in _names_read(matched.signature):
                 self.read |= _numbers(matched.axes.get(name, ()))
         if notation.normalized and len(notation.normalized) < len(matched.axes):

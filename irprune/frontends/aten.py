@@ -64,12 +64,15 @@ def _reduction(op: str) -> str:
 
 
 _ELEMENTWISE = """
-__and__ __or__ __xor__ __lshift__ __rshift__ add sub mul div rsub eq ne lt le gt ge where masked_fill copy expand_as
+__and__ __or__ __xor__ __lshift__ __rshift__ add sub mul rsub eq ne lt le gt ge where masked_fill copy expand_as
 clamp clamp_min clamp_max hardtanh relu relu6 silu gelu sigmoid tanh elu leaky_relu hardswish hardsigmoid mish
-softplus threshold logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not maximum minimum fmod
-remainder pow square zeros_like ones_like full_like rand_like randn_like empty_like fill fill_ zero log1p erf addcmul
-addcdiv lerp heaviside complex polar real imag _conj _conj_physical
+softplus threshold logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not maximum minimum
+square zeros_like ones_like full_like rand_like randn_like empty_like fill fill_ zero log1p erf addcmul lerp
+heaviside complex polar real imag _conj _conj_physical
 """.split()  # noqa: SIM905 (a table of names reads better)
+
+_SINGULAR = "acosh addcdiv digamma lgamma logit polygamma rsqrt special_ndtri".split()  # noqa: SIM905
+"""Infinite, or no number, where an operand is zero."""
 
 _SAME = """
 clone contiguous alias detach lift_fresh_copy lift_fresh to _to_copy type_as dropout native_dropout alpha_dropout
@@ -80,6 +83,7 @@ _VIEWS = ("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias")
 
 TABLE: dict[str, str | Lowering] = {
     **dict.fromkeys(_ELEMENTWISE, calls.elementwise),
+    **dict.fromkeys(_SINGULAR, calls.singular),
     **dict.fromkeys(_SAME, calls.same),
     **dict.fromkeys(_VIEWS, "Reshape(self, size)"),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),
@@ -88,15 +92,14 @@ TABLE: dict[str, str | Lowering] = {
     "add.Tensor": calls.arithmetic("Add"),
     "sub.Tensor": calls.arithmetic("Sub"),
     "mul.Tensor": calls.arithmetic("Mul"),
-    # undefined at zero, which the reference has to know
     "div.Tensor": "Div(self, other)",
+    **dict.fromkeys(("div", "floor_divide", "fmod", "remainder"), "aten.divided(self, other)"),
     "true_divide": "Div(self, other)",
     "reciprocal": "Reciprocal(self)",
     "log": "Log(self)",
     "log2": "Log(self)",
     "log10": "Log(self)",
-    "rsqrt": "aten.rsqrt(self)",
-    "pow.Tensor_Tensor": "Pow(self, exponent)",
+    "pow": calls.power,
     "remainder.Tensor": "Mod(self, other)",
     "fmod.Tensor": "Mod(self, other)",
     # contractions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..ir.core import Attribute
@@ -16,6 +17,19 @@ def elementwise(call: AtenCall) -> Lowered:
     if call.result is None or len(call.result) != rank:
         raise NoSignature("the result is no broadcast of the operands")
     return Lowered("elementwise", tuple(call.tensors()), "aten")
+
+
+def singular(call: AtenCall) -> Lowered:
+    """As element-wise, of a function that is undefined at zero."""
+    return replace(elementwise(call), op="singular")
+
+
+def power(call: AtenCall) -> Lowered:
+    """A power by a plain number that is not negative is defined everywhere."""
+    exponent = call.arguments["exponent"]
+    if isinstance(exponent, (int, float)) and exponent >= 0:
+        return elementwise(call)
+    return read_entry("Pow(self, exponent)")(call)
 
 
 def same(call: AtenCall) -> Lowered:

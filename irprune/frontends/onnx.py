@@ -14,6 +14,7 @@ from ..collector import without_gc
 from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
+from ..signatures import traits_of
 from .declared import drop_stale
 from .files import BYTE, root_cause, static_shape
 from .scopes import Scopes, captured, proto_scopes, qualified, sorted_nodes
@@ -203,29 +204,17 @@ def _inferred(proto: onnx.ModelProto) -> Iterator[Value]:
             yield replace(value, name=qualified(scope, value.name))
 
 
-_SHAPE_OPERANDS = {
-    "Reshape": (1,),
-    "Expand": (1,),
-    "ConstantOfShape": (0,),
-    "Tile": (1,),
-    "Slice": (1, 2, 3, 4),
-    "Pad": (1,),
-    "Resize": (2, 3),
-    "Range": (0, 1, 2),
-    "TopK": (1,),
-}
-
-
 def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
     """Spell out, in ``proto``, shape operands that irprune can evaluate where onnx left a shape open."""
     integers = Integers(graph, lambda name: _sizes(graph.shape(name)))
     nodes = {node.output[0]: node for node in proto.graph.node if node.output}
     changed = False
     for node in graph.nodes:
-        if node.op not in _SHAPE_OPERANDS or node.outputs[0] not in nodes or not _is_open(graph, node.outputs[0]):
+        positions = traits_of(node.qualified_op).shape_operands
+        if not positions or node.outputs[0] not in nodes or not _is_open(graph, node.outputs[0]):
             continue
         target = nodes[node.outputs[0]]
-        for position in _SHAPE_OPERANDS[node.op]:
+        for position in positions:
             name = node.inputs[position] if position < len(node.inputs) else ""
             if not name or name in graph.constants or target.input[position] != name:
                 continue

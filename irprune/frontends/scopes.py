@@ -11,9 +11,7 @@ import onnx_ir as oir
 
 from ..errors import InputError
 from ..ir import fresh_name
-
-CONTROL = ("If", "Loop", "Scan")
-"""Operators into whose bodies irprune looks."""
+from ..signatures import traits_of
 
 
 @dataclass
@@ -58,7 +56,8 @@ class Scopes:
 
 
 def is_control(domain: str, op: str) -> bool:
-    return domain in ("", "ai.onnx") and op in CONTROL
+    """Whether irprune looks into the bodies of the operator."""
+    return bool(traits_of(op, domain).control)
 
 
 def qualified(scope: str, name: str) -> str:

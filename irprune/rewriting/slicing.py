@@ -23,14 +23,11 @@ from ..ir.dtypes import is_integer
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
 from ..plans import Slice
-from ..signatures import Composite, Follower, Grid, Indices, Renumber, Restride, SizeOf
+from ..signatures import Composite, Follower, Grid, Indices, Renumber, Restride, SizeOf, traits_of
 from .liveness import without_orphans
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
 """Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
-
-_IMPLIED_BY: dict[tuple[str, str | int], str] = {("Split", "split"): "num_outputs", ("Split", 1): "num_outputs"}
-"""Attributes that say the same as an explicit size, and must go when the size is spelled out."""
 
 
 @without_gc
@@ -301,7 +298,7 @@ class _Rewriter:
             return
         old = matched.node.ints(name) or (0,) * len(sizes)
         attributes[name] = tuple(o if s is None else s.coefficient for o, s in zip(old, sizes, strict=True))
-        attributes.pop(_IMPLIED_BY.get((matched.node.op, name), ""), None)
+        attributes.pop(traits_of(matched.node.qualified_op).implied.get(name, ""), None)
 
     def _follow_operand(
         self,
@@ -330,7 +327,7 @@ class _Rewriter:
         elif not name:
             vector = np.array([size.coefficient for size in wanted if size is not None], dtype=np.int64)
             self._append_operand(node, position, vector)
-            attributes.pop(_IMPLIED_BY.get((node.op, position), ""), None)
+            attributes.pop(traits_of(node.qualified_op).implied.get(position, ""), None)
             return
         self.inputs[node.name][position] = self._fix(node, name, wanted)
 

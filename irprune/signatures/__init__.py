@@ -24,10 +24,12 @@ from .grammar import (
     signature,
     term,
 )
-from .registry import RULES, NoSignature, Rule, RuleContext, register, signature_of
+from .registry import OPERATORS, NoSignature, Operator, Rule, RuleContext, register, signature_of, traits_of
+from .traits import EVERY, Traits
 
 __all__ = [
-    "RULES",
+    "EVERY",
+    "OPERATORS",
     "Composite",
     "ElementMap",
     "Follower",
@@ -36,6 +38,7 @@ __all__ = [
     "Name",
     "NoSignature",
     "Notation",
+    "Operator",
     "Renumber",
     "Restride",
     "Rule",
@@ -44,6 +47,7 @@ __all__ = [
     "SizeOf",
     "Star",
     "Term",
+    "Traits",
     "Unit",
     "Unknown",
     "names_of",
@@ -52,6 +56,7 @@ __all__ = [
     "signature",
     "signature_of",
     "term",
+    "traits_of",
 ]
 
 del _aten_ops, _microsoft_ops, _onnx_ops

@@ -13,7 +13,8 @@ from ..ir.sizes import ONE
 from .causes import FROM_SPACE, LOOKED_UP, POOLED, RECURRENT, RESAMPLED, WINDOWED
 from .compute import broadcast, elementwise, layer_normalization, letters, operand_list, window_results
 from .grammar import ElementMap, Follower, Name, Signature, SizeOf, signature
-from .registry import NoSignature, Rule, RuleContext, register
+from .registry import NoSignature, Operator, Rule, RuleContext, register
+from .traits import EVERY
 
 
 def linear(ctx: RuleContext) -> Signature:
@@ -345,26 +346,27 @@ def recurrent(ctx: RuleContext) -> Signature:
 register(
     {
         "aten::elementwise": elementwise,
-        "aten::rsqrt": elementwise,
-        "aten::linear": linear,
+        "aten::singular": Operator(elementwise, singular_at_zero=True),
+        "aten::divided": Operator(elementwise, singular_at_zero=True, divisor=1),
+        "aten::linear": Operator(linear, weights=(1, 2)),
         "aten::added_product": added_product,
-        "aten::bilinear": bilinear,
+        "aten::bilinear": Operator(bilinear, weights=(2, 3)),
         "aten::cdist": cdist,
-        "aten::layer_norm": layer_norm,
+        "aten::layer_norm": Operator(layer_norm, weights=(1, 2)),
         "aten::pool": pool,
-        "aten::weight_norm": weight_norm,
-        "aten::prelu": prelu,
-        "aten::native_group_norm": native_group_norm,
+        "aten::weight_norm": Operator(weight_norm, weights=(0, 1), singular_at_zero=True),
+        "aten::prelu": Operator(prelu, weights=(1,)),
+        "aten::native_group_norm": Operator(native_group_norm, weights=(1, 2)),
         "aten::statistics": statistics,
         "aten::extremum": extremum,
-        "aten::stack": stack,
-        "aten::unbind": unbind,
-        "aten::index": index,
+        "aten::stack": Operator(stack, moves=EVERY, combines="join"),
+        "aten::unbind": Operator(unbind, moves=(0,)),
+        "aten::index": Operator(index, moves=(0,)),
         "aten::index_put": index_put,
         "aten::index_write": index_write,
-        "aten::embedding_bag": embedding_bag,
-        "aten::diagonal": diagonal,
-        "aten::flipped": flipped,
+        "aten::embedding_bag": Operator(embedding_bag, weights=(0,), lookups={1: (0,)}),
+        "aten::diagonal": Operator(diagonal, moves=(0,)),
+        "aten::flipped": Operator(flipped, copies=True, keeps_shape=True),
         "aten::moved": _along("its elements are moved along"),
         "aten::ordered": _along("the order of its elements matters"),
         "aten::bucketize": bucketize,
@@ -375,10 +377,10 @@ register(
         "aten::im2col": im2col,
         "aten::col2im": col2im,
         "aten::unfold": unfold,
-        "aten::repeat": repeat,
-        "aten::repeat_interleave": repeat_interleave,
+        "aten::repeat": Operator(repeat, moves=(0,)),
+        "aten::repeat_interleave": Operator(repeat_interleave, moves=(0,)),
         "aten::resample": resample,
-        "aten::pixel_unshuffle": pixel_unshuffle,
+        "aten::pixel_unshuffle": Operator(pixel_unshuffle, copies=True),
         "aten::recurrent": recurrent,
         # sizes that a frontend knows symbolically
         "irprune::sizes": " -> _",

@@ -301,10 +301,6 @@ def global_pool(ctx: RuleContext) -> Signature:
     return signature(f"n c *s -> n c {ones}", normalized="s")
 
 
-_EXACT_REDUCTIONS = {"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
-"""Zeros add nothing to these: their axis is contracted, not normalized."""
-
-
 def reduced_axes(ctx: RuleContext) -> tuple[int, ...]:
     """The axes a reduction runs over, from attribute or operand, counted from the front."""
     rank = ctx.rank()
@@ -315,12 +311,21 @@ def reduced_axes(ctx: RuleContext) -> tuple[int, ...]:
 
 
 def reduce(ctx: RuleContext) -> Signature:
-    """Sums contract their axes; means, extrema and the like are statistics over them."""
+    """Statistics over the reduced axes: means, extrema and the like."""
+    return _reduction(ctx, normalized=True)
+
+
+def reduce_sum(ctx: RuleContext) -> Signature:
+    """Sums, to which zeros add nothing: the reduced axes are contracted."""
+    return _reduction(ctx, normalized=False)
+
+
+def _reduction(ctx: RuleContext, normalized: bool) -> Signature:
     names = letters(ctx.rank())
     axes = reduced_axes(ctx)
     keep = ctx.node.int("keepdims", 1)
     result = [("1" if k in axes else name) for k, name in enumerate(names) if keep or k not in axes]
-    over = () if ctx.node.op in _EXACT_REDUCTIONS else [names[k] for k in axes]
+    over = [names[k] for k in axes] if normalized else ()
     return signature(f"{' '.join(names)} -> {' '.join(result)}", normalized=over)
 
 

@@ -191,7 +191,7 @@ def gather(ctx: RuleContext) -> Signature:
         index_names = letters(len(ctx.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result}"
-        return signature(text, opaque=names[axis], reason=LOOKED_UP, looks_up=True)
+        return signature(text, opaque=names[axis], reason=LOOKED_UP)
     return _selected(names, axis, np.asarray(indices, dtype=np.int64), ctx.static(0, axis))
 
 
@@ -210,7 +210,7 @@ def gather_nd(ctx: RuleContext) -> Signature:
     indexed, rest = data[batch : batch + depth], data[batch + depth :]
     text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"
     opaque = ["tuple", *indexed, *index]
-    return signature(text, opaque=opaque, reason=LOOKED_UP, looks_up=True)
+    return signature(text, opaque=opaque, reason=LOOKED_UP)
 
 
 def from_the_front(indices: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -235,7 +235,6 @@ def _selected(names: list[str], axis: int, given: NDArray[np.int64], size: int) 
         sizes={f"i{k}": width for k, width in enumerate(plain.shape)},
         maps=[ElementMap(names[axis], whole, order)],
         operands={1: Renumber(Name(names[axis]), term(whole), order)},
-        looks_up=True,
     )
 
 
@@ -251,7 +250,6 @@ def _gather_one(names: list[str], axis: int, index: int, size: int, rank: int) -
         f"{_replace(names, axis, whole)}, _ -> {' '.join(result)}",
         sizes=dict(spans),
         operands={1: (follow,)},
-        looks_up=True,
     )
 
 

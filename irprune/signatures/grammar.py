@@ -138,7 +138,7 @@ class Signature:
     for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned:
     they are stored, but no parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
     of an attention): they are spelled out with the value they had when the node changes. ``stateful`` nodes hand on
-    what they were given and, later, what became of it. The result of a node that ``looks_up`` is picked from operand 0.
+    what they were given and, later, what became of it.
     ``kinds`` says, for axes by name, which kind of group they make; it follows from the contractions of the other nodes
     where no operator says it.
     """
@@ -152,7 +152,6 @@ class Signature:
     statistics: frozenset[int] = frozenset()
     pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
     stateful: bool = False
-    looks_up: bool = False
     kinds: Mapping[str, GroupKind] = field(default_factory=dict)
 
 
@@ -171,7 +170,6 @@ def signature(
     statistics: Sequence[int] = (),
     pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
     stateful: bool = False,
-    looks_up: bool = False,
     kinds: Mapping[str, GroupKind] | None = None,
 ) -> Signature:
     """Read a signature: the notation, the roles of its axes, and what else follows from a removal.
@@ -202,7 +200,6 @@ def signature(
         frozenset(statistics),
         spelled,
         stateful,
-        looks_up,
         kinds or {},
     )
 

@@ -6,43 +6,44 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md is t
 from __future__ import annotations
 
 from . import attention, compute, quantized, recurrent
-from .grammar import Signature
-from .registry import Rule, register
+from .registry import Entry, Operator, register
 
-_TABLE: dict[str, Rule | Signature | str] = {
-    "Attention": attention.packed_attention,
-    "MultiHeadAttention": attention.multi_head_attention,
+_TABLE: dict[str, Entry] = {
+    "Attention": Operator(attention.packed_attention, weights=(1, 2)),
+    "MultiHeadAttention": Operator(attention.multi_head_attention, weights=(3,)),
     "GroupQueryAttention": attention.group_query_attention,
-    "RotaryEmbedding": attention.rotary_microsoft,
-    "SkipLayerNormalization": attention.skip_layer_normalization,
-    "SkipSimplifiedLayerNormalization": attention.skip_layer_normalization,
-    "EmbedLayerNormalization": attention.embed_layer_normalization,
-    "BiasGelu": compute.elementwise,
-    "FastGelu": compute.elementwise,
+    "RotaryEmbedding": Operator(attention.rotary_microsoft, lookups={1: (2, 3)}),
+    "SkipLayerNormalization": Operator(attention.skip_layer_normalization, weights=(2, 3, 4)),
+    "SkipSimplifiedLayerNormalization": Operator(attention.skip_layer_normalization, weights=(2, 3)),
+    "EmbedLayerNormalization": Operator(
+        attention.embed_layer_normalization, weights=(2, 3, 4, 5, 6), lookups={0: (2,), 1: (4,), 8: (3,)}
+    ),
+    "BiasGelu": Operator(compute.elementwise, weights=(1,)),
+    "FastGelu": Operator(compute.elementwise, weights=(1,)),
     "Gelu": compute.elementwise,
     "QuickGelu": compute.elementwise,
-    "BiasAdd": compute.elementwise,
-    "FusedConv": compute.conv,
-    "FusedMatMul": compute.fused_matmul,
-    "FusedGemm": compute.gemm,
-    "QGemm": quantized.qgemm,
-    "QAttention": attention.quantized_attention,
-    "QLinearConv": quantized.qlinear_conv,
-    "GatherBlockQuantized": quantized.gather_block_quantized,
+    "BiasAdd": Operator(compute.elementwise, weights=(1,)),
+    "FusedConv": Operator(compute.conv, weights=(1, 2)),
+    "FusedMatMul": Operator(compute.fused_matmul, combines="product"),
+    "FusedGemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
+    "QGemm": Operator(quantized.qgemm, zero_points={0: 2, 3: 5}),
+    "QAttention": Operator(attention.quantized_attention, weights=(2,), zero_points={0: 6, 1: 7}),
+    "QLinearConv": Operator(quantized.qlinear_conv, zero_points={0: 2, 3: 5}),
+    "GatherBlockQuantized": Operator(quantized.gather_block_quantized, lookups={1: (0,)}, lookup_axis="gather_axis"),
     "MatMulNBits": quantized.matmul_nbits,
-    "MatMulIntegerToFloat": quantized.matmul_integer_to_float,
-    "DynamicQuantizeMatMul": quantized.dynamic_quantize_matmul,
-    "DynamicQuantizeLSTM": recurrent.dynamic_quantize_lstm,
-    "QLinearAdd": quantized.qlinear_elementwise,
-    "QLinearMul": quantized.qlinear_elementwise,
-    "QLinearSigmoid": quantized.qlinear_unary,
-    "QLinearLeakyRelu": quantized.qlinear_unary,
-    "QLinearSoftmax": quantized.qlinear_softmax,
-    "QLinearGlobalAveragePool": quantized.qlinear_global_pool,
-    "QLinearAveragePool": quantized.qlinear_pool,
+    "MatMulIntegerToFloat": Operator(quantized.matmul_integer_to_float, weights=(6,), zero_points={0: 4, 1: 5}),
+    "DynamicQuantizeMatMul": Operator(quantized.dynamic_quantize_matmul, weights=(4,), zero_points={1: 3}),
+    "DynamicQuantizeLSTM": Operator(
+        recurrent.dynamic_quantize_lstm, weights=(3, 7), lengths=4, zero_points={1: 9, 2: 11}
+    ),
+    **dict.fromkeys(("QLinearAdd", "QLinearMul"), Operator(quantized.qlinear_elementwise, zero_points={0: 2, 3: 5})),
+    **dict.fromkeys(("QLinearSigmoid", "QLinearLeakyRelu"), Operator(quantized.qlinear_unary, zero_points={0: 2})),
+    "QLinearSoftmax": Operator(quantized.qlinear_softmax, zero_points={0: 2}),
+    "QLinearGlobalAveragePool": Operator(quantized.qlinear_global_pool, zero_points={0: 2}),
+    "QLinearAveragePool": Operator(quantized.qlinear_pool, zero_points={0: 2}),
     "QLinearConcat": quantized.qlinear_concat,
-    "QuantizeLinear": compute.quantize_linear,
-    "DequantizeLinear": compute.quantize_linear,
+    "QuantizeLinear": quantized.QUANTIZE,
+    "DequantizeLinear": quantized.DEQUANTIZE,
 }
 
 register({f"com.microsoft::{name}": rule for name, rule in _TABLE.items()})

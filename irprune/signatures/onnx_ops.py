@@ -10,32 +10,52 @@ from __future__ import annotations
 from . import attention, compute, control, elements, indexing, layout, quantized
 from .grammar import signature
 from .recurrent import recurrent
-from .registry import register
+from .registry import Operator, register
+from .traits import EVERY
 
 _ELEMENTWISE = """
-Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu
-Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN
-LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink
-Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
+Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu Cos Cosh Elu Erf Floor Gelu
+HardSigmoid HardSwish IsInf IsNaN LeakyRelu Mean Mish Round Selu Shrink Sign Sin Sinh Softsign Sum Swish Tan
+ThresholdedRelu
 """.split()  # noqa: SIM905 (a table of names reads better)
 
+_OF_WEIGHTS = "Abs Clip Exp Max Min Neg Relu Sigmoid Softplus Sqrt Tanh".split()  # noqa: SIM905
+"""Functions by which models keep a weight positive or within bounds."""
+
 register(dict.fromkeys(_ELEMENTWISE, compute.elementwise))
+register(dict.fromkeys(_OF_WEIGHTS, Operator(compute.elementwise, passes_through=True)))
 register(
     {
+        # element-wise
+        "Identity": Operator(compute.elementwise, identity=True, copies=True, keeps_shape=True),
+        "Cast": Operator(compute.cast, copies=True, keeps_shape=True),
+        "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
+        "Dropout": Operator(compute.dropout, copies=True, keeps_shape=True, training_operand=2),
+        **dict.fromkeys(("Add", "Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
+        "Div": Operator(compute.elementwise, combines="arithmetic", singular_at_zero=True, divisor=1),
+        "Mod": Operator(compute.elementwise, singular_at_zero=True, divisor=1),
+        "Log": Operator(compute.elementwise, passes_through=True, singular_at_zero=True),
+        **dict.fromkeys(("Acosh", "Pow", "Reciprocal"), Operator(compute.elementwise, singular_at_zero=True)),
+        "Equal": Operator(compute.elementwise, asks="equality"),
+        **dict.fromkeys(
+            ("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), Operator(compute.elementwise, asks="order")
+        ),
+        **dict.fromkeys(("And", "Not", "Or", "Xor"), Operator(compute.elementwise, asks="logic")),
+        "PRelu": Operator(compute.elementwise, weights=(1,)),
+        "Where": Operator(compute.elementwise, moves=(1, 2)),
         # contractions
-        "Conv": compute.conv,
-        "ConvTranspose": compute.conv_transpose,
-        "Gemm": compute.gemm,
-        "MatMul": compute.matmul,
-        "Einsum": compute.einsum,
-        "Cast": compute.cast,
-        "CastLike": compute.cast_like,
+        "Conv": Operator(compute.conv, weights=(1, 2)),
+        "ConvTranspose": Operator(compute.conv_transpose, weights=(1, 2)),
+        "Gemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
+        "MatMul": Operator(compute.matmul, combines="product"),
+        "Einsum": Operator(compute.einsum, combines="product"),
         # normalizations
-        "BatchNormalization": compute.batch_normalization,
-        "InstanceNormalization": signature("n c *s, c, c -> n c *s", normalized="s"),
-        "LayerNormalization": compute.layer_normalization,
-        "RMSNormalization": compute.layer_normalization,
-        "GroupNormalization": compute.group_normalization,
+        "BatchNormalization": Operator(compute.batch_normalization, weights=(1, 2), channel_scale=1),
+        "InstanceNormalization": Operator(signature("n c *s, c, c -> n c *s", normalized="s"), weights=(1, 2)),
+        "LayerNormalization": Operator(compute.layer_normalization, weights=(1, 2)),
+        "RMSNormalization": Operator(compute.layer_normalization, weights=(1,)),
+        "SimplifiedLayerNormalization": Operator(compute.layer_normalization, weights=(1,)),
+        "GroupNormalization": Operator(compute.group_normalization, weights=(1, 2)),
         "LpNormalization": compute.lp_normalization,
         "MeanVarianceNormalization": compute.mean_variance_normalization,
         "LRN": signature("n c *s -> n c *s", normalized="c"),
@@ -46,84 +66,85 @@ register(
         "GlobalAveragePool": compute.global_pool,
         "GlobalMaxPool": compute.global_pool,
         "GlobalLpPool": compute.global_pool,
-        "ReduceSum": compute.reduce,
-        "ReduceMean": compute.reduce,
+        "ReduceSum": Operator(compute.reduce_sum, passes_through=True),
+        "ReduceMean": Operator(compute.reduce, passes_through=True),
         "ReduceMax": compute.reduce,
         "ReduceMin": compute.reduce,
         "ReduceProd": compute.reduce,
-        "ReduceL1": compute.reduce,
-        "ReduceL2": compute.reduce,
-        "ReduceSumSquare": compute.reduce,
-        "ReduceLogSum": compute.reduce,
+        "ReduceL1": compute.reduce_sum,
+        "ReduceL2": compute.reduce_sum,
+        "ReduceSumSquare": compute.reduce_sum,
+        "ReduceLogSum": Operator(compute.reduce, singular_at_zero=True),
         "ReduceLogSumExp": compute.reduce,
         "ArgMax": compute.arg_reduce,
         "ArgMin": compute.arg_reduce,
-        "TopK": compute.top_k,
+        "TopK": Operator(compute.top_k, shape_operands=(1,)),
         "Softmax": compute.softmax,
         "LogSoftmax": compute.softmax,
         "Hardmax": compute.softmax,
         "CumSum": compute.cumulative_sum,
         # quantization
-        "QuantizeLinear": compute.quantize_linear,
-        "DequantizeLinear": compute.quantize_linear,
-        "DynamicQuantizeLinear": quantized.dynamic_quantize_linear,
-        "QLinearConv": quantized.qlinear_conv,
-        "QLinearMatMul": quantized.qlinear_matmul,
-        "ConvInteger": quantized.conv_integer,
-        "MatMulInteger": quantized.matmul_integer,
-        "Dropout": compute.dropout,
+        "QuantizeLinear": quantized.QUANTIZE,
+        "DequantizeLinear": quantized.DEQUANTIZE,
+        "DynamicQuantizeLinear": Operator(quantized.dynamic_quantize_linear, quantization=True),
+        "QLinearConv": Operator(quantized.qlinear_conv, zero_points={0: 2, 3: 5}),
+        "QLinearMatMul": Operator(quantized.qlinear_matmul, zero_points={0: 2, 3: 5}),
+        "ConvInteger": Operator(quantized.conv_integer, zero_points={0: 2, 1: 3}),
+        "MatMulInteger": Operator(quantized.matmul_integer, zero_points={0: 2, 1: 3}),
         # recurrent cells and attention
-        "LSTM": recurrent(4),
-        "GRU": recurrent(3),
-        "RNN": recurrent(1),
+        "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4),
+        "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4),
+        "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4),
         "Attention": attention.attention,
-        "RotaryEmbedding": attention.rotary_onnx,
-        "SimplifiedLayerNormalization": compute.layer_normalization,
+        "RotaryEmbedding": Operator(attention.rotary_onnx, lookups={3: (1, 2)}),
         # looked up at run time
-        "GatherElements": indexing.gather_elements,
+        "GatherElements": Operator(indexing.gather_elements, moves=(0,), lookups={1: (0,)}),
         "ScatterElements": indexing.scatter_elements,
-        "GatherND": elements.gather_nd,
+        "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}),
         "ScatterND": indexing.scatter_nd,
         "OneHot": indexing.one_hot,
         "Trilu": indexing.trilu,
-        "ReverseSequence": indexing.reverse_sequence,
-        "Bernoulli": indexing.drawn,
-        "RandomNormalLike": indexing.drawn,
-        "RandomUniformLike": indexing.drawn,
+        "ReverseSequence": Operator(indexing.reverse_sequence, copies=True, lengths=1),
+        **dict.fromkeys(("Bernoulli", "RandomNormalLike", "RandomUniformLike"), Operator(indexing.drawn, random=True)),
+        **dict.fromkeys(
+            ("Multinomial", "RandomNormal", "RandomUniform"), Operator(reason="random numbers are drawn", random=True)
+        ),
         "DFT": indexing.fourier_transform,
         "EyeLike": signature("a b -> a b", opaque="a b"),
-        "NonZero": indexing.non_zero,
+        "NonZero": Operator(indexing.non_zero, bounded=True),
+        "Compress": Operator(reason="it keeps the elements that a condition picks", moves=(0,), bounded=True),
+        "Unique": Operator(reason="it keeps one of equal elements each", bounded=True),
         "STFT": signature("n s *part, _, w, _ -> n t f parts", opaque="s t w f part parts"),
         "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
         "RoiAlign": signature("n c *s, _, _ -> r c u v", opaque="n s r u v"),
         "NonMaxSuppression": signature("b s _4, b c s, _, _, _ -> _", opaque="b s c _4"),
         # layout
-        "Concat": elements.concat,
-        "Split": elements.split,
-        "Slice": elements.slice_,
-        "Gather": elements.gather,
-        "Pad": elements.pad,
-        "Tile": layout.tile,
-        "Expand": layout.expand,
-        "Transpose": layout.transpose,
-        "Reshape": layout.reshape,
-        "Flatten": layout.flatten,
-        "Squeeze": layout.squeeze,
-        "Unsqueeze": layout.unsqueeze,
-        "Resize": layout.resize,
+        "Concat": Operator(elements.concat, moves=EVERY, combines="join"),
+        "Split": Operator(elements.split, moves=(0,), implied={"split": "num_outputs", 1: "num_outputs"}),
+        "Slice": Operator(elements.slice_, moves=(0,), shape_operands=(1, 2, 3, 4)),
+        "Gather": Operator(elements.gather, moves=(0,), lookups={1: (0,)}),
+        "Pad": Operator(elements.pad, moves=(0,), shape_operands=(1,)),
+        "Tile": Operator(layout.tile, moves=(0,), shape_operands=(1,)),
+        "Expand": Operator(layout.expand, moves=(0,), shape_operands=(1,)),
+        "Transpose": Operator(layout.transpose, copies=True),
+        "Reshape": Operator(layout.reshape, copies=True, shape_operands=(1,)),
+        "Flatten": Operator(layout.flatten, copies=True),
+        "Squeeze": Operator(layout.squeeze, copies=True),
+        "Unsqueeze": Operator(layout.unsqueeze, copies=True),
+        "Resize": Operator(layout.resize, shape_operands=(2, 3)),
         "Upsample": layout.resize,
-        "DepthToSpace": layout.depth_to_space,
-        "SpaceToDepth": layout.space_to_depth,
+        "DepthToSpace": Operator(layout.depth_to_space, copies=True),
+        "SpaceToDepth": Operator(layout.space_to_depth, copies=True),
         # control flow, and the nodes that frontends put before its bodies
-        "If": control.if_,
-        "Loop": control.loop,
-        "Scan": control.scan,
+        "If": Operator(control.if_, control="branches"),
+        "Loop": Operator(control.loop, control="loop"),
+        "Scan": Operator(control.scan, control="scan"),
         "irprune::enter_Loop": control.enter_loop,
         "irprune::enter_Scan": control.enter_scan,
         # shape arithmetic: no axis flows through, its results are evaluated instead
-        "Shape": layout.shape_only,
-        "Size": layout.shape_only,
-        "Range": layout.range_,
-        "ConstantOfShape": layout.constant_of_shape,
+        "Shape": Operator(layout.shape_only, reads_sizes=True),
+        "Size": Operator(layout.shape_only, reads_sizes=True),
+        "Range": Operator(layout.range_, shape_operands=(0, 1, 2)),
+        "ConstantOfShape": Operator(layout.constant_of_shape, shape_operands=(0,)),
     }
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..ir.sizes import ONE
 from ..reasons import Kind, Why
 from .causes import CONVOLVED, POOLED, SOFTMAX
-from .compute import broadcast, letters, matmul_notation, operand_list, window_kinds, window_results
+from .compute import broadcast, letters, matmul_notation, operand_list, quantize_linear, window_kinds, window_results
 from .grammar import Signature, signature
-from .registry import NoSignature, RuleContext
+from .registry import NoSignature, Operator, RuleContext
+
+QUANTIZE = Operator(quantize_linear, keeps_shape=True, passes_through=True, keeps_zero=True, quantization=True)
+DEQUANTIZE = replace(QUANTIZE, zero_points={0: 2})
+"""Those of ai.onnx and of com.microsoft."""
 
 
 def scale_of(ctx: RuleContext, position: int, axis: str) -> str:

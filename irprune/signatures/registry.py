@@ -1,4 +1,4 @@
-"""The table of signatures: qualified operator name to the rule that returns the signature of one node."""
+"""The table of operators: qualified name to the rule that returns the signature of one node, and to traits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..ir import Node, Ramp, Size
 from ..ir.core import Array
 from ..reasons import Kind
 from .grammar import Signature, signature
+from .traits import Traits
 
 
 class NoSignature(Exception):
@@ -86,29 +87,58 @@ class RuleContext:
 
 Rule: TypeAlias = Callable[[RuleContext], Signature]
 
-RULES: dict[str, Rule] = {}
+
+@dataclass(frozen=True)
+class Operator(Traits):
+    """A line of a table: the rule that gives a node's signature, and the operator's traits.
+
+    ``rule`` may be the signature itself where it depends on nothing, or its text where no axis has a role. An operator
+    without one is frozen, and ``reason`` says why.
+    """
+
+    rule: Rule | Signature | str | None = None
+    reason: str = ""
+
+    def signature_of(self, ctx: RuleContext) -> Signature:
+        """Raises :class:`NoSignature` with the reason where there is none."""
+        if self.rule is None:
+            raise NoSignature(self.reason)
+        if isinstance(self.rule, Signature):
+            return self.rule
+        return signature(self.rule) if isinstance(self.rule, str) else self.rule(ctx)
 
 
-def register(table: Mapping[str, Rule | Signature | str]) -> None:
-    """Add operators: a rule, or the signature itself (a string where its axes have no roles)."""
-    for name, rule in table.items():
-        if name in RULES:
-            raise ValueError(f"operator {name} has a signature already")
-        RULES[name] = rule if callable(rule) else _fixed(rule)
+Entry: TypeAlias = Operator | Rule | Signature | str
+
+OPERATORS: dict[str, Operator] = {}
+"""By qualified name, such as ``Conv``, ``com.microsoft::FusedConv`` and ``aten::linear``."""
+
+_UNKNOWN = Traits()
 
 
-def _fixed(entry: Signature | str) -> Rule:
-    found = signature(entry) if isinstance(entry, str) else entry
-    return lambda ctx: found
+def register(table: Mapping[str, Entry]) -> None:
+    """Add operators. What has no traits may be a rule, a signature or its text by itself."""
+    for name, entry in table.items():
+        if name in OPERATORS:
+            raise ValueError(f"operator {name} has an entry already")
+        operator = entry if isinstance(entry, Operator) else Operator(entry)
+        if isinstance(operator.rule, str):
+            signature(operator.rule)  # a mistake in it shows when the table is read
+        OPERATORS[name] = operator
+
+
+def traits_of(op: str, domain: str = "") -> Traits:
+    """The traits of an operator by its name (qualified, or with its domain); none hold of one that has no entry."""
+    return OPERATORS.get(op if domain in ("", "ai.onnx") else f"{domain}::{op}", _UNKNOWN)
 
 
 def signature_of(ctx: RuleContext) -> Signature:
     """The signature of a node; raises :class:`NoSignature` with the reason where there is none."""
-    rule = RULES.get(ctx.node.qualified_op)
-    if rule is None and ctx.node.domain == "com.microsoft.nchwc":
+    operator = OPERATORS.get(ctx.node.qualified_op)
+    if operator is None and ctx.node.domain == "com.microsoft.nchwc":
         raise NoSignature("ONNX Runtime laid its weights out for one machine: prune the model that it optimized")
-    if rule is None:
+    if operator is None:
         if ctx.node.refusal:
             raise NoSignature(ctx.node.refusal)
         raise NoSignature(f"operator {ctx.node.qualified_op} has no signature", Kind.NO_SIGNATURE)
-    return rule(ctx)
+    return operator.signature_of(ctx)

@@ -30,7 +30,6 @@ def strided_gather(outer: list[str], inner: list[str], total: Size, ramp: Ramp) 
         sizes=reading.sizes,
         operands={1: follow},
         reason=LOOKED_UP,
-        looks_up=True,
     )
 
 

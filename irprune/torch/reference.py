@@ -18,15 +18,13 @@ from torch import Tensor, fx
 from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..errors import VerificationError
-from ..frontends.effects import operator_name
 from ..frontends.fx import Imported
 from ..ir import Node, dtypes
-from ..signatures import SizeOf, names_of
+from ..signatures import SizeOf, names_of, traits_of
 from ..verification.removal import Dimension, Removal
 
 _ATEN = torch.ops.aten
 PREFIX = "irprune_reference"
-_DIVISIONS = frozenset({"div", "floor_divide", "fmod", "remainder"})
 
 
 def build_reference(
@@ -85,13 +83,13 @@ class _Writer:
         for position, name in enumerate(node.inputs):
             dims = self.removal.zeroed(node, position) if name else None
             if dims is not None and name in self.parameters:
-                zero = 1 if position == 1 and self._divides_integers(call, name) else 0
+                zero = 1 if self._divides_integers(node, position) else 0
                 self._replace(call, self._operand(call, name), self._zeroed(call, name, dims, zero))
 
-    def _divides_integers(self, call: fx.Node, name: str) -> bool:
+    def _divides_integers(self, node: Node, position: int) -> bool:
         """Whether an operand is what integers are divided by, which cannot be zero."""
-        is_integer = dtypes.is_integer(self.removal.analysis.graph.constants[name].dtype)
-        return is_integer and operator_name(call) in _DIVISIONS
+        is_integer = dtypes.is_integer(self.removal.analysis.graph.constants[node.inputs[position]].dtype)
+        return is_integer and traits_of(node.qualified_op).divisor == position
 
     def _zeroed(self, call: fx.Node, name: str, dims: tuple[Axis, ...], zero: int) -> fx.Node:
         result: fx.Node = self.parameters[name]

@@ -11,18 +11,7 @@ from collections.abc import Iterator
 import onnx
 from onnx import numpy_helper
 
-_SAME_SIZES = {"Cast", "DequantizeLinear", "Identity"}
-"""Operators whose result has the dimensions of their first operand."""
-
-_CARRY = {"Cast", "Concat", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
-_CARRY |= {"Unsqueeze"}
-"""Operators whose result holds what their operands hold."""
-
-_TABLES = {"Gather": {1: (0,)}, "GatherElements": {1: (0,)}, "EmbedLayerNormalization": {0: (2,), 1: (4,)}}
-"""Per operator, which operand looks up rows of which other."""
-
-_LENGTHS = {"GRU": 4, "LSTM": 4, "RNN": 4}
-"""Per operator, which operand holds lengths of sequences: of any sequence at least one step can count."""
+from ..signatures import traits_of
 
 _INTEGERS = {onnx.TensorProto.INT32, onnx.TensorProto.INT64}
 
@@ -52,7 +41,8 @@ def masks(graph: onnx.GraphProto) -> set[str]:
     found: set[str] = set()
     for node in graph.node:
         to = next((attribute.i for attribute in node.attribute if attribute.name == "to"), 0)
-        if node.op_type in ("Equal", "Not", "And") or (node.op_type == "Cast" and to in _CHOOSING):
+        traits = traits_of(node.op_type, node.domain)
+        if traits.asks in ("equality", "logic") or (traits.copies and to in _CHOOSING):
             found |= set(node.input)
     return {info.name for info in graph.input} & found - bounded.keys()
 
@@ -88,9 +78,10 @@ def _equalled(name: str, graph: onnx.GraphProto, constants: dict[str, int]) -> s
     """The constants that a value is compared with, however it is reshaped before; nodes come in the order of use."""
     same, found = {name}, set()
     for node in graph.node:
-        if node.op_type == "Equal" and same & set(node.input):
+        traits = traits_of(node.op_type, node.domain)
+        if traits.asks == "equality" and same & set(node.input):
             found |= {constants[other] for other in node.input if other in constants}
-        elif node.op_type in _CARRY | {"Gather"} and node.input and node.input[0] in same:
+        elif any(traits.hands_on(position) and operand in same for position, operand in enumerate(node.input)):
             same |= set(node.output)
     return found
 
@@ -104,7 +95,7 @@ def _constant_sizes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
             for attribute in node.attribute:
                 if attribute.HasField("t"):
                     sizes[node.output[0]] = tuple(attribute.t.dims)
-        elif node.op_type in _SAME_SIZES and node.input and node.input[0] in sizes:
+        elif traits_of(node.op_type, node.domain).keeps_shape and node.input and node.input[0] in sizes:
             sizes[node.output[0]] = sizes[node.input[0]]
         elif node.op_type == "Transpose" and node.input and node.input[0] in sizes:
             before = sizes[node.input[0]]
@@ -120,14 +111,15 @@ def _bounds(
     waiting, seen = deque([name]), {name}
     while waiting:
         for node, position in readers.get(waiting.popleft(), ()):
-            for table in _TABLES.get(node.op_type, {}).get(position, ()):
+            traits = traits_of(node.op_type, node.domain)
+            for table in traits.lookups.get(position, ()):
                 dims = sizes.get(node.input[table], ()) if table < len(node.input) else ()
-                axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+                axis = next((a.i for a in node.attribute if a.name == traits.lookup_axis), 0)
                 if -len(dims) <= axis < len(dims):
                     yield dims[axis]
-            if _LENGTHS.get(node.op_type) == position:
-                yield 2
-            if node.op_type in _CARRY:
+            if traits.lengths == position:
+                yield 2  # of any sequence at least one step can count
+            if traits.hands_on(position):
                 fresh = [output for output in node.output if output not in seen]
                 seen.update(fresh)
                 waiting.extend(fresh)

@@ -28,25 +28,13 @@ from ..ir import dtypes
 from ..ir.core import Array, Node
 from ..runtime.executable import Executable
 from ..runtime.weights import Scratch, is_external, tensors_of
+from ..signatures import traits_of
 from .cases import input_specs, random_feeds
 from .masks import Probe, as_indices, complete_sizes
 from .removal import Dimension, Removal
 from .structure import tensors
 
 PREFIX = "irprune_reference/"
-
-_ZERO_POINTS: dict[str, dict[int, int]] = {
-    "ConvInteger": {0: 2, 1: 3},
-    "MatMulInteger": {0: 2, 1: 3},
-    "QLinearConv": {0: 2, 3: 5},
-    "QLinearMatMul": {0: 2, 3: 5},
-    "QGemm": {0: 2, 3: 5},
-    "MatMulIntegerToFloat": {0: 4, 1: 5},
-    "QAttention": {0: 6, 1: 7},
-    "DynamicQuantizeLSTM": {1: 9, 2: 11},
-    "DequantizeLinear": {0: 2},
-}
-"""Per quantized operand the operand that says which number stands for zero."""
 
 _WHERE_OPSET = 9
 _SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64"}
@@ -189,7 +177,7 @@ class _Builder:
 
     def _zero_of(self, node: Node, position: int) -> Array:
         """What stands for zero in a constant operand, shaped to broadcast with it; one for an integer divisor."""
-        if node.op in ("Div", "Mod") and position == 1 and self._is_integer(node.inputs[position]):
+        if traits_of(node.qualified_op).divisor == position and self._is_integer(node.inputs[position]):
             return np.ones(())
         name = self._zero_point(node, position)
         if name is None or name not in self.analysis.graph.constants:
@@ -205,7 +193,7 @@ class _Builder:
         """Zero points along the dimensions of a constant that the signature writes as theirs; else along the last."""
         matched = self.analysis.coupling.matched.get(node.name)
         own = (
-            {dim.term for dim in self.removal.dimensions(matched, _ZERO_POINTS[node.op][position])}
+            {dim.term for dim in self.removal.dimensions(matched, traits_of(node.qualified_op).zero_points[position])}
             if matched
             else set()
         )
@@ -215,7 +203,7 @@ class _Builder:
         return points.reshape([shape[dim.position] if dim.term in own else 1 for dim in weight])
 
     def _zero_point(self, node: Node, position: int) -> str | None:
-        at = _ZERO_POINTS.get(node.op, {}).get(position, -1)
+        at = traits_of(node.qualified_op).zero_points.get(position, -1)
         return node.inputs[at] if 0 <= at < len(node.inputs) and node.inputs[at] else None
 
     # -- contractions ----------------------------------------------------------------------------------------------

@@ -22,25 +22,8 @@ import numpy as np
 from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis
 from ..ir.core import Node
-from ..signatures import Composite, Name, Star, Term, Unit, names_of
+from ..signatures import Composite, Name, Star, Term, Unit, names_of, traits_of
 from .masks import dimension_mask, end_to_end, loses, outer, symbols_of
-
-_SELECTING = {"Slice", "Gather", "GatherND", "Shape", "Size"}
-"""What these leave out is not summed into their results."""
-
-_KEEPS_ZERO = {
-    "Cast",
-    "DequantizeLinear",
-    "Identity",
-    "QuantizeLinear",
-    "Reshape",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-}
-"""Zero (or the zero point) of their first operand is zero (or the zero point) of their result."""
-
-_UNDEFINED_AT_ZERO = {"Div", "Log", "Mod", "Pow", "Reciprocal"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +94,7 @@ class Removal:
         return any(
             loses(axis, self.kept)
             for node in self.analysis.graph.nodes
-            if node.op in _UNDEFINED_AT_ZERO
+            if traits_of(node.qualified_op).singular_at_zero
             for position, name in enumerate(node.inputs)
             for axis in (self.analysis.coupling.operand(node, position) or () if name else ())
         )
@@ -144,7 +127,7 @@ class Removal:
         if name in self.analysis.graph.constants:
             return True
         producer = self.analysis.graph.producers.get(name)
-        if producer is None or producer.op not in _KEEPS_ZERO or not self._vanishes(producer.inputs[0]):
+        if producer is None or not _keeps_zero(producer) or not self._vanishes(producer.inputs[0]):
             return False
         return all(other in self.analysis.graph.constants for other in producer.inputs if other)
 
@@ -176,9 +159,14 @@ class Removal:
         return _spelled(matched.signature.notation.outputs, position, dims)
 
 
+def _keeps_zero(node: Node) -> bool:
+    traits = traits_of(node.qualified_op)
+    return traits.copies or traits.keeps_zero
+
+
 def _contracted(matched: MatchedNode) -> set[str]:
     """Axes that are summed away: in an operand, in no result."""
-    if matched.node.op in _SELECTING:
+    if traits_of(matched.node.qualified_op).only_moves:
         return set()
     notation = matched.signature.notation
     consumed, carried = (

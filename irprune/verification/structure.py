@@ -18,6 +18,7 @@ from ..ir.core import Array
 from ..plans import Plan
 from ..runtime.executable import Executable
 from ..runtime.weights import read_tensor
+from ..signatures import traits_of
 from .report import Structure
 
 Readers: TypeAlias = dict[str, Callable[[], Array]]
@@ -146,7 +147,8 @@ def _results(graph: onnx.GraphProto) -> dict[str, list[str]]:
     for scope, body in proto_scopes(graph):
         for node in body.node:
             to = next((attribute.i for attribute in node.attribute if attribute.name == "to"), 0)
-            ends = node.op_type in ("Shape", "Size") or (node.op_type == "Cast" and to in _INTEGER_TYPES)
+            traits = traits_of(node.op_type, node.domain)
+            ends = traits.reads_sizes or (traits.copies and to in _INTEGER_TYPES)
             for name in node.input:
                 results = [] if ends else [qualified(scope, output) for output in node.output]
                 found.setdefault(qualified(scope, name), []).extend(results)

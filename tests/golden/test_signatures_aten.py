@@ -3,7 +3,7 @@
 import pytest
 
 from irprune.errors import TargetError
-from irprune.signatures import RULES
+from irprune.signatures import OPERATORS
 from irprune.torch import prune
 from tests.golden.helpers.aten import AtenCase, found_in, parse_aten_cases
 from tests.golden.test_signatures_aten_indexing import CASES as MORE_CASES
@@ -61,17 +61,54 @@ arguments_0[a=2! b=3!]
 -> gt[a b] getitem_2[c=u0] getitem_1[d=u0]
 frozen a b c d: torch::where 'where': the result is no broadcast of the operands
 
-match aten::rsqrt: as any other function
+match aten::singular: as any other function
 lambda x: x.abs().add(1).rsqrt()
 2 3
 arguments_0[a=2 b=3]
 -> abs_1[a b] add[a b] rsqrt[a b]
 
-refuse aten::rsqrt: sorted
+refuse aten::singular: sorted
 lambda x: x.rsqrt().sort()[0]
 3
 arguments_0[a=3!]
 -> rsqrt[a] getitem[b=3!] getitem_1[b]
+frozen a b: TopK 'sort': it is sorted
+
+match aten::singular: zeros behind which are infinite, in a sum
+lambda x, w: x.square().rsqrt() @ w
+2 6, 6 3
+arguments_0[a=2 b=6] arguments_1[b c=3]
+-> square[a b] rsqrt[a b] matmul[a c]
+
+match aten::singular: a negative power in a sum
+lambda x, w: x.square().pow(-0.5) @ w
+2 6, 6 3
+arguments_0[a=2 b=6] arguments_1[b c=3]
+-> square[a b] pow_1[a b] matmul[a c]
+
+match aten::divided: divisors that are zero where they go, in a sum
+lambda x, y, w: torch.div(x, y, rounding_mode="floor") @ w
+2 6, 6, 6 3
+arguments_0[a=2 b=6] arguments_1[b] arguments_2[b c=3]
+-> div[a b] matmul[a c]
+
+match aten::divided: broadcasting, with a mode
+lambda x, y: torch.div(x, y.abs() + 1, rounding_mode="trunc")
+2 3 4, 4
+arguments_0[a=2 b=3 c=4] arguments_1[c]
+-> abs_1[c] add[c] div[a b c]
+
+match aten::divided: by a plain number
+lambda x: torch.fmod(x, 2.5)
+2 3
+arguments_0[a=2 b=3]
+-> fmod[a b]
+
+refuse aten::divided: sorted
+lambda x: x.floor_divide(2).sort()[0]
+5
+arguments_0[a=5!]
+-> floor_divide[a] getitem[b=5!] getitem_1[b]
 frozen a b: TopK 'sort': it is sorted
 
 match aten::prelu: a slope a channel
@@ -117,6 +154,12 @@ lambda v, g: torch._weight_norm(v, g, 0)
 4 3 2, 4 1 1
 arguments_0[a=4 b=3 c=2] arguments_1[a 1 1]
 -> _weight_norm[a b c]
+
+match aten::weight_norm: rows of zeros, whose channels are summed
+lambda v, g, x, w: (x @ torch._weight_norm(v, g, 0).t()) @ w
+4 3, 4 1, 2 3, 4 5
+arguments_0[a=4 b=3] arguments_1[a 1] arguments_2[c=2 b] arguments_3[a d=5]
+-> _weight_norm[a b] t[b a] matmul[c a] matmul_1[c d]
 
 refuse aten::weight_norm: a window
 lambda v, g, x: F.conv1d(x, torch._weight_norm(v, g, 2))
@@ -511,7 +554,7 @@ def test_the_analysis_of_a_call(case: AtenCase) -> None:
 
 
 def test_every_operator_has_a_matching_case_beside_its_refusing_twin() -> None:
-    own = {name for name in RULES if name.startswith("aten::")}
+    own = {name for name in OPERATORS if name.startswith("aten::")}
     for kind in ("match", "refuse"):
         assert own - {case.op for case in [*CASES, *MORE_CASES] if case.kind == kind} == set()
 

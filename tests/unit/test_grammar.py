@@ -7,7 +7,6 @@ import pytest
 from irprune.ir import Size
 from irprune.reasons import Why
 from irprune.signatures import (
-    RULES,
     Composite,
     Name,
     SizeOf,
@@ -16,7 +15,6 @@ from irprune.signatures import (
     Unknown,
     names_of,
     parse_notation,
-    register,
     signature,
     term,
 )
@@ -64,17 +62,6 @@ def test_roles_are_words_or_names_one_by_one() -> None:
     assert (words.notation.normalized, words.notation.repeated) == ({"b"}, {"a", "b"})
 
 
-def test_an_entry_of_the_table_is_a_rule_a_signature_or_its_text() -> None:
-    found = signature("a b -> a b", opaque="b")
-    try:
-        register({"made::up": found, "made::plain": "a -> a"})
-        assert RULES["made::up"](None) is found  # type: ignore[arg-type]
-        assert RULES["made::plain"](None) == signature("a -> a")  # type: ignore[arg-type]
-    finally:
-        RULES.pop("made::up", None)
-        RULES.pop("made::plain", None)
-
-
 def test_no_operands_and_scalars() -> None:
     found = parse_notation(" -> a")
     assert (found.inputs, found.outputs) == ((), ((Name("a"),),))
@@ -120,10 +107,3 @@ def test_followers_and_sizes() -> None:
     assert found.attributes == {"group": SizeOf(Name("g")), "split": (SizeOf(Name("c")), None)}
     assert found.operands == {1: (None, 3)}
     assert (found.statistics, found.reason, found.pins) == (frozenset({3, 4}), Why("why"), {"scale": 0.5})
-
-
-def test_an_operator_has_one_signature() -> None:
-    before = dict(RULES)
-    with pytest.raises(ValueError, match=r"^operator Relu has a signature already$"):
-        register({"Relu": "a -> a"})
-    assert before == RULES

@@ -15,47 +15,7 @@ import numpy as np
 from ...ir import Constant, Graph, Node
 from ...ir.core import Array
 from ...ir.dtypes import is_trainable
-
-_WEIGHTS: dict[str, tuple[int, ...]] = {
-    "Conv": (1, 2),
-    "ConvTranspose": (1, 2),
-    "Gemm": (0, 1, 2),
-    "BatchNormalization": (1, 2),
-    "InstanceNormalization": (1, 2),
-    "LayerNormalization": (1, 2),
-    "GroupNormalization": (1, 2),
-    "RMSNormalization": (1,),
-    "SimplifiedLayerNormalization": (1,),
-    "PRelu": (1,),
-    "LSTM": (1, 2, 3, 7),
-    "GRU": (1, 2, 3),
-    "RNN": (1, 2, 3),
-    "com.microsoft::Attention": (1, 2),
-    "com.microsoft::MultiHeadAttention": (3,),
-    "com.microsoft::SkipLayerNormalization": (2, 3, 4),
-    "com.microsoft::SkipSimplifiedLayerNormalization": (2, 3),
-    "com.microsoft::EmbedLayerNormalization": (2, 3, 4, 5, 6),
-    "com.microsoft::BiasGelu": (1,),
-    "com.microsoft::FastGelu": (1,),
-    "com.microsoft::FusedConv": (1, 2),
-    "com.microsoft::FusedGemm": (0, 1, 2),
-}
-"""Operands that are weights whatever else the operator reads."""
-
-_TABLES = frozenset({"Gather", "GatherND"})
-"""Operand 0 is looked up in by positions that data give."""
-
-_WITH_DATA = frozenset({"MatMul", "Einsum", "Add", "Sub", "Mul", "Div", "Concat", "com.microsoft::FusedMatMul"})
-"""A constant operand is a weight if another one is data, or what is made of both is a weight later on."""
-
-_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
-
-_THROUGH = frozenset(
-    """Identity Cast Reshape Transpose Unsqueeze Squeeze Flatten Slice Split Expand Tile QuantizeLinear
-    DequantizeLinear Exp Log Neg Sqrt Abs Sigmoid Tanh Softplus Relu Clip Min Max ReduceSum ReduceMean
-    """.split()  # noqa: SIM905
-)
-"""Operators that hand their first operand on, changed or not."""
+from ...signatures import traits_of
 
 
 def trainable_constants(graph: Graph) -> frozenset[str]:
@@ -70,13 +30,14 @@ def _data(graph: Graph) -> frozenset[str]:
     """Values that depend on float inputs, on what is looked up in tables, or on the matrix of a contraction."""
     found = {name for name in graph.inputs if is_trainable(graph.values[name].dtype or "")}
     for node in graph.nodes:
-        if node.op in ("Shape", "Size"):
+        traits = traits_of(node.qualified_op)
+        if traits.reads_sizes:
             continue
-        looks_up = node.op in (*_TABLES, "EmbedLayerNormalization") and any(
+        looks_up = traits.lookups and any(
             name in graph.constants and is_trainable(graph.constants[name].dtype) and graph.constants[name].size > 1
             for name in node.inputs
         )
-        contracts = node.op in ("MatMul", "Gemm") and any(_is_matrix(graph, name) for name in node.inputs)
+        contracts = traits.combines == "product" and any(_is_matrix(graph, name) for name in node.inputs)
         if looks_up or contracts or any(name in found for name in node.inputs):
             found.update(name for name in node.outputs if name)
     return frozenset(found)
@@ -95,10 +56,11 @@ def _is_trainable(graph: Graph, name: str, data: frozenset[str]) -> bool:
     while waiting:
         current = waiting.pop()
         for node, position in graph.consumers.get(current, ()):
-            if position in _WEIGHTS.get(node.qualified_op, ()):
+            traits = traits_of(node.qualified_op)
+            if position in traits.weights:
                 return True
             meets = constant.size > 1 and _meets_data(graph, node, current, position, data)
-            if meets and not (node.op in _ELEMENTWISE and _is_mask(constant)):
+            if meets and not (traits.combines == "arithmetic" and _is_mask(constant)):
                 return True
             for output in _handed_on(node, position):
                 if output not in seen and output not in data:
@@ -108,15 +70,15 @@ def _is_trainable(graph: Graph, name: str, data: frozenset[str]) -> bool:
 
 
 def _meets_data(graph: Graph, node: Node, name: str, position: int, data: frozenset[str]) -> bool:
-    if node.qualified_op in _TABLES:
-        return position == 0
-    if node.qualified_op == "MatMul" and _is_matrix(graph, name):
+    traits = traits_of(node.qualified_op)
+    if traits.picks_from(position) or (traits.combines == "product" and _is_matrix(graph, name)):
         return True
-    return node.qualified_op in _WITH_DATA and any(other in data for other in node.inputs if other != name)
+    return bool(traits.combines) and any(other in data for other in node.inputs if other != name)
 
 
 def _handed_on(node: Node, position: int) -> Iterator[str]:
-    if node.qualified_op in _WITH_DATA or (node.op in _THROUGH and position == 0):
+    traits = traits_of(node.qualified_op)
+    if traits.combines or traits.hands_on(position) or (traits.passes_through and position == 0):
         yield from (name for name in node.outputs if name)
 
 

@@ -1,0 +1,111 @@
+"""What an operator is, beside what its signature says of axes.
+
+Each trait stands in the operator's line of a table, and whoever needs the fact asks for the trait, never for a name:
+
+::
+
+    "Log": Operator(compute.elementwise, passes_through=True, keeps_shape=True, singular_at_zero=True)
+
+Operands are counted from 0, as the operator's specification lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, TypeAlias, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+EVERY: Collection[int] = range(1 << 31)
+"""All operands, however many there are."""
+
+Combination: TypeAlias = Literal["", "arithmetic", "product", "join"]
+Control: TypeAlias = Literal["", "branches", "loop", "scan"]
+Question: TypeAlias = Literal["", "equality", "order", "logic"]
+
+
+def _none() -> Mapping[K, V]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """The facts about an operator; by default none holds.
+
+    Where elements go:
+
+    ``identity``: the result is operand 0.
+    ``copies``: the result has the elements of operand 0, one for one, maybe in another shape, order or type.
+    ``moves``: the operands that the result takes its elements from, unchanged; some may be left out or repeated.
+    ``keeps_shape``: the result has the dimensions of operand 0.
+    ``passes_through``: what is computed from a weight as operand 0 is a weight still.
+    ``reads_sizes``: of its operand only the sizes matter.
+    ``control``: its bodies are laid out in the graph around it.
+
+    Zero:
+
+    ``keeps_zero``: zero (or the zero point) in operand 0 is zero (or the zero point) in the result.
+    ``singular_at_zero``: the result may be infinite, or no number, where an operand is zero.
+    ``divisor``: the operand that integers are divided by, which cannot be zero.
+    ``zero_points``: per quantized operand the operand that says which number stands for zero.
+
+    What operands are:
+
+    ``weights``: operands that are trained, whatever else the operator reads.
+    ``channel_scale``: the operand that scales each channel of a normalized activation.
+    ``combines``: how operands of equal standing meet; where one of them is data, constants among the others are
+    trained.
+    ``lookups``: per operand of indices, the operands that it looks rows up in (along attribute ``lookup_axis``).
+    ``lengths``: the operand that counts the steps of each sequence.
+    ``shape_operands``: operands whose entries shape inference has to know.
+    ``implied``: attributes that say the same as a size spelled out (by attribute or operand), and that go when it is.
+    ``asks``: the result is a truth value: two operands are equal, or in order, or a combination of truth values.
+
+    Evaluation:
+
+    ``quantization``: without it a quantized model is quantized no longer.
+    ``random``: numbers are drawn.
+    ``training_operand``: the operand that turns training on, where numbers are drawn.
+    ``bounded``: the size of the result depends on data, but is at most a small multiple of the operand's.
+    """
+
+    identity: bool = False
+    copies: bool = False
+    moves: Collection[int] = ()
+    keeps_shape: bool = False
+    passes_through: bool = False
+    reads_sizes: bool = False
+    control: Control = ""
+    keeps_zero: bool = False
+    singular_at_zero: bool = False
+    divisor: int | None = None
+    zero_points: Mapping[int, int] = field(default_factory=_none)
+    weights: tuple[int, ...] = ()
+    channel_scale: int | None = None
+    combines: Combination = ""
+    lookups: Mapping[int, tuple[int, ...]] = field(default_factory=_none)
+    lookup_axis: str = "axis"
+    lengths: int | None = None
+    shape_operands: tuple[int, ...] = ()
+    implied: Mapping[str | int, str] = field(default_factory=_none)
+    asks: Question = ""
+    quantization: bool = False
+    random: bool = False
+    training_operand: int | None = None
+    bounded: bool = False
+
+    def hands_on(self, position: int) -> bool:
+        """Whether elements of an operand are, unchanged, elements of the result."""
+        return position in self.moves or (self.copies and position == 0)
+
+    @property
+    def only_moves(self) -> bool:
+        """Whether no number is computed: nothing that is left out is summed into the result."""
+        return self.copies or self.reads_sizes or bool(self.moves)
+
+    def picks_from(self, position: int) -> bool:
+        """Whether the result is made of rows of an operand, which other operands pick."""
+        return self.hands_on(position) and any(position in tables for tables in self.lookups.values())
