@@ -28,6 +28,7 @@ from .request import Request, RequestOptions, lists_options
 from .rewriting import decide, replay
 from .runtime.feeds import AnyData
 from .scoring import Scores
+from .verification.floors import NO_FLOORS, Floors
 from .versions import IRPRUNE
 
 if TYPE_CHECKING:
@@ -182,12 +183,14 @@ def verify(
     seed: int = 0,
     runs: int = 3,
     labels: Array | None = None,
+    floors: Floors = NO_FLOORS,
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
 
     ``inputs`` (arrays by input name, an iterable of such, a ``CalibrationDataReader`` or a path, see
     :mod:`irprune.runtime.feeds`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
-    both models. Raises :class:`InputError` for a plan that was made for another model.
+    both models. ``floors`` are the least fidelity for which the report is ok. Raises :class:`InputError` for a plan
+    that was made for another model.
     """
     require_same(open_model(model).identity, plan)
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
@@ -204,6 +207,7 @@ def verify(
             seed=seed,
             runs=runs,
             labels=labels,
+            floors=floors,
         )
 
 
@@ -246,7 +250,9 @@ class Result:
         ]
         if self.report is None:
             return "\n".join([*lines, "not verified"])
-        fidelity = ", ".join(f"{o.name}: cosine {o.cosine:.4f}" for o in self.report.fidelity.outputs)
+        from .verification.verdicts import verdicts
+
+        fidelity = next(verdict.words for verdict in verdicts(self.report) if verdict.name == "fidelity")
         error = f"equivalent to the reference within {self.report.equivalence.error:.1e}"
         return "\n".join([*lines, error, f"fidelity to the original: {fidelity}"])
 
@@ -259,14 +265,16 @@ def prune(
     verify: bool = True,
     inputs: AnyData | None = None,
     rtol: float | None = None,
+    labels: Array | None = None,
+    floors: Floors = NO_FLOORS,
     scores: Scores | None = None,
     **options: Unpack[RequestOptions],
 ) -> Result:
     """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
 
     ``scores``, one number an atom, take the place of a criterion. The options are those of
-    :class:`irprune.Request`. Raises :class:`VerificationError`, and writes nothing, for a result that is not
-    equivalent.
+    :class:`irprune.Request`, the others those of :func:`verify`. Raises :class:`VerificationError`, and writes nothing,
+    for a result that is not equivalent, or below a floor.
     """
     wanted = Request.given(options).require_target()
     source = open_model(model)
@@ -275,7 +283,9 @@ def prune(
     small, decided = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan
     report = None
     if verify:
-        report = _verify(model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed)
+        report = _verify(
+            model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed, labels=labels, floors=floors
+        )
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
         decided = decided.with_verification(report.as_json())

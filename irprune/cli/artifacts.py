@@ -102,5 +102,12 @@ class OnnxFile:
         from ..verification.driver import verify_models
 
         return verify_models(
-            self.path, pruned, plan, inputs=checks.inputs, rtol=checks.rtol, seed=checks.seed, graph=self.graph
+            self.path,
+            pruned,
+            plan,
+            inputs=checks.inputs,
+            rtol=checks.rtol,
+            seed=checks.seed,
+            floors=checks.floors,
+            graph=self.graph,
         )

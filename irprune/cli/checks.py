@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..verification.floors import NO_FLOORS, Floors
 
 if TYPE_CHECKING:
     from ..runtime.feeds import Source
@@ -20,8 +21,7 @@ class Checks:
     inputs: Source | None = None
     rtol: float | None = None
     seed: int = 0
-    min_cosine: float | None = None
-    min_snr: float | None = None
+    floors: Floors = NO_FLOORS
 
 
 def checks_from(
@@ -34,15 +34,15 @@ def checks_from(
     min_snr: float | None = None,
 ) -> Checks:
     """The checks that the options ask for. Raises :class:`InputError` for options that contradict each other."""
-    strict = {"--inputs": inputs, "--rtol": rtol, "--min-cosine": min_cosine, "--min-snr": min_snr}
-    asked = [name for name, value in strict.items() if value is not None]
+    floors = Floors(min_cosine, min_snr)
+    strict = {"--inputs": inputs, "--rtol": rtol}
+    asked = [*(name for name, value in strict.items() if value is not None), *floors.asked]
     if no_verify and asked:
         raise InputError(f"{asked[0]} asks for a verification, --no-verify for none")
     if rtol is not None and not 0 < rtol < 1:
         raise InputError(f"--rtol must lie between 0 and 1 (both excluded), got {rtol}")
-    if min_cosine is not None and not -1 <= min_cosine <= 1:
-        raise InputError(f"--min-cosine must lie between -1 and 1, got {min_cosine}")
-    return Checks(not no_verify, None if inputs is None else _source(inputs), rtol, seed, min_cosine, min_snr)
+    floors.validate(has_inputs=True, has_labels=False)
+    return Checks(not no_verify, None if inputs is None else _source(inputs), rtol, seed, floors)
 
 
 def _source(inputs: Path) -> Source:

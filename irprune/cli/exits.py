@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 
 from ..errors import IrpruneError
+from ..printable import printable
 
 DONE = 0
 FAILED = 1
@@ -26,7 +27,7 @@ PROJECT = "the irprune project"
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    print(f"irprune: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"irprune: error: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:

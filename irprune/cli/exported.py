@@ -62,4 +62,4 @@ class ExportedFile:
         if checks.inputs is not None:
             raise InputError("--inputs is for ONNX models; an exported program brings its example inputs")
         small = trace(pruned).module if pruned.suffix == self.path.suffix else apply(self.program, plan)
-        return verify(self.program, small, plan, rtol=checks.rtol, seed=checks.seed)
+        return verify(self.program, small, plan, rtol=checks.rtol, seed=checks.seed, floors=checks.floors)

@@ -96,7 +96,9 @@ def _show(trail: Trail, output: Path, nodes: list[int], *, verified: bool) -> No
 
 
 def _fidelity(found: Report) -> list[str]:
-    return [f"{output.name}: cosine {output.cosine:.4f}" for output in found.fidelity.outputs]
+    from ..verification.verdicts import verdicts
+
+    return [line for verdict in verdicts(found) if verdict.name == "fidelity" for line in verdict.lines]
 
 
 def passes(as_json: o.AsJSON = False) -> None:

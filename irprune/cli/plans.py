@@ -17,7 +17,6 @@ from .outputs import require_distinct, require_writable, write_text
 if TYPE_CHECKING:
     from ..plans import Plan
     from ..verification import Report
-    from .verdicts import Verdict
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)]
 
@@ -94,13 +93,10 @@ def verify(
             require_writable(made, inputs=[original, pruned, plan_file])
     decided = read_plan(plan_file)
     report = _examine(original, pruned, decided, checks)
-    from .verdicts import missed_floors, verdicts
-
-    missed = missed_floors(report, checks)
     _write(report, json_file, junit_file)
-    _show(verdicts(report, missed))
-    if not report.ok or missed:
-        complain(f"{pruned}: {'; '.join([*report.failures(), *missed])}")
+    _show(report)
+    if not report.ok:
+        complain(f"{pruned}: {'; '.join(report.failures())}")
         raise typer.Exit(FAILED)
 
 
@@ -121,15 +117,15 @@ def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> N
     from ..verification import junit_xml
 
     if json_file is not None:
-        write_text(json_file, json.dumps({"ok": report.ok, **report.as_json()}, indent=1) + "\n")
+        write_text(json_file, json.dumps(report.as_json(), indent=1) + "\n")
     if junit_file is not None:
         write_text(junit_file, junit_xml(report))
 
 
-def _show(found: list[Verdict]) -> None:
+def _show(report: Report) -> None:
     from . import report as tables
 
-    tables.console().print(tables.judged(found))
+    tables.console().print(tables.judged(report))
 
 
 def read_plan(path: Path) -> Plan:

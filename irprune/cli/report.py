@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from ..printable import printable
 from .reasons import Frozen
-from .verdicts import Verdict
 
 if TYPE_CHECKING:
     from ..analysis import Analysis, Cost, Group
+    from ..verification import Report
 
 _WIDTH = 110
 """Columns where standard output is no terminal."""
@@ -25,8 +27,15 @@ LARGEST = 8
 
 def console() -> Console:
     """Standard output, as it is now."""
-    found = Console(highlight=False, soft_wrap=False)
-    return found if found.is_terminal else Console(highlight=False, width=_WIDTH)
+    found = _Console(highlight=False, soft_wrap=False)
+    return found if found.is_terminal else _Console(highlight=False, width=_WIDTH)
+
+
+class _Console(Console):
+    """What is printed are names of files and models as well: a terminal is not to obey them."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> Table:
@@ -110,10 +119,12 @@ def frozen(found: Sequence[Frozen], *, limit: int = 8) -> Table:
     return table("Left as they are", ("groups", "because"), rows, right=(0,))
 
 
-def judged(found: Sequence[Verdict]) -> Table:
-    """The three verdicts."""
+def judged(found: Report) -> Table:
+    """The answers of a verification."""
+    from ..verification.verdicts import verdicts
+
     words = {True: "[green]ok[/]", False: "[red]failed[/]", None: "-"}
-    rows = [(verdict.name, words[verdict.ok], escape(verdict.words)) for verdict in found]
+    rows = [(verdict.name, words[verdict.ok], escape(verdict.words)) for verdict in verdicts(found)]
     made = table("Verification", ("", "", ""), rows)
     made.show_header = False
     return made

@@ -40,7 +40,7 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
         "groups": body["groups"],
         "frozen": [item.as_json() for item in left_alone(given, outcome)],
         "verification": body["verification"],
-        "missed": outcome.missed,
+        "missed": [] if outcome.report is None else list(outcome.report.missed),
     }
 
 
@@ -58,7 +58,6 @@ def show(given: Read, output: Path, outcome: Outcome) -> None:
 def tables(out: Console, given: Read, outcome: Outcome) -> None:
     """Costs, groups, what stays, and the verdicts."""
     from . import report
-    from .verdicts import verdicts
 
     plan = outcome.plan
     files = (sum(part.stat().st_size for part in given.source.files()), outcome.size)
@@ -71,4 +70,4 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     if idle:
         out.print(report.frozen(idle))
     if outcome.report is not None:
-        out.print(report.judged(verdicts(outcome.report, outcome.missed)))
+        out.print(report.judged(outcome.report))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,25 +83,21 @@ def read(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a plan: whether the model was written, its bytes, and what was found.
-
-    ``report`` is ``None`` where nothing was verified; ``missed`` are fidelity floors that were not reached.
-    """
+    """What became of a plan: whether the model was written, its bytes, and what was found (``None``: not verified)."""
 
     plan: Plan
     written: bool
     size: int
     report: Report | None = None
-    missed: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return self.report is None or (self.report.ok and not self.missed)
+        return self.report is None or self.report.ok
 
     def refusal(self) -> str:
         """Why nothing was written."""
         assert self.report is not None
-        lines = [*self.report.failures(), *self.missed]
+        lines = self.report.failures()
         more = f" (and {len(lines) - 3} more findings)" if len(lines) > 3 else ""
         return "; ".join(lines[:3]) + more
 
@@ -113,12 +109,11 @@ def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_
         with step("writing the model"):
             given.source.write_smaller(smaller, given.analysis, stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
-        report, missed = None, list[str]()
+        report = None
         if checks.verify:
             report = examine(given.source, stage.path, plan, checks)
-            missed = _missed(report, checks)
             plan = plan.with_verification(report.as_json())
-        outcome = Outcome(plan, False, size, report, missed)
+        outcome = Outcome(plan, False, size, report)
         if not outcome.ok:
             return outcome
         if plan_file is not None:
@@ -131,12 +126,6 @@ def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Rep
     """Verify a smaller model against the one that a plan was made for."""
     with step("verifying it"):
         return original.examine(pruned, plan, checks)
-
-
-def _missed(report: Report, checks: Checks) -> list[str]:
-    from .verdicts import missed_floors
-
-    return missed_floors(report, checks)
 
 
 def decide(given: Read, request: Request) -> Smaller:

@@ -60,7 +60,7 @@ def _from_folder(folder: Path) -> Source:
 
     def pieces(inputs: Inputs) -> Iterator[tuple[str, Piece]]:
         if {path.name for path in files} == {f"{spec.name}.npy" for spec in inputs}:
-            yield str(folder), {path.stem: _array(path) for path in files}
+            yield str(folder), {path.stem: read_array(path) for path in files}
             return
         for path in files:
             yield str(path), _piece(path, read_arrays(path), inputs)
@@ -98,7 +98,10 @@ def read_arrays(path: Path) -> dict[str, Member] | Array:
         raise InputError(f"{path}: not an array of numbers: {_short(error)}") from error
 
 
-def _array(path: Path) -> Array:
+def read_array(path: Path) -> Array:
+    """The array of an ``.npy`` file. Raises :class:`InputError` for any other."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     found = read_arrays(path)
     if isinstance(found, dict):
         raise InputError(f"{path}: expected one array, got an archive of {len(found)}")
@@ -239,28 +242,3 @@ def _stopped(path: Path, error: BaseException) -> str:
     lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{path}{'' if line is None else f', line {line}'}: {type(error).__name__}: {_short(error)}"
-
-
-# -- labels ------------------------------------------------------------------------------------------------------------
-
-
-def read_labels(path: Path) -> Array:
-    """Labels of an ``.npy`` file: whole numbers, one a sample (or one for each place of an output).
-
-    Raises :class:`InputError` for anything else.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    return as_labels(np.asarray(_array(path)), str(path))
-
-
-def as_labels(labels: Any, origin: str = "the labels") -> Array:
-    """Labels as integers. Raises :class:`InputError` for what are no whole numbers, or none at all."""
-    array = np.asarray(labels)
-    if array.dtype.kind not in "iubf" or (array.dtype.kind == "f" and not np.array_equal(array, np.round(array))):
-        raise InputError(
-            f"{origin}: expected the numbers of classes, got {array.dtype.name} of shape {list(array.shape)}"
-        )
-    if array.size == 0:
-        raise InputError(f"{origin}: holds no labels")
-    return array.astype(np.int64)

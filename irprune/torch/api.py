@@ -21,6 +21,7 @@ from ..plans import Plan, removed_atoms
 from ..request import Request, RequestOptions, lists_options
 from ..rewriting import Smaller, decide, replay
 from ..scoring import Scores
+from ..verification.floors import NO_FLOORS, Floors
 from ..verification.report import Report
 from .capture.module import AnyModule, capture
 from .cases import cases_for
@@ -105,17 +106,18 @@ def verify(
     rtol: float | None = None,
     runs: int = 3,
     seed: int = 0,
+    floors: Floors = NO_FLOORS,
     **options: Any,
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``: structure, equivalence in torch, and (``runtime``) on ONNX
-    Runtime after ``torch.onnx.export`` of both."""
+    Runtime after ``torch.onnx.export`` of both. ``floors`` are the least fidelity for which the report is ok."""
     from .verification import Verification
 
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     analysis = program.analysis(plan.request.allow_io)
     kept = analysis.kept(removed_atoms(plan, analysis))
     verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.source)
-    return verification.run(cases_for(program, runs, seed), runtime=runtime)
+    return verification.run(cases_for(program, runs, seed), runtime=runtime, floors=floors)
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ from ..runtime.executable import Executable
 from ..runtime.session import RunFailure
 from ..verification.equivalence import relative_error, tolerance_of
 from ..verification.fidelity import measure_fidelity
+from ..verification.floors import NO_FLOORS, Floors
 from ..verification.masks import complete_sizes, input_sizes, kept_part
 from ..verification.removal import Removal
-from ..verification.report import Divergence, Equivalence, OutputError, Report, Structure
+from ..verification.report import Divergence, Equivalence, OutputError, Report, Stopwatch, Structure
 from .capture.module import quiet
 from .cases import Case
 from .reference import build_reference
@@ -53,14 +54,20 @@ class Verification:
     rtol: float | None = None
     source: nn.Module | None = None
 
-    def run(self, cases: Sequence[Case], *, runtime: bool = True) -> Report:
+    def run(self, cases: Sequence[Case], *, runtime: bool = True, floors: Floors = NO_FLOORS) -> Report:
         """All answers; ``runtime`` adds the comparison of both exports on ONNX Runtime."""
+        clock = Stopwatch()
         structure = self.check_structure()
         structure = replace(structure, problems=(*structure.problems, *self.check_capture(cases[0])))
+        clock.lap("structure")
         equivalence, results, answers = self.compare(cases)
-        fidelity = measure_fidelity(answers, results)
+        clock.lap("equivalence")
+        inputs = f"the example inputs, and {len(results) - 1} like them" if len(results) > 1 else "the example inputs"
+        fidelity = measure_fidelity(answers, results, inputs=inputs, is_random=True)
+        clock.lap("fidelity")
         found, note = self.compare_exports(cases[0]) if runtime and equivalence.ok else (None, "not asked for")
-        return Report(structure, equivalence, fidelity, found, note)
+        clock.lap("on ONNX Runtime")
+        return Report(structure, equivalence, fidelity, found, note, floors, clock.seconds)
 
     # -- structure ---------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Translation validation: is a pruned model what its plan says, and does it compute what that means?"""
 
+from .floors import Floors
+from .junit import junit_xml
 from .report import (
     Divergence,
     Equivalence,
@@ -8,13 +10,13 @@ from .report import (
     OutputFidelity,
     Report,
     Structure,
-    junit_xml,
 )
 
 __all__ = [
     "Divergence",
     "Equivalence",
     "Fidelity",
+    "Floors",
     "OutputError",
     "OutputFidelity",
     "Report",

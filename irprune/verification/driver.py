@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import onnx
 import onnx_ir as oir
 
@@ -17,16 +16,17 @@ from ..errors import InputError
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir import Graph
-from ..ir.core import Array
 from ..plans import Plan, removed_atoms
 from ..runtime.executable import Executable
-from ..runtime.feeds import AnyData
+from ..runtime.feeds import AnyData, open_source
+from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import RunFailure
 from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
+from .floors import NO_FLOORS, Floors
 from .observed import note, with_observed_shapes
-from .report import Report
+from .report import Report, Stopwatch
 from .structure import check_structure
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
@@ -41,13 +41,15 @@ def verify_models(
     rtol: float | None = None,
     seed: int = 0,
     runs: int = 3,
-    labels: Array | None = None,
+    labels: AnyLabels | None = None,
+    floors: Floors = NO_FLOORS,
     graph: Graph | None = None,
 ) -> Report:
     """Verify ``pruned`` against ``original`` and the plan that says what was removed.
 
     Models are compared on ``inputs`` (see :mod:`irprune.runtime.feeds`), or on ``runs`` random ones. ``rtol`` replaces
-    the tolerance of all float types. ``labels`` (with ``inputs``) adds the top-1 accuracy of both models.
+    the tolerance of all float types. ``labels`` (right decisions, with ``inputs``) adds the accuracy of both models.
+    ``floors`` are the least fidelity for which the report is ok.
 
     ``graph`` is the import of ``original`` where that was made already.
 
@@ -58,8 +60,11 @@ def verify_models(
         raise InputError(f"runs must be at least 1, got {runs}")
     if labels is not None and inputs is None:
         raise InputError("labels need the inputs that they belong to")
+    wanted = None if labels is None else as_labels(labels)
+    clock = Stopwatch()
     before, after = inlined(original), _executable(pruned)
     structure = check_structure(before, after, plan)
+    clock.lap("structure")
     if graph is None:
         graph = with_observed_shapes(import_model(_ir_model(before)), before)
     if graph.observed:
@@ -75,10 +80,21 @@ def verify_models(
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
+    clock.lap("equivalence")
     answers = [case.outputs for case in cases.items]
-    complete = labels is not None and len(outputs) == len(answers)
-    fidelity = measure_fidelity(answers, outputs, np.asarray(labels) if complete else None)
-    return Report(structure, equivalence, fidelity)
+    complete = len(outputs) == len(answers)
+    described = f"{len(answers)} random inputs" if inputs is None else _described(inputs, len(answers))
+    fidelity = measure_fidelity(
+        answers, outputs, wanted if complete else None, inputs=described, is_random=inputs is None
+    )
+    clock.lap("fidelity")
+    return Report(structure, equivalence, fidelity, floors=floors, seconds=clock.seconds)
+
+
+def _described(inputs: AnyData, runs: int) -> str:
+    """What the user's inputs are, in words."""
+    name = Path(open_source(inputs).origin).name
+    return f"{name} ({runs} {'run' if runs == 1 else 'runs'})"
 
 
 def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> None:

@@ -3,44 +3,263 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..ir.core import Array
-from ..runtime.session import Outputs
 from .report import Fidelity, OutputFidelity
 
+Doubles: TypeAlias = NDArray[np.float64]
 
-def measure_fidelity(original: Sequence[Outputs], pruned: Sequence[Outputs], labels: Array | None = None) -> Fidelity:
-    """Cosine and signal-to-noise ratio of every numeric output over all runs; top-1 accuracy where there are labels.
+if TYPE_CHECKING:
+    from ..runtime.session import Outputs
 
-    Raises :class:`InputError` where the labels do not fit the first output.
+_SUM_OF_PROBABILITIES = 1e-2
+"""Rows whose sums are this close to one are probabilities of classes, of which the largest decides."""
+
+
+def measure_fidelity(
+    original: Sequence[Outputs],
+    pruned: Sequence[Outputs],
+    labels: Array | None = None,
+    *,
+    inputs: str = "given inputs",
+    is_random: bool = False,
+) -> Fidelity:
+    """:class:`FidelityMeter` over runs that are all there."""
+    meter = FidelityMeter(labels)
+    for left, right in zip(original, pruned, strict=False):
+        meter.add(left, right)
+    return meter.result(inputs, is_random=is_random)
+
+
+class FidelityMeter:
+    """Fidelity of every output, run by run: nothing of a run is kept.
+
+    Floats are compared by cosine, signal-to-noise ratio and root mean square error over the spread (the standard
+    deviation) of the original's values. An output of one number a sample has no cosine: between two positive numbers
+    it is always 1. Decisions are the largest of an axis (the last; of images, the smaller one of the last and the one
+    after the batch), whether a number between 0 and 1 is above one half, and integers themselves.
+
+    ``labels`` are right decisions, in the order of the runs.
     """
-    pairs = list(zip(original, pruned, strict=False))
-    names = [name for name, value in (original[0] if original else {}).items() if isinstance(value, np.ndarray)]
-    outputs = tuple(_output(name, [(left[name], right[name]) for left, right in pairs]) for name in names if pairs)
-    top1 = None if labels is None or not pairs else (_top1(original, labels), _top1(pruned, labels))
-    return Fidelity(outputs, top1)
+
+    def __init__(self, labels: Array | None = None) -> None:
+        self._labels = None if labels is None else labels.ravel()
+        self._outputs: dict[str, _Output] = {}
+
+    def add(self, original: Mapping[str, Array], pruned: Mapping[str, Array]) -> None:
+        """Take the outputs of one run into account; what is no array is left out."""
+        for name, left in original.items():
+            if isinstance(left, np.ndarray) and name in pruned:
+                self._outputs.setdefault(name, _Output()).add(left, pruned[name], self._labels)
+
+    def result(self, inputs: str, *, is_random: bool) -> Fidelity:
+        """What was measured. Raises :class:`InputError` where there are labels that no output's decisions fit."""
+        outputs = tuple(found.result(name) for name, found in self._outputs.items())
+        return Fidelity(outputs, self._accuracy(), inputs, is_random)
+
+    def _accuracy(self) -> tuple[float, float] | None:
+        """Of the first output that makes as many decisions as there are labels."""
+        if self._labels is None or not self._outputs:
+            return None
+        count = self._labels.size
+        for found in self._outputs.values():
+            right = found.right(self._labels)
+            if right is not None:
+                return right[0] / count, right[1] / count
+        made = ", ".join(f"'{name}' {found.decided}" for name, found in self._outputs.items() if found.decided)
+        raise InputError(f"there are {count} labels; decisions that the outputs make: {made or 'none'}")
 
 
-def _output(name: str, pairs: Sequence[tuple[Array, Array]]) -> OutputFidelity:
-    if any(left.shape != right.shape for left, right in pairs):
-        return OutputFidelity(name, float("nan"), float("nan"))
-    left, right = (np.concatenate([pair[k].ravel() for pair in pairs]).astype(np.float64) for k in (0, 1))
-    finite = np.isfinite(left) & np.isfinite(right)
-    left, right = left[finite], right[finite]
-    norms = float(np.linalg.norm(left)) * float(np.linalg.norm(right))
-    cosine = float(left @ right) / norms if norms else float(np.array_equal(left, right))
-    signal, noise = float(left @ left), float(((left - right) ** 2).sum())
-    ratio = float("inf") if noise == 0 else float(10 * np.log10(signal / noise)) if signal else float("-inf")
-    return OutputFidelity(name, cosine, ratio)
+@dataclass
+class _Decisions:
+    """One way to read decisions of an output: how many are alike, and how many are right in both models."""
+
+    count: int = 0
+    alike: int = 0
+    right: list[int] = field(default_factory=lambda: [0, 0])
+    seen: set[int] = field(default_factory=set)
+    """Decisions of the original, up to two different ones."""
+
+    def add(self, left: Array, right: Array, labels: Array | None) -> None:
+        self.alike += int((left == right).sum())
+        if labels is not None:
+            wanted = labels[self.count : self.count + left.size]
+            for k, made in enumerate((left, right)):
+                self.right[k] += int((made.ravel()[: wanted.size] == wanted).sum())
+        self.count += left.size
+        if len(self.seen) < 2:
+            self.seen |= {int(left.min()), int(left.max())}
 
 
-def _top1(runs: Sequence[Mapping[str, Array]], labels: Array) -> float:
-    name = next(iter(runs[0]))
-    scores = np.concatenate([np.atleast_2d(run[name]) for run in runs])
-    scores = scores.reshape(len(scores), -1)
-    if len(scores) != labels.size:
-        raise InputError(f"{labels.size} labels for {len(scores)} samples of output '{name}'")
-    return float((scores.argmax(axis=1) == labels.ravel()).mean())
+@dataclass
+class _Output:
+    """Sums over the runs of one output."""
+
+    elements: int = 0
+    dot: float = 0.0
+    left_squares: float = 0.0
+    right_squares: float = 0.0
+    noise: float = 0.0
+    shift: float | None = None
+    """About the mean of the original's values: sums of squares around it lose no digits."""
+    around: float = 0.0
+    around_squares: float = 0.0
+    is_float: bool = True
+    is_scalar: bool = True
+    """One number a sample."""
+    is_single: bool = True
+    """One number to each decision."""
+    is_share: bool = True
+    is_probability: bool = True
+    first: Array | None = None
+    """The original's values for the first sample; ``varies`` says that those of another sample differ."""
+    varies: bool = False
+    samples: int = 0
+    changed: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    is_text: bool = False
+    same: int = 0
+    largest: _Decisions = field(default_factory=_Decisions)
+    above: dict[float, _Decisions] = field(default_factory=lambda: {0.5: _Decisions(), 0.0: _Decisions()})
+    equal: _Decisions = field(default_factory=_Decisions)
+
+    def add(self, left: Array, right: Array, labels: Array | None) -> None:
+        if left.shape != right.shape:
+            self.changed = (left.shape, right.shape)
+        if left.shape != right.shape or not left.size:
+            return
+        if left.dtype.kind in "OUS":
+            self.is_text, self.is_float = True, False
+            self.equal.count += left.size
+            self.equal.alike += int((left == right).sum())
+            return
+        if left.dtype.kind in "iub":
+            self.is_float = False
+            self.equal.add(left, right, labels)
+        self._look_for_change(left)
+        self._add_sums(left.astype(np.float64).ravel(), right.astype(np.float64).ravel())
+        if self.is_float:
+            self._add_decisions(left, right, labels)
+
+    def _look_for_change(self, left: Array) -> None:
+        rows = left.reshape(1, 1) if left.ndim == 0 else left.reshape(left.shape[0], -1)
+        self.is_scalar &= left.ndim == 0 or left.size == left.shape[0]
+        self.samples += len(rows)
+        if self.first is None:
+            self.first = rows[:1].copy()
+        if not self.varies and self.first is not None:
+            self.varies = self.first.shape[1] != rows.shape[1] or not bool((rows == self.first).all())
+
+    def _add_sums(self, left: Doubles, right: Doubles) -> None:
+        finite = np.isfinite(left) & np.isfinite(right)
+        if not finite.all():
+            left, right = left[finite], right[finite]
+            if not left.size:
+                return
+        if self.shift is None:
+            self.shift = float(left.mean())
+        centered = left - self.shift
+        self.elements += left.size
+        self.dot += float(left @ right)
+        self.left_squares += float(left @ left)
+        self.right_squares += float(right @ right)
+        self.noise += float(((left - right) ** 2).sum())
+        self.around += float(centered.sum())
+        self.around_squares += float(centered @ centered)
+
+    def _add_decisions(self, left: Array, right: Array, labels: Array | None) -> None:
+        rows, others = (_rows(value) for value in (left, right))
+        self.is_single &= rows.shape[-1] == 1
+        self.is_share &= bool((rows >= 0).all() and (rows <= 1).all())
+        sums = rows.sum(axis=-1, dtype=np.float64)
+        self.is_probability &= bool((np.abs(sums - 1) < _SUM_OF_PROBABILITIES).all())
+        if self.is_single or self.is_share:
+            for threshold, found in self.above.items():
+                found.add(rows > threshold, others > threshold, labels)
+        if not self.is_single:
+            self.largest.add(rows.argmax(-1), others.argmax(-1), labels)
+
+    # -- what came out -------------------------------------------------------------------------------------------------
+
+    def result(self, name: str) -> OutputFidelity:
+        if self.changed is not None:
+            old, new = (list(shape) for shape in self.changed)
+            return OutputFidelity(name, None, float("nan"), note=f"its shape changed from {old} to {new}")
+        if self.is_float and not self.elements:
+            return OutputFidelity(name, None, float("nan"), note="it holds no numbers on these inputs")
+        found, how = self._read()
+        agreement = found.alike / found.count if found is not None and found.count else None
+        remark = self._remark(found)
+        if not self.is_float:
+            return OutputFidelity(name, None, float("nan"), None, agreement, how, remark, is_float=False)
+        return OutputFidelity(name, self._cosine(), self._snr(), self._error(), agreement, how, remark)
+
+    def _remark(self, found: _Decisions | None) -> str:
+        """What makes the numbers say little."""
+        if self.samples > 1 and not self.varies and not self.is_text:
+            return "the original gives the same for all of these inputs"
+        if found is not None and found.count > 1 and len(found.seen) == 1:
+            return "the original decides the same for all of these inputs"
+        return ""
+
+    def _cosine(self) -> float | None:
+        if self.is_scalar:
+            return None
+        norms = float(np.sqrt(self.left_squares) * np.sqrt(self.right_squares))
+        return self.dot / norms if norms else float(self.noise == 0)
+
+    def _spread(self) -> float:
+        """The sum of squares of the original's values around their mean."""
+        return max(self.around_squares - self.around**2 / self.elements, 0.0) if self.elements else 0.0
+
+    def _snr(self) -> float:
+        """In dB; of numbers that do not spread there is no signal, and nothing is known."""
+        signal = self._spread() if self.is_scalar else self.left_squares
+        if self.noise == 0:
+            return float("nan") if self.is_scalar and signal <= 0 else float("inf")
+        return float(10 * np.log10(signal / self.noise)) if signal > 0 else float("-inf")
+
+    def _error(self) -> float | None:
+        """Over the spread; ``None`` where the original's values do not spread."""
+        spread = self._spread()
+        return float(np.sqrt(self.noise / spread)) if spread > 0 else None
+
+    def _read(self) -> tuple[_Decisions | None, str]:
+        if not self.is_float:
+            return self.equal, "equal values"
+        if self.is_share and (self.is_single or not self.is_probability):
+            return self.above[0.5], "above 0.5 or not"
+        return (None, "") if self.is_single else (self.largest, "the largest of an axis")
+
+    @property
+    def decided(self) -> int:
+        """How many decisions are made; one number a sample makes one, given labels."""
+        found, _ = self._read()
+        return (found or self.above[0.0]).count
+
+    def right(self, labels: Array) -> tuple[int, int] | None:
+        """How many decisions of both models are right; ``None`` where there are not as many as labels."""
+        found, _ = self._read()
+        found = found or self.above[0.0]  # scores of two classes, of which zero is the border
+        ways = (found, self.largest) if found is not self.equal else (found,)
+        for way in ways:
+            if way.count == labels.size and not self.is_text:
+                return way.right[0], way.right[1]
+        return None
+
+
+def _rows(given: Array) -> NDArray[np.floating]:
+    """The values with what is decided among as the last axis."""
+    is_wide = given.dtype.kind == "f" and given.dtype.itemsize >= 4
+    value: NDArray[np.floating] = np.asarray(given, given.dtype if is_wide else np.float32)
+    if value.ndim < 4:
+        return value.reshape(1) if value.ndim == 0 else value
+    if all(size == 1 for size in value.shape[2:]):
+        return value.reshape(value.shape[:2])
+    classes_second = value.shape[-1] == 1 or value.shape[1] <= value.shape[-1]
+    return np.moveaxis(value, 1, -1) if classes_second else value

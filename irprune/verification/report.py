@@ -1,12 +1,14 @@
-"""What a verification found: three separate answers, as plain data, JSON and JUnit."""
+"""What a verification found: three separate answers and one verdict, as plain data and JSON."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from xml.etree import ElementTree
+
+from .floors import NO_FLOORS, Floors
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class OutputError:
             "tolerance": self.tolerance,
             "case": self.case,
         }
-        return document if self.noise is None else {**document, "noise": self.noise}
+        return document if self.noise is None else {**document, "noise": _finite(self.noise)}
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,18 @@ class Equivalence:
         """The largest error of any output."""
         return max((output.error for output in self.outputs), default=0.0)
 
+    def failures(self) -> list[str]:
+        """One line for each thing that is wrong."""
+        lines = [
+            f"output '{output.name}' ({output.dtype}) differs from the reference by {output.error:.2e} of its scale, "
+            f"at most {output.tolerance:.0e} is allowed ({output.case})"
+            for output in (*self.outputs, *self.in_double)
+            if not output.ok
+        ]
+        if self.first is not None:
+            lines.append(f"the first tensor that differs is '{self.first.tensor}', made by node '{self.first.node}'")
+        return [*self.problems, *lines]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "ok": self.ok,
@@ -113,38 +127,62 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class OutputFidelity:
-    """How far an output is from the original's: cosine similarity and signal-to-noise ratio in dB."""
+    """How far an output is from the original's.
+
+    ``cosine`` is ``None`` for an output of one number a sample, ``snr_db`` is the signal-to-noise ratio in dB (for one
+    number a sample, of its variance). ``error`` is the root mean square error in units of the standard deviation of the
+    original's values, ``None`` where these do not vary. ``agreement`` is the share of decisions that are the
+    original's, which are made as ``decides`` says. ``remark`` says what the numbers hide, ``note`` why there are none.
+    """
 
     name: str
-    cosine: float
+    cosine: float | None
     snr_db: float
+    error: float | None = None
+    agreement: float | None = None
+    decides: str = ""
+    remark: str = ""
+    note: str = ""
+    is_float: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "cosine": _finite(self.cosine), "snr_db": _finite(self.snr_db)}
+        if self.note:
+            return {"name": self.name, "note": self.note}
+        numbers = {"cosine": self.cosine, "snr_db": self.snr_db, "error": self.error} if self.is_float else {}
+        document: dict[str, Any] = {"name": self.name, **{key: _finite(value) for key, value in numbers.items()}}
+        if self.agreement is not None:
+            document |= {"agreement": self.agreement, "decides": self.decides}
+        return document | ({"remark": self.remark} if self.remark else {})
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Information, not pass or fail. ``top1`` is the accuracy of the original and of the pruned model."""
+    """Information, not pass or fail. ``inputs`` says on what inputs it was measured, in words.
+
+    ``accuracy`` is the share of right decisions of the original and of the pruned model, where labels were given.
+    """
 
     outputs: tuple[OutputFidelity, ...]
-    top1: tuple[float, float] | None = None
-
-    @property
-    def ok(self) -> bool:
-        return True
+    accuracy: tuple[float, float] | None = None
+    inputs: str = ""
+    is_random: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        top1 = None if self.top1 is None else {"original": self.top1[0], "pruned": self.top1[1]}
-        return {"outputs": [output.as_json() for output in self.outputs], "top1": top1}
+        both = None if self.accuracy is None else {"original": self.accuracy[0], "pruned": self.accuracy[1]}
+        return {
+            "inputs": self.inputs,
+            "random": self.is_random,
+            "outputs": [output.as_json() for output in self.outputs],
+            "accuracy": both,
+        }
 
 
 @dataclass(frozen=True)
 class Report:
-    """The three answers of a verification.
+    """The answers of a verification, and the verdict: everything that shows one asks ``ok``.
 
     A torch module is compared a second time, after its export, on ONNX Runtime (``exported``); where it is not,
-    ``note`` says why.
+    ``note`` says why. ``floors`` are what the user asks of the fidelity. ``seconds`` is how long each part took.
     """
 
     structure: Structure
@@ -152,68 +190,62 @@ class Report:
     fidelity: Fidelity
     exported: Equivalence | None = None
     note: str = ""
+    floors: Floors = NO_FLOORS
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def ok(self) -> bool:
+        return self.is_equivalent and not self.missed
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether the pruned model is what the plan says, however far from the original that may be."""
         return self.structure.ok and self.equivalence.ok and (self.exported is None or self.exported.ok)
 
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The floors that the fidelity does not reach, one line each."""
+        return self.floors.missed(self.fidelity)
+
     def as_json(self) -> dict[str, Any]:
+        """Plain JSON values. The same verification gives the same document: times are left out."""
         document = {
+            "ok": self.ok,
             "structure": self.structure.as_json(),
             "equivalence": self.equivalence.as_json(),
-            "fidelity": self.fidelity.as_json(),
+            "fidelity": {
+                "ok": not self.missed,
+                **self.fidelity.as_json(),
+                "floors": self.floors.as_json(),
+                "missed": list(self.missed),
+            },
         }
         if self.exported is not None:
             document["exported"] = self.exported.as_json()
         return {**document, "note": self.note} if self.note else document
 
     def failures(self) -> list[str]:
-        """One line for each thing that is wrong."""
-        lines = [*self.structure.problems, *self.equivalence.problems]
-        for output in (*self.equivalence.outputs, *self.equivalence.in_double):
-            if not output.ok:
-                lines.append(
-                    f"output '{output.name}' ({output.dtype}) differs from the reference by {output.error:.2e} of "
-                    f"its scale, at most {output.tolerance:.0e} is allowed ({output.case})"
-                )
-        first = self.equivalence.first
-        if first is not None:
-            lines.append(f"the first tensor that differs is '{first.tensor}', made by node '{first.node}'")
+        """One line for each thing that is wrong; none exactly where the report is ok."""
+        lines = [*self.structure.problems, *self.equivalence.failures()]
         if self.exported is not None:
-            exported = Report(Structure((), 0), self.exported, self.fidelity)
-            lines += [f"after export, on ONNX Runtime: {line}" for line in exported.failures()]
-        return lines
+            lines += [f"after export, on ONNX Runtime: {line}" for line in self.exported.failures()]
+        return [*lines, *self.missed]
 
 
-def junit_xml(report: Report) -> str:
-    """The report as a JUnit test suite of three test cases."""
-    suite = ElementTree.Element("testsuite", name="irprune verify", tests="3")
-    failed = 0
-    parts: Mapping[str, Structure | Equivalence | Fidelity] = {
-        "structure": report.structure,
-        "equivalence": report.equivalence,
-        "fidelity": report.fidelity,
-    }
-    for name, part in parts.items():
-        case = ElementTree.SubElement(suite, "testcase", classname="irprune.verify", name=name)
-        if not part.ok:
-            failed += 1
-            lines = _failures_of(report, name)
-            failure = ElementTree.SubElement(case, "failure", message=lines[0])
-            failure.text = "\n".join(lines)
-        output = ElementTree.SubElement(case, "system-out")
-        output.text = "\n".join(f"{key}: {value}" for key, value in part.as_json().items())
-    suite.set("failures", str(failed))
-    suite.set("errors", "0")
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+class Stopwatch:
+    """How long parts of a verification take."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """What happened since the last call was this part."""
+        now = time.perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
+        self._since = now
 
 
-def _failures_of(report: Report, name: str) -> list[str]:
-    if name == "structure":
-        return list(report.structure.problems)
-    return Report(Structure((), 0), report.equivalence, report.fidelity).failures()
-
-
-def _finite(number: float) -> float | str:
+def _finite(number: float | None) -> float | str | None:
     """JSON has no infinities."""
-    return number if math.isfinite(number) else str(number)
+    return number if number is None or math.isfinite(number) else str(number)

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 from irprune.errors import InputError
 from irprune.runtime.feeds import Feeds, InputType, input_types, open_data
-from irprune.runtime.files import Member, as_labels, read_arrays, read_labels
+from irprune.runtime.files import Member, read_arrays
+from irprune.runtime.labels import as_labels
 
 IMAGE = (InputType("image", np.dtype(np.float32), ("batch", 2)),)
 FIXED = (InputType("image", np.dtype(np.float32), (2, 2)),)
@@ -236,12 +237,12 @@ def test_the_inputs_of_a_model() -> None:
 
 def test_labels(tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", np.array([1.0, 2.0]))
-    assert read_labels(tmp_path / "labels.npy").tolist() == [1, 2]
+    assert as_labels(tmp_path / "labels.npy").tolist() == [1, 2]
     np.savez(tmp_path / "labels.npz", a=np.ones(2))
     with pytest.raises(InputError, match="expected one array, got an archive of 1"):
-        read_labels(tmp_path / "labels.npz")
+        as_labels(tmp_path / "labels.npz")
     with pytest.raises(InputError, match="no such file"):
-        read_labels(tmp_path / "nowhere.npy")
+        as_labels(tmp_path / "nowhere.npy")
     for wrong in (np.array([0.5]), np.array(["cat"]), np.array([np.nan])):
         with pytest.raises(InputError, match="expected the numbers of classes"):
             as_labels(wrong)

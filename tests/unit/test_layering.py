@@ -14,6 +14,7 @@ LAYERS = (
     "versions",
     "errors",
     "reasons",
+    "printable",
     "collector",
     "options",
     "request",

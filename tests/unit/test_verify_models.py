@@ -218,8 +218,8 @@ def test_given_inputs_are_fed_in_batches_and_labels_scored() -> None:
     report = verify_models(original, api.apply(original, plan), plan, inputs={"x": x}, labels=whole.argmax(1))
     assert report.ok
     assert len(report.equivalence.cases) == 3
-    assert report.fidelity.top1 is not None
-    assert report.fidelity.top1[0] == 1.0
+    assert report.fidelity.accuracy is not None
+    assert report.fidelity.accuracy[0] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 from onnx import numpy_helper
 
 from irprune import api
-from irprune.cli.verdicts import verdicts
 from irprune.errors import InputError
 from irprune.plans import Plan
 from irprune.runtime.executable import Executable
@@ -21,6 +20,7 @@ from irprune.verification.driver import verify_models
 from irprune.verification.equivalence import TOLERANCE
 from irprune.verification.noise import nearby_runs, run_in_double
 from irprune.verification.report import OutputError
+from irprune.verification.verdicts import verdicts
 from tests.golden.helpers.models import model_of
 
 AMPLIFYING = """(float[4, 32] x) => (float[4, 3] y) <float[32, 600] w, float[600, 3] v, float k = {100}>
