@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
     from .plans import Plan
     from .request import Request
-    from .verification import Report
+    from .verification import Floors, Report
 
 __version__ = IRPRUNE
-__all__ = ["Plan", "Report", "Request", "Result", "__version__", "apply", "plan", "prune", "verify"]
+__all__ = ["Floors", "Plan", "Report", "Request", "Result", "__version__", "apply", "plan", "prune", "verify"]
 
 _HOMES = {
     **dict.fromkeys(("Result", "apply", "plan", "prune", "verify"), "api"),
+    "Floors": "verification",
     "Plan": "plans",
     "Report": "verification",
     "Request": "request",

@@ -22,11 +22,11 @@ from .frontends.files import inline_functions, load, parse, read_file
 from .frontends.onnx import import_model
 from .identity import identify, require_same
 from .ir import Graph
-from .ir.core import Array
 from .plans import ModelIdentity, Plan
 from .request import Request, RequestOptions, lists_options
 from .rewriting import decide, replay
 from .runtime.feeds import AnyData
+from .runtime.labels import AnyLabels
 from .scoring import Scores
 from .verification.floors import NO_FLOORS, Floors
 from .versions import IRPRUNE
@@ -182,7 +182,7 @@ def verify(
     rtol: float | None = None,
     seed: int = 0,
     runs: int = 3,
-    labels: Array | None = None,
+    labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
@@ -265,7 +265,7 @@ def prune(
     verify: bool = True,
     inputs: AnyData | None = None,
     rtol: float | None = None,
-    labels: Array | None = None,
+    labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
     scores: Scores | None = None,
     **options: Unpack[RequestOptions],

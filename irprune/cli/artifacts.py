@@ -106,6 +106,7 @@ class OnnxFile:
             pruned,
             plan,
             inputs=checks.inputs,
+            labels=checks.labels,
             rtol=checks.rtol,
             seed=checks.seed,
             floors=checks.floors,

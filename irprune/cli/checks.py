@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..verification.floors import NO_FLOORS, Floors
 
 if TYPE_CHECKING:
+    from ..ir.core import Array
     from ..runtime.feeds import Source
 
 
@@ -19,30 +20,37 @@ class Checks:
 
     verify: bool = True
     inputs: Source | None = None
+    labels: Array | None = None
     rtol: float | None = None
     seed: int = 0
     floors: Floors = NO_FLOORS
 
 
 def checks_from(
+    floors: Floors = NO_FLOORS,
     *,
-    no_verify: bool,
-    inputs: Path | None,
-    rtol: float | None,
+    no_verify: bool = False,
+    inputs: Path | None = None,
+    labels: Path | None = None,
+    rtol: float | None = None,
     seed: int = 0,
-    min_cosine: float | None = None,
-    min_snr: float | None = None,
 ) -> Checks:
     """The checks that the options ask for. Raises :class:`InputError` for options that contradict each other."""
-    floors = Floors(min_cosine, min_snr)
-    strict = {"--inputs": inputs, "--rtol": rtol}
+    strict = {"--inputs": inputs, "--labels": labels, "--rtol": rtol}
     asked = [*(name for name, value in strict.items() if value is not None), *floors.asked]
     if no_verify and asked:
         raise InputError(f"{asked[0]} asks for a verification, --no-verify for none")
     if rtol is not None and not 0 < rtol < 1:
         raise InputError(f"--rtol must lie between 0 and 1 (both excluded), got {rtol}")
-    floors.validate(has_inputs=True, has_labels=False)
-    return Checks(not no_verify, None if inputs is None else _source(inputs), rtol, seed, floors)
+    floors.require_evidence(has_inputs=inputs is not None, has_labels=labels is not None)
+    source = None if inputs is None else _source(inputs)
+    return Checks(not no_verify, source, None if labels is None else _labels(labels), rtol, seed, floors)
+
+
+def _labels(path: Path) -> Array:
+    from ..runtime.labels import as_labels
+
+    return as_labels(path)
 
 
 def _source(inputs: Path) -> Source:

@@ -59,7 +59,14 @@ class ExportedFile:
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         """An exported program is read back; of an ONNX file, what it was exported from is verified."""
-        if checks.inputs is not None:
-            raise InputError("--inputs is for ONNX models; an exported program brings its example inputs")
         small = trace(pruned).module if pruned.suffix == self.path.suffix else apply(self.program, plan)
-        return verify(self.program, small, plan, rtol=checks.rtol, seed=checks.seed, floors=checks.floors)
+        return verify(
+            self.program,
+            small,
+            plan,
+            rtol=checks.rtol,
+            seed=checks.seed,
+            inputs=checks.inputs,
+            labels=checks.labels,
+            floors=checks.floors,
+        )

@@ -44,7 +44,7 @@ def opt(
 
     Graphs and times are printed on standard error.
     """
-    checks = checks_from(no_verify=no_verify, inputs=None, rtol=rtol)
+    checks = checks_from(no_verify=no_verify, rtol=rtol)
     from ..api import emitted, has_external_data
     from ..backends.onnx import save
     from ..passes import State, parse_pipeline, run_pipeline

@@ -11,8 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 import typer
 
 from ..options import Option, Options, Shown, options_of
-
-_CHECKS = "Verification"
+from ..verification.floors import PANEL as _CHECKS
 
 Model: TypeAlias = Annotated[
     Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a .pt2 of torch.export.", show_default=False)
@@ -41,21 +40,12 @@ NoVerify: TypeAlias = Annotated[
     bool,
     typer.Option("--no-verify", help="Write the model without checking it.", rich_help_panel=_CHECKS),
 ]
-MinCosine: TypeAlias = Annotated[
-    float | None,
+Labels: TypeAlias = Annotated[
+    Path | None,
     typer.Option(
-        "--min-cosine",
-        metavar="X",
-        help="Fail below this cosine to the original model's outputs.",
-        rich_help_panel=_CHECKS,
-    ),
-]
-MinSNR: TypeAlias = Annotated[
-    float | None,
-    typer.Option(
-        "--min-snr",
-        metavar="DB",
-        help="Fail below this signal-to-noise ratio to the original model's outputs.",
+        "--labels",
+        metavar="FILE.npy",
+        help="The right decisions for --inputs, in their order: accuracy is reported.",
         rich_help_panel=_CHECKS,
     ),
 ]
@@ -66,23 +56,25 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def takes(model: type[Options], *names: str, **defaults: Any) -> Callable[[Command], Command]:
-    """Give a command one option for each field of a model, in the place of its parameter ``request``.
+    """Give a command one option for each field of a model, in the place of its parameter of that type.
 
     The command is called with the model. ``names`` leaves out all other fields; ``defaults`` replaces defaults.
     """
     fields = [option for option in options_of(model) if not names or option.name in names]
 
     def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        (place,) = (name for name, parameter in signature.parameters.items() if parameter.annotation is model)
+
         @wraps(command)
         def with_model(**values: Any) -> Any:
             given = {option.name: values.pop(option.name) for option in fields}
             said = {name: value for name, value in given.items() if value is not None}
-            return command(**values, request=model(**said))
+            return command(**values, **{place: model(**said)})
 
-        signature = inspect.signature(command, eval_str=True)
         parameters: list[inspect.Parameter] = []
         for parameter in signature.parameters.values():
-            if parameter.name == "request":
+            if parameter.name == place:
                 parameters += [_parameter(option, defaults.get(option.name, option.default)) for option in fields]
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))

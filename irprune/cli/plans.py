@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..request import Request
+from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
 from .checks import Checks, checks_from
 from .exits import FAILED, complain
@@ -47,19 +48,20 @@ def plan(
     out.print(f"wrote {output}", markup=False)
 
 
+@o.takes(Floors)
 def apply(
     model: o.Model,
     plan_file: PlanFile,
     output: o.Output,
     inputs: o.Inputs = None,
+    labels: o.Labels = None,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
-    min_cosine: o.MinCosine = None,
-    min_snr: o.MinSNR = None,
+    floors: Floors = NO_FLOORS,
     as_json: o.AsJSON = False,
 ) -> None:
     """Carry out a plan on the model that it was made for, verify the result and write it."""
-    checks = checks_from(no_verify=no_verify, inputs=inputs, rtol=rtol, min_cosine=min_cosine, min_snr=min_snr)
+    checks = checks_from(floors, no_verify=no_verify, inputs=inputs, labels=labels, rtol=rtol)
     decided = read_plan(plan_file)
     from .prune import finish
     from .work import carry_out, read, replay
@@ -69,6 +71,7 @@ def apply(
     finish(given, output, carry_out(given, replay(given, decided), output, checks), as_json=as_json)
 
 
+@o.takes(Floors)
 def verify(
     original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model before.", show_default=False)],
     pruned: Annotated[Path, typer.Argument(metavar="PRUNED", help="The smaller model.", show_default=False)],
@@ -80,13 +83,13 @@ def verify(
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the report there as JUnit XML.")
     ] = None,
     inputs: o.Inputs = None,
+    labels: o.Labels = None,
     rtol: o.RTol = None,
-    min_cosine: o.MinCosine = None,
-    min_snr: o.MinSNR = None,
+    floors: Floors = NO_FLOORS,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="For the random inputs.")] = 0,
 ) -> None:
     """Check a pruned model against the original and the plan; names the first tensor that differs."""
-    checks = checks_from(no_verify=False, inputs=inputs, rtol=rtol, seed=seed, min_cosine=min_cosine, min_snr=min_snr)
+    checks = checks_from(floors, inputs=inputs, labels=labels, rtol=rtol, seed=seed)
     require_distinct(json_file, junit_file)
     for made in (json_file, junit_file):
         if made is not None:

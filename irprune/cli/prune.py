@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..request import Request
+from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
 from .checks import checks_from
 from .exits import DONE, FAILED, complain
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .work import Outcome, Read
 
 
+@o.takes(Floors)
 @o.takes(Request)
 def prune(
     model: o.Model,
@@ -26,17 +28,15 @@ def prune(
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
     ] = None,
     inputs: o.Inputs = None,
+    labels: o.Labels = None,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
-    min_cosine: o.MinCosine = None,
-    min_snr: o.MinSNR = None,
+    floors: Floors = NO_FLOORS,
     as_json: o.AsJSON = False,
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written."""
     request.require_target()
-    checks = checks_from(
-        no_verify=no_verify, inputs=inputs, rtol=rtol, seed=request.seed, min_cosine=min_cosine, min_snr=min_snr
-    )
+    checks = checks_from(floors, no_verify=no_verify, inputs=inputs, labels=labels, rtol=rtol, seed=request.seed)
     from .work import carry_out, decide, read
 
     given = read(model, request.allow_io, outputs=[output, plan_file], runnable=checks.verify)

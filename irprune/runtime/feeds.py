@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -94,6 +95,10 @@ class Source:
     """Each piece with its own name for messages; an array without a name is the only input's."""
     sized: bool = True
     """Whether the pieces can be counted without computing or reading them."""
+
+    def described(self, runs: int) -> str:
+        """What the data is, in words; folders are left out."""
+        return f"{Path(self.origin).name} ({runs} {'run' if runs == 1 else 'runs'})"
 
     def fed_to(self, inputs: Inputs) -> Data:
         """The feeds of a model with these inputs."""

@@ -20,11 +20,13 @@ from ..errors import VerificationError
 from ..plans import Plan, removed_atoms
 from ..request import Request, RequestOptions, lists_options
 from ..rewriting import Smaller, decide, replay
+from ..runtime.feeds import AnyData, open_source
+from ..runtime.labels import AnyLabels, as_labels
 from ..scoring import Scores
 from ..verification.floors import NO_FLOORS, Floors
 from ..verification.report import Report
 from .capture.module import AnyModule, capture
-from .cases import cases_for
+from .cases import cases_for, given_cases
 from .program import Program
 
 if TYPE_CHECKING:
@@ -106,18 +108,31 @@ def verify(
     rtol: float | None = None,
     runs: int = 3,
     seed: int = 0,
+    inputs: AnyData | None = None,
+    labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
     **options: Any,
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``: structure, equivalence in torch, and (``runtime``) on ONNX
-    Runtime after ``torch.onnx.export`` of both. ``floors`` are the least fidelity for which the report is ok."""
+    Runtime after ``torch.onnx.export`` of both.
+
+    ``inputs``, ``labels`` and ``floors`` are those of :func:`irprune.verify`; inputs are named as in the captured
+    graph. Without them the example inputs are taken, and ``runs`` in all that are like them.
+    """
     from .verification import Verification
 
+    floors.require_evidence(has_inputs=inputs is not None, has_labels=labels is not None)
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     analysis = program.analysis(plan.request.allow_io)
     kept = analysis.kept(removed_atoms(plan, analysis))
     verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.source)
-    return verification.run(cases_for(program, runs, seed), runtime=runtime, floors=floors)
+    if inputs is None:
+        return verification.run(cases_for(program, runs, seed), runtime=runtime, floors=floors)
+    source = open_source(inputs)
+    cases = given_cases(program, source)
+    wanted = None if labels is None else as_labels(labels)
+    described = source.described(len(cases))
+    return verification.run(cases, runtime=runtime, inputs=described, labels=wanted, floors=floors)
 
 
 @dataclass(frozen=True)

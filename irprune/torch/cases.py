@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import InputError
+from ..frontends.fx import as_array
+from ..ir.core import Array
+from ..runtime.feeds import AnyData, InputType, open_data
 
 if TYPE_CHECKING:
     from .program import Program
@@ -35,6 +39,39 @@ def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
         args, kwargs = pytree.tree_map(lambda leaf: _like(leaf, generator), (program.args, dict(program.kwargs)))
         cases.append(Case(f"random inputs {number}", args, kwargs))
     return cases + _resized(program)
+
+
+def given_cases(program: Program, inputs: AnyData) -> list[Case]:
+    """The user's inputs, by the names of the arguments' tensors in the captured graph (``forward``'s own, mostly).
+
+    Raises :class:`InputError` for inputs that do not fit the model. What is no tensor is as in the examples.
+    """
+    leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
+    names = [n.name for n in program.module.graph.nodes if n.op == "placeholder"]
+    tensors = {name: leaf for name, leaf in zip(names, leaves, strict=True) if isinstance(leaf, Tensor)}
+    types = [
+        InputType(name, as_array(leaf[:0] if leaf.dim() else leaf).dtype, _dims(program, name, leaf))
+        for name, leaf in tensors.items()
+    ]
+    cases = []
+    for number, feeds in enumerate(open_data(inputs, types), 1):
+        fed = [
+            as_tensor(feeds[name], leaf.dtype) if isinstance(leaf, Tensor) else leaf
+            for name, leaf in zip(names, leaves, strict=True)
+        ]
+        args, kwargs = pytree.tree_unflatten(fed, spec)
+        cases.append(Case(f"given inputs, part {number}", args, kwargs))
+    return cases
+
+
+def _dims(program: Program, name: str, leaf: Tensor) -> tuple[int | str | None, ...]:
+    return tuple(program.imported.graph.shape(name) or leaf.shape)
+
+
+def as_tensor(array: Array, dtype: torch.dtype) -> Tensor:
+    """An array as a tensor of a type that numpy may lack."""
+    plain = array.astype(np.float32) if dtype == torch.bfloat16 else array
+    return torch.from_numpy(np.ascontiguousarray(plain)).reshape(array.shape).to(dtype)
 
 
 def _like(leaf: Any, generator: torch.Generator) -> Any:

@@ -54,16 +54,31 @@ class Verification:
     rtol: float | None = None
     source: nn.Module | None = None
 
-    def run(self, cases: Sequence[Case], *, runtime: bool = True, floors: Floors = NO_FLOORS) -> Report:
-        """All answers; ``runtime`` adds the comparison of both exports on ONNX Runtime."""
+    def run(
+        self,
+        cases: Sequence[Case],
+        *,
+        runtime: bool = True,
+        inputs: str = "",
+        labels: Array | None = None,
+        floors: Floors = NO_FLOORS,
+    ) -> Report:
+        """All answers; ``runtime`` adds the comparison of both exports on ONNX Runtime.
+
+        ``inputs`` says what the user's inputs are, where the cases are these; ``labels`` are right decisions on them.
+        """
         clock = Stopwatch()
         structure = self.check_structure()
         structure = replace(structure, problems=(*structure.problems, *self.check_capture(cases[0])))
         clock.lap("structure")
         equivalence, results, answers = self.compare(cases)
         clock.lap("equivalence")
-        inputs = f"the example inputs, and {len(results) - 1} like them" if len(results) > 1 else "the example inputs"
-        fidelity = measure_fidelity(answers, results, inputs=inputs, is_random=True)
+        others = f", and {len(results) - 1} like them" if len(results) > 1 else ""
+        described = inputs or f"the example inputs{others}"
+        complete = len(results) == len(cases)
+        fidelity = measure_fidelity(
+            answers, results, labels if complete else None, inputs=described, is_random=not inputs
+        )
         clock.lap("fidelity")
         found, note = self.compare_exports(cases[0]) if runtime and equivalence.ok else (None, "not asked for")
         clock.lap("on ONNX Runtime")

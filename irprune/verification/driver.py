@@ -58,9 +58,9 @@ def verify_models(
     """
     if runs < 1:
         raise InputError(f"runs must be at least 1, got {runs}")
-    if labels is not None and inputs is None:
-        raise InputError("labels need the inputs that they belong to")
+    floors.require_evidence(has_inputs=inputs is not None, has_labels=labels is not None)
     wanted = None if labels is None else as_labels(labels)
+    source = None if inputs is None else open_source(inputs)
     clock = Stopwatch()
     before, after = inlined(original), _executable(pruned)
     structure = check_structure(before, after, plan)
@@ -72,7 +72,7 @@ def verify_models(
     analysis = analyze(graph, plan.request.allow_io)
     kept = analysis.kept(removed_atoms(plan, analysis))
     try:
-        cases = random_cases(before, seed=seed, runs=runs) if inputs is None else given_cases(before, inputs)
+        cases = random_cases(before, seed=seed, runs=runs) if source is None else given_cases(before, source)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
     before.close()
@@ -83,18 +83,12 @@ def verify_models(
     clock.lap("equivalence")
     answers = [case.outputs for case in cases.items]
     complete = len(outputs) == len(answers)
-    described = f"{len(answers)} random inputs" if inputs is None else _described(inputs, len(answers))
+    described = f"{len(answers)} random inputs" if source is None else source.described(len(answers))
     fidelity = measure_fidelity(
-        answers, outputs, wanted if complete else None, inputs=described, is_random=inputs is None
+        answers, outputs, wanted if complete else None, inputs=described, is_random=source is None
     )
     clock.lap("fidelity")
     return Report(structure, equivalence, fidelity, floors=floors, seconds=clock.seconds)
-
-
-def _described(inputs: AnyData, runs: int) -> str:
-    """What the user's inputs are, in words."""
-    name = Path(open_source(inputs).origin).name
-    return f"{name} ({runs} {'run' if runs == 1 else 'runs'})"
 
 
 def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> None:

@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from ..errors import InputError
+from ..options import Options, Shown, options_of
 
 if TYPE_CHECKING:
     from .report import Fidelity, OutputFidelity
 
-OPTIONS = {
-    "min_cosine": "--min-cosine",
-    "min_snr": "--min-snr",
-    "min_accuracy": "--min-accuracy",
-    "min_agreement": "--min-agreement",
-}
-"""Each floor with its option on the command line."""
+PANEL = "Verification"
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class Floors:
+class Floors(Options):
     """The least fidelity that is accepted; ``None`` asks for nothing.
 
-    Cosine and signal-to-noise ratio (dB) hold for each output; ``min_agreement`` is the share of decisions that are the
-    original's, for each output that decides; ``min_accuracy`` is the share of right answers, given labels. Floors on
-    random inputs need ``allow_random``: such inputs say little of the inputs that a model is for.
+    Cosine and signal-to-noise ratio (dB) hold for each output, ``min_agreement`` for each output that decides. Floors
+    on random inputs need ``allow_random``: such inputs say little of the inputs that a model is for.
+    Raises :class:`InputError` for numbers out of range.
     """
 
-    min_cosine: float | None = None
-    min_snr: float | None = None
-    min_accuracy: float | None = None
-    min_agreement: float | None = None
-    allow_random: bool = False
+    min_cosine: Annotated[Annotated[float, Field(ge=-1, le=1)] | None, Shown("X", PANEL)] = Field(
+        default=None, description="Fail below this cosine to the original model's outputs."
+    )
+    min_snr: Annotated[float | None, Shown("DB", PANEL)] = Field(
+        default=None, description="Fail below this signal-to-noise ratio to the original model's outputs."
+    )
+    min_agreement: Annotated[_Share | None, Shown("R", PANEL)] = Field(
+        default=None, description="Fail where a smaller share of decisions is the original's."
+    )
+    min_accuracy: Annotated[_Share | None, Shown("R", PANEL)] = Field(
+        default=None, description="Fail where a smaller share of decisions is that of the labels."
+    )
+    allow_random: Annotated[bool, Shown("", PANEL)] = Field(
+        default=False, description="Compare with these floors on random inputs too."
+    )
 
     @property
     def asked(self) -> tuple[str, ...]:
         """The floors that are set, by the names of their options."""
-        return tuple(option for name, option in OPTIONS.items() if getattr(self, name) is not None)
+        floors = (option for option in options_of(type(self)) if option.kind is float)
+        return tuple(option.flag for option in floors if getattr(self, option.name) is not None)
 
-    def validate(self, *, has_inputs: bool, has_labels: bool) -> None:
-        """Raise :class:`InputError` for floors that no fidelity could be compared with."""
-        if self.min_cosine is not None and not -1 <= self.min_cosine <= 1:
-            raise InputError(f"--min-cosine must lie between -1 and 1, got {self.min_cosine}")
-        if self.min_snr is not None and not math.isfinite(self.min_snr):
-            raise InputError(f"--min-snr must be a number of decibels, got {self.min_snr}")
-        for name in ("min_accuracy", "min_agreement"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share <= 1:
-                raise InputError(f"{OPTIONS[name]} must lie between 0 and 1, got {share}")
+    def require_evidence(self, *, has_inputs: bool, has_labels: bool) -> None:
+        """Raise :class:`InputError` for floors that nothing could be compared with."""
+        if has_labels and not has_inputs:
+            raise InputError("labels need the inputs that they belong to")
         if self.min_accuracy is not None and not has_labels:
             raise InputError("--min-accuracy needs --labels")
         if self.asked and not has_inputs and not self.allow_random:
@@ -62,9 +62,6 @@ class Floors:
     def missed(self, fidelity: Fidelity) -> tuple[str, ...]:
         """What falls below a floor, or could not be measured, one line each."""
         return tuple(self._missed(fidelity))
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value is not None and name in OPTIONS}
 
     def _missed(self, fidelity: Fidelity) -> Iterator[str]:
         measured = [output for output in fidelity.outputs if not output.note]

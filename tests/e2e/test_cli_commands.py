@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 from irprune.cli import run
@@ -133,6 +134,29 @@ def test_given_inputs_and_floors(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert irprune(*arguments, "--min-snr", 200) == 1
     assert "SNR in dB" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_labels_give_the_accuracy_and_floors_on_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).random((6, 1, 8, 8), dtype=np.float32)
+    logits = ort.InferenceSession(DIGITS).run(None, {"image": images})[0]
+    np.save(tmp_path / "x.npy", images)
+    np.save(tmp_path / "y.npy", logits.argmax(1))
+    out, plan, report = (tmp_path / name for name in ("small.onnx", "plan.json", "report.json"))
+    given = ("--inputs", tmp_path / "x.npy", "--labels", tmp_path / "y.npy")
+    arguments = ("prune", DIGITS, "-o", out, "--ratio", 0.5, *given, "--plan", plan)
+    assert irprune(*arguments) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "accuracy 100.00% ->" in shown
+    assert "of the decisions agree" in shown
+    assert "on x.npy (1 run)" in shown
+    found = json.loads(plan.read_text())["verification"]["fidelity"]
+    assert found["accuracy"]["original"] == 1.0
+    assert found["outputs"][0]["agreement"] == found["accuracy"]["pruned"] < 1
+    for floor in ("--min-accuracy", "--min-agreement"):
+        assert irprune("verify", DIGITS, out, "--plan", plan, *given, floor, 1, "--json", report) == 1
+        assert json.loads(report.read_text())["fidelity"]["missed"]
+        assert "at least 100.00% was asked for" in capsys.readouterr().err
+        assert irprune("apply", DIGITS, plan, "-o", out, *given, floor, 0.01) == 0
 
 
 def test_inspect_says_what_is_frozen_and_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -398,6 +398,35 @@ def test_inputs_that_are_no_arrays(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--min-cosine", "0.9"), "--min-cosine needs --inputs: random inputs say little"),
+        (("--labels", "y.npy"), "labels need the inputs that they belong to"),
+        (("--min-accuracy", "0.9", "--inputs", "x.npy"), "--min-accuracy needs --labels"),
+        (("--min-agreement", "98"), "min_agreement must lie between 0 and 1, got 98"),
+        (("--inputs", "x.npy", "--labels", "y.npy"), "there are 3 labels; decisions that the outputs make: 'logits' 2"),
+        (("--inputs", "x.npy", "--labels", "x.npy"), "x.npy: expected the numbers of classes, got float32"),
+        (("--inputs", "x.npy", "--labels", "z.npy"), "z.npy: no such file"),
+    ],
+)
+def test_floors_and_labels_that_do_not_fit(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32))
+    np.save("y.npy", np.array([1, 2, 3]))
+    assert run(["prune", str(DIGITS), "-o", "small.onnx", "--ratio", "0.3", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("small.onnx").exists()
+
+
 def test_a_result_that_is_wrong_is_not_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

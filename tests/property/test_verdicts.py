@@ -70,9 +70,8 @@ def fidelities(draw: st.DrawFn) -> Fidelity:
     return Fidelity(tuple(draw(st.lists(outputs, max_size=2))), accuracy, draw(NAMES), draw(st.booleans()))
 
 
-FLOORS = st.builds(
-    Floors, st.one_of(st.none(), st.floats(-1, 1)), st.one_of(st.none(), st.floats(-90, 90)), SHARES, SHARES
-)
+COSINES, DECIBELS = (st.one_of(st.none(), st.floats(-most, most)) for most in (1, 90))
+FLOORS = st.builds(Floors, min_cosine=COSINES, min_snr=DECIBELS, min_agreement=SHARES, min_accuracy=SHARES)
 STRUCTURES = st.builds(
     Structure, st.lists(NAMES, max_size=5).map(tuple), st.just(3), st.lists(NAMES, max_size=1).map(tuple)
 )

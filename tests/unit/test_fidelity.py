@@ -130,8 +130,8 @@ def test_labels_of_the_wrong_length() -> None:
 
 def test_floors() -> None:
     fidelity = Fidelity((OutputFidelity("y", 0.9, 10.0, 0.3, 0.8, "above 0.5 or not"),), (0.9, 0.7))
-    assert Floors(0.9, 10.0, 0.7, 0.8).missed(fidelity) == ()
-    missed = Floors(0.91, 10.1, 0.71, 0.81).missed(fidelity)
+    assert Floors(min_cosine=0.9, min_snr=10.0, min_accuracy=0.7, min_agreement=0.8).missed(fidelity) == ()
+    missed = Floors(min_cosine=0.91, min_snr=10.1, min_accuracy=0.71, min_agreement=0.81).missed(fidelity)
     assert [line.split(", at least")[0] for line in missed] == [
         "output 'y': cosine 0.9",
         "output 'y': SNR in dB 10",
@@ -144,16 +144,21 @@ def test_floors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("floors", "message"),
+    ("options", "message"),
     [
-        (Floors(min_cosine=1.5), "--min-cosine must lie between -1 and 1"),
-        (Floors(min_snr=float("nan")), "--min-snr must be a number"),
-        (Floors(min_agreement=98), "--min-agreement must lie between 0 and 1, got 98"),
-        (Floors(min_accuracy=0.5), "--min-accuracy needs --labels"),
-        (Floors(min_snr=20), "--min-snr needs --inputs: random inputs say little"),
+        ({"min_cosine": 1.5}, "min_cosine must lie between -1 and 1, got 1.5"),
+        ({"min_snr": float("nan")}, "min_snr must be a finite number"),
+        ({"min_agreement": 98}, "min_agreement must lie between 0 and 1, got 98"),
+        ({"min_accuracy": 0.5}, "--min-accuracy needs --labels"),
+        ({"min_snr": 20}, "--min-snr needs --inputs: random inputs say little"),
     ],
 )
-def test_floors_that_nothing_can_be_compared_with(floors: Floors, message: str) -> None:
+def test_floors_that_nothing_can_be_compared_with(options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        floors.validate(has_inputs=False, has_labels=False)
-    Floors(min_snr=20, allow_random=True).validate(has_inputs=False, has_labels=False)
+        Floors(**options).require_evidence(has_inputs=False, has_labels=False)
+
+
+def test_floors_on_random_inputs_have_to_be_allowed() -> None:
+    Floors(min_snr=20, allow_random=True).require_evidence(has_inputs=False, has_labels=False)
+    with pytest.raises(InputError, match="labels need the inputs"):
+        Floors(min_accuracy=0.5, allow_random=True).require_evidence(has_inputs=False, has_labels=True)
