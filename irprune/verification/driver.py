@@ -12,7 +12,7 @@ import onnx_ir as oir
 
 from ..analysis import analyze
 from ..backends.onnx import to_proto
-from ..errors import InputError
+from ..errors import InputError, VerificationError
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir import Graph
@@ -20,13 +20,13 @@ from ..plans import Plan, removed_atoms
 from ..runtime.executable import Executable
 from ..runtime.feeds import AnyData, open_source
 from ..runtime.labels import AnyLabels, as_labels
-from ..runtime.session import RunFailure
+from ..runtime.session import Outputs, RunFailure
 from .cases import Cases, given_cases, random_cases
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
 from .floors import NO_FLOORS, Floors
 from .observed import note, with_observed_shapes
-from .report import Report, Stopwatch
+from .report import Equivalence, Report, Stopwatch
 from .structure import check_structure
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
@@ -76,7 +76,7 @@ def verify_models(
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
     before.close()
-    equivalence, outputs = Comparison(before, after, analysis, kept, rtol).run(cases)
+    equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases)
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
@@ -89,6 +89,18 @@ def verify_models(
     )
     clock.lap("fidelity")
     return Report(structure, equivalence, fidelity, floors=floors, seconds=clock.seconds)
+
+
+def _compared(comparison: Comparison, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
+    """What the comparison finds; models that cannot be compared are not equivalent."""
+    names = [[output.name for output in side.proto.graph.output] for side in (comparison.original, comparison.pruned)]
+    problem = f"the outputs are {names[1]}, expected {names[0]}" if names[0] != names[1] else ""
+    if not problem:
+        try:
+            return comparison.run(cases)
+        except VerificationError as error:
+            problem = str(error)
+    return Equivalence((), tuple(case.label for case in cases.items), cases.rejected, (problem,)), []
 
 
 def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> None:

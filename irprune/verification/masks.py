@@ -49,12 +49,29 @@ def end_to_end(masks: Iterator[Mask]) -> Mask:
 
 
 def kept_part(array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> Array:
-    """What a tensor of the original looks like in the pruned model."""
+    """What a tensor of the original looks like in the pruned model.
+
+    Raises :class:`VerificationError` where its size at run time is not that of its axes.
+    """
     for k, axis in enumerate(dims or ()):
         if loses(axis, kept):
             local = {**sizes, **solved(axis, array.shape[k], sizes)}
-            array = array.compress(dimension_mask(axis, kept, local), axis=k)
+            array = array.compress(_fitting_mask(axis, kept, local, array.shape, k), axis=k)
     return array
+
+
+def _fitting_mask(
+    axis: Axis, kept: Mapping[int, Mask], sizes: Mapping[str, int], shape: tuple[int, ...], position: int
+) -> Mask:
+    try:
+        mask = dimension_mask(axis, kept, sizes)
+    except KeyError as error:
+        raise VerificationError(f"cannot tell the run-time size {error} of dimension {position} of {shape}") from error
+    if mask.size != shape[position]:
+        raise VerificationError(
+            f"a value has shape {list(shape)} at run time, expected {mask.size} elements in dimension {position}"
+        )
+    return mask
 
 
 # -- run-time sizes --------------------------------------------------------------------------------------------------

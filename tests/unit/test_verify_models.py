@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from irprune import api
 from irprune.errors import InputError, VerificationError
-from irprune.plans import ModelIdentity, Plan
+from irprune.plans import ModelIdentity, Plan, removed_atoms
 from irprune.runtime.executable import Executable
 from irprune.runtime.feeds import Feeds
 from irprune.runtime.session import Outputs
@@ -22,6 +22,7 @@ from irprune.verification import equivalence, junit_xml
 from irprune.verification.cases import Case, Cases, input_specs, random_cases, trial_sizes
 from irprune.verification.driver import require_repeatable, verify_models
 from irprune.verification.equivalence import TOLERANCE, relative_error
+from irprune.verification.masks import kept_part
 from irprune.verification.rounding import without_rounding
 from tests.golden.helpers.models import model_of
 
@@ -231,6 +232,31 @@ def test_wrong_inputs(
 ) -> None:
     with pytest.raises(InputError, match=message):
         verify_models(*pair, inputs=inputs)
+
+
+@pytest.mark.parametrize("name", ["other", "s"])
+def test_other_outputs_are_not_equivalent(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan], name: str) -> None:
+    original, pruned, plan = pair
+    pruned = onnx.ModelProto.FromString(pruned.SerializeToString())
+    if name == "other":
+        pruned.graph.node[-1].output[0] = pruned.graph.output[0].name = name
+    else:
+        pruned.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    report = verify_models(original, pruned, plan)
+    assert not report.structure.ok
+    assert not report.equivalence.ok
+    assert f"the outputs are {[output.name for output in pruned.graph.output]}, expected ['y']" in report.failures()
+    assert '"ok": false' in json.dumps(report.as_json(), allow_nan=False)
+    assert ElementTree.fromstring(junit_xml(report)).get("failures") == "2"
+
+
+def test_sizes_at_run_time_that_are_not_those_of_the_axes() -> None:
+    original = network()
+    analysis = api.analyze_model(api.open_model(original))
+    kept = analysis.kept(removed_atoms(api.plan(original, ratio=0.5), analysis))
+    dims = analysis.coupling.dims["s"]
+    with pytest.raises(VerificationError, match=r"a value has shape \[1, 5\] at run time, expected 8 elements"):
+        kept_part(np.zeros((1, 5), np.float32), dims, kept, {"batch": 1})
 
 
 def test_an_original_that_does_not_run_is_an_input_error() -> None:
