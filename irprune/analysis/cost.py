@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..ir.dtypes import item_bytes
@@ -33,9 +34,9 @@ class CostModel:
     """
 
     def __init__(self, coupling: Coupling, parameters: Iterable[Parameter], sizes: Mapping[str, int]) -> None:
-        formulas: dict[Axis, _Formula] = {}
+        formulas: dict[Axis, Formula] = {}
 
-        def formula(axis: Axis) -> _Formula:
+        def formula(axis: Axis) -> Formula:
             if axis not in formulas:
                 formulas[axis] = _formula(axis, sizes)
             return formulas[axis]
@@ -56,23 +57,38 @@ class CostModel:
         self._macs = [tuple(map(formula, axes)) for axes in products]
         self.unknown = frozenset(symbols_in(axis for axes in products for axis in axes) - sizes.keys())
 
+    def products(self, target: Literal["macs", "params", "bytes"]) -> list[tuple[float, tuple[Formula, ...]]]:
+        """A cost as weighted products of axis sizes.
+
+        Of a tensor whose uses may keep different elements, the first use counts: that is a private copy less than
+        :meth:`__call__` counts where they do.
+        """
+        if target == "macs":
+            return [(1.0, term) for term in self._macs]
+        stored = target == "bytes"
+        return [
+            (item if stored else 1.0, next(iter(uses)))
+            for uses, item, trainable, _ in self._tensors
+            if stored or trainable
+        ]
+
     def __call__(self, kept: Mapping[int, Mask]) -> Cost:
         """The cost when of each leaf number in ``kept`` these elements stay, and of every other leaf all."""
         sizes = {number: int(mask.sum()) for number, mask in kept.items()}
-        memo: dict[_Formula, int] = {}
+        memo: dict[Formula, int] = {}
 
-        def size(formula: _Formula) -> int:
+        def size(formula: Formula) -> int:
             if formula not in memo:
                 memo[formula] = formula.evaluate(sizes)
             return memo[formula]
 
-        def volume(dims: Iterable[_Formula]) -> int:
+        def volume(dims: Iterable[Formula]) -> int:
             total = 1
             for dim in dims:
                 total *= size(dim)
             return total
 
-        def distinct(uses: Mapping[tuple[_Formula, ...], tuple[Axis, ...]]) -> Iterable[tuple[_Formula, ...]]:
+        def distinct(uses: Mapping[tuple[Formula, ...], tuple[Axis, ...]]) -> Iterable[tuple[Formula, ...]]:
             if len(uses) == 1:
                 return uses
             # uses that keep the same elements share one tensor
@@ -100,29 +116,37 @@ def symbols_in(axes: Iterable[Axis]) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # hashed often, and dimensions that are the same share one
-class _Formula:
+class Formula:
     """The size of an axis expression: a leaf number and its size, or a product or a sum of formulas."""
 
     leaf: int | None
     constant: int
-    terms: tuple[_Formula, ...] = ()
+    terms: tuple[Formula, ...] = ()
     is_sum: bool = False
 
-    def evaluate(self, sizes: Mapping[int, int]) -> int:
+    def leaves(self) -> Iterator[int]:
+        """The numbers of its leaves."""
+        if self.leaf is not None:
+            yield self.leaf
+        for term in self.terms:
+            yield from term.leaves()
+
+    def evaluate(self, sizes: Mapping[int, Any]) -> Any:
+        """The size for these leaf sizes, or an array of sizes where a leaf has an array."""
         if self.leaf is not None:
             return sizes.get(self.leaf, self.constant)
         if self.is_sum:
             return sum(term.evaluate(sizes) for term in self.terms)
-        total = 1
+        total: Any = 1
         for term in self.terms:
-            total *= term.evaluate(sizes)
+            total = total * term.evaluate(sizes)
         return total
 
 
-def _formula(axis: Axis, symbols: Mapping[str, int]) -> _Formula:
+def _formula(axis: Axis, symbols: Mapping[str, int]) -> Formula:
     axis = resolve(axis)
     if isinstance(axis, Leaf):
-        return _Formula(axis.number, axis.size.evaluate(defaultdict(lambda: 1, symbols)))
+        return Formula(axis.number, axis.size.evaluate(defaultdict(lambda: 1, symbols)))
     if isinstance(axis, Product):
-        return _Formula(None, 1, tuple(_formula(factor, symbols) for factor in axis.factors))
-    return _Formula(None, 0, tuple(_formula(part, symbols) for part in axis.parts), is_sum=True)
+        return Formula(None, 1, tuple(_formula(factor, symbols) for factor in axis.factors))
+    return Formula(None, 0, tuple(_formula(part, symbols) for part in axis.parts), is_sum=True)

@@ -1,8 +1,8 @@
 """Plans: what to remove, decided once, reviewable, replayable."""
 
+from ..allocation.sequence import RemovalOrder
 from .document import FORMAT, UNIDENTIFIED, ModelIdentity, Plan, PlannedGroup, Slice, costs, removed_atoms, schema
 from .planner import make_plan, planned_groups
-from .sequence import RemovalOrder
 
 __all__ = [
     "FORMAT",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations, product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..allocation.costs import CostTable
+from ..allocation.sequence import Counts, RemovalOrder, order_groups, removed_mask
+from ..allocation.solver import allocate
 from ..analysis import Analysis, Cost, Group, Mask
 from ..analysis.coupling import place_of
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
@@ -18,7 +22,6 @@ from ..reasons import condensed
 from ..request import GIVEN_SCORES, Request
 from ..scoring import Scores, normalized, score
 from .document import ModelIdentity, Plan, PlannedGroup, costs
-from .sequence import Counts, RemovalOrder, order_groups, removed_mask
 
 _TOLERANCE = 0.01
 _PREFERENCE = {
@@ -37,10 +40,13 @@ _PREFERENCE = {
 
 
 @without_gc
-def make_plan(analysis: Analysis, request: Request, *, scores: Scores | None = None) -> Plan:
+def make_plan(
+    analysis: Analysis, request: Request, *, scores: Scores | None = None, errors: Scores | None = None
+) -> Plan:
     """Choose atoms. Which file the model is, its slices and its verification are filled in later.
 
-    ``scores``, one number an atom, take the place of the request's criterion.
+    ``scores``, one number an atom, take the place of the request's criterion. ``errors`` are those of a criterion from
+    data: they compare between groups as they are, and a cost is met at the least sum of them.
 
     Raises :class:`InputError` for a request that makes no sense on this model and :class:`TargetError` for one that
     cannot be met; a request that would remove nothing is an error that says what froze the model.
@@ -48,18 +54,21 @@ def make_plan(analysis: Analysis, request: Request, *, scores: Scores | None = N
     request.require_target()
     groups = candidates(analysis, request)
     given = scores is not None
-    if scores is None:
-        scores = score(analysis, request.criterion, request.seed)
-    scores = normalized(analysis, scores)
+    measured = errors is not None
+    local = request.scope == "local" and (not measured or request.ratio is not None)
+    if errors is None:
+        scores = score(analysis, request.criterion, request.seed) if scores is None else scores
+        errors = normalized(analysis, scores)
     order = order_groups(
         analysis,
         groups,
-        scores,
-        by_share=request.scope == "local",
-        max_ratio=max(request.max_ratio, request.ratio or 0.0) if request.scope == "local" else request.max_ratio,
+        errors,
+        by_share=local,
+        max_ratio=max(request.max_ratio, request.ratio or 0.0) if local else request.max_ratio,
         min_channels=request.min_channels,
     )
-    counts = _meet(analysis, request, order)
+    solved = measured and request.ratio is None
+    counts = _least_error(analysis, request, order, errors) if solved else _meet(analysis, request, order)
     removed = removed_mask(analysis, order, counts)
     if not removed.any():
         raise TargetError(_nothing(analysis, request, groups))
@@ -199,12 +208,36 @@ def _meet(analysis: Analysis, request: Request, order: RemovalOrder) -> Counts:
     counts = after(prefix)
     reached = cost(counts)
     if reached > share * before * (1 + _TOLERANCE):
-        raise TargetError(
-            f"{name} cannot go below {reached / before:.1%} of the original ({share:.1%} was asked for): "
-            f"{len(order.groups)} groups may be pruned, each by at most {request.max_ratio:.0%}"
-        )
+        raise _out_of_reach(name, reached / before, share, order, request)
     starts = [counts, after(prefix - 1)] if prefix else [counts]
     return _closest(starts, cost, share * before, order, request.align)
+
+
+def _least_error(analysis: Analysis, request: Request, order: RemovalOrder, errors: Scores) -> Counts:
+    """The counts that meet a cost at the least sum of errors, among those that the alignment allows."""
+    target: Literal["params", "macs"] = "params" if request.params is not None else "macs"
+    share = request.params if request.params is not None else request.macs
+    assert share is not None
+    table = CostTable(analysis.cost_model, order.groups, target)
+    added = [np.append(0.0, np.cumsum(errors[group.atoms])) for group in order.groups]
+    allowed = [
+        np.unique([group.aligned(count, request.align) for count in range(limit + 1)])
+        for group, limit in zip(order.groups, order.limits, strict=True)
+    ]
+    before = table.total(np.zeros(len(order.groups), dtype=np.intp))
+    curves = [own[options] for own, options in zip(added, allowed, strict=True)]
+    counts = allocate(curves, allowed, table, share * before)
+    if counts is None:
+        least = table.total(np.array([options[-1] for options in allowed], dtype=np.intp))
+        raise _out_of_reach(target, least / before, share, order, request)
+    return counts
+
+
+def _out_of_reach(name: str, reached: float, share: float, order: RemovalOrder, request: Request) -> TargetError:
+    return TargetError(
+        f"{name} cannot go below {reached:.1%} of the original ({share:.1%} was asked for): "
+        f"{len(order.groups)} groups may be pruned, each by at most {request.max_ratio:.0%}"
+    )
 
 
 def _closest(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from irprune.plans.sequence import _balanced
+from irprune.allocation.sequence import _balanced
 
 
 def plainly(use: np.ndarray, scores: np.ndarray) -> list[int]:

@@ -95,7 +95,9 @@ def order_groups(
     keys: list[NDArray[np.float64]] = []
     for order in orders:
         key = order.share if by_share else np.maximum.accumulate(scores[order.atoms])
-        keys.append(key[: order.allowed(max_ratio, min_channels)])
+        scored = np.isfinite(scores[order.atoms])  # what no data speak of has to stay
+        known = len(scored) if scored.all() else int(scored.argmin())
+        keys.append(key[: min(known, order.allowed(max_ratio, min_channels))])
     return RemovalOrder(orders, tuple(keys))
 
 

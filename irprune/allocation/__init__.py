@@ -1,0 +1,1 @@
+"""How much each group loses: curves, costs, and the solver between them."""

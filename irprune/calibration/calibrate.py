@@ -1,0 +1,62 @@
+"""From data to what criteria and repairs need: samples to fit, samples held out, and the moments of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..analysis import Analysis
+from ..runtime.feeds import Data, Feeds
+from .measured import Measured
+from .moments import collect
+from .points import find_points
+from .stepwise import MEMORY, Stepwise
+
+if TYPE_CHECKING:
+    import onnx
+
+HELD_OUT = 5
+"""Every fifth batch is held out."""
+
+_LARGEST_BATCH = 32
+_FEWEST_BATCHES = 10
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Feeds by their use: ``fitted`` are what weights are solved for, ``held_out`` are never fitted."""
+
+    fitted: tuple[Feeds, ...]
+    held_out: tuple[Feeds, ...]
+
+    @staticmethod
+    def of(data: Data) -> Samples:
+        """Read all data, in batches where the inputs have an open first dimension.
+
+        With fewer than two feeds there is nothing to hold out: both parts are the same.
+        """
+        count = data.samples
+        size = _LARGEST_BATCH if count is None else max(1, min(_LARGEST_BATCH, count // _FEWEST_BATCHES))
+        feeds = tuple(data.batches(size))
+        held_out = feeds[HELD_OUT - 1 :: HELD_OUT] or feeds[-1:]
+        fitted = tuple(feed for feed in feeds if not any(feed is other for other in held_out)) or feeds
+        return Samples(fitted, held_out)
+
+
+def measure(
+    analysis: Analysis, proto: onnx.ModelProto, feeds: Sequence[Feeds], *, seed: int = 0, memory: int = MEMORY
+) -> Measured:
+    """Run a model on feeds, and sum the moments of each contraction that the main graph computes.
+
+    ``proto`` has the names of the analyzed graph, and its weights. Raises :class:`RunFailure` where ONNX Runtime
+    stops.
+    """
+    points = find_points(analysis)
+    model = Stepwise(proto, feeds, memory=memory)
+    known = {*model.producer, *feeds[0]}
+    points = tuple(p for p in points if p.contraction.data in known and p.target in known)
+    model.watch(name for p in points for name in (p.contraction.data, p.target))
+    return Measured(analysis, points, collect(points, model, seed))

@@ -1,0 +1,307 @@
+"""Weighted contractions as matrix products: ``y[p, g, o] = sum over c of u[p, g, c] W[g, o, c]``.
+
+Every operator that sums an operand against a constant is one of these, whatever it is called. Its signature says
+how: of the letters of the weight, those in operand and result are ``g``, those in the result alone ``o``, those in
+the operand alone ``c``. Letters that stand in the weight alone are the window of a convolution; they are columns too.
+
+============== ============================== ====== ====== ========
+operator       signature                      g      o      c
+============== ============================== ====== ====== ========
+Conv           n (g i) *s, (g o) i *k         g      o      i *k
+ConvTranspose  n (g i) *s, (g i) o *k         g      o      i *k
+Gemm, MatMul   *b m k, k n                           n      k
+Einsum         its own equation
+============== ============================== ====== ====== ========
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, MatchedNode
+from ..axes import Axis, size_of
+from ..ir import Node
+from ..ir.core import Array
+from ..signatures import Composite, Name, Star, Term, Unit
+
+Rows: TypeAlias = NDArray[Any]
+Positions: TypeAlias = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One axis of a tensor, factored as the signature writes it."""
+
+    name: str
+    size: int
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class Window:
+    """How the window of a convolution moves along each spatial dimension."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+    automatic: str
+    transposed: bool
+
+    def begins(self, size: Sequence[int]) -> tuple[int, ...]:
+        """The padding in front of each dimension for an operand of this size (ONNX ``auto_pad``)."""
+        if self.automatic not in ("SAME_UPPER", "SAME_LOWER"):
+            return self.pads[: len(self.kernel)]
+        found = []
+        for k, length in enumerate(size):
+            reach = (self.kernel[k] - 1) * self.dilations[k] + 1
+            steps = -(-length // self.strides[k])
+            total = max((steps - 1) * self.strides[k] + reach - length, 0)
+            if self.transposed:
+                total = max(reach - self.strides[k], 0)
+            found.append(total // 2 if self.automatic == "SAME_UPPER" else total - total // 2)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A node that sums one operand against a constant weight.
+
+    ``operand``, ``result`` and ``weight`` list the letters of each dimension of the three tensors, outermost first.
+    """
+
+    node: Node
+    data: str
+    constant: str
+    output: str
+    operand: tuple[tuple[Letter, ...], ...]
+    result: tuple[tuple[Letter, ...], ...]
+    weight: tuple[tuple[Letter, ...], ...]
+    window: Window | None = None
+
+    # -- letters -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _flat(self) -> list[Letter]:
+        return [letter for dim in self.weight for letter in dim]
+
+    @cached_property
+    def _order(self) -> tuple[list[int], list[int], list[int]]:
+        """Positions among the letters of the weight: of groups, of rows, of columns (the window last)."""
+        operand, result = _names(self.operand), _names(self.result)
+        names = [letter.name for letter in self._flat]
+        groups = [k for k, name in enumerate(names) if name in operand and name in result]
+        summed = [k for k, name in enumerate(names) if name in operand and name not in result]
+        rows = [k for k, name in enumerate(names) if name not in operand and name in result]
+        window = [k for k, name in enumerate(names) if name not in operand and name not in result]
+        return groups, rows, summed + window
+
+    @property
+    def groups(self) -> list[Letter]:
+        return [self._flat[k] for k in self._order[0]]
+
+    @property
+    def rows(self) -> list[Letter]:
+        return [self._flat[k] for k in self._order[1]]
+
+    @property
+    def columns(self) -> list[Letter]:
+        return [self._flat[k] for k in self._order[2]]
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """The sizes of g, o and c."""
+        g, o, c = (math.prod(self._flat[k].size for k in part) for part in self._order)
+        return g, o, c
+
+    @cached_property
+    def _outer(self) -> set[str]:
+        """The letters of a result that are no positions."""
+        return {letter.name for letter in (*self.groups, *self.rows)}
+
+    # -- weights -------------------------------------------------------------------------------------------------
+
+    def matrix(self, weight: Array) -> NDArray[np.float64]:
+        """``[g, o, c]`` of a weight tensor."""
+        order = [k for part in self._order for k in part]
+        split = np.asarray(weight, dtype=np.float64).reshape([letter.size for letter in self._flat])
+        return np.ascontiguousarray(split.transpose(order).reshape(self.shape))
+
+    def tensor(self, matrix: Array, like: Array) -> Array:
+        """The weight tensor of a matrix ``[g, o, c]``, in the shape and type of ``like``."""
+        order = [k for part in self._order for k in part]
+        split = np.asarray(matrix).reshape([self._flat[k].size for k in order])
+        return np.ascontiguousarray(split.transpose(np.argsort(order)).reshape(like.shape).astype(like.dtype))
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def positions(self, result: Sequence[int]) -> int:
+        """How many positions a result of this shape has."""
+        return math.prod(size for _, size in self._places(result))
+
+    def _places(self, result: Sequence[int]) -> list[tuple[str, int]]:
+        """The position axes of a result of this shape: name and size."""
+        return [
+            (letters[0].name if letters else f"unit{k}", int(size))
+            for k, (size, letters) in enumerate(zip(result, self.result, strict=True))
+            if not any(letter.name in self._outer for letter in letters)
+        ]
+
+    def at(self, result: Array, chosen: Positions) -> Rows:
+        """``[p, g, o]``: a tensor of the result's shape at the chosen positions (row-major numbers)."""
+        split, names = _split(result, self.result)
+        inner = [k for k, name in enumerate(names) if name not in self._outer]
+        outer = [names.index(letter.name) for letter in (*self.groups, *self.rows)]
+        spread = split.transpose([*inner, *outer])
+        index = np.unravel_index(chosen, spread.shape[: len(inner)])
+        g, o, _ = self.shape
+        return spread[index].reshape(len(chosen), g, o)
+
+    def summands(self, operand: Array, result: Sequence[int], chosen: Positions) -> Rows:
+        """``[p, g, c]``: what is summed at the chosen positions of a result of this shape."""
+        if self.window is not None:
+            return self._windows(self.window, operand, result, chosen)
+        split, names = _split(operand, self.operand)
+        inside = [letter.name for letter in (*self.groups, *self.columns)]
+        places = self._places(result)
+        index = dict(zip((n for n, _ in places), np.unravel_index(chosen, [s for _, s in places]), strict=True))
+        outer = [k for k, name in enumerate(names) if name not in inside]
+        spread = split.transpose([*outer, *(names.index(name) for name in inside)])
+        still = np.zeros(len(chosen), np.intp)
+        picks = tuple(index.get(names[k], still) for k in outer)
+        g, _, c = self.shape
+        return spread[picks].reshape(len(chosen), g, c)
+
+    def _windows(self, window: Window, operand: Array, result: Sequence[int], chosen: Positions) -> Rows:
+        spatial = operand.shape[2:]
+        begins = window.begins(spatial)
+        batch, *places = np.unravel_index(chosen, [result[0], *result[2:]])
+        index: list[NDArray[np.intp]] = []
+        inside = np.ones((len(chosen), *(1,) * len(spatial)), dtype=bool)
+        for k, place in enumerate(places):
+            taps = np.arange(window.kernel[k]) * window.dilations[k]
+            if window.transposed:
+                reach = place[:, None] + begins[k] - taps
+                at = reach // window.strides[k]
+                valid = (reach % window.strides[k] == 0) & (at >= 0) & (at < spatial[k])
+            else:
+                at = place[:, None] * window.strides[k] - begins[k] + taps
+                valid = (at >= 0) & (at < spatial[k])
+            shape = [len(chosen), *(window.kernel[k] if j == k else 1 for j in range(len(spatial)))]
+            index.append(np.clip(at, 0, spatial[k] - 1).reshape(shape))
+            inside = inside & valid.reshape(shape)
+        last = np.moveaxis(operand, 1, -1)
+        picked = last[(batch.reshape(-1, *(1,) * len(spatial)), *index)]
+        picked = np.where(inside[..., None], picked, 0)
+        g, _, c = self.shape
+        channels = operand.shape[1]
+        split = np.moveaxis(picked, -1, 1).reshape(len(chosen), g, channels // g, -1)
+        return split.reshape(len(chosen), g, c)
+
+
+def _split(array: Array, dims: Sequence[Sequence[Letter]]) -> tuple[Array, list[str]]:
+    """An array with one dimension a letter, and their names; dimensions without letters keep a name of their own."""
+    shape: list[int] = []
+    names: list[str] = []
+    for k, (size, letters) in enumerate(zip(array.shape, dims, strict=True)):
+        if not letters:
+            shape.append(size)
+            names.append(f"unit{k}")
+        elif len(letters) == 1:
+            shape.append(size)
+            names.append(letters[0].name)
+        else:
+            shape += [letter.size for letter in letters]
+            names += [letter.name for letter in letters]
+    return array.reshape(shape), names
+
+
+def contractions(analysis: Analysis) -> dict[str, Contraction]:
+    """The weighted contractions of a graph by node name, in the order of the graph."""
+    found = (_contraction(analysis, node) for node in analysis.graph.nodes)
+    return {item.node.name: item for item in found if item is not None}
+
+
+def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
+    matched = analysis.coupling.matched.get(node.name)
+    if matched is None or not matched.signature.notation.macs or len(node.inputs) < 2:
+        return None
+    weights = [k for k, name in enumerate(node.inputs[:2]) if _is_weight(analysis, name)]
+    if len(weights) != 1 or node.inputs[1 - weights[0]] in ("", *analysis.graph.constants):
+        return None
+    position = weights[0]
+    ends = [
+        (matched.signature.notation.inputs[k], analysis.coupling.operand(node, k)) for k in (1 - position, position)
+    ]
+    ends.append((matched.signature.notation.outputs[0], analysis.coupling.dims.get(node.outputs[0])))
+    if any(terms is None or dims is None for terms, dims in ends):
+        return None
+    operand, weight, result = (_letters(matched, terms or (), dims or ()) for terms, dims in ends)
+    names = [letter.name for dim in weight for letter in dim]
+    constant = node.inputs[position]
+    window = _window(node, analysis.graph.constants[constant].shape[2:]) if node.op in _WINDOWS else None
+    if len(names) != len(set(names)) or (window is None and not set(names) <= _names(operand) | _names(result)):
+        return None  # a recurrent cell: its result is not the product
+    return Contraction(node, node.inputs[1 - position], constant, node.outputs[0], operand, result, weight, window)
+
+
+_WINDOWS = {"Conv": False, "FusedConv": False, "ConvTranspose": True}
+
+
+def _names(dims: Sequence[Sequence[Letter]]) -> set[str]:
+    return {letter.name for dim in dims for letter in dim}
+
+
+def _is_weight(analysis: Analysis, name: str) -> bool:
+    constant = analysis.graph.constants.get(name)
+    return constant is not None and not constant.computed and constant.dtype in ("float32", "float64", "float16")
+
+
+def _window(node: Node, kernel: Sequence[int]) -> Window:
+    rank = len(kernel)
+    pads = node.ints("pads", (0,) * 2 * rank) or ()
+    return Window(
+        tuple(kernel),
+        node.ints("strides", (1,) * rank) or (),
+        node.ints("dilations", (1,) * rank) or (),
+        tuple(pads) if len(pads) == 2 * rank else (0,) * 2 * rank,
+        node.str("auto_pad", "NOTSET"),
+        _WINDOWS[node.op],
+    )
+
+
+def _letters(matched: MatchedNode, terms: Sequence[Term], dims: Sequence[Axis]) -> tuple[tuple[Letter, ...], ...]:
+    run = len(dims) - sum(not isinstance(term, Star) for term in terms)
+    found: list[tuple[Letter, ...]] = []
+    for term in terms:
+        if isinstance(term, Star):
+            found += [
+                (Letter(f"{term.name}{k}", _static(axis), axis),)
+                for k, axis in enumerate(matched.axes[term.name][:run])
+            ]
+        else:
+            found.append(tuple(_factors(matched, term)))
+    return tuple(found)
+
+
+def _factors(matched: MatchedNode, term: Term) -> Iterator[Letter]:
+    if isinstance(term, Name):
+        axis = matched.dim(term)
+        yield Letter(term.name, _static(axis), axis)
+    elif isinstance(term, Composite) and not term.is_sum:
+        for inner in term.terms:
+            yield from _factors(matched, inner)
+    elif not isinstance(term, Unit):
+        raise ValueError(f"the signature of {matched.node.op} has {term} in a contraction")
+
+
+def _static(axis: Axis) -> int:
+    size = size_of(axis)
+    return size.coefficient if size.is_static else -1

@@ -1,0 +1,22 @@
+"""Weights times activations: ``E(c) = |W_c|^2 E[u_c^2] / (2 v)`` for a column c, added up over the columns of an atom.
+
+The structured form of Wanda (Sun et al., ICLR 2024). Time: one pass over the weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration.measured import Measured
+
+
+def wanda(measured: Measured) -> NDArray[np.float64]:
+    """What each atom contributes to its contractions by itself, in shares of their variance."""
+    errors = {}
+    for point in measured.points:
+        mean = measured.moments[point.contraction.node.name].mean
+        power = np.einsum("gcc->gc", mean)[:, :-1]
+        norm = np.square(measured.weight(point)).sum(axis=1)
+        errors[point.contraction.node.name] = measured.scale(point) * (norm * power).sum(axis=0)
+    return measured.per_atom(errors)

@@ -1,0 +1,1 @@
+"""Weights that make up for what was removed."""

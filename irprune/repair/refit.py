@@ -1,0 +1,212 @@
+"""Least squares for the weights that remain, one contraction after the other, on the smaller model's own inputs.
+
+    (H + D) W' = E[u (t - skip)^T] + D W
+
+u are the summands in the smaller model, t the original's result. Where the result runs into a residual addition, t is
+the original's sum and skip the smaller model's other summand: this makes up for the drift of earlier layers. Before a
+ReLU a few rounds of majorization follow, ``t <- where(t > 0, t, min(z, 0))`` with z the result so far: below zero any
+value will do.
+
+GRAIL (CPAL 2026) and CORP (arXiv 2602.05243) refit consumers; here every weighted node is, in the order of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ..analysis import Analysis, Mask, kept_mask
+from ..calibration.moments import DAMPING, MOST_ROWS, damping, draw, with_constant
+from ..calibration.points import Point, affine, find_points
+from ..calibration.stepwise import Stepwise
+from ..ir.core import Array
+
+ROUNDS = 3
+"""Rounds of targets before a ReLU; ten are within the noise of three."""
+
+
+@dataclass(frozen=True)
+class Refit:
+    """The squared errors of one contraction on samples that were not fitted, relative to the target's variance."""
+
+    node: str
+    before: float
+    after: float
+
+    @property
+    def is_kept(self) -> bool:
+        return self.after < self.before
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Positions of one contraction: rows ``[p, g, c]``, target and skip ``[p, g, o]``."""
+
+    rows: NDArray[np.float32]
+    target: NDArray[np.float32]
+    skip: NDArray[np.float32]
+
+    @staticmethod
+    def joined(parts: Sequence[_Sample]) -> _Sample:
+        return _Sample(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("rows", "target", "skip")))
+
+
+def refit(
+    original: onnx.ModelProto,
+    small: onnx.ModelProto,
+    before: Analysis,
+    after: Analysis,
+    kept: Mapping[int, Mask],
+    batches: Sequence[Mapping[str, Array]],
+    held_out: Sequence[Mapping[str, Array]],
+    *,
+    rounds: int = ROUNDS,
+    damp: float = DAMPING,
+    seed: int = 0,
+    most: int = MOST_ROWS,
+) -> tuple[dict[str, Array], list[Refit]]:
+    """New values by initializer of the smaller model, and what each change did.
+
+    ``before`` and ``after`` are the analyses of both models, ``kept`` is :meth:`Analysis.kept` of the removal. Nodes
+    meet by name. A change that does not lower the error on ``held_out`` is not made.
+    """
+    rng = np.random.default_rng(seed)
+    todo = [p for p in find_points(after) if _is_private(after, p)]
+    teacher = Stepwise(original, [*batches, *held_out], [p.target for p in todo])
+    student = Stepwise(small, [*batches, *held_out], [name for p in todo for name in p.reads])
+    todo = [p for p in todo if student.makes(p.target) and teacher.makes(p.target)]
+    updated: dict[str, Array] = {}
+    log: list[Refit] = []
+    for k, point in enumerate(todo):
+        values = zip(teacher.get([point.target]), student.get(point.reads), strict=True)
+        each = -(-most // len(batches))
+        parts = [_sample(before, point, kept, theirs, ours, rng, each) for theirs, ours in values]
+        fitted, unseen = _Sample.joined(parts[: len(batches)]), _Sample.joined(parts[len(batches) :])
+        new, entry = _fit(after, point, fitted, unseen, rounds, damp)
+        log.append(entry)
+        if entry.is_kept:
+            updated |= new
+            for name, array in new.items():
+                student.update(name, array)
+        student.release({name for p in todo[k + 1 :] for name in p.reads})
+        teacher.release({p.target for p in todo[k + 1 :]})
+    return updated, log
+
+
+def _is_private(analysis: Analysis, point: Point) -> bool:
+    """Whether no other node reads the weight: what is shared is not this node's to change."""
+    return len(analysis.graph.consumers[point.contraction.constant]) == 1
+
+
+def _sample(
+    before: Analysis,
+    point: Point,
+    kept: Mapping[int, Mask],
+    theirs: Mapping[str, Array],
+    ours: Mapping[str, Array],
+    rng: np.random.Generator,
+    each: int,
+) -> _Sample:
+    item = point.contraction
+    target = _kept_part(theirs[point.target], before, point.target, kept)
+    chosen = draw(rng, item.positions(target.shape), each)
+    rows = item.summands(ours[item.data], target.shape, chosen)
+    goal = item.at(target, chosen)
+    skip = np.zeros_like(goal)
+    if point.skip is not None:
+        skip = item.at(np.broadcast_to(ours[point.skip], target.shape), chosen)
+    return _Sample(*(part.astype(np.float32, copy=False) for part in (rows, goal, skip)))
+
+
+def _kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mask]) -> Array:
+    for k, axis in enumerate(before.coupling.dims[name] or ()):
+        mask = kept_mask(axis, kept)
+        if len(mask) == value.shape[k] and not mask.all():
+            value = value.take(np.flatnonzero(mask), axis=k)
+    return value
+
+
+def _fit(
+    after: Analysis, point: Point, fitted: _Sample, unseen: _Sample, rounds: int, damp: float
+) -> tuple[dict[str, Array], Refit]:
+    item = point.contraction
+    constants = after.graph.constants
+    weight = constants[item.constant].numpy()
+    bias = None if point.bias is None else constants[point.bias].numpy()
+    g, o, _ = item.shape
+    sign = -1.0 if point.norm is not None else 1.0
+    scale, shift = (
+        part.reshape(g, o) if part.size > 1 else np.full((g, o), part[0]) for part in affine(after.graph, point)
+    )
+    scale = np.where(scale == 0, 1.0, scale)
+    old = item.matrix(weight)
+    if bias is not None:
+        old = np.concatenate([old, sign * bias.astype(np.float64).reshape(g, o, 1)], axis=2)
+    solved = _solve(fitted, old, scale, shift, bias is not None, rounds if point.rectified else 0, damp)
+    errors = [_error(unseen, matrix, scale, shift, bias is not None, point.rectified) for matrix in (old, solved)]
+    new = {item.constant: item.tensor(solved[..., : item.shape[2]], weight)}
+    if bias is not None and point.bias is not None:
+        new[point.bias] = (sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype)
+    return new, Refit(item.node.name, *errors)
+
+
+def _design(sample: _Sample, has_bias: bool) -> NDArray[np.float32]:
+    """``[g, p, c]``."""
+    rows = with_constant(sample.rows) if has_bias else sample.rows
+    return np.ascontiguousarray(rows.transpose(1, 0, 2))
+
+
+def _solve(
+    sample: _Sample,
+    old: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    has_bias: bool,
+    rounds: int,
+    damp: float,
+) -> NDArray[np.float64]:
+    design = _design(sample, has_bias)
+    count = design.shape[1]
+    gram = np.matmul(design.transpose(0, 2, 1), design).astype(np.float64) / count
+    if has_bias:
+        extra = damping(gram, damp)
+    else:
+        level = damp * np.einsum("gcc->gc", gram).mean(axis=1, keepdims=True) + 1e-12
+        extra = np.repeat(level, gram.shape[1], axis=1)
+    index = np.arange(gram.shape[1])
+    gram[:, index, index] += extra
+    toward = extra[:, :, None] * old.transpose(0, 2, 1)
+    wanted, skip = sample.target.transpose(1, 0, 2), sample.skip.transpose(1, 0, 2)
+    factor, offset = (part[:, None, :].astype(np.float32) for part in (scale, shift))
+    target = wanted
+    solved = old.transpose(0, 2, 1)
+    for step in range(rounds + 1):
+        cross = np.matmul(design.transpose(0, 2, 1), (target - skip - offset) / factor).astype(np.float64) / count
+        solved = np.linalg.solve(gram, cross + toward)
+        if step < rounds:
+            reached = np.matmul(design, solved.astype(np.float32)) * factor + offset + skip
+            target = np.where(wanted > 0, wanted, np.minimum(reached, 0))
+    return solved.transpose(0, 2, 1)
+
+
+def _error(
+    sample: _Sample,
+    matrix: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    has_bias: bool,
+    rectified: bool,
+) -> float:
+    """The squared error behind the residual sum (and the ReLU), relative to the variance of the target."""
+    design = _design(sample, has_bias)
+    reached = np.matmul(design, matrix.transpose(0, 2, 1).astype(np.float32))
+    reached = reached * scale[:, None] + shift[:, None] + sample.skip.transpose(1, 0, 2)
+    wanted = sample.target.transpose(1, 0, 2)
+    if rectified:
+        reached, wanted = np.maximum(reached, 0), np.maximum(wanted, 0)
+    spread = float(wanted.var(axis=1).sum())
+    return float(np.square(reached - wanted).mean(axis=1).sum()) / max(spread, 1e-30)
