@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
 
+PLAN_DIGEST = "irprune.plan_sha256"
+"""The metadata of a smaller model that says which plan it was made by."""
+
 M = TypeVar("M")
 T = TypeVar("T")
 
@@ -169,7 +172,7 @@ def emitted(source: Source, before: Graph, after: Graph, plan: Plan | None) -> o
     model = emit(source.model, before, after)
     model.metadata_props["irprune.version"] = IRPRUNE
     if plan is not None:
-        model.metadata_props["irprune.plan_sha256"] = plan.digest
+        model.metadata_props[PLAN_DIGEST] = plan.digest
     return model
 
 
@@ -184,13 +187,16 @@ def verify(
     runs: int = 3,
     labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
+    tuned: bool = False,
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
 
     ``inputs`` (arrays by input name, an iterable of such, a ``CalibrationDataReader`` or a path, see
     :mod:`irprune.runtime.feeds`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
-    both models. ``floors`` are the least fidelity for which the report is ok. Raises :class:`InputError` for a plan
-    that was made for another model.
+    both models. ``floors`` are the least fidelity for which the report is ok. With ``tuned`` the weights may have been
+    trained since: they are compared with the original that has them in the places that stayed, and with the digests
+    of the plan (:func:`irprune.torch.write_back`). Raises :class:`InputError` for a plan that was made for another
+    model.
     """
     require_same(open_model(model).identity, plan)
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
@@ -208,6 +214,7 @@ def verify(
             runs=runs,
             labels=labels,
             floors=floors,
+            tuned=tuned,
         )
 
 

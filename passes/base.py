@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..ir import Graph
 from ..plans import UNIDENTIFIED, ModelIdentity, Plan
+from ..plans.digests import digest_of_values
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +40,8 @@ class State:
         plan = self.plan
         if plan is not None:
             slices = {name: part for name, part in plan.slices.items() if name in graph.constants}
-            plan = plan.with_slices(slices, tuple(sorted(names)))
+            digests = {name: digest_of_values(graph.constants[name].numpy()) for name in sorted(names)}
+            plan = plan.with_slices(slices, digests)
         return replace(self, graph=graph, plan=plan, updated=names)
 
 

@@ -111,4 +111,5 @@ class OnnxFile:
             seed=checks.seed,
             floors=checks.floors,
             graph=self.graph,
+            tuned=checks.tuned,
         )

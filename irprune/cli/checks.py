@@ -24,6 +24,7 @@ class Checks:
     rtol: float | None = None
     seed: int = 0
     floors: Floors = NO_FLOORS
+    tuned: bool = False
 
 
 def checks_from(
@@ -34,6 +35,7 @@ def checks_from(
     labels: Path | None = None,
     rtol: float | None = None,
     seed: int = 0,
+    tuned: bool = False,
 ) -> Checks:
     """The checks that the options ask for. Raises :class:`InputError` for options that contradict each other."""
     strict = {"--inputs": inputs, "--labels": labels, "--rtol": rtol}
@@ -44,7 +46,7 @@ def checks_from(
         raise InputError(f"--rtol must lie between 0 and 1 (both excluded), got {rtol}")
     floors.require_evidence(has_inputs=inputs is not None, has_labels=labels is not None)
     source = None if inputs is None else _source(inputs)
-    return Checks(not no_verify, source, None if labels is None else _labels(labels), rtol, seed, floors)
+    return Checks(not no_verify, source, None if labels is None else _labels(labels), rtol, seed, floors, tuned)
 
 
 def _labels(path: Path) -> Array:

@@ -59,6 +59,8 @@ class ExportedFile:
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         """An exported program is read back; of an ONNX file, what it was exported from is verified."""
+        if checks.tuned:
+            raise InputError("--tuned is for ONNX models; weights of an exported program are verified as it holds them")
         small = trace(pruned).module if pruned.suffix == self.path.suffix else apply(self.program, plan)
         return verify(
             self.program,

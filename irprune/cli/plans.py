@@ -87,9 +87,12 @@ def verify(
     rtol: o.RTol = None,
     floors: Floors = NO_FLOORS,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="For the random inputs.")] = 0,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="The weights were trained since: compare with the original that has them.")
+    ] = False,
 ) -> None:
     """Check a pruned model against the original and the plan; names the first tensor that differs."""
-    checks = checks_from(floors, inputs=inputs, labels=labels, rtol=rtol, seed=seed)
+    checks = checks_from(floors, inputs=inputs, labels=labels, rtol=rtol, seed=seed, tuned=tuned)
     require_distinct(json_file, junit_file)
     for made in (json_file, junit_file):
         if made is not None:

@@ -128,6 +128,16 @@ AnyRequest = Annotated[
 ]
 
 
+def _updated(given: Any) -> Any:
+    """A list of names is one without digests."""
+    is_list = isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given)
+    return dict.fromkeys(given, "") if is_list else given
+
+
+Updated = Annotated[dict[Name, Digest], BeforeValidator(_updated)]
+"""Tensors whose values are not the original's, with :func:`digest_of_values` of what they are; empty: not recorded."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -176,7 +186,7 @@ class Plan(_Part):
     request: AnyRequest
     groups: tuple[PlannedGroup, ...]
     slices: dict[Name, AnySlice] = {}
-    updated: tuple[Name, ...] = ()
+    updated: Updated = {}
     cost: dict[Name, tuple[Count, Count]]
     verification: dict[str, Any] = {}
 
@@ -217,8 +227,13 @@ class Plan(_Part):
 
     # -- later stages ----------------------------------------------------------------------------------------------
 
-    def with_slices(self, slices: Mapping[str, Slice], updated: tuple[str, ...] = ()) -> Plan:
-        return self.model_copy(update={"slices": dict(slices), "updated": updated})
+    def with_slices(self, slices: Mapping[str, Slice], updated: Mapping[str, str] | None = None) -> Plan:
+        """The plan with the slices of tensors, and no others updated than these."""
+        return self.model_copy(update={"slices": dict(slices), "updated": dict(updated or {})})
+
+    def with_updated(self, digests: Mapping[str, str]) -> Plan:
+        """The plan of a model in which these tensors have other values too: digests by name."""
+        return self.model_copy(update={"updated": {**self.updated, **digests}})
 
     def with_model(self, model: ModelIdentity) -> Plan:
         """The plan for a model: one that an analysis alone does not know."""
@@ -238,7 +253,7 @@ class Plan(_Part):
             "request": self.request.as_json(),
             "groups": [group.model_dump(mode="json") for group in self.groups],
             "slices": {name: part.as_json() for name, part in sorted(self.slices.items())},
-            "updated": sorted(self.updated),
+            "updated": dict(sorted(self.updated.items())),
             "cost": {name: list(both) for name, both in self.cost.items()},
             "verification": self.verification,
         }

@@ -28,6 +28,7 @@ from .floors import NO_FLOORS, Floors
 from .observed import note, with_observed_shapes
 from .report import Equivalence, Report, Stopwatch
 from .structure import check_structure
+from .tuned import with_tuned_weights
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 
@@ -44,6 +45,7 @@ def verify_models(
     labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
     graph: Graph | None = None,
+    tuned: bool = False,
 ) -> Report:
     """Verify ``pruned`` against ``original`` and the plan that says what was removed.
 
@@ -51,6 +53,7 @@ def verify_models(
     the tolerance of all float types. ``labels`` (right decisions, with ``inputs``) adds the accuracy of both models.
     ``floors`` are the least fidelity for which the report is ok.
 
+    With ``tuned`` the weights of ``pruned`` may have been trained since: the reference is built from them.
     ``graph`` is the import of ``original`` where that was made already.
 
     That the plan was made for this original is for the caller to check (:func:`irprune.identity.require_same`).
@@ -63,7 +66,7 @@ def verify_models(
     source = None if inputs is None else open_source(inputs)
     clock = Stopwatch()
     before, after = inlined(original), _executable(pruned)
-    structure = check_structure(before, after, plan)
+    structure = check_structure(before, after, plan, tuned=tuned)
     clock.lap("structure")
     if graph is None:
         graph = with_observed_shapes(import_model(_ir_model(before)), before)
@@ -76,7 +79,7 @@ def verify_models(
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
     before.close()
-    equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases)
+    equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases, plan if tuned else None)
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
@@ -91,12 +94,18 @@ def verify_models(
     return Report(structure, equivalence, fidelity, floors=floors, seconds=clock.seconds)
 
 
-def _compared(comparison: Comparison, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
-    """What the comparison finds; models that cannot be compared are not equivalent."""
-    names = [[output.name for output in side.proto.graph.output] for side in (comparison.original, comparison.pruned)]
+def _compared(comparison: Comparison, cases: Cases, plan: Plan | None) -> tuple[Equivalence, list[Outputs]]:
+    """What the comparison finds; models that cannot be compared are not equivalent.
+
+    With a plan, the reference is built from the original with the weights of the smaller model, which were tuned.
+    """
+    sides = comparison.original, comparison.pruned
+    names = [[output.name for output in side.proto.graph.output] for side in sides]
     problem = f"the outputs are {names[1]}, expected {names[0]}" if names[0] != names[1] else ""
     if not problem:
         try:
+            if plan is not None:
+                comparison = replace(comparison, original=with_tuned_weights(*sides, plan))
             return comparison.run(cases)
         except VerificationError as error:
             problem = str(error)

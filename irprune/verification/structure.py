@@ -16,6 +16,7 @@ import onnx
 from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
 from ..plans import Plan
+from ..plans.digests import digest_of_values
 from ..runtime.executable import Executable
 from ..runtime.weights import read_tensor
 from ..signatures import traits_of
@@ -28,14 +29,21 @@ _INTEGERS = "iub"
 _INTEGER_TYPES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
-def check_structure(original: Executable, pruned: Executable, plan: Plan) -> Structure:
-    """The ONNX checker with full shape inference, all tensors against the plan, and the interface of the graph."""
+def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tuned: bool = False) -> Structure:
+    """The ONNX checker with full shape inference, all tensors against the plan, and the interface of the graph.
+
+    Tensors that the plan lists as updated have the digest that it gives. Where it gives none at all, ``tuned`` takes
+    floats as they are, and a note says how many.
+    """
     problems, notes = _run_checker(original, pruned)
     before, after = tensors(original), tensors(pruned)
+    mismatches, taken = _compare_tensors(before, after, plan, tuned=tuned)
+    if taken:
+        notes = [*notes, f"{taken} tensors have values of their own, and the plan has no digests of them"]
     found = [
         *problems,
         *_compare_interfaces(original.proto.graph, pruned.proto.graph, _allowed(plan)),
-        *_compare_tensors(before, after, plan),
+        *mismatches,
         *_missing(before, after, plan, original.proto.graph),
     ]
     if len(found) > _MOST_PROBLEMS:
@@ -105,35 +113,67 @@ def _attribute_reader(attribute: onnx.AttributeProto, folder: Path | None) -> Ca
     return None
 
 
-def _compare_tensors(before: Readers, after: Readers, plan: Plan) -> Iterator[str]:
+def _compare_tensors(before: Readers, after: Readers, plan: Plan, *, tuned: bool) -> tuple[list[str], int]:
+    """Problems, and how many tensors were taken as they are."""
+    is_open = tuned and not any(plan.updated.values())
+    problems: list[str] = []
+    taken = 0
     for name, read in after.items():
-        part = plan.slices.get(name)
-        origin = part.of if part is not None and part.of is not None else name
         if name in plan.updated:
+            problems += _compare_digest(name, plan.updated[name], read)
             continue
-        if origin not in before:
-            array = read()
-            if part is not None:
-                yield f"tensor '{name}': the plan says it is a slice of '{origin}', which the original lacks"
-            elif array.dtype.kind not in _INTEGERS:
-                kind = f"{array.dtype}, shape {list(array.shape)}"
-                yield f"tensor '{name}' ({kind}) is in neither the original nor the plan"
-            continue
-        expected = before[origin]()
-        for axis, (size, kept) in part.axes.items() if part is not None else ():
-            if axis >= expected.ndim or expected.shape[axis] != size or not set(kept) <= set(range(size)):
-                yield f"tensor '{name}': the plan's axis {axis} ({size}) does not fit {list(expected.shape)}"
-                break
-            expected = expected.take(kept, axis=axis)
+        found = list(_compare_tensor(name, read, before, plan))
+        if found and is_open and _is_another_value(name, read(), before, plan):
+            taken += 1
         else:
-            yield from _compare(name, origin, expected, read())
+            problems += found
+    return problems, taken
+
+
+def _compare_digest(name: str, digest: str, read: Callable[[], Array]) -> Iterator[str]:
+    if digest and digest_of_values(read()) != digest:
+        yield f"tensor '{name}': its values are not those that the plan has the digest of: it was changed afterwards"
+
+
+def _is_another_value(name: str, array: Array, before: Readers, plan: Plan) -> bool:
+    """Whether a tensor is a weight of the original but for its values."""
+    part = plan.slices.get(name)
+    origin = before.get((part.of if part is not None else None) or name)
+    if origin is None or array.dtype.kind in _INTEGERS:
+        return False
+    expected = origin()
+    shape = list(expected.shape)
+    for axis, (_, kept) in part.axes.items() if part is not None else ():
+        shape[axis] = len(kept)
+    return expected.dtype == array.dtype and list(array.shape) == shape
+
+
+def _compare_tensor(name: str, read: Callable[[], Array], before: Readers, plan: Plan) -> Iterator[str]:
+    part = plan.slices.get(name)
+    origin = part.of if part is not None and part.of is not None else name
+    if origin not in before:
+        array = read()
+        if part is not None:
+            yield f"tensor '{name}': the plan says it is a slice of '{origin}', which the original lacks"
+        elif array.dtype.kind not in _INTEGERS:
+            kind = f"{array.dtype}, shape {list(array.shape)}"
+            yield f"tensor '{name}' ({kind}) is in neither the original nor the plan"
+        return
+    expected = before[origin]()
+    for axis, (size, kept) in part.axes.items() if part is not None else ():
+        if axis >= expected.ndim or expected.shape[axis] != size or not set(kept) <= set(range(size)):
+            yield f"tensor '{name}': the plan's axis {axis} ({size}) does not fit {list(expected.shape)}"
+            return
+        expected = expected.take(kept, axis=axis)
+    yield from _compare(name, origin, expected, read())
 
 
 def _missing(before: Readers, after: Readers, plan: Plan, graph: onnx.GraphProto) -> Iterator[str]:
     for name in sorted(plan.slices.keys() - after.keys()):
         yield f"tensor '{name}': the plan lists a slice of it, the pruned model does not have it"
     copied = {part.of for part in plan.slices.values()}
-    gone = before.keys() - after.keys() - plan.slices.keys() - copied - set(plan.updated)
+    unrecorded = {name for name, digest in plan.updated.items() if not digest}
+    gone = before.keys() - after.keys() - plan.slices.keys() - copied - unrecorded
     weights = sorted(name for name in gone if before[name]().dtype.kind not in _INTEGERS)
     becomes = _results(graph) if weights else {}
     for name in weights:
@@ -173,11 +213,12 @@ def _compare(name: str, origin: str, expected: Array, got: Array) -> Iterator[st
             f"tensor '{name}': expected {expected.dtype}{list(expected.shape)} (the plan's slice of '{origin}'), "
             f"got {got.dtype}{list(got.shape)}"
         )
-    elif not _same_bits(expected, got):
+    elif not same_bits(expected, got):
         yield f"tensor '{name}': its values are not the plan's slice of '{origin}', and it is not listed as updated"
 
 
-def _same_bits(left: Array, right: Array) -> bool:
+def same_bits(left: Array, right: Array) -> bool:
+    """Whether two arrays of one type have the same elements, NaNs and signs of zeros included."""
     if left.dtype == object or left.dtype.itemsize == 0:
         return bool((left == right).all())
     first, second = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (left, right))

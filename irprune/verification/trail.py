@@ -79,7 +79,7 @@ def _plan_of(step: Step) -> Plan:
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})
     # Inputs and outputs that a removal was allowed to change are as they are from then on.
     request = Request(allow_io=() if made is None else made.request.allow_io)
-    return Plan(request=request, groups=(), cost=nothing, updated=names)
+    return Plan(request=request, groups=(), cost=nothing, updated=dict.fromkeys(names, ""))
 
 
 @register

@@ -9,6 +9,7 @@ from irprune.frontends.onnx import import_model
 from irprune.ir import render
 from irprune.passes import PASSES, State, run_pipeline
 from irprune.plans import ModelIdentity
+from irprune.plans.digests import digest_of_values
 from irprune.request import Request
 from tests.golden.passes_support import Numbers, built, emitted, model_of, normal, outputs, statistics
 
@@ -65,7 +66,7 @@ def test_folding_first_is_recorded_in_the_plan() -> None:
     ]
     assert done.plan is not None and done.base is not None
     assert done.plan.model == start.model
-    assert done.plan.updated == ("b", "w")
+    assert done.plan.updated == {name: digest_of_values(done.graph.constants[name].numpy()) for name in ("b", "w")}
     assert {name: dict(part.axes) for name, part in done.plan.slices.items()} == {
         "b": {0: (4, (0, 2))},
         "u": {1: (4, (0, 2))},
@@ -82,7 +83,7 @@ def test_folding_afterwards_keeps_the_plan_in_step() -> None:
     done = run_pipeline("prune{ratio=0.5},fold", State(built(SOURCE, numbers())))
     assert done.plan is not None
     assert set(done.plan.slices) == {"b", "u", "w"}
-    assert done.plan.updated == ("b", "w")
+    assert done.plan.updated == {name: digest_of_values(done.graph.constants[name].numpy()) for name in ("b", "w")}
 
 
 @pytest.mark.parametrize("pipeline", ["fold,prune{ratio=0.5},dce", "prune{ratio=0.5},fold,dce"])

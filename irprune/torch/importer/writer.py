@@ -5,36 +5,58 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
-import onnx_ir as oir
 from torch import Tensor, nn
 
-from ...api import Source, like_given, open_model
+from ...api import PLAN_DIGEST, like_given, open_model
 from ...backends.onnx import emit
 from ...errors import InputError
 from ...frontends.onnx import import_model
-from ...ir import Constant
+from ...ir import Constant, Graph
+from ...plans import Plan
+from ...plans.digests import digest_of_values
 from .module import INITIALIZERS
 from .tensors import attached, to_array
 
 M = TypeVar("M")
+AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 
-def write_back(module: nn.Module, model: M, output: str | os.PathLike[str] | None = None) -> M:
+@overload
+def write_back(module: nn.Module, model: M, output: AnyPath | None = None) -> M: ...
+
+
+@overload
+def write_back(module: nn.Module, model: M, output: AnyPath | None = None, *, plan: Plan) -> tuple[M, Plan]: ...
+
+
+def write_back(
+    module: nn.Module, model: M, output: AnyPath | None = None, *, plan: Plan | None = None
+) -> M | tuple[M, Plan]:
     """``model`` with the weights of ``module``, which :func:`from_onnx` made of it.
 
     The result is of the kind that was given; for a path it is the path of the file that was written, ``output`` or
     ``<name>-trained.onnx``. All else of the model stays as it is, and so does a tensor that was not trained, bit for
-    bit. Raises :class:`InputError` for a module that was made otherwise, or of a model with other weights.
+    bit. With the ``plan`` that made the model, the result comes with the plan that lists the trained tensors under
+    ``updated``: ``verify(..., tuned=True)`` takes these values, and no others.
+
+    Raises :class:`InputError` for a module that was made otherwise, or of a model with other weights.
     """
     source = open_model(model)
-    return like_given(source, model, _written(module, source), output, suffix="trained")
-
-
-def _written(module: nn.Module, source: Source) -> oir.Model:
     before = import_model(source.model)
+    changed = _changed(module, before)
+    written = emit(source.model, before, replace(before, constants={**before.constants, **changed}))
+    if plan is None:
+        return like_given(source, model, written, output, suffix="trained")
+    plan = plan.with_updated({name: digest_of_values(constant.numpy()) for name, constant in changed.items()})
+    written.metadata_props[PLAN_DIGEST] = plan.digest
+    return like_given(source, model, written, output, suffix="trained"), plan
+
+
+def _changed(module: nn.Module, before: Graph) -> dict[str, Constant]:
+    """The constants of the model that were trained."""
     changed = {}
     for name, path in _paths(module).items():
         constant = before.constants.get(name)
@@ -43,7 +65,7 @@ def _written(module: nn.Module, source: Source) -> oir.Model:
         trained = _trained(name, attached(module, path), constant)
         if trained is not None:
             changed[name] = trained
-    return emit(source.model, before, replace(before, constants={**before.constants, **changed}))
+    return changed
 
 
 def _paths(module: nn.Module) -> Mapping[str, str]:

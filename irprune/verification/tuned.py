@@ -1,0 +1,99 @@
+"""Models whose weights were changed after the pruning: the original with these weights in the places that stayed.
+
+A removal and a change of weights commute: what is tuned in the smaller model is scattered back into the original, and
+the reference of the removal is built from that. What it has in the removed places plays no role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+
+from ..errors import VerificationError
+from ..frontends.scopes import proto_scopes, qualified
+from ..ir.core import Array
+from ..plans import Plan, Slice
+from ..runtime.executable import Executable
+from ..runtime.weights import Scratch, is_external, read_tensor, tensors_of
+from .structure import Readers, same_bits, tensors
+
+
+def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan) -> Executable:
+    """The original with the float weights of the smaller model in the places that the plan keeps.
+
+    Raises :class:`VerificationError` where a weight has no such place, or two weights ask for different values in one.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(original.proto)
+    scratch = Scratch()
+    after = tensors(tuned)
+    parts = _parts(after, plan)
+    for name, tensor in _weights(proto.graph):
+        if name in parts:
+            before = read_tensor(tensor, original.data_folder)
+            scattered = _scattered(name, before, parts[name], after)
+            if not same_bits(before, scattered):
+                tensor.CopyFrom(scratch.add(tensor.name, scattered))
+    others = [tensor for tensor in tensors_of(proto.graph) if is_external(tensor) and not scratch.holds(tensor)]
+    scratch.adopt(others, original.data_folder)
+    return Executable(proto, scratch.folder, scratch)
+
+
+def _parts(after: Mapping[str, object], plan: Plan) -> dict[str, list[tuple[str, Slice]]]:
+    """By the name in the original, the tensors of the smaller model that were made of it."""
+    found: dict[str, list[tuple[str, Slice]]] = {}
+    for name in after:
+        part = plan.slices.get(name, Slice({}))
+        found.setdefault(part.of or name, []).append((name, part))
+    return found
+
+
+def _weights(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Initializers and the tensors of Constant nodes, with the names that plans use."""
+    for scope, body in proto_scopes(graph):
+        for tensor in body.initializer:
+            yield qualified(scope, tensor.name), tensor
+        for node in body.node:
+            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+                for attribute in node.attribute:
+                    if attribute.name == "value":
+                        yield qualified(scope, node.output[0]), attribute.t
+
+
+def _scattered(name: str, before: Array, parts: list[tuple[str, Slice]], after: Readers) -> Array:
+    """``before`` with every part in its place."""
+    result = before.copy()
+    written = np.zeros(before.shape, dtype=bool) if len(parts) > 1 else None
+    for part_name, part in parts:
+        values = after[part_name]()
+        if values.dtype != before.dtype or values.dtype.kind in "iubOUS":
+            return before  # the comparison of structure says so
+        places = _places(name, before, part)
+        shape = tuple(len(indices) for indices in places)
+        if values.shape != shape:
+            raise VerificationError(
+                f"tensor '{part_name}' has shape {list(values.shape)}, the plan keeps {list(shape)} of '{name}'"
+            )
+        where = np.ix_(*places)
+        if written is not None:
+            both = written[where]
+            if not same_bits(result[where][both], values[both]):
+                raise VerificationError(
+                    f"tensor '{part_name}' is a part of '{name}', of which another part was tuned to other values: "
+                    "there is no original to compare with"
+                )
+            written[where] = True
+        result[where] = values
+    return result
+
+
+def _places(name: str, before: Array, part: Slice) -> list[Array]:
+    """Per axis the indices that stay."""
+    places: list[Array] = [np.arange(size) for size in before.shape]
+    for axis, (size, kept) in part.axes.items():
+        if axis >= before.ndim or before.shape[axis] != size:
+            raise VerificationError(f"tensor '{name}': the plan's axis {axis} ({size}) does not fit {before.shape}")
+        places[axis] = np.asarray(kept, dtype=np.intp)
+    return places
