@@ -192,7 +192,7 @@ def verify(
     """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
 
     ``inputs`` (arrays by input name, an iterable of such, a ``CalibrationDataReader`` or a path, see
-    :mod:`irprune.runtime.feeds`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
+    :mod:`irprune.runtime.data`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
     both models. ``floors`` are the least fidelity for which the report is ok. With ``tuned`` the weights may have been
     trained since: they are compared with the original that has them in the places that stayed, and with the digests
     of the plan (:func:`irprune.torch.write_back`). Raises :class:`InputError` for a plan that was made for another

@@ -56,7 +56,7 @@ def _labels(path: Path) -> Array:
 
 
 def _source(inputs: Path) -> Source:
-    from ..runtime.feeds import open_source
+    from ..runtime.data import open_source
 
     return open_source(inputs)
 

@@ -1,13 +1,12 @@
-"""What a model is fed: readers of data that a user brings, checked against the inputs of the graph.
+"""What a model is fed: data that a user brings, checked against the inputs of the graph.
 
 Data is a mapping of arrays by input name, an array (for a model of one input), an iterable of either, an onnxruntime
-``CalibrationDataReader``, or a path (:mod:`irprune.runtime.files`). It is read when it is iterated, in the order in
-which it was given, and again by the next iteration.
+``CalibrationDataReader``, or a path; :mod:`irprune.runtime.data` opens any of them. It is read when it is iterated, in
+the order in which it was given, and again by the next iteration.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 Feeds: TypeAlias = dict[str, Array]
 
 AnyData: TypeAlias = Any
-"""A mapping, an array, an iterable of either, a ``CalibrationDataReader`` or a path, as described above."""
+"""A mapping, an array, an iterable of either, a ``CalibrationDataReader`` or a path (:mod:`irprune.runtime.data`)."""
 
 _LARGEST = 1e19
 """Larger numbers overflow float32 when they are squared: what a model computes of them says nothing."""
@@ -166,44 +165,14 @@ class Data:
         return piece
 
 
-def open_data(given: AnyData, inputs: Inputs, origin: str = "the inputs") -> Data:
-    """Data of any kind, as feeds of a model with these inputs.
-
-    Raises :class:`InputError` for what is no data, or a file that cannot be read; a piece is checked when it is read.
-    """
-    return open_source(given, origin).fed_to(inputs)
-
-
-def open_source(given: AnyData, origin: str = "the inputs") -> Source:
-    """Data of any kind. Raises :class:`InputError` for what is none, or a file that cannot be read."""
-    if isinstance(given, Source):
-        return given
-    if isinstance(given, (str, os.PathLike)):
-        from .files import open_file
-
-        return open_file(given)
-    if isinstance(given, Mapping) or hasattr(given, "__array__"):
-        return Source(origin, lambda inputs: [(origin, as_piece(given, inputs, origin))])
-    if hasattr(given, "get_next"):
-        return Source(origin, _Replayed(_from_reader(given), origin), sized=False)
-    if isinstance(given, Iterator):
-        return Source(origin, _Replayed(given, origin), sized=False)
-    if isinstance(given, Iterable):
-        sized = isinstance(given, Sequence)
-        return Source(origin, lambda inputs: numbered(given, inputs, origin), sized)
-    raise InputError(
-        f"{origin}: expected arrays by input name, an iterable of such, a CalibrationDataReader or a path, "
-        f"got {type(given).__name__}"
-    )
-
-
 def numbered(given: Iterable[Any], inputs: Inputs, origin: str) -> Iterator[tuple[str, Piece]]:
     """The pieces that an iterable gives; what it raises becomes an :class:`InputError`."""
-    for name, piece in _named(given, origin):
+    for name, piece in named_pieces(given, origin):
         yield name, as_piece(piece, inputs, name)
 
 
-def _named(given: Iterable[Any], origin: str) -> Iterator[tuple[str, Any]]:
+def named_pieces(given: Iterable[Any], origin: str) -> Iterator[tuple[str, Any]]:
+    """What an iterable gives, with names for messages; what it raises becomes an :class:`InputError`."""
     pieces = iter(given)
     for number in count(1):
         name = f"{origin}, part {number}"
@@ -243,29 +212,6 @@ def _as_array(value: Any, where: str) -> Array:
     if array.dtype == object and not all(isinstance(item, str) for item in array.flat):
         raise InputError(f"{where}: expected an array of numbers, got one of Python objects")
     return array
-
-
-class _Replayed:
-    """The pieces of an iterator, which can be read once: they are remembered for the next time."""
-
-    def __init__(self, given: Iterator[Any], origin: str) -> None:
-        self._rest = _named(given, origin)
-        self._seen: list[tuple[str, Any]] = []
-
-    def __call__(self, inputs: Inputs) -> Iterator[tuple[str, Piece]]:
-        for position in count():
-            if position == len(self._seen):
-                found = next(self._rest, None)
-                if found is None:
-                    return
-                self._seen.append(found)
-            name, piece = self._seen[position]
-            yield name, as_piece(piece, inputs, name)
-
-
-def _from_reader(reader: Any) -> Iterator[Any]:
-    while (feeds := reader.get_next()) is not None:
-        yield feeds
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -20,7 +20,8 @@ from ..errors import VerificationError
 from ..plans import Plan, removed_atoms
 from ..request import Request, RequestOptions, lists_options
 from ..rewriting import Smaller, decide, replay
-from ..runtime.feeds import AnyData, open_source
+from ..runtime.data import open_source
+from ..runtime.feeds import AnyData
 from ..runtime.labels import AnyLabels, as_labels
 from ..scoring import Scores
 from ..verification.floors import NO_FLOORS, Floors

@@ -14,7 +14,8 @@ from torch.utils import _pytree as pytree
 from ..errors import InputError
 from ..frontends.fx import as_array
 from ..ir.core import Array
-from ..runtime.feeds import AnyData, InputType, open_data
+from ..runtime.data import open_data
+from ..runtime.feeds import AnyData, InputType
 
 if TYPE_CHECKING:
     from .program import Program

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 
 from ..errors import InputError
+from ..runtime.data import open_data
 from ..runtime.executable import Executable
-from ..runtime.feeds import AnyData, Feeds, input_types, open_data
+from ..runtime.feeds import AnyData, Feeds, input_types
 from ..runtime.session import Outputs, RunFailure
 from .ranges import choices, index_bounds, masks
 

@@ -17,8 +17,9 @@ from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..ir import Graph
 from ..plans import Plan, removed_atoms
+from ..runtime.data import open_source
 from ..runtime.executable import Executable
-from ..runtime.feeds import AnyData, open_source
+from ..runtime.feeds import AnyData
 from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import Outputs, RunFailure
 from .cases import Cases, given_cases, random_cases
@@ -49,7 +50,7 @@ def verify_models(
 ) -> Report:
     """Verify ``pruned`` against ``original`` and the plan that says what was removed.
 
-    Models are compared on ``inputs`` (see :mod:`irprune.runtime.feeds`), or on ``runs`` random ones. ``rtol`` replaces
+    Models are compared on ``inputs`` (see :mod:`irprune.runtime.data`), or on ``runs`` random ones. ``rtol`` replaces
     the tolerance of all float types. ``labels`` (right decisions, with ``inputs``) adds the accuracy of both models.
     ``floors`` are the least fidelity for which the report is ok.
 

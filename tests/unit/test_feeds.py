@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from irprune.errors import InputError
-from irprune.runtime.feeds import Feeds, InputType, input_types, open_data
+from irprune.runtime.data import open_data
+from irprune.runtime.feeds import Feeds, InputType, input_types
 from irprune.runtime.files import Member, read_arrays
 from irprune.runtime.labels import as_labels
 
