@@ -10,25 +10,47 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Group, Mask
+from ..analysis import Analysis, Group, Mask, Shuffled
 from ..scoring import Scores
 
 Order: TypeAlias = NDArray[np.intp]
 Counts: TypeAlias = NDArray[np.intp]
-"""How many atoms of each candidate group go."""
+"""How many steps each candidate group shrinks by."""
 
 
 @dataclass(frozen=True)
 class GroupOrder:
-    """Atoms of one group, first to go first; ``share[k]`` of the group's elements are gone after ``k + 1`` of them.
+    """What one group loses, in steps; ``share[k]`` of the group's elements are gone after ``k + 1`` steps.
 
-    ``kept[k]`` is the number of elements that each leaf keeps after ``k`` removals (``[n_atoms + 1, n_leaves]``).
+    A step is one atom of ``atoms``, the first to go first, except where ``steps`` gives for each step all atoms that
+    are gone by then. ``kept[k]`` is the number of elements that each leaf keeps after ``k`` steps
+    (``[n_steps + 1, n_leaves]``).
     """
 
     group: Group
     atoms: Order
     share: NDArray[np.float64]
     kept: NDArray[np.intp]
+    steps: tuple[Order, ...] | None = None
+
+    def gone(self, count: int) -> Order:
+        """The atoms that are gone after some steps."""
+        if self.steps is None:
+            return self.atoms[:count]
+        return self.steps[count - 1] if count else self.atoms[:0]
+
+    def keys(self, scores: Scores) -> NDArray[np.float64]:
+        """Per step the highest score among what is gone."""
+        if self.steps is None:
+            return np.maximum.accumulate(scores[self.atoms])
+        return np.maximum.accumulate([scores[gone].max(initial=0.0) for gone in self.steps])
+
+    @property
+    def sizes(self) -> Counts:
+        """How many atoms go with each step."""
+        if self.steps is None:
+            return np.ones(len(self.atoms), dtype=np.intp)
+        return np.diff([0, *map(len, self.steps)])
 
     def allowed(self, max_ratio: float, min_channels: int) -> int:
         """How many may go: every leaf keeps at least ``min_channels`` and the group at least ``1 - max_ratio``."""
@@ -75,6 +97,12 @@ class RemovalOrder:
         """Removals per group when the first ``prefix`` events have happened."""
         return np.bincount(self.events[:prefix], minlength=len(self.groups)).astype(np.intp)
 
+    def prefix(self, atoms: int) -> int:
+        """How many events, in order, remove at most so many atoms."""
+        sizes = np.concatenate([group.sizes[:limit] for group, limit in zip(self.groups, self.limits, strict=True)])
+        order = np.argsort(np.concatenate(self.keys), kind="stable")
+        return int(np.searchsorted(np.cumsum(sizes[order]), atoms, side="right"))
+
     def aligned(self, counts: Counts, multiple: int) -> Counts:
         """Removals per group that leave multiples, as :meth:`GroupOrder.aligned`."""
         pairs = zip(self.groups, counts, strict=True)
@@ -94,9 +122,10 @@ def order_groups(
     orders = tuple(_order_group(analysis, group, scores) for group in groups)
     keys: list[NDArray[np.float64]] = []
     for order in orders:
-        key = order.share if by_share else np.maximum.accumulate(scores[order.atoms])
-        scored = np.isfinite(scores[order.atoms])  # what no data speak of has to stay
+        worst = order.keys(scores)
+        scored = np.isfinite(worst)  # what no data speak of has to stay
         known = len(scored) if scored.all() else int(scored.argmin())
+        key = order.share if by_share else worst
         keys.append(key[: min(known, order.allowed(max_ratio, min_channels))])
     return RemovalOrder(orders, tuple(keys))
 
@@ -104,6 +133,9 @@ def order_groups(
 def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder:
     use = _incidence(analysis, group)
     own = scores[group.atoms]
+    shuffled = analysis.shuffled.get(group.name)
+    if shuffled is not None:
+        return _in_steps(group, use, _shrink(shuffled, use, own))
     uniform = (use == use[:, :1]).all()
     order = _increasing(own) if uniform else _balanced(use, own)
     gone = use[:, :1] * np.arange(1, group.size + 1) if uniform else np.cumsum(use[:, order], axis=1)
@@ -111,6 +143,39 @@ def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder
     size = np.array([leaf.size.coefficient for leaf in group.leaves], dtype=np.intp)
     kept = size[None, :] - np.vstack([np.zeros((1, len(size)), dtype=np.intp), gone.T])
     return GroupOrder(group, group.atoms[order], gone.sum(axis=0) / max(total, 1), kept)
+
+
+def _in_steps(group: Group, use: NDArray[np.intp], steps: Sequence[NDArray[np.bool_]]) -> GroupOrder:
+    gone = np.array([use @ step for step in steps], dtype=np.intp)
+    kept = use.sum(axis=1) - np.vstack([np.zeros((1, len(use)), dtype=np.intp), gone])
+    share = gone.sum(axis=1) / use.sum()
+    return GroupOrder(group, group.atoms, share, kept, tuple(group.atoms[step] for step in steps))
+
+
+def _shrink(shuffled: Shuffled, use: NDArray[np.intp], own: Scores) -> list[NDArray[np.bool_]]:
+    """Which atoms are gone as all axes shrink alike: of each kind, the least important ones.
+
+    Where the smaller network has atoms of a kind that there is none of, the least important ones in the usual order.
+    """
+    kinds, kind = np.unique(shuffled.kinds, return_inverse=True)
+    counts = np.bincount(kind)
+    ranked = np.lexsort((np.arange(len(own)), own, kind))
+    rank = np.empty(len(own), dtype=np.intp)  # among those of its kind, the most important one first
+    rank[ranked] = np.cumsum(counts)[kind[ranked]] - 1 - np.arange(len(own))
+    order = _balanced(use, own)
+    shares = np.cumsum(use.sum(axis=0)[order]) / use.sum()
+    found = []
+    for step in range(shuffled.steps - 1, 0, -1):
+        wanted = shuffled.kept_of(step)
+        if wanted is not None:
+            allowed = np.zeros(len(kinds), dtype=np.intp)
+            allowed[np.searchsorted(kinds, wanted[0])] = wanted[1]
+            found.append(rank >= allowed[kind])
+        else:
+            gone = np.zeros(len(own), dtype=bool)
+            gone[order[: np.searchsorted(shares, 1 - step / shuffled.steps + 1e-9, side="right")]] = True
+            found.append(gone)
+    return found
 
 
 def _increasing(scores: Scores) -> Order:
@@ -167,5 +232,5 @@ def removed_mask(analysis: Analysis, order: RemovalOrder, counts: Counts) -> Mas
     """The atoms that go when each group loses that many."""
     mask = np.zeros(analysis.atoms.count, dtype=bool)
     for group, count in zip(order.groups, counts, strict=True):
-        mask[group.atoms[:count]] = True
+        mask[group.gone(int(count))] = True
     return mask

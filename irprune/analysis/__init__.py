@@ -1,11 +1,12 @@
 """From a graph to atoms and groups: which channels can only be removed together, and why some cannot be."""
 
-from .atoms import Atoms, Mask, find_atoms, kept_indices, kept_mask
+from .atoms import Atoms, Mask, find_atoms, kept_indices, kept_mask, orders_of
 from .cost import Cost, CostModel
 from .coupling import Coupling, MatchedNode, couple
 from .groups import Analysis, Group, Member, analyze
 from .learned import Parameter
-from .views import Region
+from .shuffles import Shuffled
+from .views import Region, Resizing
 
 __all__ = [
     "Analysis",
@@ -19,9 +20,12 @@ __all__ = [
     "Member",
     "Parameter",
     "Region",
+    "Resizing",
+    "Shuffled",
     "analyze",
     "couple",
     "find_atoms",
     "kept_indices",
     "kept_mask",
+    "orders_of",
 ]

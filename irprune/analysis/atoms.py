@@ -10,8 +10,9 @@ connected components of the edges.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 
 import numpy as np
@@ -223,9 +224,45 @@ def _without_common(left: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[ND
     return np.where(common_left, _KEPT, left), np.where(common_right, _KEPT, right)
 
 
+class Kept(dict[int, Mask]):
+    """Per leaf that loses something, which of its elements stay.
+
+    ``orders`` gives, for leaves whose kept elements stand in another order than before, their indices in that order.
+    """
+
+    def __init__(self, masks: Mapping[int, Mask], find_orders: Callable[[Mapping[int, Mask]], dict[int, Indices]]):
+        super().__init__(masks)
+        self._find_orders = find_orders
+
+    @cached_property
+    def orders(self) -> dict[int, Indices]:
+        return self._find_orders(self)
+
+
+def orders_of(kept: Mapping[int, Mask]) -> Mapping[int, Indices]:
+    """The leaves whose kept elements stand in another order than before."""
+    return kept.orders if isinstance(kept, Kept) else {}
+
+
 def kept_indices(axis: Axis, kept: Mapping[int, Mask]) -> Indices:
-    """The indices of a dimension that survive, given the kept elements of each leaf (all, where not given)."""
-    return np.flatnonzero(kept_mask(axis, kept))
+    """The indices of a dimension that survive, in their new order, given the kept elements of each leaf."""
+    orders = orders_of(kept)
+    axis = resolve(axis)
+    if not any(leaf.number in orders for leaf in leaves_of(axis)):
+        return np.flatnonzero(kept_mask(axis, kept))
+    if isinstance(axis, Leaf):
+        return orders[axis.number]
+    parts = axis.factors if isinstance(axis, Product) else axis.parts
+    found = np.zeros(int(isinstance(axis, Product)), dtype=np.intp)
+    offset = 0
+    for part in parts:
+        size, own = size_of(part).coefficient, kept_indices(part, kept)
+        if isinstance(axis, Product):
+            found = (found[:, None] * size + own).ravel()
+        else:
+            found = np.concatenate([found, own + offset])
+            offset += size
+    return found
 
 
 def kept_mask(axis: Axis, kept: Mapping[int, Mask]) -> Mask:

@@ -46,7 +46,8 @@ class Coupling:
 
     ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant, or of a
     value with repeated axes, at one operand position, where it is analyzed per use; ``matched`` the matched nodes;
-    ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements;
+    ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements, whose
+    relations are those of ``system`` from number ``first_chain`` on;
     ``repeated`` pairs the repeated axes of values with those of their uses; ``weights`` are the constants, what is
     computed from nothing else, matrices that are looked up in a stack of them (experts), and what bodies are handed
     of them; ``states`` are inputs with the outputs that are fed back to them; ``changeable`` are the inputs and
@@ -60,6 +61,7 @@ class Coupling:
     matched: dict[str, MatchedNode] = field(default_factory=dict)
     refused: dict[str, Reason] = field(default_factory=dict)
     regions: list[Region] = field(default_factory=list)
+    first_chain: int = 0
     repeated: tuple[tuple[Axis, Axis], ...] = ()
     weights: set[str] = field(default_factory=set)
     states: tuple[State, ...] = ()
@@ -398,6 +400,7 @@ class _Walk:
             pending = [item for item in pending if item not in factored]
             for region, _ in factored:
                 self._expand(region)
+        self.result.first_chain = len(self.system.relations)
         for region, axes in pending:
             source = self.result.dims[region.source]
             assert source is not None

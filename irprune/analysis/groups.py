@@ -10,16 +10,17 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from ..axes import Axis, Leaf, leaves_of
+from ..axes import Axis, Indices, Leaf, leaves_of
 from ..collector import without_gc
 from ..ir import FreshNames, Graph, Node
 from ..ir.dtypes import is_weight_like
 from ..reasons import Reason
-from .atoms import Atoms, Mask, find_atoms, kept_mask
+from .atoms import Atoms, Kept, Mask, find_atoms, kept_mask
 from .cost import CostModel
 from .coupling import Coupling, couple
 from .learned import Learned, Parameter
 from .roles import Roles
+from .shuffles import Shuffled, find_shuffled
 from .states import State, possible_states
 from .transforms import is_transform
 
@@ -152,7 +153,21 @@ class Analysis:
         """Per free leaf number, the atom of every element."""
         return {leaf.number: self.atoms.of_leaf(leaf) for leaf in self.atoms.leaves if leaf.number in self.atoms.offset}
 
-    def kept(self, removed: NDArray[np.bool_]) -> dict[int, Mask]:
+    @cached_property
+    def shuffled(self) -> dict[str, Shuffled]:
+        """The groups, by name, that view chains relate and that can shrink so that the chains stay."""
+        ends = (*self.graph.inputs, *self.graph.outputs)
+        seen = {leaf.number for name in ends for axis in self.coupling.dims.get(name) or () for leaf in leaves_of(axis)}
+        free = [group for group in self.groups if group.exact and not seen & {leaf.number for leaf in group.leaves}]
+        return dict(find_shuffled(self.coupling, self.atoms, free))
+
+    def _orders(self, kept: Mapping[int, Mask]) -> dict[int, Indices]:
+        found: dict[int, Indices] = {}
+        for shuffled in self.shuffled.values():
+            found.update(shuffled.orders(kept))
+        return found
+
+    def kept(self, removed: NDArray[np.bool_]) -> Kept:
         """Per leaf that loses something, which of its elements stay; ``removed`` is a mask over atoms."""
         table = np.append(~removed, True)
         masks = {number: table[atom] for number, atom in self.incidence.items()}
@@ -161,7 +176,7 @@ class Analysis:
             count = max(int(kept_mask(axis, masks).sum()) for axis in uses)
             if count < len(self.incidence[number]):
                 masks[number] = np.arange(len(self.incidence[number])) < count
-        return masks
+        return Kept(masks, self._orders)
 
     @cached_property
     def _repeated(self) -> dict[int, list[Axis]]:

@@ -2,16 +2,19 @@
 
 ``(N, 116, H, W) -> (N, 2, 58, H, W) -> (N, 58, 2, H, W) -> (N, 116, H, W)`` is a channel shuffle. Read node by node it
 ties the halves of the dimension to each other, and a stack of such blocks ties everything to everything. Read as a
-whole it moves elements, and leaves every element as removable as it was; the rewriter then emits one Gather.
+whole it moves elements, and leaves every element as removable as it was. The rewriter keeps the chain, with another
+size in place of 58, where the kept elements allow it (:mod:`.shuffles`), and emits one Gather elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from ..axes import Indices
 from ..ir import Graph, Integers, Node, Size
 from ..ir.sizes import ONE
 from ..signatures.refine import refine
@@ -19,15 +22,74 @@ from ..signatures.refine import refine
 _MAX_NODES = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A factor of the permuted dimension: ``size`` elements of it, ``stride`` apart."""
+
+    size: int
+    stride: int
+
+    def covers(self, stride: int) -> bool:
+        return self.stride <= stride < self.stride * self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """The factor at ``stride`` of a permuted dimension shrinks from ``old`` to ``new`` elements."""
+
+    stride: int
+    old: int
+    new: int
+
+    def factor(self, factor: Factor) -> Factor:
+        size = factor.size // self.old * self.new if factor.covers(self.stride) else factor.size
+        return Factor(size, self.distance(factor.stride))
+
+    def distance(self, stride: int) -> int:
+        return stride if stride <= self.stride else stride // self.old * self.new
+
+
 @dataclass(frozen=True)
 class Region:
-    """A view chain: element ``results[name][k]`` of dimension ``axis`` of ``source`` is element ``k`` of ``name``."""
+    """A view chain: element ``results[name][k]`` of dimension ``axis`` of ``source`` is element ``k`` of ``name``.
+
+    ``factors`` gives, for every value of the chain and each of its dimensions, the factors of ``axis`` that stand
+    there; ``fixed`` the factors at one coordinate of which a result stands.
+    """
 
     first: str
     source: str
     axis: int
     nodes: frozenset[str]
     results: dict[str, tuple[int, ...]]
+    factors: Mapping[str, tuple[tuple[Factor, ...], ...]]
+    fixed: Mapping[str, tuple[tuple[Factor, int], ...]]
+
+    def resizings(self, size: int, new_size: int) -> Iterator[Resizing]:
+        """The ways to give the permuted dimension another size by shrinking one factor, the largest factor first."""
+        bounds = sorted({1, size, *(bound for f in self._all_factors() for bound in (f.stride, f.stride * f.size))})
+        if any(upper % lower for lower, upper in pairwise(bounds)):
+            return  # two results take the dimension apart in two ways
+        finest = [Factor(upper // lower, lower) for lower, upper in pairwise(bounds)]
+        for factor in sorted(finest, key=lambda f: (-f.size, f.stride)):
+            selected = any(f.covers(factor.stride) for parts in self.fixed.values() for f, _ in parts)
+            if not selected and new_size * factor.size % size == 0 and new_size:
+                yield Resizing(factor.stride, factor.size, new_size * factor.size // size)
+
+    def indices(self, name: str, resizing: Resizing) -> Indices:
+        """As ``results[name]``, for another size of the permuted dimension."""
+        start = sum(coordinate * resizing.distance(f.stride) for f, coordinate in self.fixed[name])
+        index = np.array([start], dtype=np.intp)
+        for factor in map(resizing.factor, self.factors[name][self.axis]):
+            index = (index[:, None] + np.arange(factor.size) * factor.stride).ravel()
+        return index
+
+    def _all_factors(self) -> Iterator[Factor]:
+        for dims in self.factors.values():
+            for factors in dims:
+                yield from factors
+        for parts in self.fixed.values():
+            yield from (factor for factor, _ in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +103,10 @@ class _Cell:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Cells of each dimension of a value, and the coordinate already fixed in the permuted dimension."""
+    """Cells of each dimension of a value, and the cells of which one coordinate was selected."""
 
     dims: tuple[tuple[_Cell, ...], ...]
-    fixed: tuple[tuple[int, int], ...] = ()
+    fixed: tuple[tuple[_Cell, int], ...] = ()
 
 
 Shapes = Callable[[str], "tuple[Size, ...] | None"]
@@ -70,12 +132,21 @@ class _Search:
         self.nodes: set[str] = set()
         self.results: dict[str, tuple[int, ...]] = {}
         self.axes: set[int] = set()
+        self.views: dict[str, _View] = {}
 
     def run(self, start: _View) -> Region | None:
         if not self._step(self.first, start, is_first=True) or len(self.axes) != 1:
             return None
         (axis,) = self.axes
-        return Region(self.first.name, self.first.inputs[0], axis, frozenset(self.nodes), self.results)
+        factors = {
+            name: tuple(tuple(_factor(cell) for cell in cells if cell.source == axis) for cells in view.dims)
+            for name, view in self.views.items()
+        }
+        fixed = {
+            name: tuple((_factor(cell), coordinate) for cell, coordinate in self.views[name].fixed)
+            for name in self.results
+        }
+        return Region(self.first.name, self.first.inputs[0], axis, frozenset(self.nodes), self.results, factors, fixed)
 
     def _step(self, node: Node, view: _View, is_first: bool = False) -> bool:
         """Follow one node; false where the chain runs into something that is not a view."""
@@ -87,6 +158,7 @@ class _Search:
             return False
         self.nodes.add(node.name)
         output = node.outputs[0]
+        self.views[output] = after
         ending = None if is_first else self._ending(after)
         if ending is not None:
             axis, indices = ending
@@ -109,13 +181,14 @@ class _Search:
         ]
         if len(moved) > 1:
             return None
-        touched = moved[0] if moved else next((source for source, _ in view.fixed), self._refined(view))
-        if touched is None or any(source != touched for source, _ in view.fixed):
+        touched = moved[0] if moved else next((cell.source for cell, _ in view.fixed), self._refined(view))
+        if touched is None or any(cell.source != touched for cell, _ in view.fixed):
             return None
         cells = view.dims[touched]
         if any(cell.source != touched or not (cell.size.is_static and cell.stride.is_static) for cell in cells):
             return None
-        index = np.array([sum(offset for _, offset in view.fixed)], dtype=np.intp)
+        offset = sum(coordinate * cell.stride.coefficient for cell, coordinate in view.fixed)
+        index = np.array([offset], dtype=np.intp)
         for cell in cells:
             steps = np.arange(cell.size.coefficient) * cell.stride.coefficient
             index = (index[:, None] + steps[None, :]).ravel()
@@ -179,8 +252,8 @@ class _Search:
         cell = view.dims[axis][0]
         if not cell.size.is_static or not cell.stride.is_static:
             return None
-        offset = (int(index) % cell.size.coefficient) * cell.stride.coefficient
-        return _View(view.dims[:axis] + view.dims[axis + 1 :], (*view.fixed, (cell.source, offset)))
+        coordinate = int(index) % cell.size.coefficient
+        return _View(view.dims[:axis] + view.dims[axis + 1 :], (*view.fixed, (cell, coordinate)))
 
     def same(self, node: Node, view: _View) -> _View | None:
         return view
@@ -191,6 +264,10 @@ def _total(dim: tuple[_Cell, ...]) -> Size:
     for cell in dim:
         total = total * cell.size
     return total
+
+
+def _factor(cell: _Cell) -> Factor:
+    return Factor(cell.size.coefficient, cell.stride.coefficient)
 
 
 def _is_whole(cells: tuple[_Cell, ...], source: int, size: Size) -> bool:

@@ -228,8 +228,29 @@ class _Emitter:
         (result,) = node.outputs
         replaced = self.calls.get(result)
         before = replaced or following
-        if before is None or node.op not in _INSERTED:
+        if before is None or node.op not in (*_INSERTED, "Slice", "Concat", "Identity"):
             raise IRError(f"node '{node.name}': {node.qualified_op} cannot be written as an ATen call")
+        make = self._run_of if node.op in ("Slice", "Concat", "Identity") else self._call
+        made = make(node, before)
+        if replaced is not None:
+            replaced.replace_all_uses_with(made)
+        self.calls[result] = made
+
+    def _run_of(self, node: Node, before: fx.Node) -> fx.Node:
+        """A run of elements, or several laid end to end."""
+        whole = [self._reference(name, before) for name in node.inputs[: 1 if node.op == "Slice" else None]]
+        if node.op == "Identity":
+            return whole[0]
+        with self.code.inserting_before(before):
+            if node.op == "Concat":
+                made = self.code.call_function(_ATEN.cat.default, (whole, node.int("axis")))
+            else:
+                start, end, axis = (int(self.graph.constants[name].numpy()[0]) for name in node.inputs[1:])
+                made = self.code.call_function(_ATEN.slice.Tensor, (whole[0], axis, start, end))
+        made.meta = dict(whole[0].meta)
+        return made
+
+    def _call(self, node: Node, before: fx.Node) -> fx.Node:
         operands = [self._reference(name, before) for name in node.inputs]
         with self.code.inserting_before(before):
             if node.op == "Gather":
@@ -237,10 +258,8 @@ class _Emitter:
                 made = self.code.call_function(_ATEN.index.Tensor, (operands[0], picked))
             else:
                 made = self.code.call_function(_INSERTED[node.op], tuple(operands))
-        made.meta = dict((replaced or operands[0]).meta)
-        if replaced is not None:
-            replaced.replace_all_uses_with(made)
-        self.calls[result] = made
+        made.meta = dict((self.calls.get(node.outputs[0]) or operands[0]).meta)
+        return made
 
     def _reference(self, name: str, before: fx.Node) -> fx.Node:
         """The value of that name, in front of a call."""

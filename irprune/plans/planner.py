@@ -282,7 +282,7 @@ def _bisect(cost: Callable[[int], int], limit: int, target: float) -> int:
 def _by_ratio(ratio: float, scope: str, order: RemovalOrder) -> Counts:
     if scope == "global":
         total = sum(group.group.size for group in order.groups)
-        return order.counts(min(round(ratio * total), len(order.events)))
+        return order.counts(order.prefix(round(ratio * total)) if order.groups else 0)
     wanted = [int(np.searchsorted(group.share, ratio + 1e-9, side="right")) for group in order.groups]
     return np.minimum(np.array(wanted, dtype=np.intp), order.limits)
 

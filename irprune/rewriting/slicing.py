@@ -14,11 +14,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Mask, MatchedNode, Region, kept_indices, kept_mask
-from ..axes import Axis, Leaf, Product, leaves_of, resolve
+from ..analysis import Analysis, Mask, MatchedNode, Region, Resizing, kept_indices, kept_mask
+from ..axes import Axis, Leaf, Product, leaves_of, resolve, size_of
 from ..collector import without_gc
 from ..errors import IRError
-from ..ir import Attribute, Constant, Graph, Integers, Node, Size, Value, fresh_name
+from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Size, Value, fresh_name
 from ..ir.dtypes import is_integer
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
@@ -28,6 +28,9 @@ from .liveness import without_orphans
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
 """Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
+
+_MOST_RUNS = 32
+"""A view chain that takes more runs of its source than this is written as a Gather."""
 
 
 @without_gc
@@ -170,32 +173,96 @@ class _Rewriter:
     # -- view chains ---------------------------------------------------------------------------------------------
 
     def _replace_regions(self) -> set[str]:
-        """A chain that loses elements is one Gather for each of its results."""
+        """A chain that loses elements keeps its nodes, with other sizes; else its results are taken from its source."""
         gone: set[str] = set()
         for region in self.analysis.coupling.regions:
             source = self.analysis.coupling.dims[region.source]
             assert source is not None
-            if self._changes(source[region.axis]):
+            if not self._changes(source[region.axis]):
+                continue
+            resizing = self._resizing(region, source[region.axis])
+            if resizing is not None:
+                self._resize(region, resizing)
+            else:
                 gone |= region.nodes
-                self.added[region.first] = [self._gather(region, name) for name in region.results]
+                self.added[region.first] = self._taken(region, source[region.axis])
         return gone
 
-    def _gather(self, region: Region, result: str) -> Node:
-        source, target = self.analysis.coupling.dims[region.source], self.analysis.coupling.dims[result]
-        assert source is not None and target is not None
-        indices = self._renumbered(source[region.axis], target[region.axis], region.results[result])
-        operand = self._new_constant(f"{result}_indices", indices)
+    def _resizing(self, region: Region, source: Axis) -> Resizing | None:
+        """The factor of the chain's dimension to shrink so that it moves the kept elements to their places."""
+        pairs = region.results.items()
+        indices = {name: self._renumbered(source, self._result(region, name), whole) for name, whole in pairs}
+        for resizing in region.resizings(size_of(source).coefficient, self._size(source).coefficient):
+            if all(np.array_equal(region.indices(name, resizing), wanted) for name, wanted in indices.items()):
+                return resizing
+        return None
+
+    def _resize(self, region: Region, resizing: Resizing) -> None:
+        """Write the new size of a factor wherever the chain spells it out."""
+        nodes = self.analysis.graph.producers
+        for name, dims in region.factors.items():
+            shrinks = [any(factor.covers(resizing.stride) for factor in factors) for factors in dims]
+            value, node = self.values[name], nodes[name]
+            if name not in region.results and value.shape is not None and len(value.shape) == len(dims):
+                pairs = zip(value.shape, shrinks, strict=True)
+                shape = tuple(_shrunk_dim(dim, resizing) if shrunk else dim for dim, shrunk in pairs)
+                self.values[name] = replace(value, shape=shape)
+            entries = self.before.entries(node.inputs[1]) if node.op == "Reshape" else None
+            if entries is None:
+                continue
+            wanted = [_shrunk_entry(e, resizing, shrunk) for e, shrunk in zip(entries.ravel(), shrinks, strict=True)]
+            if any(size is not None for size in wanted):
+                self.inputs[node.name][1] = self._fix(node, node.inputs[1], wanted)
+
+    def _result(self, region: Region, name: str) -> Axis:
+        dims = self.analysis.coupling.dims[name]
+        assert dims is not None
+        return dims[region.axis]
+
+    def _taken(self, region: Region, source: Axis) -> list[Node]:
+        """The results of a chain as runs of its source laid end to end, or by indices where there are many runs."""
+        pairs = region.results.items()
+        indices = {name: self._renumbered(source, self._result(region, name), whole) for name, whole in pairs}
+        runs = {name: _runs(wanted) for name, wanted in indices.items()}
+        if sum(map(len, runs.values())) > _MOST_RUNS:
+            return [self._gather(region, name, wanted) for name, wanted in indices.items()]
+        nodes: list[Node] = []
+        pieces = {(0, self._size(source).coefficient): region.source}
+        for name, own in runs.items():
+            for run in own:
+                if run not in pieces:
+                    pieces[run] = self._fresh(f"{name}_part")
+                    nodes.append(self._slice(region, run, pieces[run]))
+            op, attributes = ("Concat", {"axis": region.axis}) if len(own) > 1 else ("Identity", {})
+            node = self._fresh(f"{region.first}_{op.lower()}")
+            nodes.append(Node(node, op, tuple(pieces[run] for run in own), (name,), attributes=attributes))
+        return nodes
+
+    def _slice(self, region: Region, run: tuple[int, int], result: str) -> Node:
+        value = self.values[region.source]
+        shape = value.shape and (*value.shape[: region.axis], run[1] - run[0], *value.shape[region.axis + 1 :])
+        self.values[result] = replace(value, name=result, shape=shape)
+        name = self._fresh(f"{region.first}_slice")
+        numbers = {"starts": run[0], "ends": run[1], "axes": region.axis}
+        if self.analysis.graph.opsets.get("", 0) < 10:
+            return Node(name, "Slice", (region.source,), (result,), attributes={k: (v,) for k, v in numbers.items()})
+        operands = [self._new_constant(f"{result}_{k}", np.array([v], dtype=np.int64)) for k, v in numbers.items()]
+        return Node(name, "Slice", (region.source, *operands), (result,))
+
+    def _gather(self, region: Region, result: str, indices: NDArray[np.int64]) -> Node:
         name = self._fresh(f"{region.first}_gather")
+        operand = self._new_constant(f"{result}_indices", indices)
         return Node(name, "Gather", (region.source, operand), (result,), attributes={"axis": region.axis})
 
     def _renumbered(self, source: Axis, result: Axis, indices: Iterable[int]) -> NDArray[np.int64]:
         """The kept ones of some indices, counted among the kept elements of what they point into."""
-        source_mask = kept_mask(source, self.kept)
-        rank = np.cumsum(source_mask) - 1
-        picked = np.asarray(tuple(indices), dtype=np.intp)[kept_mask(result, self.kept)]
-        if not source_mask[picked].all():
+        stays = kept_indices(source, self.kept)
+        rank = np.full(size_of(source).coefficient, -1, dtype=np.int64)
+        rank[stays] = np.arange(len(stays))
+        picked = rank[np.asarray(tuple(indices), dtype=np.intp)[kept_indices(result, self.kept)]]
+        if picked.min(initial=0) < 0:
             raise IRError("an index points at an element that goes")
-        return rank[picked].astype(np.int64)
+        return picked
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -374,10 +441,12 @@ class _Rewriter:
             if self._changes(dim):
                 kept = self._new_constant(f"{name}_kept", np.array(self._indices(dim), dtype=np.int64))
                 name = self._add(node, "Gather", [name, kept], name, {"axis": k}, sizes={k: self._size(dim).as_dim()})
-        mask = kept_mask(source, self.kept)
-        rank = self._new_constant(f"{name}_rank", (np.cumsum(mask) - 1).astype(dtype))
+        mask, stays = kept_mask(source, self.kept), kept_indices(source, self.kept)
+        places = np.cumsum(mask) - 1
+        places[stays] = np.arange(len(stays))
+        rank = self._new_constant(f"{name}_rank", places.astype(dtype))
         before = self._new_constant(f"{name}_old", np.array(mask.size, dtype=dtype))
-        after = self._new_constant(f"{name}_new", np.array(mask.sum(), dtype=dtype))
+        after = self._new_constant(f"{name}_new", np.array(len(stays), dtype=dtype))
         block = self._add(node, "Div", [name, before], name, {})
         element = self._add(node, "Mod", [name, before], name, {})
         element = self._add(node, "Gather", [rank, element], name, {"axis": 0})
@@ -459,6 +528,28 @@ class _Rewriter:
             Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), domain, attributes)
         )
         return name
+
+
+def _runs(indices: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Indices as runs of consecutive ones, each with its end excluded."""
+    pieces = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+    return [(int(piece[0]), int(piece[-1]) + 1) for piece in pieces if len(piece)]
+
+
+def _shrunk_dim(dim: Dim, resizing: Resizing) -> Dim:
+    size = None if dim is None else Size.of(dim)
+    if size is None or size.coefficient % resizing.old:
+        return None
+    return Size(size.coefficient // resizing.old * resizing.new, size.symbols).as_dim()
+
+
+def _shrunk_entry(entry: object, resizing: Resizing, shrinks: bool) -> Size | None:
+    """An entry of a shape operand, ``None`` for one that takes what is there."""
+    if not isinstance(entry, Size) or entry.coefficient <= 0:
+        return None
+    if not shrinks:
+        return entry if entry.is_static else None
+    return Size(entry.coefficient // resizing.old * resizing.new, entry.symbols)
 
 
 def _agree(old: Entries, new: Entries | None) -> bool:

@@ -12,7 +12,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Analysis, Mask
+from ..analysis import Analysis, Mask, orders_of
 from ..axes import Axis, Leaf, Product, leaves_of, resolve, size_of
 from ..errors import VerificationError
 from ..ir.core import Array
@@ -38,6 +38,22 @@ def dimension_mask(axis: Axis, kept: Mapping[int, Mask], sizes: Mapping[str, int
     return end_to_end(dimension_mask(part, kept, sizes) for part in axis.parts)
 
 
+def dimension_order(axis: Axis, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> NDArray[np.intp]:
+    """The elements that stay, in the order in which the pruned model has them."""
+    orders = orders_of(kept)
+    if not any(leaf.number in orders for leaf in leaves_of(axis)):
+        return np.flatnonzero(dimension_mask(axis, kept, sizes))
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return orders[axis.number]
+    parts = axis.factors if isinstance(axis, Product) else axis.parts
+    counts = [size_of(part).evaluate(sizes) for part in parts]
+    found = [dimension_order(part, kept, sizes) for part in parts]
+    if isinstance(axis, Product):
+        return np.ravel_multi_index(np.meshgrid(*found, indexing="ij"), tuple(counts)).ravel()
+    return np.concatenate([own + start for own, start in zip(found, np.cumsum([0, *counts]), strict=False)])
+
+
 def outer(masks: Iterator[Mask]) -> Mask:
     """The mask of a row-major product."""
     return reduce(lambda left, right: (left[:, None] & right[None, :]).ravel(), masks, np.ones(1, dtype=bool))
@@ -49,14 +65,15 @@ def end_to_end(masks: Iterator[Mask]) -> Mask:
 
 
 def kept_part(array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> Array:
-    """What a tensor of the original looks like in the pruned model.
+    """The part of a tensor of the original that the pruned model has, in the order that it has there.
 
     Raises :class:`VerificationError` where its size at run time is not that of its axes.
     """
     for k, axis in enumerate(dims or ()):
         if loses(axis, kept):
             local = {**sizes, **solved(axis, array.shape[k], sizes)}
-            array = array.compress(_fitting_mask(axis, kept, local, array.shape, k), axis=k)
+            _fitting_mask(axis, kept, local, array.shape, k)
+            array = array.take(dimension_order(axis, kept, local), axis=k)
     return array
 
 

@@ -48,7 +48,15 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tun
     ]
     if len(found) > _MOST_PROBLEMS:
         found = [*found[:_MOST_PROBLEMS], f"... and {len(found) - _MOST_PROBLEMS} more problems"]
-    return Structure(tuple(found), len(after), tuple(notes))
+    return Structure(tuple(found), len(after), (*notes, *_moved_by_index(original.proto.graph, pruned.proto.graph)))
+
+
+def _moved_by_index(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator[str]:
+    """Views that became lookups by index: some converters for phones take them for something else."""
+    makers = {name: node.op_type for node in before.node for name in node.output}
+    for node in after.node:
+        if node.op_type == "Gather" and makers.get(node.output[0]) in ("Reshape", "Transpose"):
+            yield f"'{node.output[0]}' was a chain of Reshape and Transpose and is now a Gather by an index vector"
 
 
 def _allowed(plan: Plan) -> tuple[str, ...]:

@@ -73,3 +73,16 @@ def test_a_pruned_model_meets_a_target_of_multiply_accumulates(name: str, shared
     prune(small, smaller, "--macs", "0.6", "--plan", str(plan))
     _, macs = check(smaller, plan)
     assert COARSE.get(name, 0.6 * 0.99) <= macs <= 0.6 * 1.01
+
+
+def test_no_channel_of_a_shuffle_network_is_looked_up_by_index(shared_models: Path, tmp_path: Path) -> None:
+    """Converters for phones read a Gather by an index vector as a crop."""
+    small, plan = tmp_path / "small.onnx", tmp_path / "plan.json"
+    prune(shared_models / "dog-qiuqiu__FastestDet__FastestDet.onnx", small, "--ratio", "0.5", "--plan", str(plan))
+    params, macs = check(small, plan)
+    assert params < 0.30
+    assert macs < 0.335
+    proto = onnx.load(small)
+    ranks = {tensor.name: len(tensor.dims) for tensor in proto.graph.initializer}
+    ranks |= {node.output[0]: len(node.attribute[0].t.dims) for node in proto.graph.node if node.op_type == "Constant"}
+    assert {ranks[node.input[1]] for node in proto.graph.node if node.op_type == "Gather"} == {0}

@@ -536,16 +536,64 @@ w float32[3, 3]
 g[N 3] = MatMul(x, w)
 h[M 3] = MatMul(z, w)
 
-Reshape: a channel shuffle becomes one gather
+Reshape: a channel shuffle stays one, and the layer behind it reads the channels in another order
+(float[N, 3, 2, 2] x) => (float[] y)
+<float[8, 3, 1, 1] w, int64[5] s = {0, 2, 4, 2, 2}, int64[4] t = {0, -1, 2, 2}, float[5, 8, 1, 1] u>
+{ h = Conv(x, w) r = Reshape(h, s) p = Transpose<perm = [0, 2, 1, 3, 4]>(r) f = Reshape(p, t) y = Conv(f, u) }
+remove w:0 0 1
+s_1 = [0, 2, 3, 2, 2]
+u float32[5, 6, 1, 1]
+w float32[6, 3, 1, 1]
+h[N 6 2 2] = Conv(x, w)
+r[N 2 3 2 2] = Reshape(h, s_1)
+p[N 3 2 2 2] = Transpose(r) {"perm": [0, 2, 1, 3, 4]}
+f[N 6 2 2] = Reshape(p, t)
+
+Reshape: a channel shuffle whose halves keep an odd number is left out, as any order will do
 (float[N, 3, 2, 2] x) => (float[] y)
 <float[4, 3, 1, 1] w, int64[5] s = {0, 2, 2, 2, 2}, int64[4] t = {0, -1, 2, 2}, float[5, 4, 1, 1] u>
 { h = Conv(x, w) r = Reshape(h, s) p = Transpose<perm = [0, 2, 1, 3, 4]>(r) f = Reshape(p, t) y = Conv(f, u) }
 remove w:0 1
-f_indices = [0, 1, 2]
 u float32[5, 3, 1, 1]
 w float32[3, 3, 1, 1]
 h[N 3 2 2] = Conv(x, w)
-f[N 3 2 2] = Gather(h, f_indices) {"axis": 1}
+f[N 3 2 2] = Identity(h)
+
+Reshape: a channel shuffle whose halves keep different numbers becomes runs of its operand
+(float[N, 3, 2, 2] x) => (float[] y, float[] z)
+<float[4, 3, 1, 1] v, float[4, 3, 1, 1] w, int64[5] s = {0, 2, 4, 2, 2}, int64[4] t = {0, -1, 2, 2},
+int64[2] k = {4, 4}, float[5, 4, 1, 1] p, float[5, 4, 1, 1] q>
+{ a = Conv(x, v) b = Conv(x, w) h = Concat<axis = 1>(a, b) r = Reshape(h, s)
+m = Transpose<perm = [0, 2, 1, 3, 4]>(r) f = Reshape(m, t) c, d = Split<axis = 1>(f, k)
+y = Conv(c, p) z = Conv(d, q) }
+remove v:0 0
+remove w:0 3
+f_part_1_axes = [1]
+f_part_1_ends = [5]
+f_part_1_starts = [3]
+f_part_2_axes = [1]
+f_part_2_ends = [3]
+f_part_2_starts = [1]
+f_part_3_axes = [1]
+f_part_3_ends = [6]
+f_part_3_starts = [5]
+f_part_axes = [1]
+f_part_ends = [1]
+f_part_starts = [0]
+k_1 = [3, 3]
+p float32[5, 3, 1, 1]
+q float32[5, 3, 1, 1]
+v float32[3, 3, 1, 1]
+w float32[3, 3, 1, 1]
+a[N 3 2 2] = Conv(x, v)
+b[N 3 2 2] = Conv(x, w)
+h[N 6 2 2] = Concat(a, b) {"axis": 1}
+f_part[N 1 2 2] = Slice(h, f_part_starts, f_part_ends, f_part_axes)
+f_part_1[N 2 2 2] = Slice(h, f_part_1_starts, f_part_1_ends, f_part_1_axes)
+f_part_2[N 2 2 2] = Slice(h, f_part_2_starts, f_part_2_ends, f_part_2_axes)
+f_part_3[N 1 2 2] = Slice(h, f_part_3_starts, f_part_3_ends, f_part_3_axes)
+f[N 6 2 2] = Concat(f_part, f_part_1, f_part_2, f_part_3) {"axis": 1}
+c[N 3 2 2], d[N 3 2 2] = Split(f, k_1) {"axis": 1}
 """
 )
 
