@@ -18,6 +18,7 @@ import onnx_ir as oir
 from .analysis import Analysis, analyze
 from .backends.onnx import emit, save, to_proto
 from .errors import InputError, VerificationError
+from .frontends.branches import without_dead_branches
 from .frontends.files import inline_functions, load, parse, read_file
 from .frontends.onnx import import_model
 from .identity import identify, require_same
@@ -73,7 +74,7 @@ def open_model(model: AnyModel) -> Source:
     else:
         data = as_proto(model).SerializeToString(deterministic=True)
         read = inline_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
-    return Source(model, read, len(data), identify(read, data))
+    return Source(model, without_dead_branches(read), len(data), identify(read, data))
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:

@@ -13,8 +13,10 @@ import onnx_ir as oir
 from ..analysis import analyze
 from ..backends.onnx import to_proto
 from ..errors import InputError, VerificationError
+from ..frontends.branches import without_dead_branches
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
+from ..frontends.scopes import is_control
 from ..ir import Graph
 from ..plans import Plan, removed_atoms
 from ..runtime.data import open_source
@@ -133,9 +135,14 @@ def require_repeatable(model: Executable, cases: Cases, rtol: float | None) -> N
 
 
 def inlined(model: Model) -> Executable:
-    """The model, without functions: calls of them hide what is inside."""
+    """The model, without functions and dead branches: they hide what is inside."""
     found = _executable(model)
-    return Executable(to_proto(_ir_model(found)), found.data_folder) if found.proto.functions else found
+    if not found.proto.functions and not any(is_control(n.domain, n.op_type) for n in found.proto.graph.node):
+        return found
+    given = _ir_model(found)
+    plain = without_dead_branches(given)
+    stays = plain is given and not found.proto.functions
+    return found if stays else Executable(to_proto(plain), found.data_folder)
 
 
 def _executable(model: Model) -> Executable:
