@@ -277,6 +277,12 @@ class _Walk:
             shape = self.graph.shape(name) if name else None
             return None if shape is None else tuple(None if dim is None else Size.of(dim) for dim in shape)
 
+        def readers(position: int) -> tuple[tuple[str, int], ...]:
+            name = node.outputs[position] if position < len(node.outputs) else ""
+            seen = ("", 0) if name in self.graph.outputs or name in self.graph.yielded else None
+            found = [(user.qualified_op, k) for user, k in self.graph.consumers.get(name, ())] if name else []
+            return (*found, *([] if seen is None else [seen]))
+
         return RuleContext(
             node,
             self.graph.opsets.get(node.domain, 0),
@@ -285,6 +291,7 @@ class _Walk:
             read,
             entries,
             ramp,
+            readers,
         )
 
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:

@@ -167,9 +167,9 @@ TABLE: dict[str, str | Lowering] = {
     "_cdist_forward": "aten.cdist(x1, x2)",
     "max.dim": "aten.extremum(self, axis=dim, keepdims=keepdim)",
     "min.dim": "aten.extremum(self, axis=dim, keepdims=keepdim)",
-    **dict.fromkeys(
-        ("median.dim", "nanmedian.dim", "mode", "kthvalue"), "aten.extremum(self, axis=dim, keepdims=keepdim)"
-    ),
+    **dict.fromkeys(("median.dim", "nanmedian.dim", "mode"), "aten.extremum(self, axis=dim, keepdims=keepdim)"),
+    "kthvalue": "aten.extremum(self, axis=dim, keepdims=keepdim, k=k)",
+    "aminmax": calls.aminmax,
     "max.other": calls.elementwise,
     "min.other": calls.elementwise,
     "max": "ReduceMax(self, keepdims=0)",

@@ -199,6 +199,12 @@ def argmax(call: AtenCall) -> Lowered:
     return read_entry("ArgMax(self, axis=dim, keepdims=keepdim)")(call)
 
 
+def aminmax(call: AtenCall) -> Lowered:
+    if call.arguments.get("dim") is None:
+        return read_entry("aten.statistics(self, keepdims=0)")(call)
+    return read_entry("aten.statistics(self, [dim], keepdims=keepdim)")(call)
+
+
 def attention(call: AtenCall) -> Lowered:
     if call.rank("query") != 4:
         raise NoSignature(f"attention over rank {call.rank('query')}, expected 4")

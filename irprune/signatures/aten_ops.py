@@ -86,11 +86,15 @@ def statistics(ctx: RuleContext) -> Signature:
 
 
 def extremum(ctx: RuleContext) -> Signature:
-    """Values and their positions along one axis."""
+    """Values and their positions along one axis; where nothing reads the positions, a statistic over it."""
     names = letters(ctx.rank())
     axis = ctx.axis()
     result = " ".join("1" if k == axis else n for k, n in enumerate(names) if ctx.node.int("keepdims") or k != axis)
     text = f"{' '.join(names)} -> {result}, {result}"
+    if ctx.node.int("k", 1) > 1:
+        return signature(text, opaque=names[axis], reason="its elements are counted off in order")
+    if not ctx.is_read(1):
+        return signature(text, normalized=names[axis])
     return signature(text, opaque=names[axis], reason="the positions of its extrema are a result")
 
 

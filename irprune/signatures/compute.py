@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from string import ascii_lowercase
 
+import numpy as np
+
 from ..ir import Size
 from ..ir.sizes import ONE
 from .causes import CONVOLVED, POOLED, SOFTMAX
-from .grammar import GroupKind, Signature, signature
+from .grammar import GroupKind, Name, Signature, SizeOf, signature
 from .registry import NoSignature, RuleContext
 
 _LETTERS = [*ascii_lowercase, *(f"{c}{c}" for c in ascii_lowercase)]
@@ -283,15 +285,35 @@ def mean_variance_normalization(ctx: RuleContext) -> Signature:
 
 
 def pool(ctx: RuleContext) -> Signature:
-    """``n c *s -> n c *t``; the window slides over s, save where it is one element wide."""
-    if len(ctx.node.outputs) > 1 and ctx.node.outputs[1]:
+    """``n c *s -> n c *t``; the window slides over s, save where it is one element wide.
+
+    Positions of maxima count through all channels: they are carried where they only lead back through MaxUnpool, into
+    tensors of as many channels.
+    """
+    if any(reader != ("MaxUnpool", 1) for reader in ctx.readers(1)):
         raise NoSignature("the indices of the maxima count channels")
     stays = _points(ctx, [width == 1 for width in ctx.node.ints("kernel_shape", ()) or ()])
     positions, results, moved = _positions(stays)
+    result = f"n c {' '.join(results)}"
     return signature(
-        f"n c {' '.join(positions)} -> n c {' '.join(results)}",
+        f"n c {' '.join(positions)} -> {', '.join([result] * len(ctx.node.outputs))}",
         opaque=moved,
         reason=POOLED,
+    )
+
+
+def max_unpool(ctx: RuleContext) -> Signature:
+    """``n c *s, n c *s, _ -> n c *t``: maxima go back to where a MaxPool found them; a spelled-out shape follows."""
+    result = window_results(ctx)
+    entries = ctx.entries(2) if ctx.has(2) else None
+    if ctx.has(2) and (entries is None or len(entries) != ctx.rank() or entries[1] is None):
+        raise NoSignature("its shape is computed at run time")
+    return signature(
+        f"n c *s, n c *s{', _' if ctx.has(2) else ''} -> n c {result}",
+        opaque=f"s {result}",
+        sizes={f"t{k}": size for k, size in enumerate((entries or ())[2:]) if size is not None},
+        operands={2: [None, SizeOf(Name("c")), *([None] * (ctx.rank() - 2))]} if ctx.has(2) else None,
+        reason="the window of a pooling slides over it",
     )
 
 
@@ -340,11 +362,15 @@ def arg_reduce(ctx: RuleContext) -> Signature:
 
 
 def top_k(ctx: RuleContext) -> Signature:
-    """The axis is sorted."""
+    """The axis is sorted. The one largest element, where nothing reads its position, is a statistic over it."""
     names = letters(ctx.rank())
     axis = ctx.axis(default=-1)
-    result = [("top" if k == axis else name) for k, name in enumerate(names)]
-    text = f"{' '.join(names)}, _ -> {' '.join(result)}, {' '.join(result)}"
+    count = ctx.node.int("k") if ctx.version < 10 and not ctx.has(1) else ctx.read(1)
+    if count is not None and np.size(count) == 1 and int(np.ravel(count)[0]) == 1 and not ctx.is_read(1):
+        result = " ".join("1" if k == axis else name for k, name in enumerate(names))
+        return signature(f"{' '.join(names)}, _ -> {result}, {result}", normalized=names[axis])
+    result = " ".join("top" if k == axis else name for k, name in enumerate(names))
+    text = f"{' '.join(names)}, _ -> {result}, {result}"
     return signature(text, opaque=[names[axis], "top"], reason="it is sorted")
 
 

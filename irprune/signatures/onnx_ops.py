@@ -62,6 +62,7 @@ register(
         # pooling, reductions, selections
         "AveragePool": compute.pool,
         "MaxPool": compute.pool,
+        "MaxUnpool": compute.max_unpool,
         "LpPool": compute.pool,
         "GlobalAveragePool": compute.global_pool,
         "GlobalMaxPool": compute.global_pool,

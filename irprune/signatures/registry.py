@@ -30,7 +30,8 @@ class RuleContext:
     ``inputs`` and ``outputs`` hold the sizes of the dimensions of each operand and result, ``None`` for an absent
     operand or an unknown rank; within an output, ``None`` is an unknown size. ``read(k)`` gives operand ``k`` as an
     array where it is known at compile time (entries are integers or floats), ``entries(k)`` the entries of a shape
-    operand, each a :class:`Size` or ``None``, ``ramp(k)`` an index operand that is a sum of ranges.
+    operand, each a :class:`Size` or ``None``, ``ramp(k)`` an index operand that is a sum of ranges. ``readers(k)`` are
+    the operators that read result ``k``, with the operand at which they do; a caller of the graph is ``("", 0)``.
     """
 
     node: Node
@@ -40,6 +41,7 @@ class RuleContext:
     read: Callable[[int], Array | None]
     entries: Callable[[int], tuple[Size | None, ...] | None]
     ramp: Callable[[int], Ramp | None]
+    readers: Callable[[int], tuple[tuple[str, int], ...]]
 
     def shape(self, position: int) -> tuple[Size, ...]:
         """The sizes of an operand; refuses where it is absent or of unknown rank."""
@@ -49,6 +51,10 @@ class RuleContext:
 
     def has(self, position: int) -> bool:
         return position < len(self.node.inputs) and bool(self.node.inputs[position])
+
+    def is_read(self, position: int) -> bool:
+        """Whether anything reads a result."""
+        return position < len(self.node.outputs) and bool(self.readers(position))
 
     def rank(self, position: int = 0) -> int:
         return len(self.shape(position))

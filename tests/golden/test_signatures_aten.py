@@ -181,12 +181,24 @@ arguments_0[a=2 b=3!]
 -> getitem[a c=3!] getitem_1[a c] var[c]
 frozen b c: TopK 'sort': it is sorted
 
-match aten::extremum: the others are carried
+match aten::extremum: a statistic over its axis, as nothing reads the positions
 lambda x: x.max(1)[0]
 2 3 4
-arguments_0[a=2 b=3! c=4]
+arguments_0[a=2 b=3 c=4]
 -> getitem[a c] getitem_1[a c]
-frozen b: aten::extremum 'max_1': the positions of its extrema are a result
+
+refuse aten::extremum: counted off in order
+lambda x: x.kthvalue(2, 1)[0]
+2 3
+arguments_0[a=2 b=3!]
+-> getitem[a] getitem_1[a]
+frozen b: aten::extremum 'kthvalue': its elements are counted off in order
+
+match aten::statistics: both ends of an axis
+lambda x: torch.aminmax(x, dim=1)[0]
+2 3 4
+arguments_0[a=2 b=3 c=4]
+-> getitem[a c] getitem_1[a c]
 
 refuse aten::extremum: its own axis
 lambda x: x.max(0)[1]

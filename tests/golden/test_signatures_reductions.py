@@ -322,6 +322,50 @@ refuse Dropout: rank unknown
 x[?]
 -> y[?]
 refused Dropout 'Dropout:y': the shape of operand 0 is unknown
+
+match TopK: the largest alone, nothing reads its position
+(float[N, 4, 8] x) => (float[] y) <int64[1] k = {1}> { y, i = TopK<axis = 1>(x, k) }
+x[a=N b=4 c=8]
+-> y[a 1 c] i[a 1 c]
+
+refuse TopK: the largest alone, its position is read
+(float[N, 4] x) => (float[] y, int64[] i) <int64[1] k = {1}> { y, i = TopK<axis = 1>(x, k) }
+x[a=N b=4!]
+-> y[a 1] i[a 1]
+frozen b: TopK 'TopK:y': it is sorted
+
+refuse TopK: the two largest
+(float[N, 4] x) => (float[] y) <int64[1] k = {2}> { y, i = TopK<axis = 1>(x, k) }
+x[a=N b=4!]
+-> y[a c=2!] i[a c]
+frozen b c: TopK 'TopK:y': it is sorted
+
+match MaxPool: positions that lead back through MaxUnpool
+(float[N, 4, 8, 8] x) => (float[] y) <int64[4] s = {1, 4, 8, 8}>
+{ p, i = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(x)
+y = MaxUnpool<kernel_shape = [2, 2], strides = [2, 2]>(p, i) }
+x[a=N b=4 c=8! d=8!]
+-> p[a b e=4! f=4!] i[a b e f] y[a b g=8! h=8!]
+frozen c d e f: MaxPool 'MaxPool:p': the window of a pooling slides over it
+frozen e f g h: MaxUnpool 'MaxUnpool:y': the window of a pooling slides over it
+
+match MaxUnpool: a shape that is spelled out [not run: onnx infers no shape for it]
+(float[1, 4, 8, 8] x) => (float[] y) <int64[4] s = {1, 4, 8, 8}>
+{ p, i = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(x)
+y = MaxUnpool<kernel_shape = [2, 2], strides = [2, 2]>(p, i, s) }
+x[1 a=4 b=8! c=8!]
+-> p[1 a d=4! e=4!] i[1 a d e] y[1 a f=8! g=8!]
+frozen b c d e: MaxPool 'MaxPool:p': the window of a pooling slides over it
+frozen d e f g: MaxUnpool 'MaxUnpool:y': the window of a pooling slides over it
+
+refuse MaxUnpool: a shape that run time tells
+(float[1, 4, 8, 8] x, int64[4] s) => (float[] y)
+{ p, i = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(x)
+y = MaxUnpool<kernel_shape = [2, 2], strides = [2, 2]>(p, i, s) }
+x[1 a=4! b=8! c=8!] s[d=4!]
+-> p[1 a e=4! f=4!] i[1 a e f] y[?]
+frozen a d e f: MaxUnpool 'MaxUnpool:y': its shape is computed at run time
+frozen b c e f: MaxPool 'MaxPool:p': the window of a pooling slides over it
 """
 )
 
