@@ -63,6 +63,9 @@ class _Emitter:
         for name, value in self.after.values.items():
             if name in self.values and self.before.values.get(name) != value:
                 self._declare(self.values[name], value)
+        for target in self.values.values():
+            if isinstance(target.type, oir.SequenceType) and not target.is_graph_output():
+                target.shape = None  # what was stated of its elements, which may be smaller now
         self._drop()
         self._advance()
         return self.model

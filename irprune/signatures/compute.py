@@ -97,6 +97,30 @@ def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
     return operand, result, [name for name in (*operand, *result) if not name.startswith("p")]
 
 
+def deform_conv(ctx: RuleContext) -> Signature:
+    """``n (g i) *s, (g o) i *k, n (p q) *t, (g o), n (p r) *t -> n (g o) *t``.
+
+    The offsets and the mask of a window are no channels. Where there are several sets of them, each is for a block of
+    channels of the operand, which then is a product of blocks and channels as well.
+    """
+    groups, blocks = ctx.node.int("group", 1), ctx.node.int("offset_group", 1)
+    if groups > 1 and blocks > 1:
+        raise NoSignature(f"its channels are in {groups} groups and in {blocks} blocks of offsets")
+    kernel, result = " ".join(f"k{k}" for k in range(ctx.rank() - 2)), window_results(ctx)
+    channels, inner = ("(b i)", "(b i)") if blocks > 1 else ("(g i)", "i")
+    outer = "o" if blocks > 1 else "(g o)"
+    offsets = f"n offset {result}"
+    operands = operand_list(ctx, f"n {channels} *s", f"{outer} {inner} {kernel}", offsets, outer, f"n mask {result}")
+    return signature(
+        f"{operands} -> n {outer} {result}",
+        opaque=f"s offset {kernel} {result}" + (" mask" if ctx.has(4) else "") + (" b" if blocks > 1 else ""),
+        macs=f"n {'b i' if blocks > 1 else 'g i'} o {kernel} {result}",
+        sizes={"b": blocks} if blocks > 1 else {"g": groups},
+        attributes={} if blocks > 1 else {"group": "g"},
+        reason="the window of a convolution slides over it",
+    )
+
+
 def conv_transpose(ctx: RuleContext) -> Signature:
     """``n (g i) *s, (g i) o *k, (g o) -> n (g o) *t``."""
     operands = operand_list(ctx, "n (g i) *s", "(g i) o *k", "(g o)")

@@ -254,7 +254,10 @@ def _gather_one(names: list[str], axis: int, index: int, size: int, rank: int) -
 
 
 def pad(ctx: RuleContext) -> Signature:
-    """``n c s -> n (low + c + high) s`` for constant padding; other modes only pad what is never pruned."""
+    """``n c s -> n (low + c + high) s`` for constant padding; other modes only pad what is never pruned.
+
+    A negative pad cuts: ``n (before + c) s -> n c s``.
+    """
     names = letters(ctx.rank())
     rank = len(names)
     pads = _bound_entries(ctx, "pads", 1)
@@ -273,19 +276,18 @@ def pad(ctx: RuleContext) -> Signature:
         if low == 0 and high == 0:
             continue
         size = ctx.shape(0)[axis]
-        if low is None or high is None or min(low, high) < 0 or mode != "constant" or not size.is_static:
+        stays = 0 if low is None or high is None else size.coefficient + min(low, 0) + min(high, 0)
+        if low is None or high is None or mode != "constant" or not size.is_static or stays < 1:
             result[axis] = f"padded{axis}"
             opaque += [names[axis], f"padded{axis}"]
             continue
-        left, right = f"low{axis}", f"high{axis}"
-        sizes.update({left: low, right: high})
-        middle = "1" if size == ONE else names[axis]
-        source[axis] = middle
-        widths = ((left, low), (middle, size.coefficient), (right, high))
-        words = ["1" if width == 1 else word for word, width in widths if width]
-        result[axis] = f"({' + '.join(words)})"
-        follow[k] = SizeOf(term("1" if low == 1 else left)) if low else None
-        follow[k + len(axes)] = SizeOf(term("1" if high == 1 else right)) if high else None
+        middle = "1" if stays == 1 else names[axis]
+        sizes.update({f"low{axis}": abs(low), f"high{axis}": abs(high), names[axis]: stays})
+        left, right = (_unit(f"{side}{axis}", abs(count)) for side, count in (("low", low), ("high", high)))
+        source[axis] = _laid([left] * (low < 0), middle, [right] * (high < 0))
+        result[axis] = _laid([left] * (low > 0), middle, [right] * (high > 0))
+        follow[k] = SizeOf(term(left), 1 if low > 0 else -1) if low else None
+        follow[k + len(axes)] = SizeOf(term(right), 1 if high > 0 else -1) if high else None
     return signature(
         f"{' '.join(source)} -> {' '.join(result)}",
         opaque=opaque,
@@ -294,3 +296,13 @@ def pad(ctx: RuleContext) -> Signature:
         operands={1: follow} if ctx.version >= 11 else None,
         reason=f"it is padded ({mode})",
     )
+
+
+def _unit(name: str, size: int) -> str:
+    return "1" if size == 1 else name
+
+
+def _laid(before: Sequence[str], middle: str, after: Sequence[str]) -> str:
+    """Parts of an axis laid end to end."""
+    parts = [*before, middle, *after]
+    return f"({' + '.join(parts)})" if len(parts) > 1 else middle

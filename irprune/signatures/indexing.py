@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ir import Size
 from .causes import LOOKED_UP
-from .compute import letters
+from .compute import letters, operand_list
 from .elements import from_the_front
 from .grammar import ElementMap, Grid, Renumber, Signature, signature, term
 from .registry import NoSignature, RuleContext
@@ -121,6 +121,26 @@ def reverse_sequence(ctx: RuleContext) -> Signature:
     time, batch = ctx.axis("time_axis", 0), ctx.axis("batch_axis", 1)
     text = f"{' '.join(names)}, {names[batch]} -> {' '.join(names)}"
     return signature(text, opaque=[names[time], names[batch]], reason="its order is reversed")
+
+
+def compress(ctx: RuleContext) -> Signature:
+    """``n a s, a -> n some s``: which elements of the axis are taken, run time tells; without an axis, of all."""
+    names = letters(ctx.rank())
+    if "axis" not in ctx.node.attributes:
+        text = f"{' '.join(names)}, _ -> some"
+        return signature(text, opaque=[*names, "some"], reason=LOOKED_UP)
+    axis = ctx.axis()
+    result = ["some" if k == axis else name for k, name in enumerate(names)]
+    return signature(f"{' '.join(names)}, _ -> {' '.join(result)}", opaque=[names[axis], "some"], reason=LOOKED_UP)
+
+
+def tensor_scatter(ctx: RuleContext) -> Signature:
+    """``n c s h, n c t h, n -> n c s h``: an update is written into a cache along one axis."""
+    names = letters(ctx.rank())
+    axis = ctx.axis(default=-2)
+    update = ["written" if k == axis else name for k, name in enumerate(names)]
+    operands = operand_list(ctx, " ".join(names), " ".join(update), names[0])
+    return signature(f"{operands} -> {' '.join(names)}", opaque=[names[axis], "written"], reason=LOOKED_UP)
 
 
 def drawn(ctx: RuleContext) -> Signature:

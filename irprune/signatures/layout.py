@@ -297,6 +297,30 @@ def space_to_depth(ctx: RuleContext) -> Signature:
     )
 
 
+def col2im(ctx: RuleContext) -> Signature:
+    """``n (c k) l, _, _ -> n c *t``: windows are summed back to where they were cut."""
+    block = ctx.constant(2, "its block shape").ravel()
+    result = " ".join(f"t{k}" for k in range(len(block)))
+    return signature(
+        f"n (c k) l, _, _ -> n c {result}",
+        opaque=f"k l {result}",
+        sizes={"k": int(np.prod(block.astype(np.int64)))},
+        reason="the window of a convolution slides over it",
+    )
+
+
+def center_crop_pad(ctx: RuleContext) -> Signature:
+    """The axes that it cuts or pads are opaque, the others carried."""
+    names = letters(ctx.rank())
+    axes = {axis % len(names) for axis in ctx.node.ints("axes", range(len(names))) or ()}
+    result = [f"cut{k}" if k in axes else name for k, name in enumerate(names)]
+    return signature(
+        f"{' '.join(names)}, _ -> {' '.join(result)}",
+        opaque=[name for k in sorted(axes) for name in (names[k], result[k])],
+        reason="elements are cut out of it",
+    )
+
+
 def shape_only(ctx: RuleContext) -> Signature:
     """Only sizes are read; what is computed from them is followed by evaluation."""
     return signature(f"{' '.join('?' for _ in ctx.shape(0))} -> _")

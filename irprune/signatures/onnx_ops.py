@@ -7,7 +7,7 @@ The rules it names live beside it: :mod:`.compute` (contractions, normalizations
 
 from __future__ import annotations
 
-from . import attention, compute, control, elements, indexing, layout, quantized
+from . import attention, compute, control, elements, indexing, layout, quantized, sequences
 from .grammar import signature
 from .recurrent import recurrent
 from .registry import Operator, register
@@ -15,7 +15,7 @@ from .traits import EVERY
 
 _ELEMENTWISE = """
 Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu Cos Cosh Elu Erf Floor Gelu
-HardSigmoid HardSwish IsInf IsNaN LeakyRelu Mean Mish Round Selu Shrink Sign Sin Sinh Softsign Sum Swish Tan
+HardSigmoid HardSwish IsInf IsNaN LeakyRelu Mean Mish Round Selu Shrink Sign Sin Sinh Softsign Sum SwiGLU Swish Tan
 ThresholdedRelu
 """.split()  # noqa: SIM905 (a table of names reads better)
 
@@ -46,6 +46,7 @@ register(
         # contractions
         "Conv": Operator(compute.conv, weights=(1, 2)),
         "ConvTranspose": Operator(compute.conv_transpose, weights=(1, 2)),
+        "DeformConv": Operator(compute.deform_conv, weights=(1, 3)),
         "Gemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
         "MatMul": Operator(compute.matmul, combines="product"),
         "Einsum": Operator(compute.einsum, combines="product"),
@@ -62,7 +63,7 @@ register(
         # pooling, reductions, selections
         "AveragePool": compute.pool,
         "MaxPool": compute.pool,
-        "MaxUnpool": compute.max_unpool,
+        "MaxUnpool": Operator(compute.max_unpool, shape_operands=(2,)),
         "LpPool": compute.pool,
         "GlobalAveragePool": compute.global_pool,
         "GlobalMaxPool": compute.global_pool,
@@ -84,6 +85,7 @@ register(
         "LogSoftmax": compute.softmax,
         "Hardmax": compute.softmax,
         "CumSum": compute.cumulative_sum,
+        "CumProd": compute.cumulative_sum,
         # quantization
         "QuantizeLinear": quantized.QUANTIZE,
         "DequantizeLinear": quantized.DEQUANTIZE,
@@ -103,6 +105,8 @@ register(
         "ScatterElements": indexing.scatter_elements,
         "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}),
         "ScatterND": indexing.scatter_nd,
+        "Compress": Operator(indexing.compress, moves=(0,), bounded=True),
+        "TensorScatter": Operator(indexing.tensor_scatter, moves=(0, 1)),
         "OneHot": indexing.one_hot,
         "Trilu": indexing.trilu,
         "ReverseSequence": Operator(indexing.reverse_sequence, copies=True, lengths=1),
@@ -113,11 +117,12 @@ register(
         "DFT": indexing.fourier_transform,
         "EyeLike": signature("a b -> a b", opaque="a b"),
         "NonZero": Operator(indexing.non_zero, bounded=True),
-        "Compress": Operator(reason="it keeps the elements that a condition picks", moves=(0,), bounded=True),
         "Unique": Operator(reason="it keeps one of equal elements each", bounded=True),
         "STFT": signature("n s *part, _, w, _ -> n t f parts", opaque="s t w f part parts"),
         "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
         "RoiAlign": signature("n c *s, _, _ -> r c u v", opaque="n s r u v"),
+        "MaxRoiPool": signature("n c *s, r _5 -> r c u v", opaque="n s r _5 u v"),
+        "Det": signature("*b m k -> *b", opaque="m k"),
         "NonMaxSuppression": signature("b s _4, b c s, _, _, _ -> _", opaque="b s c _4"),
         # layout
         "Concat": Operator(elements.concat, moves=EVERY, combines="join"),
@@ -134,8 +139,18 @@ register(
         "Unsqueeze": Operator(layout.unsqueeze, copies=True),
         "Resize": Operator(layout.resize, shape_operands=(2, 3)),
         "Upsample": layout.resize,
+        "Col2Im": Operator(layout.col2im, shape_operands=(1, 2)),
+        "CenterCropPad": Operator(layout.center_crop_pad, moves=(0,), shape_operands=(1,)),
         "DepthToSpace": Operator(layout.depth_to_space, copies=True),
         "SpaceToDepth": Operator(layout.space_to_depth, copies=True),
+        # sequences
+        "SequenceConstruct": Operator(sequences.construct, moves=EVERY),
+        "SequenceAt": Operator(sequences.element, moves=(0,)),
+        "SequenceErase": Operator(sequences.element, moves=(0,)),
+        "SequenceInsert": Operator(sequences.insert, moves=(0, 1)),
+        "SequenceLength": Operator(sequences.length, reads_sizes=True),
+        "SplitToSequence": Operator(sequences.split_to_sequence, moves=(0,)),
+        "ConcatFromSequence": Operator(sequences.concat_from_sequence, moves=(0,)),
         # control flow, and the nodes that frontends put before its bodies
         "If": Operator(control.if_, control="branches"),
         "Loop": Operator(control.loop, control="loop"),
