@@ -65,9 +65,10 @@ def require_runnable(path: Path) -> None:
     """Raise :class:`InputError` for a model that ONNX Runtime cannot run: nothing could be verified with it."""
     from ..runtime.executable import Executable
     from ..runtime.session import RunFailure
+    from ..verification.cutting import runnable_part
 
     try:
-        Executable(path).require_runnable()
+        runnable_part(Executable(path))[0].require_runnable()
     except RunFailure as error:
         raise InputError(
             f"{path}: ONNX Runtime cannot run this model, so nothing can be verified "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -35,6 +36,17 @@ _ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 )
 
 _FAILURES: tuple[type[Exception], ...] = (*_ORT_ERRORS, RuntimeError, ValueError)
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> frozenset[tuple[str, str]]:
+    found = ((kernel.domain, kernel.op_name) for kernel in ort_state.get_all_opkernel_def())
+    return frozenset({*found, ("", "Constant")})
+
+
+def has_kernel(domain: str, op: str) -> bool:
+    """Whether ONNX Runtime has code for an operator. Some without it run nevertheless, being made of others."""
+    return ("" if domain == "ai.onnx" else domain, op) in _kernels()
 
 
 class RunFailure(Exception):

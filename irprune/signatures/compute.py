@@ -117,7 +117,8 @@ def deform_conv(ctx: RuleContext) -> Signature:
         macs=f"n {'b i' if blocks > 1 else 'g i'} o {kernel} {result}",
         sizes={"b": blocks} if blocks > 1 else {"g": groups},
         attributes={} if blocks > 1 else {"group": "g"},
-        reason="the window of a convolution slides over it",
+        kinds=window_kinds(ctx, ctx.shape(1)[1]) if blocks == 1 else {"i": "channels", "o": "channels"},
+        reason=CONVOLVED,
     )
 
 
@@ -337,7 +338,7 @@ def max_unpool(ctx: RuleContext) -> Signature:
         opaque=f"s {result}",
         sizes={f"t{k}": size for k, size in enumerate((entries or ())[2:]) if size is not None},
         operands={2: [None, SizeOf(Name("c")), *([None] * (ctx.rank() - 2))]} if ctx.has(2) else None,
-        reason="the window of a pooling slides over it",
+        reason=POOLED,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ir import Size
 from ..ir.sizes import ONE, product
-from .causes import COUNTS_POSITIONS, FROM_SPACE, RESAMPLED, RUN_TIME_SIZE, TO_SPACE
+from .causes import CONVOLVED, COUNTS_POSITIONS, FROM_SPACE, RESAMPLED, RUN_TIME_SIZE, TO_SPACE
 from .compute import letters
 from .grammar import Follower, Name, Signature, SizeOf, names_of, signature, term
 from .refine import refine
@@ -305,7 +305,7 @@ def col2im(ctx: RuleContext) -> Signature:
         f"n (c k) l, _, _ -> n c {result}",
         opaque=f"k l {result}",
         sizes={"k": int(np.prod(block.astype(np.int64)))},
-        reason="the window of a convolution slides over it",
+        reason=CONVOLVED,
     )
 
 

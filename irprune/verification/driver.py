@@ -25,6 +25,7 @@ from ..runtime.feeds import AnyData
 from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import Outputs, RunFailure
 from .cases import Cases, given_cases, random_cases
+from .cutting import runnable_part
 from .equivalence import Comparison, relative_error, tolerance_of
 from .fidelity import measure_fidelity
 from .floors import NO_FLOORS, Floors
@@ -68,11 +69,15 @@ def verify_models(
     wanted = None if labels is None else as_labels(labels)
     source = None if inputs is None else open_source(inputs)
     clock = Stopwatch()
-    before, after = inlined(original), _executable(pruned)
-    structure = check_structure(before, after, plan, tuned=tuned)
+    whole, after = inlined(original), _executable(pruned)
+    structure = check_structure(whole, after, plan, tuned=tuned)
+    before, lines = runnable_part(whole, free=inputs is None)
+    if lines:
+        after, _ = runnable_part(after, free=inputs is None)
+        structure = replace(structure, notes=(*structure.notes, *lines))
     clock.lap("structure")
     if graph is None:
-        graph = with_observed_shapes(import_model(_ir_model(before)), before)
+        graph = with_observed_shapes(import_model(_ir_model(whole)), before)
     if graph.observed:
         structure = replace(structure, notes=(*structure.notes, note(graph)))
     analysis = analyze(graph, plan.request.allow_io)

@@ -17,6 +17,7 @@ from ..ir.core import Array
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure
 from .cases import Case, input_specs, random_cases
+from .cutting import runnable_part
 
 _RUNS = 2
 
@@ -32,6 +33,7 @@ def with_observed_shapes(graph: Graph, original: Executable) -> Graph:
     if not made:
         return graph
     try:
+        original, _ = runnable_part(original)
         inside = {name for node in original.proto.graph.node for name in node.output}
         cases = random_cases(original, seed=0, runs=_RUNS).items
         runs = [_arrays(original, case, [name for name in made if name in inside]) for case in cases]

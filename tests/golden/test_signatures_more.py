@@ -32,8 +32,8 @@ match DeformConv: blocks of offsets
 { y = DeformConv<offset_group = 2>(x, w, o) }
 x[a=N (b=2! c=2) d=5! e=5!] o[a f=36! g=3! h=3!] w[i=6 (b c) j=3! k=3!]
 -> y[a i g h]
-group w:1_1 mlp 2: w:1
-group w:0 mlp 6: w:0
+group w:1_1 channels 2: w:1
+group w:0 channels 6: w:0
 frozen b d e f g h j k: DeformConv 'DeformConv:y': the window of a convolution slides over it
 
 refuse DeformConv: groups and blocks of offsets

@@ -1,0 +1,143 @@
+"""Operators that ONNX Runtime does not have (plugins, quantizers of other tools): the model without them.
+
+::
+
+    y = Plugin(f(x)); z = g(y)   ->   outputs f(x) and g(y), inputs x and y
+
+What such an operator reads becomes an output, and what it yields an input, where its shape is known: its axes are
+frozen, so that both models take the same numbers there. Where the shape is not known, what follows is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+
+from ..errors import InputError
+from ..frontends.scopes import unique_names
+from ..runtime.executable import Executable
+from ..runtime.session import RunFailure, has_kernel
+
+
+def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, tuple[str, ...]]:
+    """The model without the operators that ONNX Runtime lacks, and a line on each of them.
+
+    ``free`` makes inputs of their results; without it, what depends on them is left out. A model that has none is
+    returned as it is. Raises :class:`InputError` where nothing is left that could be compared.
+    """
+    nodes = list(model.proto.graph.node)
+    foreign = [not all(map(_runs, _within(node))) for node in nodes]
+    if not any(foreign) or _is_taken(model):
+        return model, ()
+    names = unique_names((n.name, n.op_type, next((o for o in n.output if o), "")) for n in nodes)
+    cut = _Cut(model.proto, nodes, foreign, free)
+    proto = cut.run(names)
+    said = [f"{_called(node)} '{name}'" for node, name, out in zip(nodes, names, foreign, strict=True) if out]
+    if not proto.graph.output:
+        raise InputError(f"ONNX Runtime does not have {said[0]}, and nothing that it runs leads up to that")
+    lines = [f"not run, as ONNX Runtime does not have it: {line}; what it reads was compared" for line in said]
+    if cut.added:
+        lines.append(f"what follows was compared for random values of {', '.join(cut.added)}")
+    return Executable(proto, model.data_folder, model.scratch), tuple(lines)
+
+
+def _is_taken(model: Executable) -> bool:
+    """Whether ONNX Runtime takes the model as it is: operators without a kernel may be made of others."""
+    try:
+        model.require_runnable()
+    except RunFailure:
+        return False
+    return True
+
+
+def _called(node: onnx.NodeProto) -> str:
+    return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+
+
+def _runs(node: onnx.NodeProto) -> bool:
+    return has_kernel(node.domain, node.op_type)
+
+
+def _within(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A node and all nodes of its subgraphs."""
+    waiting = [node]
+    while waiting:
+        current = waiting.pop()
+        yield current
+        for attribute in current.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting += graph.node
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    """What a node reads, its subgraphs included."""
+    inner = list(_within(node))
+    return {name for each in inner for name in each.input if name}
+
+
+class _Cut:
+    def __init__(self, proto: onnx.ModelProto, nodes: list[onnx.NodeProto], foreign: list[bool], free: bool) -> None:
+        self.proto = proto
+        self.nodes = nodes
+        self.foreign = foreign
+        self.stated = {info.name: info for info in (*proto.graph.value_info, *proto.graph.output)}
+        self.symbols = {dim for info in proto.graph.input for dim in _symbols(info)}
+        results = [name for node, out in zip(nodes, foreign, strict=True) if out for name in node.output if name]
+        read = {name for node, out in zip(nodes, foreign, strict=True) if not out for name in _reads(node)}
+        self.added = [name for name in results if free and name in read and self._is_known(name)]
+        self.lost = set(results) - set(self.added)
+
+    def run(self, names: list[str]) -> onnx.ModelProto:
+        """The model that is left; nodes keep the names that the analysis knows them by."""
+        dropped = self._dropped()
+        kept = [k for k in range(len(self.nodes)) if k not in dropped]
+        made = {name for k in kept for name in self.nodes[k].output if name}
+        ends = {name for k in dropped for name in _reads(self.nodes[k])} & made
+        model = onnx.ModelProto()
+        model.CopyFrom(self.proto)
+        del model.graph.node[:]
+        for k in kept:
+            model.graph.node.add().CopyFrom(self.nodes[k])
+            model.graph.node[-1].name = names[k]
+        outputs = [info for info in self.proto.graph.output if info.name in made]
+        known = {info.name for info in outputs}
+        del model.graph.output[:]
+        model.graph.output.extend(outputs)
+        model.graph.output.extend(self._typed(name) for name in sorted(ends - known))
+        model.graph.input.extend(self._typed(name) for name in self.added)
+        gone = {name for k in dropped for name in self.nodes[k].output}
+        infos = [info for info in model.graph.value_info if info.name not in gone]
+        del model.graph.value_info[:]
+        model.graph.value_info.extend(infos)
+        return model
+
+    def _dropped(self) -> set[int]:
+        """The foreign nodes, and those that depend on results of them that are no inputs now."""
+        dropped = {k for k, out in enumerate(self.foreign) if out}
+        readers: dict[str, list[int]] = {}
+        for k, node in enumerate(self.nodes):
+            for name in _reads(node):
+                readers.setdefault(name, []).append(k)
+        waiting = list(self.lost)
+        while waiting:
+            for k in readers.get(waiting.pop(), ()):
+                if k not in dropped:
+                    dropped.add(k)
+                    waiting += [name for name in self.nodes[k].output if name]
+        return dropped
+
+    def _is_known(self, name: str) -> bool:
+        """Whether the file states a type and a shape, in numbers and in sizes of the inputs."""
+        info = self.stated.get(name)
+        if info is None or not info.type.tensor_type.elem_type or not info.type.tensor_type.HasField("shape"):
+            return False
+        dims = info.type.tensor_type.shape.dim
+        return all(dim.dim_value > 0 or dim.dim_param in self.symbols for dim in dims)
+
+    def _typed(self, name: str) -> onnx.ValueInfoProto:
+        return self.stated.get(name) or onnx.ValueInfoProto(name=name)
+
+
+def _symbols(info: onnx.ValueInfoProto) -> Iterable[str]:
+    return (dim.dim_param for dim in info.type.tensor_type.shape.dim if dim.dim_param)

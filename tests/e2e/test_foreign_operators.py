@@ -1,0 +1,88 @@
+"""Operators that ONNX Runtime does not have: pruned around, verified on both sides of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from irprune import api
+from irprune.cli.app import app
+from irprune.errors import InputError
+from irprune.runtime.executable import Executable
+from irprune.verification.cutting import runnable_part
+from tests.golden.helpers.models import model_of
+
+BODY = """(float[N, 3, 8, 8] x) => (float[] y)
+<float[16, 3, 3, 3] a, float[8, 16, 3, 3] b, float[12, 8, 3, 3] c, float[4, 12, 1, 1] d>
+{ f = Conv<pads = [1, 1, 1, 1]>(x, a) g = Relu(f) h = Conv<pads = [1, 1, 1, 1]>(g, b)
+q = custom.%s(h) i = Conv<pads = [1, 1, 1, 1]>(q, c) j = Relu(i) y = Conv(j, d) }"""
+
+
+def quantized(op: str, *, stated: bool) -> onnx.ModelProto:
+    """A network with an operator of another tool in the middle; the file states the type of its result, or not."""
+    proto = model_of(BODY % op)
+    del proto.graph.output[:]
+    proto.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 8, 8]))
+    if stated:
+        proto.graph.value_info.append(helper.make_tensor_value_info("q", TensorProto.FLOAT, ["N", 8, 8, 8]))
+    return proto
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("op", ["Quant", "EfficientNMS_TRT"])
+def test_what_leads_up_to_it_is_pruned_and_verified(op: str, stated: bool, tmp_path: Path) -> None:
+    source, out, plan = tmp_path / "model.onnx", tmp_path / "small.onnx", tmp_path / "plan.json"
+    onnx.save(quantized(op, stated=stated), source)
+    result = CliRunner().invoke(app, ["prune", str(source), "-o", str(out), "--ratio", "0.5", "--plan", str(plan)])
+    assert result.exit_code == 0, result.output
+    sizes = {tensor.name: list(tensor.dims) for tensor in onnx.load(out).graph.initializer}
+    assert sizes["a"] == [8, 3, 3, 3]
+    assert sizes["b"] == [8, 8, 3, 3]
+    assert sizes["c"] == ([6, 8, 3, 3] if stated else [12, 8, 3, 3])
+    notes = json.loads(plan.read_text())["verification"]["structure"]["notes"]
+    assert any(op in note and "not run" in note for note in notes)
+    assert any("random values of q" in note for note in notes) is stated
+
+
+def test_a_wrong_weight_in_front_of_it_is_found() -> None:
+    proto = quantized("Quant", stated=True)
+    result = api.prune(proto, ratio=0.5)
+    small = onnx.ModelProto()
+    small.CopyFrom(result.model)
+    for node in small.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Sigmoid"
+            break
+    report = api.verify(proto, small, result.plan)
+    assert not report.ok
+    assert {output.name for output in report.equivalence.outputs} == {"h", "y"}
+
+
+def test_a_model_that_begins_with_one_has_nothing_to_compare() -> None:
+    proto = model_of("(float[N, 4] x) => (float[] y) <float[4, 4] w> { q = custom.Quant(x) y = MatMul(q, w) }")
+    with pytest.raises(InputError, match="nothing that it runs leads up to"):
+        runnable_part(Executable(proto))
+
+
+def test_one_inside_a_branch_takes_the_branch_along() -> None:
+    proto = model_of(
+        """(float[N, 4] x, bool c) => (float[] y) <float[4, 4] w>
+        { h = MatMul(x, w) y = If(c) <then_branch = t () => (float[N, 4] p) { p = custom.Quant(h) },
+            else_branch = u () => (float[N, 4] r) { r = Relu(h) }> }"""
+    )
+    cut, lines = runnable_part(Executable(proto))
+    assert [node.op_type for node in cut.proto.graph.node] == ["MatMul"]
+    assert [output.name for output in cut.proto.graph.output] == ["h"]
+    assert "If" in lines[0]
+    assert cut.run({"x": np.ones((1, 4), np.float32), "c": np.array(True)})["h"].shape == (1, 4)
+
+
+def test_a_model_that_runs_is_left_as_it_is() -> None:
+    model = Executable(model_of("(float[N, 4] x) => (float[] y) { y = Relu(x) }"))
+    assert runnable_part(model) == (model, ())
