@@ -18,7 +18,7 @@ import onnx_ir as oir
 
 from ..collector import without_gc
 from ..errors import InputError
-from ..frontends.files import root_cause
+from ..frontends.files import MAP_TYPES, restore_maps, root_cause
 from ..frontends.scopes import Scopes, subgraphs
 from ..frontends.wire import LARGE, fill_weights
 from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
@@ -34,7 +34,9 @@ _INITIALIZERS_ALONE = 4
 @without_gc
 def emit(model: oir.Model, before: Graph, after: Graph) -> oir.Model:
     """A copy of ``model``, of which ``before`` is the import, changed to compute ``after``."""
-    return _Emitter(model.clone(), before, after).run()
+    copy = model.clone()
+    copy.meta.update(model.meta)
+    return _Emitter(copy, before, after).run()
 
 
 class _Emitter:
@@ -260,6 +262,7 @@ def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = Fal
     try:
         if external:
             oir.save(model, folder / path.name, external_data=f"{path.name}.data", max_workers=os.cpu_count())
+            _restore_maps_in(folder / path.name, model)
         else:
             _write(model, folder / path.name)
         for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
@@ -274,15 +277,24 @@ def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = Fal
 def to_proto(model: oir.Model) -> onnx.ModelProto:
     """The model as a protobuf message; raises :class:`InputError` for text that protobuf refuses."""
     try:
-        return oir.to_proto(model)
+        proto = oir.to_proto(model)
     except oir.serde.SerdeError as error:
         raise InputError(f"the model cannot be written: {root_cause(error)}") from error
+    restore_maps(proto, model)
+    return proto
+
+
+def _restore_maps_in(path: Path, model: oir.Model) -> None:
+    if MAP_TYPES in model.meta:
+        proto = onnx.load_model(path, load_external_data=False)
+        restore_maps(proto, model)
+        path.write_bytes(proto.SerializeToString())
 
 
 def _write(model: oir.Model, path: Path) -> None:
     """Write a model to one file; large weights are read one after the other, while it is written."""
     if onnx.serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
-        oir.save(model, path)
+        onnx.save_model(to_proto(model), path)
         return
     weights: dict[int, oir.TensorProtocol] = {}
     initializers = [value for value in model.graph.initializers.values() if value.const_value is not None]

@@ -32,6 +32,7 @@ def without_dead_branches(model: oir.Model) -> oir.Model:
     if not choices:
         return model
     copy = model.clone()
+    copy.meta.update(model.meta)
     while decided := _decided(copy):
         for node, taken in decided:
             _take(copy, node, taken)

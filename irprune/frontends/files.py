@@ -21,6 +21,9 @@ from .wire import Weights, lift_weights
 BYTE = 8
 """Bits."""
 
+MAP_TYPES = "irprune.map_types"
+"""Where a model keeps the types of its inputs and outputs that are maps."""
+
 
 def load(path: str | os.PathLike[str]) -> oir.Model:
     """Read an ONNX file; external data is memory-mapped when a tensor is read.
@@ -59,7 +62,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
     if not proto.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
     _check_opset(proto, path)
-    _check_types(proto.graph, path)
+    types = _lift_maps(proto.graph)
     require_single_definitions(proto.graph, str(path))
     _check_external_data(proto, path)
     tensors = list(_tensors(proto.graph))
@@ -72,6 +75,8 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
             _attach(model.graph.initializers[proto.graph.initializer[position].name], weight)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise InputError(f"{path}: the model is malformed: {error}") from error
+    if types:
+        model.meta[MAP_TYPES] = types
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         oir.external_data.set_base_dir(model.graph, path.parent)
     if proto.graph.sparse_initializer:
@@ -112,6 +117,7 @@ def inline_functions(model: oir.Model) -> oir.Model:
     calls = callees_first(model)
     try:
         copy = model.clone()
+        copy.meta.update(model.meta)
         name_nodes(copy)
         require_bounded(copy, calls)
         InlinePass()(copy)
@@ -169,17 +175,34 @@ def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
             )
 
 
-def _check_types(graph: onnx.GraphProto, path: Path) -> None:
-    """Refuse maps, which onnx_ir cannot hold. Scikit-learn's classifiers end in one."""
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        kind = value.type
-        while (inner := kind.WhichOneof("value")) in ("sequence_type", "optional_type"):
-            kind = getattr(kind, inner).elem_type
-        if inner == "map_type":
-            raise InputError(
-                f"{path}: value '{value.name}' is a map, which is not supported; "
-                "skl2onnx leaves it out where it is given options={'zipmap': False}"
-            )
+def _lift_maps(graph: onnx.GraphProto) -> dict[str, bytes]:
+    """Take out the types of values that are maps, which onnx_ir cannot hold: those of inputs and outputs, by name.
+
+    Scikit-learn's classifiers end in one.
+    """
+    lifted: dict[str, bytes] = {}
+    for value in (*graph.input, *graph.output):
+        if _holds_map(value.type):
+            lifted[value.name] = value.type.SerializeToString()
+            value.ClearField("type")
+    stated = [value for value in graph.value_info if not _holds_map(value.type)]
+    del graph.value_info[:]
+    graph.value_info.extend(stated)
+    return lifted
+
+
+def _holds_map(kind: onnx.TypeProto) -> bool:
+    while (inner := kind.WhichOneof("value")) in ("sequence_type", "optional_type"):
+        kind = getattr(kind, inner).elem_type
+    return bool(inner == "map_type")
+
+
+def restore_maps(proto: onnx.ModelProto, model: oir.Model) -> None:
+    """Give inputs and outputs that are maps the types that they have in the file that ``model`` was read from."""
+    types: dict[str, bytes] = model.meta.get(MAP_TYPES, {})
+    for value in (*proto.graph.input, *proto.graph.output):
+        if value.name in types:
+            value.type.ParseFromString(types[value.name])
 
 
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:

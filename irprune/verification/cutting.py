@@ -19,27 +19,40 @@ from ..frontends.scopes import unique_names
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure, has_kernel
 
+_MAPS = frozenset({("ai.onnx.ml", "ZipMap"), ("ai.onnx.ml", "CastMap"), ("ai.onnx.ml", "DictVectorizer")})
+"""Operators that make or read maps, which are no tensors."""
+
 
 def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, tuple[str, ...]]:
-    """The model without the operators that ONNX Runtime lacks, and a line on each of them.
+    """The model without operators that ONNX Runtime lacks or whose results are maps, and a line on each of them.
 
     ``free`` makes inputs of their results; without it, what depends on them is left out. A model that has none is
     returned as it is. Raises :class:`InputError` where nothing is left that could be compared.
     """
     nodes = list(model.proto.graph.node)
     foreign = [not all(map(_runs, _within(node))) for node in nodes]
-    if not any(foreign) or _is_taken(model):
+    if any(foreign) and _is_taken(model):
+        foreign = [False] * len(nodes)
+    lacking = {id(node) for node, out in zip(nodes, foreign, strict=True) if out}
+    foreign = [out or (node.domain, node.op_type) in _MAPS for node, out in zip(nodes, foreign, strict=True)]
+    if not any(foreign):
         return model, ()
     names = unique_names((n.name, n.op_type, next((o for o in n.output if o), "")) for n in nodes)
     cut = _Cut(model.proto, nodes, foreign, free)
     proto = cut.run(names)
-    said = [f"{_called(node)} '{name}'" for node, name, out in zip(nodes, names, foreign, strict=True) if out]
     if not proto.graph.output:
-        raise InputError(f"ONNX Runtime does not have {said[0]}, and nothing that it runs leads up to that")
-    lines = [f"not run, as ONNX Runtime does not have it: {line}; what it reads was compared" for line in said]
+        first = next(node for node, out in zip(nodes, foreign, strict=True) if out)
+        raise InputError(f"nothing can be compared: no value that ONNX Runtime computes leads up to {_called(first)}")
+    cut_out = zip(nodes, names, foreign, strict=True)
+    lines = [f"{_called(node)} '{name}' {_why(id(node) in lacking)}" for node, name, out in cut_out if out]
     if cut.added:
         lines.append(f"what follows was compared for random values of {', '.join(cut.added)}")
     return Executable(proto, model.data_folder, model.scratch), tuple(lines)
+
+
+def _why(is_lacking: bool) -> str:
+    reason = "was not run, as ONNX Runtime does not have it" if is_lacking else "makes a map, and is left as it is"
+    return f"{reason}: what it reads was compared"
 
 
 def _is_taken(model: Executable) -> bool:
