@@ -21,6 +21,12 @@ from .wire import Weights, lift_weights
 BYTE = 8
 """Bits."""
 
+_ORT_FORMAT = b"ORTM"
+"""The identifier of the flat buffers that ONNX Runtime saves."""
+
+_FIRST_WITH_OPSETS = 3
+"""The first IR version whose files say which opset they use."""
+
 MAP_TYPES = "irprune.map_types"
 """Where a model keeps the types of its inputs and outputs that are maps."""
 
@@ -51,12 +57,21 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
     """The model that the bytes of an ONNX file hold, as :func:`load`."""
     path = Path(path)
+    if data[4:8] == _ORT_FORMAT:
+        raise InputError(
+            f"{path}: a model in ONNX Runtime's own format (.ort); prune the ONNX file that it was made of, "
+            "and convert the result"
+        )
     kind = onnx.serialization.registry.get_format_from_file_extension(path.suffix) or "protobuf"
     rest, weights = lift_weights(data) if kind == "protobuf" else (data, {})
     try:
         proto = onnx.load_model_from_string(rest, kind)
     except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not an ONNX file, or truncated ({error})") from error
+    if proto.HasField("graph") and not proto.opset_import and 0 < proto.ir_version < _FIRST_WITH_OPSETS:
+        raise InputError(
+            f"{path}: a file of ONNX IR version {proto.ir_version} (2017), which names no opset; export the model again"
+        )
     if not proto.HasField("graph") or not proto.opset_import:
         raise InputError(f"{path}: not an ONNX model: it has no graph or no opset")
     if not proto.graph.node:

@@ -207,9 +207,10 @@ class _Rewriter:
                 pairs = zip(value.shape, shrinks, strict=True)
                 shape = tuple(_shrunk_dim(dim, resizing) if shrunk else dim for dim, shrunk in pairs)
                 self.values[name] = replace(value, shape=shape)
-            entries = self.before.entries(node.inputs[1]) if node.op == "Reshape" else None
-            if entries is None:
+            if 1 not in traits_of(node.qualified_op).shape_operands:
                 continue
+            entries = self.before.entries(node.inputs[1])
+            assert entries is not None
             wanted = [_shrunk_entry(e, resizing, shrunk) for e, shrunk in zip(entries.ravel(), shrinks, strict=True)]
             if any(size is not None for size in wanted):
                 self.inputs[node.name][1] = self._fix(node, node.inputs[1], wanted)

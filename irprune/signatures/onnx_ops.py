@@ -151,6 +151,11 @@ register(
         "SequenceLength": Operator(sequences.length, reads_sizes=True),
         "SplitToSequence": Operator(sequences.split_to_sequence, moves=(0,)),
         "ConcatFromSequence": Operator(sequences.concat_from_sequence, moves=(0,)),
+        # maps
+        **dict.fromkeys(
+            ("ai.onnx.ml::ZipMap", "ai.onnx.ml::CastMap", "ai.onnx.ml::DictVectorizer"),
+            Operator(reason="it makes or reads a map", makes_map=True),
+        ),
         # control flow, and the nodes that frontends put before its bodies
         "If": Operator(control.if_, control="branches"),
         "Loop": Operator(control.loop, control="loop"),

@@ -69,6 +69,7 @@ class Traits:
     ``quantization``: without it a quantized model is quantized no longer.
     ``random``: numbers are drawn.
     ``training_operand``: the operand that turns training on, where numbers are drawn.
+    ``makes_map``: the result is no tensor, but a map.
     ``bounded``: the size of the result depends on data, but is at most a small multiple of the operand's.
     """
 
@@ -95,6 +96,7 @@ class Traits:
     quantization: bool = False
     random: bool = False
     training_operand: int | None = None
+    makes_map: bool = False
     bounded: bool = False
 
     def hands_on(self, position: int) -> bool:

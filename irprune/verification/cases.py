@@ -71,13 +71,22 @@ def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
 
 
 def _parse(dim: str) -> ast.expr | None:
-    """``past + 1`` as an expression; ``None`` for a symbol that happens not to be one."""
+    """``past + 1`` as an expression; ``None`` for a symbol that is none, such as ``None`` or ``N//0``."""
     try:
         tree = ast.parse(dim, mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    allowed = (ast.BinOp, ast.Name, ast.Constant, ast.Load, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)
-    return tree if all(isinstance(node, allowed) for node in ast.walk(tree)) else None
+    nodes = list(ast.walk(tree))
+    computes = any(isinstance(node, ast.Name) for node in nodes) and all(map(_is_arithmetic, nodes))
+    return tree if computes else None
+
+
+def _is_arithmetic(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return type(node.value) is int
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
+        return isinstance(node.right, ast.Name) or (isinstance(node.right, ast.Constant) and bool(node.right.value))
+    return isinstance(node, (ast.BinOp, ast.Name, ast.Load, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv))
 
 
 def _symbols(dim: str) -> list[str]:

@@ -18,9 +18,7 @@ from ..errors import InputError
 from ..frontends.scopes import unique_names
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure, has_kernel
-
-_MAPS = frozenset({("ai.onnx.ml", "ZipMap"), ("ai.onnx.ml", "CastMap"), ("ai.onnx.ml", "DictVectorizer")})
-"""Operators that make or read maps, which are no tensors."""
+from ..signatures import traits_of
 
 
 def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, tuple[str, ...]]:
@@ -34,7 +32,7 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     if any(foreign) and _is_taken(model):
         foreign = [False] * len(nodes)
     lacking = {id(node) for node, out in zip(nodes, foreign, strict=True) if out}
-    foreign = [out or (node.domain, node.op_type) in _MAPS for node, out in zip(nodes, foreign, strict=True)]
+    foreign = [out or traits_of(node.op_type, node.domain).makes_map for node, out in zip(nodes, foreign, strict=True)]
     if not any(foreign):
         return model, ()
     names = unique_names((n.name, n.op_type, next((o for o in n.output if o), "")) for n in nodes)

@@ -53,10 +53,11 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tun
 
 def _moved_by_index(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator[str]:
     """Views that became lookups by index: some converters for phones take them for something else."""
-    makers = {name: node.op_type for node in before.node for name in node.output}
+    makers = {name: traits_of(node.op_type, node.domain) for node in before.node for name in node.output}
     for node in after.node:
-        if node.op_type == "Gather" and makers.get(node.output[0]) in ("Reshape", "Transpose"):
-            yield f"'{node.output[0]}' was a chain of Reshape and Transpose and is now a Gather by an index vector"
+        maker = makers.get(node.output[0])
+        if maker is not None and maker.copies and traits_of(node.op_type, node.domain).picks_from(0):
+            yield f"'{node.output[0]}' was a chain of views and is now a {node.op_type} by an index vector"
 
 
 def _allowed(plan: Plan) -> tuple[str, ...]:
