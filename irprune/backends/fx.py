@@ -237,15 +237,16 @@ class _Emitter:
         self.calls[result] = made
 
     def _run_of(self, node: Node, before: fx.Node) -> fx.Node:
-        """A run of elements, or several laid end to end."""
+        """A run of elements, right behind where they are made, or several laid end to end."""
         whole = [self._reference(name, before) for name in node.inputs[: 1 if node.op == "Slice" else None]]
         if node.op == "Identity":
             return whole[0]
-        with self.code.inserting_before(before):
-            if node.op == "Concat":
+        if node.op == "Concat":
+            with self.code.inserting_before(before):
                 made = self.code.call_function(_ATEN.cat.default, (whole, node.int("axis")))
-            else:
-                start, end, axis = (int(self.graph.constants[name].numpy()[0]) for name in node.inputs[1:])
+        else:
+            start, end, axis = (int(self.graph.constants[name].numpy()[0]) for name in node.inputs[1:])
+            with self.code.inserting_after(whole[0]):
                 made = self.code.call_function(_ATEN.slice.Tensor, (whole[0], axis, start, end))
         made.meta = dict(whole[0].meta)
         return made

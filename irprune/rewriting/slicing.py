@@ -271,7 +271,8 @@ class _Rewriter:
         matched = self.analysis.coupling.matched.get(node.name)
         attributes = dict(node.attributes)
         self._narrow_uses(node)
-        self._hold_numbers(node, matched.signature.operands.keys() if matched is not None else ())
+        in_chain = traits_of(node.qualified_op).shape_operands  # those of a chain that stays are written already
+        self._hold_numbers(node, matched.signature.operands.keys() if matched is not None else in_chain)
         if matched is not None:
             for name, follower in matched.signature.attributes.items():
                 self._follow_attribute(matched, name, follower, attributes)

@@ -6,10 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from irprune.backends import fx as backend  # noqa: E402
 from irprune.plans import Slice  # noqa: E402
+from irprune.torch import prune  # noqa: E402
 
 TYPES = ("float64", "float32", "float16", "bfloat16", "bool", "int8", "int64", "complex64", "complex128")
 AXES: tuple[dict[int, tuple[int, ...]], ...] = (
@@ -49,3 +50,28 @@ def test_a_position_that_is_not_there_is_an_error() -> None:
 
 def test_a_number_has_nothing_to_slice() -> None:
     assert backend.take(torch.tensor(3.0), Slice({})) == 3
+
+
+class Halves(nn.Module):
+    """ShuffleNet as FastestDet has it: even channels are handed on, odd ones go through a layer."""
+
+    def __init__(self, half: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(half, half, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.size()
+        x = x.reshape(b * c // 2, 2, h * w).permute(1, 0, 2).reshape(2, -1, c // 2, h, w)
+        return torch.cat((x[0], self.layer(x[1]).relu()), 1)
+
+
+def test_a_shuffle_that_no_order_suits_becomes_slices_of_a_module() -> None:
+    """24 of 48 channels need one that is handed on five times, and there is none."""
+    torch.manual_seed(0)
+    halves = [Halves(48) for _ in range(7)]
+    model = nn.Sequential(nn.Conv2d(3, 96, 1), *halves, nn.Conv2d(96, 4, 1)).eval()
+    result = prune(model, (torch.randn(1, 3, 4, 4),), ratio=0.5, runtime=False)
+    assert result.report is not None and result.report.ok
+    called = [str(node.target) for node in result.model.graph.nodes]
+    assert "aten.slice.Tensor" in called
+    assert not any("index" in name for name in called)

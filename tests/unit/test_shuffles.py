@@ -54,6 +54,22 @@ def test_shuffles_stay_shuffles(count: int, ratio: float) -> None:
     assert kept == pytest.approx((1 - ratio) ** 2, abs=0.12)
 
 
+def test_sizes_that_the_graph_computes_follow_by_themselves() -> None:
+    """As exported with an open batch: all of the shape is computed."""
+    proto = model_of(
+        """(float[N, 3, 4, 4] x) => (float[N, 5, 4, 4] y)
+        <float[16, 3, 1, 1] w, float[5, 16, 1, 1] u, int64[1] first = {0}, int64[1] second = {1}, int64[1] two = {2},
+        int64[1] side = {4}>
+        { h = Conv(x, w) s = Shape(h) n = Gather(s, first) c = Gather(s, second) d = Div(c, two)
+        e = Cast<to = 6>(d) f = Cast<to = 7>(e) g = Concat<axis = 0>(n, two, f, side, side) r = Reshape(h, g)
+        t = Transpose<perm = [0, 2, 1, 3, 4]>(r) k = Concat<axis = 0>(n, c, side, side) z = Reshape(t, k)
+        y = Conv(z, u) }"""
+    )
+    result = api.prune(proto, ratio=0.5)
+    assert result.report is not None and result.report.ok, result.report
+    assert Counter(n.op_type for n in result.model.graph.node) == Counter(n.op_type for n in proto.graph.node)
+
+
 def test_every_step_of_a_stage_is_a_smaller_network() -> None:
     found = analysis(model_of(units(3, 32)))
     (shuffled,) = found.shuffled.values()
