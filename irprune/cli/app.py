@@ -18,6 +18,7 @@ from .inspect import inspect
 from .opt import opt, passes
 from .plans import apply, plan, verify
 from .prune import prune
+from .schema import schema
 
 app = typer.Typer(
     name="irprune",
@@ -48,7 +49,7 @@ def _common(
     _debug = debug
 
 
-for _command in (prune, inspect, plan, apply, verify, opt, passes, dump, demo):
+for _command in (prune, inspect, plan, apply, verify, opt, passes, dump, schema, demo):
     app.command(_command.__name__, epilog=EPILOG)(_command)
 
 

@@ -323,9 +323,13 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
 
 
+_REQUIRED = ["format", "model", "request", "groups", "cost"]
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of the plan file."""
-    return Plan.model_json_schema()
+    found = Plan.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FORMAT, **found, "required": _REQUIRED}
 
 
 def removed_atoms(plan: Plan, analysis: Analysis) -> Mask:

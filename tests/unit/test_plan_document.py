@@ -135,6 +135,13 @@ def test_the_schema_describes_the_file(given: tuple[Path, dict[str, Any]]) -> No
         jsonschema.validate(wrong, found)
 
 
+def test_the_command_line_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["schema", "plan"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(schema()))
+    assert run(["schema", "shopping-list"]) == 2
+    assert "there is no schema of 'shopping-list'; known: plan" in capsys.readouterr().err
+
+
 def test_a_repr_is_one_line(given: tuple[Path, dict[str, Any]]) -> None:
     plan = Plan.loads(json.dumps(given[1]))
     assert len(repr(plan)) < 200
