@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .api import Result, apply, plan, prune, trace, verify
+    from .api import Result, apply, load, plan, prune, trace, verify
     from .importer.module import from_onnx
     from .importer.writer import write_back
     from .program import Program
@@ -27,6 +27,7 @@ __all__ = [
     "apply",
     "from_onnx",
     "importance",
+    "load",
     "plan",
     "prune",
     "trace",
@@ -39,7 +40,7 @@ _HOMES = {
     "write_back": "importer.writer",
     "Program": "program",
     **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),
-    **dict.fromkeys(("Result", "apply", "plan", "prune", "trace", "verify"), "api"),
+    **dict.fromkeys(("Result", "apply", "load", "plan", "prune", "trace", "verify"), "api"),
 }
 """The module of each name: it is loaded when the name is first asked for."""
 

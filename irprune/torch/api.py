@@ -57,6 +57,15 @@ def trace(
     return Program(captured, tuple(inputs or ()), dict(example_kwargs or {}), source)
 
 
+def load(path: str | os.PathLike[str]) -> fx.GraphModule:
+    """A saved ``.pt2`` as a module that trains, as the one that :func:`prune` gives.
+
+    The ``ExportedProgram.module()`` of PyTorch refuses ``train()`` and ``eval()``; this one switches batch
+    normalization and dropout by them. Raises :class:`InputError` for a file that is none.
+    """
+    return trace(path).module
+
+
 @lists_options
 def plan(
     model: AnyModule | Program,
@@ -144,6 +153,11 @@ class Result:
     plan: Plan
     report: Report | None
     program: Program = field(repr=False)
+
+    def __repr__(self) -> str:
+        """What it costs now, and whether it was verified."""
+        found = "not verified" if self.report is None else "verified" if self.report.ok else "not equivalent"
+        return f"Result({self.model!r}, {self.plan!r}, {found})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the smaller model: an exported program (``.pt2``) or an ONNX model (``.onnx``).
