@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from .verification import Report
 
+OnProgress: TypeAlias = Callable[[str], object]
 AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
 
@@ -55,6 +57,10 @@ class Source:
     model: oir.Model
     size: int
     identifying: Future[ModelIdentity] = field(repr=False)
+
+    def __repr__(self) -> str:
+        given = os.fspath(self.given) if self.is_path else type(self.given).__name__
+        return f"Source({given!r}, {self.size} bytes)"
 
     @property
     def identity(self) -> ModelIdentity:
@@ -138,16 +144,30 @@ def graph_of(source: Source) -> Graph:
         return with_observed_shapes(graph, inlined(_runnable(source.given, Path(folder) / "model.onnx")))
 
 
+def _unheard(stage: str) -> None:
+    """Nobody asked for progress."""
+
+
 @lists_options
-def plan(model: AnyModel, *, scores: Scores | None = None, **options: Unpack[RequestOptions]) -> Plan:
+def plan(
+    model: AnyModel,
+    *,
+    scores: Scores | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Unpack[RequestOptions],
+) -> Plan:
     """Decide what to remove.
 
-    ``scores``, one number an atom, take the place of a criterion. The options are those of
-    :class:`irprune.Request`.
+    ``scores``, one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each
+    stage when it begins. The options are those of :class:`irprune.Request`.
     """
-    wanted = Request.given(options).require_target()
+    wanted, begin = Request.given(options).require_target(), on_progress or _unheard
+    begin("reading")
     source = open_model(model)
-    return decide(analyze_model(source, wanted.allow_io), wanted, scores).of(source.identity).plan
+    begin("analyzing")
+    analysis = analyze_model(source, wanted.allow_io)
+    begin("deciding")
+    return decide(analysis, wanted, scores).of(source.identity).plan
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -200,23 +220,18 @@ def verify(
     model.
     """
     require_same(open_model(model).identity, plan)
+    checks = {"inputs": inputs, "rtol": rtol, "seed": seed, "runs": runs, "labels": labels, "floors": floors}
+    return _examine(model, small, plan, tuned=tuned, **checks)
+
+
+def _examine(model: AnyModel, small: AnyModel, plan: Plan, **checks: Any) -> Report:
+    """:func:`verify`, for a model that is known to be the plan's."""
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
         original = _runnable(model, Path(folder) / "original.onnx")
         pruned = _runnable(small, Path(folder) / "pruned.onnx")
         from .verification.driver import verify_models
 
-        return verify_models(
-            original,
-            pruned,
-            plan,
-            inputs=inputs,
-            rtol=rtol,
-            seed=seed,
-            runs=runs,
-            labels=labels,
-            floors=floors,
-            tuned=tuned,
-        )
+        return verify_models(original, pruned, plan, **checks)
 
 
 def _runnable(model: AnyModel, spare: Path) -> onnx.ModelProto | Path:
@@ -247,7 +262,8 @@ class Result:
         """Write the smaller model; weights go to a file of their own where the original's did."""
         save(self._small, path, external=self._external)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """What it costs now, and what the verification found."""
         before, after = self.plan.cost_before, self.plan.cost_after
         lines = [
             f"{name}: {old} -> {new} ({new / max(old, 1):.1%})"
@@ -276,30 +292,34 @@ def prune(
     labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
     scores: Scores | None = None,
+    on_progress: OnProgress | None = None,
     **options: Unpack[RequestOptions],
 ) -> Result:
     """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
 
-    ``scores``, one number an atom, take the place of a criterion. The options are those of
-    :class:`irprune.Request`, the others those of :func:`verify`. Raises :class:`VerificationError`, and writes nothing,
-    for a result that is not equivalent, or below a floor.
+    ``scores``, one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each
+    stage when it begins (``reading``, ``analyzing``, ``deciding``, ``rewriting``, ``verifying``, ``writing``). The
+    options are those of :class:`irprune.Request`, the others those of :func:`verify`. Raises
+    :class:`VerificationError`, and writes nothing, for a result that is not equivalent, or below a floor.
     """
-    wanted = Request.given(options).require_target()
+    wanted, begin = Request.given(options).require_target(), on_progress or _unheard
+    begin("reading")
     source = open_model(model)
+    begin("analyzing")
     analysis = analyze_model(source, wanted.allow_io)
+    begin("deciding")
     smaller = decide(analysis, wanted, scores).of(source.identity)
+    begin("rewriting")
     small, decided = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan
     report = None
     if verify:
-        report = _verify(
+        begin("verifying")
+        report = _examine(
             model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed, labels=labels, floors=floors
         )
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
         decided = decided.with_verification(report.as_json())
+    begin("writing")
     like = small if source.is_path and output is None else like_given(source, model, small, output)
     return Result(like, decided, report, small, has_external_data(source.model))
-
-
-_verify = verify
-"""The function, inside those that have an argument of that name."""

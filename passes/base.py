@@ -34,6 +34,9 @@ class State:
     model: ModelIdentity = UNIDENTIFIED
     source: object = None
 
+    def __repr__(self) -> str:
+        return f"State({self.graph!r}, {self.plan!r})"
+
     def rewritten(self, graph: Graph, updated: Iterable[str] = ()) -> State:
         """This state with another graph; ``updated`` are constants that the rewriting changed or made."""
         names = (self.updated | frozenset(updated)) & graph.constants.keys()

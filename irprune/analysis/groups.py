@@ -73,6 +73,9 @@ class Analysis:
     atoms: Atoms
     sizes: Mapping[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Analysis({self.graph!r}, {sum(not group.frozen for group in self.groups)} groups)"
+
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Constants that hold weights, once for every way they are analyzed."""

@@ -29,6 +29,12 @@ class TrainableModule(fx.GraphModule):
         made.graph = captured.graph  # which compiles it
         return made
 
+    def __repr__(self) -> str:
+        """How large it is; ``print_readable()`` shows its calls."""
+        return described(self, "TrainableModule")
+
+    __str__ = __repr__
+
     def __deepcopy__(self, memo: dict[int, Any]) -> TrainableModule:
         made = super().__deepcopy__(memo)
         assert isinstance(made, TrainableModule)
@@ -42,6 +48,13 @@ class TrainableModule(fx.GraphModule):
         if any(changed):
             self.recompile()
         return self
+
+
+def described(module: fx.GraphModule, name: str) -> str:
+    """A module in one line."""
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    mode = "training" if module.training else "evaluation"
+    return f"{name}({len(module.graph.nodes)} calls, {parameters} parameters, in {mode})"
 
 
 def _save_no_more_than(module: nn.Module, made: nn.Module) -> None:

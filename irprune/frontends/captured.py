@@ -23,6 +23,9 @@ class Captured:
     training: bool
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Captured({len(self.graph.nodes)} calls, {len(self.tensors)} tensors)"
+
     @staticmethod
     def of(root: nn.Module, graph: fx.Graph, constants: Mapping[str, Tensor]) -> Captured:
         """The calls of a graph with what they name in a module, or among constants, which are not saved."""

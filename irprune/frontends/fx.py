@@ -44,6 +44,9 @@ class Imported:
     aliases: Mapping[str, tuple[str, ...]]
     tables: frozenset[str] = frozenset()
 
+    def __repr__(self) -> str:
+        return f"Imported({self.graph!r})"
+
 
 def import_calls(captured: Captured) -> Imported:
     """Read ATen calls whose nodes carry ``meta["val"]``, as those of ``ExportedProgram.module()`` do."""

@@ -148,6 +148,13 @@ class Graph:
     opsets: Mapping[str, int]
     observed: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Name and numbers; :func:`irprune.ir.render` has everything."""
+        return (
+            f"Graph({self.name!r}, {len(self.nodes)} nodes, {len(self.constants)} constants, "
+            f"inputs {list(self.inputs)}, outputs {list(self.outputs)})"
+        )
+
     @cached_property
     def producers(self) -> dict[str, Node]:
         return {output: node for node in self.nodes for output in node.outputs if output}

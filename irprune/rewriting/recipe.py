@@ -30,6 +30,9 @@ class Smaller:
     graph: Graph
     slices: Mapping[str, Slice]
 
+    def __repr__(self) -> str:
+        return f"Smaller({self.plan!r}, {self.graph!r})"
+
     def of(self, model: ModelIdentity) -> Smaller:
         """This, with a plan that names its model. Its digest is computed beside other work: this is to come last."""
         return replace(self, plan=self.plan.with_model(model))

@@ -27,6 +27,9 @@ class Program:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     source: nn.Module | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        return f"Program({len(self.captured.graph.nodes)} calls, {len(self.captured.tensors)} parameters and buffers)"
+
     @cached_property
     def imported(self) -> Imported:
         """The IR of the calls."""

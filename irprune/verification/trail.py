@@ -40,6 +40,9 @@ class Trail:
     _folder: tempfile.TemporaryDirectory[str] | None = None
     _last: Path | None = None
 
+    def __repr__(self) -> str:
+        return f"Trail({str(self.path)!r}, {len(self.reports)} passes verified, {len(self._waiting)} waiting)"
+
     def __enter__(self) -> Trail:
         self._folder = tempfile.TemporaryDirectory(prefix="irprune-")
         return self

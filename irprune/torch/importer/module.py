@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from ...api import AnyModel, open_model
+from ...backends.module import described
 from ...errors import InputError
 from ...frontends.onnx import dtype_name, import_model
 from ...ir import Constant, Dim, Graph, Node, fresh_name
@@ -53,6 +54,12 @@ class OnnxTracer(fx.Tracer):
 
 class OnnxModule(fx.GraphModule):
     """A graph module whose ``meta`` survives pickling, as a plain one's does not."""
+
+    def __repr__(self) -> str:
+        """How large it is; ``print_readable()`` shows its calls."""
+        return described(self, "OnnxModule")
+
+    __str__ = __repr__
 
     def __reduce__(self) -> tuple[Any, ...]:
         restore, arguments = super().__reduce__()
