@@ -20,16 +20,22 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+HIDDEN = "-"
+"""The flag of an option that the command line has no flag for: another one sets it there."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """How an option appears on the command line: the word for its value, and the panel of the help text.
 
-    ``flag`` replaces the name that follows from the field's name.
+    ``flag`` replaces the name that follows from the field's name, or hides the option. One that takes ``several`` is
+    given as texts even if its field holds one value.
     """
 
     metavar: str
     panel: str
     flag: str = ""
+    several: bool = False
 
 
 class Options(BaseModel):
@@ -89,8 +95,8 @@ def options_of(model: type[BaseModel]) -> tuple[Option, ...]:
 
 def _option(name: str, field: Any) -> Option:
     kind, optional = _kind(field.annotation)
-    several = issubclass(kind, (tuple, Mapping))
     shown = next((item for item in field.metadata if isinstance(item, Shown)), None)
+    several = issubclass(kind, (tuple, Mapping)) or (shown is not None and shown.several)
     default = field.get_default(call_default_factory=True)
     return Option(name, str if several else kind, optional, several, default, field.description or "", shown)
 
@@ -119,17 +125,18 @@ _OUT_OF_RANGE = frozenset(("greater_than", "greater_than_equal", "less_than", "l
 def in_words(error: ValidationError, model: type[BaseModel]) -> str:
     """The first error of a model of options in one line: which option, what it may be, and what was given."""
     first = error.errors(include_url=False)[0]
-    kind, name, given = first["type"], str(first["loc"][0]), first["input"]
+    kind, name, given = first["type"], ".".join(map(str, first["loc"])), first["input"]
+    if kind == "value_error":
+        return f"{name}: {first['ctx']['error']}" if name else str(first["ctx"]["error"])
     if kind == "extra_forbidden":
         return f"unknown option '{name}'; the options are {', '.join(model.model_fields)}"
     if kind == "literal_error":
         return f"unknown {name} '{given}'; known: {_choices(model, name)}"
-    if kind == "value_error":
-        return f"{name}: {first['ctx']['error']}"
-    if kind in _OUT_OF_RANGE:
+    if kind in _OUT_OF_RANGE and name in model.model_fields:
         return f"{name} must {_limits(_schema(model, name))}, got {given}"
     what = _taken(kind)
-    return f"{name} takes {what}, got {given!r}" if what else f"{name}: {first['msg']}, got {given!r}"
+    wanted = f"{name} takes {what}" if what else f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return f"{wanted}, got {given!r}"
 
 
 def location(error: ValidationError) -> str:

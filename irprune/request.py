@@ -6,13 +6,13 @@ A new option is one field of :class:`Request` (and a line of :class:`RequestOpti
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from .errors import InputError
-from .options import Options, Shown, options_of
+from .options import HIDDEN, Options, Shown, options_of
 
 TARGET, CHOICE = "Target (exactly one)", "What may go"
 TARGETS = ("ratio", "params", "macs")
@@ -37,15 +37,61 @@ Globs = Annotated[tuple[str, ...], BeforeValidator(_tuple_of)]
 """Patterns of names; one alone may be given as it is."""
 
 
-class Request(Options):
-    """What the user asks for. Exactly one of ``ratio``, ``params`` and ``macs`` is set.
+def _named(given: Any, read: Callable[[str], Any]) -> Any:
+    """A mapping as it is; of texts ``NAME=VALUE`` a mapping of names to what is read of the values."""
+    texts = (given,) if isinstance(given, str) else given
+    if not isinstance(texts, (list, tuple)):
+        return given
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = str(text).rpartition("=")
+        if not separator or not name or name in found:
+            raise ValueError(f"expected NAME=VALUE, once for each name, got '{text}'")
+        found[name] = read(value)
+    return found
 
-    ``ratio`` is the share of atoms that goes, ``params`` and ``macs`` the share of cost that stays.
+
+def spelled(named: Mapping[str, Any]) -> tuple[str, ...]:
+    """A mapping of names as the texts that it is read from."""
+    return tuple(
+        f"{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+        for name, value in named.items()
+    )
+
+
+def _numbers(value: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"expected positions with commas between them, such as 3,17, got '{value}'")
+    return tuple(map(int, parts))
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"expected a share such as 0.5, got '{value}'") from None
+
+
+Positions = Annotated[
+    dict[str, Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]],
+    BeforeValidator(lambda given: _named(given, _numbers)),
+]
+Shares = Annotated[dict[str, Share], BeforeValidator(lambda given: _named(given, _number))]
+
+
+class Request(Options):
+    """What the user asks for. One of ``ratio``, ``params`` and ``macs`` is set.
+
+    ``ratio`` is the share of atoms that goes, ``params`` and ``macs`` the share of cost that stays. ``ratios``,
+    ``drop`` and ``keep_only`` settle single groups beside it, or alone. ``ratio`` may be given as several texts: those
+    with an equals sign belong to ``ratios``.
     Raises :class:`InputError` for an option that does not exist or is out of range.
     """
 
-    ratio: Annotated[Share | None, Shown("R", TARGET)] = Field(
-        default=None, description="Remove this share of the channels."
+    ratio: Annotated[Share | None, Shown("R", TARGET, several=True)] = Field(
+        default=None,
+        description="Remove this share of the channels; GLOB=R: of the groups that match, beside a general target.",
     )
     params: Annotated[Share | None, Shown("R", TARGET)] = Field(
         default=None, description="Keep this share of the parameters."
@@ -72,6 +118,15 @@ class Request(Options):
     only: Annotated[Globs, Shown("GLOB", CHOICE)] = Field(
         default=(), description="Prune nothing but the groups that match; may be repeated."
     )
+    ratios: Annotated[Shares, Shown("GLOB=R", CHOICE, flag=HIDDEN)] = Field(
+        default={}, description="Remove these shares of the groups that match, beside a general target."
+    )
+    drop: Annotated[Positions, Shown("GROUP=3,17", CHOICE)] = Field(
+        default={}, description="Remove these positions of a group, wherever they stand; may be repeated."
+    )
+    keep_only: Annotated[Positions, Shown("GROUP=0,2", CHOICE)] = Field(
+        default={}, description="Remove all positions of a group but these; may be repeated."
+    )
     exact: Annotated[bool, Shown("", CHOICE)] = Field(
         default=False, description="Leave out groups over which statistics are taken."
     )
@@ -80,14 +135,33 @@ class Request(Options):
     )
     seed: Annotated[int, Shown("N", CHOICE)] = Field(default=0, description="For the random criterion and the inputs.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _split_ratios(cls, given: Any) -> Any:
+        texts = given.get("ratio") if isinstance(given, Mapping) else None
+        if not isinstance(texts, (list, tuple)):
+            return given
+        general = [text for text in texts if "=" not in str(text)]
+        if len(general) > 1:
+            raise InputError(f"give one ratio for all groups, got {', '.join(map(str, general))}")
+        named = _named([text for text in texts if "=" in str(text)], _number)
+        rest = {name: value for name, value in given.items() if name != "ratio"}
+        more = {"ratios": {**named, **_named(given.get("ratios", {}), _number)}} if named else {}
+        return {**rest, **({"ratio": _number(str(general[0]))} if general else {}), **more}
+
+    @property
+    def chooses(self) -> bool:
+        """Whether single groups are settled, beside a target or alone."""
+        return bool(self.ratios or self.drop or self.keep_only)
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets that are set."""
         return tuple(name for name in TARGETS if getattr(self, name) is not None)
 
     def require_target(self) -> Request:
-        """This request. Raises :class:`InputError` unless exactly one target is set."""
-        if len(self.targets) != 1:
+        """This request. Raises :class:`InputError` unless one target is set, or single groups are settled."""
+        if len(self.targets) != 1 and not (self.chooses and not self.targets):
             raise InputError(f"give exactly one of ratio, params and macs, got {', '.join(self.targets) or 'none'}")
         return self
 
@@ -98,7 +172,7 @@ class RequestOptions(TypedDict, total=False):
     ``tests/unit/test_request.py`` compares the two.
     """
 
-    ratio: float | None
+    ratio: float | Sequence[str] | None
     params: float | None
     macs: float | None
     criterion: Criterion
@@ -108,6 +182,9 @@ class RequestOptions(TypedDict, total=False):
     min_channels: int
     keep: str | Sequence[str]
     only: str | Sequence[str]
+    ratios: Mapping[str, float] | Sequence[str]
+    drop: Mapping[str, Sequence[int]] | Sequence[str]
+    keep_only: Mapping[str, Sequence[int]] | Sequence[str]
     exact: bool
     allow_io: str | Sequence[str]
     seed: int

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ..analysis import analyze
 from ..errors import InputError
 from ..options import options_of
-from ..request import Request
+from ..request import Request, spelled
 from ..rewriting import decide
 from .base import Pass, PassOption, State, register
 
@@ -34,7 +34,8 @@ class Prune(Pass):
     def options(cls) -> tuple[PassOption, ...]:
         """Those of a request."""
         return tuple(
-            PassOption(option.name, option.type, option.default, option.help) for option in options_of(Request)
+            PassOption(option.name, option.type, () if option.default == {} else option.default, option.help)
+            for option in options_of(Request)
         )
 
     @classmethod
@@ -43,7 +44,9 @@ class Prune(Pass):
         return cls(Request.given(values).require_target())
 
     def option(self, name: str) -> object:
-        return getattr(self.request, name)
+        """The value as a pipeline spells it: of a mapping, texts ``NAME=VALUE``."""
+        value = getattr(self.request, name)
+        return spelled(value) if isinstance(value, dict) else value
 
     def run(self, state: State) -> State:
         if state.plan is not None:

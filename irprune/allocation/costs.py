@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,10 +15,20 @@ Target = Literal["macs", "params", "bytes"]
 
 
 class CostTable:
-    """Sums of products of axis sizes, each of which depends on a few groups."""
+    """Sums of products of axis sizes, each of which depends on a few groups.
 
-    def __init__(self, model: CostModel, groups: Sequence[GroupOrder], target: Target) -> None:
+    ``settled`` has, by leaf number, what other groups keep whatever these lose.
+    """
+
+    def __init__(
+        self,
+        model: CostModel,
+        groups: Sequence[GroupOrder],
+        target: Target,
+        settled: Mapping[int, int] | None = None,
+    ) -> None:
         self.groups = groups
+        self.settled = {number: float(size) for number, size in (settled or {}).items()}
         self.products = model.products(target)
         owner = {leaf.number: k for k, group in enumerate(groups) for leaf in group.group.leaves}
         self._touched: list[list[int]] = [[] for _ in groups]
@@ -50,7 +60,7 @@ class CostTable:
         return total
 
     def _sizes(self, counts: Counts) -> dict[int, Any]:
-        return {
+        return self.settled | {
             leaf.number: float(order.kept[count, k])
             for order, count in zip(self.groups, counts, strict=True)
             for k, leaf in enumerate(order.group.leaves)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import typer
 
-from ..options import Option, Options, Shown, options_of
+from ..options import HIDDEN, Option, Options, Shown, options_of
 from ..verification.floors import PANEL as _CHECKS
 
 Model: TypeAlias = Annotated[
@@ -60,7 +60,8 @@ def takes(model: type[Options], *names: str, **defaults: Any) -> Callable[[Comma
 
     The command is called with the model. ``names`` leaves out all other fields; ``defaults`` replaces defaults.
     """
-    fields = [option for option in options_of(model) if not names or option.name in names]
+    shown = [option for option in options_of(model) if option.flag != HIDDEN]
+    fields = [option for option in shown if not names or option.name in names]
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)

@@ -21,6 +21,7 @@ from ..errors import InputError, TargetError
 from ..reasons import condensed
 from ..request import GIVEN_SCORES, Request
 from ..scoring import Scores, normalized, score
+from .choices import Choice, choose, matches, node_names
 from .document import ModelIdentity, Plan, PlannedGroup, costs
 
 _TOLERANCE = 0.01
@@ -59,6 +60,8 @@ def make_plan(
     if errors is None:
         scores = score(analysis, request.criterion, request.seed) if scores is None else scores
         errors = normalized(analysis, scores)
+    choice = choose(analysis, request, errors)
+    groups = [group for group in groups if group.name not in choice.groups] if request.targets else []
     order = order_groups(
         analysis,
         groups,
@@ -67,9 +70,11 @@ def make_plan(
         max_ratio=max(request.max_ratio, request.ratio or 0.0) if local else request.max_ratio,
         min_channels=request.min_channels,
     )
-    solved = measured and request.ratio is None
-    counts = _least_error(analysis, request, order, errors) if solved else _meet(analysis, request, order)
-    removed = removed_mask(analysis, order, counts)
+    solved = measured and bool(request.targets) and request.ratio is None
+    counts = (
+        _least_error(analysis, request, order, choice, errors) if solved else _meet(analysis, request, order, choice)
+    )
+    removed = choice.removed | removed_mask(analysis, order, counts)
     if not removed.any():
         raise TargetError(_nothing(analysis, request, groups))
     return Plan(
@@ -110,16 +115,16 @@ def candidates(analysis: Analysis, request: Request) -> list[Group]:
 
     Raises :class:`InputError` for a selector that matches nothing.
     """
-    owners = _node_names(analysis)
+    owners = node_names(analysis)
     free = [group for group in analysis.groups if not group.frozen]
     for option in ("only", "keep"):
         for pattern in getattr(request, option):
-            if not any(_matches(group, pattern, owners) for group in analysis.groups):
+            if not any(matches(group, pattern, owners) for group in analysis.groups):
                 raise InputError(f"--{option} '{pattern}' matches no group, node or initializer")
     require_io(analysis, request.allow_io)
-    chosen = [group for group in free if not any(_matches(group, p, owners) for p in request.keep)]
+    chosen = [group for group in free if not any(matches(group, p, owners) for p in request.keep)]
     if request.only:
-        chosen = [group for group in chosen if any(_matches(group, p, owners) for p in request.only)]
+        chosen = [group for group in chosen if any(matches(group, p, owners) for p in request.only)]
     else:
         chosen = [group for group in chosen if group.kind != "transform"]
     if request.exact:
@@ -133,23 +138,6 @@ def require_io(analysis: Analysis, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise InputError(f"--allow-io '{pattern}' matches no input or output; there are {', '.join(names)}")
-
-
-def _node_names(analysis: Analysis) -> dict[str, list[str]]:
-    consumers = analysis.graph.consumers
-    return {name: [node.name for node, _ in consumers.get(name, ())] for name in analysis.graph.constants}
-
-
-def _matches(group: Group, pattern: str, owners: dict[str, list[str]]) -> bool:
-    if pattern.startswith("kind:"):
-        return fnmatchcase(group.kind, pattern.removeprefix("kind:"))
-    if fnmatchcase(group.name, pattern):
-        return True
-    return any(
-        fnmatchcase(name, pattern)
-        for member in group.members
-        for name in (member.tensor, f"{member.tensor}:{member.axis}", *owners.get(member.tensor, ()))
-    )
 
 
 def _one_factor(analysis: Analysis, groups: list[Group]) -> list[Group]:
@@ -189,17 +177,18 @@ def _rivals(axis: Axis) -> Iterator[tuple[set[int], set[int]]]:
 # -- targets -------------------------------------------------------------------------------------------------------
 
 
-def _meet(analysis: Analysis, request: Request, order: RemovalOrder) -> Counts:
+def _meet(analysis: Analysis, request: Request, order: RemovalOrder, choice: Choice) -> Counts:
     if request.ratio is not None:
         return order.aligned(_by_ratio(request.ratio, request.scope, order), request.align)
-    if not len(order.events):
+    if not request.targets or not (len(order.events) or choice.removed.any()):
         return np.zeros(len(order.groups), dtype=np.intp)
     name = "params" if request.params is not None else "macs"
     share = getattr(request, name)
     before = int(getattr(analysis.cost_model({}), name))
 
     def cost(counts: Counts) -> int:
-        return int(getattr(cost_of(analysis, removed_mask(analysis, order, counts)), name))
+        removed = choice.removed | removed_mask(analysis, order, counts)
+        return int(getattr(cost_of(analysis, removed), name))
 
     def after(prefix: int) -> Counts:
         return order.aligned(order.counts(prefix), request.align)
@@ -213,18 +202,19 @@ def _meet(analysis: Analysis, request: Request, order: RemovalOrder) -> Counts:
     return _closest(starts, cost, share * before, order, request.align)
 
 
-def _least_error(analysis: Analysis, request: Request, order: RemovalOrder, errors: Scores) -> Counts:
+def _least_error(analysis: Analysis, request: Request, order: RemovalOrder, choice: Choice, errors: Scores) -> Counts:
     """The counts that meet a cost at the least sum of errors, among those that the alignment allows."""
     target: Literal["params", "macs"] = "params" if request.params is not None else "macs"
     share = request.params if request.params is not None else request.macs
     assert share is not None
-    table = CostTable(analysis.cost_model, order.groups, target)
+    settled = {number: int(mask.sum()) for number, mask in analysis.kept(choice.removed).items()}
+    table = CostTable(analysis.cost_model, order.groups, target, settled)
     added = [np.append(0.0, np.cumsum(errors[group.atoms])) for group in order.groups]
     allowed = [
         np.unique([group.aligned(count, request.align) for count in range(limit + 1)])
         for group, limit in zip(order.groups, order.limits, strict=True)
     ]
-    before = table.total(np.zeros(len(order.groups), dtype=np.intp))
+    before = int(getattr(analysis.cost_model({}), target))
     curves = [own[options] for own, options in zip(added, allowed, strict=True)]
     counts = allocate(curves, allowed, table, share * before)
     if counts is None:

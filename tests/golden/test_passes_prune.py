@@ -97,7 +97,10 @@ def test_small_channels_hardly_matter(pipeline: str) -> None:
 
 def test_its_options_are_those_of_a_request() -> None:
     options = PASSES["prune"].options()
-    fields = {name: (field.default, field.description) for name, field in Request.model_fields.items()}
+    fields = {
+        name: (() if field.default == {} else field.default, field.description)
+        for name, field in Request.model_fields.items()
+    }
     assert {option.name: (option.default, option.help) for option in options} == fields
 
 

@@ -17,7 +17,7 @@ import irprune
 from irprune.cli import options as cli_options
 from irprune.cli.app import app
 from irprune.errors import InputError
-from irprune.options import Options, Shown, options_of
+from irprune.options import HIDDEN, Options, Shown, options_of
 from irprune.passes import PASSES
 from irprune.request import GIVEN_SCORES, Criterion, Request, RequestOptions
 from irprune.scoring import CRITERIA
@@ -39,6 +39,9 @@ def test_every_criterion_can_be_asked_for() -> None:
 def test_the_command_line_has_each_option_with_its_help_and_default(command: str) -> None:
     found = {parameter.name: parameter for parameter in typer.main.get_command(app).commands[command].params}  # type: ignore[attr-defined]
     for option in options_of(Request):
+        if option.flag == HIDDEN:
+            assert option.name not in found
+            continue
         parameter = found[option.name]
         assert parameter.opts == [option.flag]
         assert parameter.help == option.help
@@ -110,7 +113,7 @@ def test_a_command_says_what_is_wrong_with_an_option() -> None:
         ({"kind": "square"}, "unknown kind 'square'; known: flat, round"),
         ({"filled": "maybe"}, "filled takes true or false, got 'maybe'"),
         ({"colors": 3}, "colors takes a list, got 3"),
-        ({"colors": ["red", 3]}, "colors takes text, got 3"),
+        ({"colors": ["red", 3]}, "colors.1 takes text, got 3"),
         ({"side": 3}, "unknown option 'side'; the options are sides, colors, kind, filled"),
     ],
 )

@@ -1,0 +1,115 @@
+"""What a request settles group by group, before the general target: atoms by their positions, and shares of groups.
+
+Atoms that are tied go together wherever they stand: a class of a detector leaves every scale, a head all projections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from ..allocation.sequence import order_groups, removed_mask
+from ..analysis import Analysis, Group, Mask
+from ..errors import InputError
+from ..request import Request
+from ..scoring import Scores
+
+_GLOB = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The atoms that go, and the names of the groups that are settled by that."""
+
+    removed: Mask
+    groups: frozenset[str]
+
+
+def matches(group: Group, pattern: str, owners: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a pattern names a group: by its name, a tensor, a node, or ``kind:`` and its kind."""
+    if pattern.startswith("kind:"):
+        return fnmatchcase(group.kind, pattern.removeprefix("kind:"))
+    if fnmatchcase(group.name, pattern):
+        return True
+    return any(
+        fnmatchcase(name, pattern)
+        for member in group.members
+        for name in (member.tensor, f"{member.tensor}:{member.axis}", *owners.get(member.tensor, ()))
+    )
+
+
+def node_names(analysis: Analysis) -> dict[str, list[str]]:
+    """The names of the nodes that read each constant."""
+    consumers = analysis.graph.consumers
+    return {name: [node.name for node, _ in consumers.get(name, ())] for name in analysis.graph.constants}
+
+
+def named_groups(analysis: Analysis, option: str, pattern: str) -> list[Group]:
+    """The groups that a pattern names: the one of that very name, else all that match.
+
+    Raises :class:`InputError` where there are none, or where one of them is frozen.
+    """
+    exact = [group for group in analysis.groups if group.name == pattern]
+    owners = node_names(analysis)
+    found = exact or [group for group in analysis.groups if matches(group, pattern, owners)]
+    free = [group for group in found if not group.frozen]
+    if not found:
+        raise InputError(f"{option} '{pattern}' matches no group, node or initializer")
+    if not free:
+        reasons = "; ".join(str(reason) for reason in found[0].reasons[:3]) or "nothing of it may go"
+        raise InputError(f"{option} '{pattern}': group '{found[0].name}' is frozen: {reasons}")
+    return free
+
+
+def choose(analysis: Analysis, request: Request, scores: Scores) -> Choice:
+    """What ``drop``, ``keep_only`` and ``ratios`` settle.
+
+    Raises :class:`InputError` for a group that does not exist, is frozen, or has no such position, and for one that
+    is named by two of them.
+    """
+    removed = np.zeros(analysis.atoms.count, dtype=bool)
+    settled: dict[str, str] = {}
+    for option, groups, mask in (*_by_position(analysis, request), *_by_share(analysis, request, scores)):
+        for group in groups:
+            if group.name in settled:
+                raise InputError(f"group '{group.name}' is named twice, by {settled[group.name]} and by {option}")
+            settled[group.name] = option
+        removed |= mask
+    return Choice(removed, frozenset(settled))
+
+
+def _by_position(analysis: Analysis, request: Request) -> Iterator[tuple[str, list[Group], Mask]]:
+    for flag, chosen, drops in (("--drop", request.drop, True), ("--keep-only", request.keep_only, False)):
+        for pattern, positions in chosen.items():
+            groups = named_groups(analysis, flag, pattern)
+            if len(groups) > 1 and not set(pattern) & _GLOB:
+                raise InputError(
+                    f"{flag} '{pattern}' could be any of {len(groups)} groups, such as '{groups[0].name}' and "
+                    f"'{groups[1].name}': name one of them, or a dimension, such as '{pattern}:0'"
+                )
+            mask = np.zeros(analysis.atoms.count, dtype=bool)
+            for group in groups:
+                listed = np.isin(np.arange(group.size), _positions(group, positions, f"{flag} '{pattern}'"))
+                mask[group.atoms[listed if drops else ~listed]] = True
+            yield f"{flag} '{pattern}'", groups, mask
+
+
+def _positions(group: Group, positions: tuple[int, ...], option: str) -> tuple[int, ...]:
+    wrong = [position for position in positions if not 0 <= position < group.size]
+    if wrong:
+        raise InputError(f"{option}: group '{group.name}' has positions 0 to {group.size - 1}, got {wrong[0]}")
+    return positions
+
+
+def _by_share(analysis: Analysis, request: Request, scores: Scores) -> Iterator[tuple[str, list[Group], Mask]]:
+    for pattern, ratio in request.ratios.items():
+        option = f"--ratio '{pattern}'"
+        groups = named_groups(analysis, "--ratio", pattern)
+        order = order_groups(
+            analysis, groups, scores, by_share=True, max_ratio=ratio, min_channels=request.min_channels
+        )
+        counts = order.aligned(order.limits, request.align)
+        yield option, groups, removed_mask(analysis, order, counts)
