@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .compare import compare
 from .demo import demo
 from .dump import dump
 from .exits import DONE, EPILOG, INTERRUPTED, guarded
@@ -49,7 +50,7 @@ def _common(
     _debug = debug
 
 
-for _command in (prune, inspect, plan, apply, verify, opt, passes, dump, schema, demo):
+for _command in (prune, inspect, plan, apply, verify, compare, opt, passes, dump, schema, demo):
     app.command(_command.__name__, epilog=EPILOG)(_command)
 
 
