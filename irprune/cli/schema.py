@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError
 
-DOCUMENTS = ("plan",)
+DOCUMENTS = ("plan", "report")
 
 
 def schema(
@@ -22,6 +22,10 @@ def schema(
 def _schema_of(document: str) -> dict[str, Any]:
     if document == "plan":
         from ..plans import schema
+
+        return schema()
+    if document == "report":
+        from ..verification.schema import schema
 
         return schema()
     raise InputError(f"there is no schema of '{document}'; known: {', '.join(DOCUMENTS)}")

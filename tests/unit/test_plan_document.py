@@ -139,7 +139,7 @@ def test_the_command_line_prints_the_schema(capsys: pytest.CaptureFixture[str]) 
     assert run(["schema", "plan"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(schema()))
     assert run(["schema", "shopping-list"]) == 2
-    assert "there is no schema of 'shopping-list'; known: plan" in capsys.readouterr().err
+    assert "there is no schema of 'shopping-list'; known: plan, report" in capsys.readouterr().err
 
 
 def test_a_repr_is_one_line(given: tuple[Path, dict[str, Any]]) -> None:
