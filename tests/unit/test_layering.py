@@ -1,9 +1,10 @@
 """Imports go one way: a module imports from its own layer and from lower ones, never upwards."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +109,78 @@ def violations(module: str, source: str) -> list[str]:
         elif other == "models" and own not in ("models", "cli"):
             found.append(f"{module}:{line} imports {target}: only cli may import models")
     return found
+
+
+def imports_that_run(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports at the top and inside functions, but not those under TYPE_CHECKING, which no process ever makes.
+
+    An import inside a function only hides a circle: neither module can be understood, moved or tested alone.
+    """
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def dependencies(modules: Mapping[str, str]) -> nx.DiGraph:
+    """Which module imports which; a package stands for its ``__init__``, and importing from it for what it names."""
+    known = {name.removesuffix(".__init__"): name for name in modules}
+    graph = nx.DiGraph()
+    for module, source in modules.items():
+        package = module.split(".")[:-1]
+        for node in imports_that_run(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                anchor = package[: len(package) + 1 - node.level] if node.level else []
+                base = ".".join((*anchor, *(node.module.split(".") if node.module else ())))
+                inner = [f"{base}.{alias.name}" for alias in node.names]
+                names = [name if name in known else base for name in inner]
+            graph.add_edges_from((module, known[name]) for name in names if name in known and known[name] != module)
+    return graph
+
+
+def circles(modules: Mapping[str, str]) -> list[list[str]]:
+    """Modules that import each other, directly or through others; each circle in the order of its names."""
+    found = nx.strongly_connected_components(dependencies(modules))
+    return sorted(sorted(circle) for circle in found if len(circle) > 1)
+
+
+def test_no_modules_import_each_other() -> None:
+    """Also within a layer, where the order of the layers says nothing."""
+    known = [["irprune.runtime.feeds", "irprune.runtime.files"]]  # the reader of any data opens files, which hold data
+    assert circles({n: p.read_text(encoding="utf-8") for n, p in sources()}) in ([], known)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "from .first import one",
+        "from . import first",
+        "import irprune.ir.first",
+        "def late():\n    from .first import one",
+        "try:\n    from .first import one\nexcept ImportError:\n    pass",
+    ],
+)
+def test_a_circle_is_found(second: str) -> None:
+    modules = {
+        "irprune.ir.__init__": "",
+        "irprune.ir.first": "from .third import three",
+        "irprune.ir.third": "from .second import two",
+        "irprune.ir.second": second,
+    }
+    assert circles(modules) == [["irprune.ir.first", "irprune.ir.second", "irprune.ir.third"]]
+
+
+@pytest.mark.parametrize("second", ["if TYPE_CHECKING:\n    from .first import one", "import numpy", "from . import x"])
+def test_what_is_no_circle(second: str) -> None:
+    modules = {"irprune.ir.__init__": "", "irprune.ir.first": "from .second import two", "irprune.ir.second": second}
+    assert circles(modules) == []
 
 
 def test_the_tree_is_found() -> None:
