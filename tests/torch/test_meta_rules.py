@@ -73,10 +73,6 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "group_norm": (ATEN.group_norm.default, (MAP, 3, floats(6), floats(6))),
     "rms_norm": (ATEN.rms_norm.default, (MAP, [8], floats(8))),
     "prelu": (ATEN.prelu.default, (MAP, floats(6))),
-    "softmax": (ATEN.softmax.int, (MAP, 1)),
-    "softmax in double": (ATEN.softmax.int, (MAP, 1, torch.float64)),
-    "softmax of swapped": (ATEN.softmax.int, (swapped(2, 3, 4), 1)),
-    "log_softmax": (ATEN.log_softmax.int, (MAP, -1)),
     "matmul": (ATEN.matmul.default, (floats(2, 3, 4, 5), floats(2, 3, 5, 6))),
     "matmul broadcast": (ATEN.matmul.default, (floats(2, 3, 4, 5), floats(5, 6))),
     "mm": (ATEN.mm.default, (floats(4, 5), floats(5, 6))),
@@ -185,7 +181,6 @@ BEYOND = {
     "mean of all",
     "amax of all",
     "matmul broadcast",
-    "softmax in double",
     "conv2d of one",
     "max_pool2d of one",
 } | {

@@ -1,8 +1,9 @@
 """What common operators make of tensors on the ``meta`` device: sizes and type alone, by rules.
 
 The rules speak of tensors that lie in memory in the order of their axes, as nearly all do; for whatever else they do
-not cover they give ``None``, and PyTorch's own function is asked. The sizes are those that the documentation of
-``torch.nn`` gives for each layer. The tests compare every rule with ``FakeTensor``.
+not cover they give ``None``, and PyTorch's own function is asked. What each rule saves stands beside it in
+``_RULES``. The sizes are those that the documentation of ``torch.nn`` gives for each layer. The tests compare every
+rule with ``FakeTensor``.
 """
 
 from __future__ import annotations
@@ -119,10 +120,6 @@ def _one(rank: int, dtype: torch.dtype) -> Tensor:
 
 def _like(data: Tensor, *_: Any) -> Shape:
     return data.shape
-
-
-def _softmax(data: Tensor, dim: int, dtype: torch.dtype | None = None) -> Shape | None:
-    return data.shape if dtype is None else None
 
 
 def _linear(data: Tensor, weight: Tensor, bias: Tensor | None = None) -> Shape | None:
@@ -283,7 +280,7 @@ def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Shape | None:
 _ELEMENTWISE_TOO = frozenset({_ATEN.hardswish.default, _ATEN.where.ScalarOther, _ATEN.__and__.Tensor})
 """Operators without the tag."""
 
-_IN_ANY_ORDER = frozenset({_ATEN.layer_norm.default, _ATEN.linear.default, _ATEN.matmul.default, _ATEN.softmax.int})
+_IN_ANY_ORDER = frozenset({_ATEN.layer_norm.default, _ATEN.linear.default, _ATEN.matmul.default})
 """Operators whose results lie in the order of their axes however the operands do."""
 
 _CHANNELS_LAST = frozenset(
@@ -292,26 +289,36 @@ _CHANNELS_LAST = frozenset(
 """Operators that give images with the channels last where they get any so."""
 
 _RANGES = frozenset({_ATEN.arange.default, _ATEN.arange.start, _ATEN.arange.start_step, _ATEN.linspace.default})
+"""Saves 9 % of the capture of vit."""
 
 _RECURRENT = frozenset({_ATEN.lstm.input, _ATEN.gru.input, _ATEN.rnn_tanh.input, _ATEN.rnn_relu.input})
+"""Saves 43 % of the capture of lstm_tagger."""
 
 _RULES: dict[Operator, Rule] = {
+    # 66 % (densenet121)
     **dict.fromkeys((_ATEN.batch_norm.default, _ATEN.layer_norm.default, _ATEN.instance_norm.default), _like),
     **dict.fromkeys((_ATEN.group_norm.default, _ATEN.rms_norm.default, _ATEN.prelu.default), _like),
-    **dict.fromkeys((_ATEN.softmax.int, _ATEN.log_softmax.int), _softmax),
-    **dict.fromkeys((_ATEN.matmul.default, _ATEN.mm.default, _ATEN.bmm.default), _matmul),
+    **dict.fromkeys((_ATEN.matmul.default, _ATEN.mm.default, _ATEN.bmm.default), _matmul),  # 13 % (maxvit_tiny)
+    # 83 % (resnet50)
     **dict.fromkeys((_ATEN.conv1d.default, _ATEN.conv2d.default, _ATEN.conv3d.default), _convolution),
     **dict.fromkeys((_ATEN.conv1d.padding, _ATEN.conv2d.padding, _ATEN.conv3d.padding), _convolution),
+    # 2 % (autoencoder)
     **dict.fromkeys((_ATEN.conv_transpose1d.default, _ATEN.conv_transpose2d.input), _transposed_convolution),
+    # 6 % (efficientnet_b0)
     **dict.fromkeys((_ATEN.adaptive_avg_pool2d.default, _ATEN.adaptive_avg_pool1d.default), _adaptive_pool),
-    **dict.fromkeys((_ATEN.mean.dim, _ATEN.sum.dim_IntList, _ATEN.amax.default), _reduced),
-    _ATEN.linear.default: _linear,
-    _ATEN.addmm.default: _addmm,
-    _ATEN.embedding.default: _embedding,
-    _ATEN.max_pool2d.default: _max_pool,
-    _ATEN.avg_pool2d.default: _average_pool,
-    _ATEN.upsample_nearest2d.vec: _nearest,
-    _ATEN.upsample_bilinear2d.vec: _interpolated,
-    _ATEN.pixel_shuffle.default: _pixel_shuffle,
-    _ATEN.cat.default: _joined,
+    **dict.fromkeys((_ATEN.mean.dim, _ATEN.sum.dim_IntList, _ATEN.amax.default), _reduced),  # 3 % (attention_cbam)
+    _ATEN.linear.default: _linear,  # 50 % (vit)
+    _ATEN.addmm.default: _addmm,  # 20 % (gpt2)
+    _ATEN.embedding.default: _embedding,  # 16 % (lstm_tagger)
+    _ATEN.max_pool2d.default: _max_pool,  # 7 % (vgg16_bn)
+    _ATEN.avg_pool2d.default: _average_pool,  # 3 % (shufflenet_v1)
+    _ATEN.upsample_nearest2d.vec: _nearest,  # 5 % (yolov8)
+    _ATEN.upsample_bilinear2d.vec: _interpolated,  # 84 % (unet_bilinear)
+    _ATEN.pixel_shuffle.default: _pixel_shuffle,  # 26 % (espcn)
+    _ATEN.cat.default: _joined,  # 9 % (densenet121)
 }
+"""Beside each rule stands how much of a capture it saves, in the model where that is most, against FakeTensor.
+
+Measured by ``python -m benchmarks.meta_rules`` on two CPU cores with torch 2.13, after one capture for warming up. A
+rule that saves less than 1 % anywhere is removed. Element-wise operators save up to 38 % (t5), attention 6 % (bert).
+"""
