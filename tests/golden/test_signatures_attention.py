@@ -64,12 +64,6 @@ group w:2 mlp 4: w:2
 group r:1 recurrent 5: r:1 r:2 w:1 b:1
 frozen a e: RNN 'RNN:y': it counts steps, directions or gates of a recurrent cell
 
-refuse RNN: rank unknown
-(float[] x) => (float[] y) <float[1, 5, 4] w, float[1, 5, 5] r> { y = RNN<hidden_size = 5>(x, w, r) }
-x[?] w[1 a=5! b=4!] r[1 c=5! d=5!]
--> y[e=unk__0 1 f=unk__1 g=5!]
-frozen a b c d e f g: RNN 'RNN:y': the rank of 'x' is unknown
-
 match Attention: heads of their own dimension [opset 23]
 (float[N, 4, S, 8] q, float[N, 2, T, 8] k, float[N, 2, T, 6] v) => (float[] y) { y = Attention(q, k, v) }
 q[a=N (b=2 c=2) d=S e=8] k[a b f=T e] v[a b f g=6]

@@ -97,12 +97,6 @@ x[a=N b=5! c=8! d=8!] w[e=6! f=2! g=3! h=3!]
 -> y[i=N j=6! k=6! l=6!]
 frozen a b c d e f g h i j k l: Conv 'Conv:y': size 5 is no multiple of 2
 
-refuse Conv: rank unknown
-(float[] x) => (float[] y) <float[6, 4, 3, 3] w> { y = Conv(x, w) }
-x[?] w[a=6! b=4! c=3! d=3!]
--> y[?]
-frozen a b c d: Conv 'Conv:y': the shape of operand 0 is unknown
-
 match ConvTranspose: one group with bias
 (float[N, 4, 8, 8] x) => (float[] y) <float[4, 6, 2, 2] w, float[6] b>
 { y = ConvTranspose<strides = [2, 2]>(x, w, b) }

@@ -385,12 +385,6 @@ x[a=2 b=3] values[c=2!]
 frozen c: OneHot 'OneHot:y': operand 2 counts positions, it holds no channels
 frozen d: OneHot 'OneHot:y': it counts classes
 
-refuse OneHot: rank unknown
-(int64[] x) => (float[] y) <int64 depth = {4}, float[2] values> { y = OneHot(x, depth, values) }
-x[?] values[a=2!]
--> y[?]
-frozen a: OneHot 'OneHot:y': the shape of operand 0 is unknown
-
 match Trilu: the first axis is carried
 (float[3, 4, 4] x) => (float[] y) { y = Trilu(x) }
 x[a=3 b=4! c=4!]
@@ -421,12 +415,6 @@ x[a=N b=4 c=8! d=8!] grid[a e=5! f=6! g=2!]
 -> y[a b e f]
 frozen c d e f g: GridSample 'GridSample:y': order or identity matters
 
-refuse GridSample: rank unknown
-(float[] x, float[N, 5, 6, 2] grid) => (float[] y) { y = GridSample(x, grid) }
-x[?] grid[a=N b=5! c=6! d=2!]
--> y[?]
-frozen a b c d: GridSample 'GridSample:y': the rank of 'x' is unknown
-
 match RoiAlign: channels are carried
 (float[N, 4, 8, 8] x, float[R, 4] boxes, int64[R] batch) => (float[] y)
 { y = RoiAlign<output_height = 2, output_width = 2>(x, boxes, batch) }
@@ -435,12 +423,6 @@ x[a=N b=4 c=8! d=8!] boxes[e=R f=4!] batch[g=R]
 frozen a c d h i j: RoiAlign 'RoiAlign:y': order or identity matters
 frozen e f: RoiAlign 'RoiAlign:y': operand 1 counts positions, it holds no channels
 frozen g: RoiAlign 'RoiAlign:y': operand 2 counts positions, it holds no channels
-
-refuse RoiAlign: rank unknown
-(float[] x, float[R, 4] boxes, int64[R] batch) => (float[] y) { y = RoiAlign(x, boxes, batch) }
-x[?] boxes[a=R b=4!] batch[c=R]
--> y[d=R e=unk__0 1 1]
-frozen a b c d e: RoiAlign 'RoiAlign:y': the rank of 'x' is unknown
 
 match RandomUniformLike: beside free channels
 (float[N, 4] x, float[N, 3] z) => (float[] y, float[] r) { y = RandomUniformLike(x) r = Relu(z) }
@@ -509,12 +491,6 @@ match STFT: without a window, beside free channels
 x[a=N b=64!] z[c=N d=3]
 -> y[a e=7! f=16! g=2!] r[c d]
 frozen b e f g: STFT 'STFT:y': order or identity matters
-
-refuse STFT: rank unknown
-(float[] x) => (float[] y) <int64 step = {8}, float[16] w> { y = STFT(x, step, w) }
-x[?] w[a=16!]
--> y[?]
-frozen a: STFT 'STFT:y': the rank of 'x' is unknown
 
 match EyeLike: beside free channels
 (float[4, 5] x, float[N, 3] z) => (float[] y, float[] r) { y = EyeLike(x) r = Relu(z) }

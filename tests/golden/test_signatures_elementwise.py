@@ -58,8 +58,8 @@ def _names(call: str) -> list[str]:
     return call[call.index("(") + 1 : -1].split(", ")
 
 
-def _twins(op: str) -> str:
-    """The operator on an operand of known shape, and its refusing twin on one of unknown rank."""
+def _matching(op: str) -> str:
+    """The operator on an operand of known shape; on one of unknown rank each refuses, as every operator does."""
     inputs, call, result = CALLS[op]
     names = _names(call)
     given = [_WEIGHTS[name] for name in names if name != "x"]
@@ -67,8 +67,6 @@ def _twins(op: str) -> str:
     shown = [name for name in names if name in _SHOWN]
     tied = [f"{name}[b c]" for name in shown] + (["h[1]"] if "h" in names else [])
     groups = [f"group {name}:{k} mlp {size}: {name}:{k}" for name in shown for k, size in enumerate((4, 8))]
-    frozen = [f"{name}[a=4! b=8!]" for name in shown] + (["h[1]"] if "h" in names else [])
-    reason = f"{op} '{op}:y': the shape of operand {names.index('x')} is unknown"
     matching = [
         _head(op, "match", "all axes are carried"),
         f"{inputs} => ({result}[] y) {weights}{{ y = {call} }}",
@@ -76,18 +74,10 @@ def _twins(op: str) -> str:
         "-> y[a b c]",
         *groups,
     ]
-    unknown = inputs.replace("[N, 4, 8]", "[]")
-    refusing = [
-        _head(op, "refuse", "rank unknown"),
-        f"{unknown} => ({result}[] y) {weights}{{ y = {call} }}",
-        " ".join(["x[?]", *frozen]),
-        "-> y[?]",
-        f"frozen a b: {reason}" if shown else f"refused {reason}",
-    ]
-    return "\n".join([*matching, "", *refusing])
+    return "\n".join(matching)
 
 
-FAMILY = parse_cases("\n\n".join(map(_twins, CALLS)))
+FAMILY = parse_cases("\n\n".join(map(_matching, CALLS)))
 
 CASES = FAMILY + parse_cases(
     """

@@ -16,12 +16,6 @@ match Transpose: reversed by default
 x[a=N b=4 c=8]
 -> y[c b a]
 
-refuse Transpose: rank unknown
-(float[] x) => (float[] y) { y = Transpose(x) }
-x[?]
--> y[?]
-refused Transpose 'Transpose:y': the shape of operand 0 is unknown
-
 match Reshape: a dimension splits
 (float[N, 12, 8] x) => (float[] y) <int64[4] s = {0, 3, 4, 8}> { y = Reshape(x, s) }
 x[a=N (b=3 c=4) d=8]
@@ -86,12 +80,6 @@ match Flatten: everything
 (float[2, 4, 1] x) => (float[] y) { y = Flatten<axis = 0>(x) }
 x[a=2 b=4 1]
 -> y[1 (a b)]
-
-refuse Flatten: rank unknown
-(float[] x) => (float[] y) { y = Flatten(x) }
-x[?]
--> y[?]
-refused Flatten 'Flatten:y': the shape of operand 0 is unknown
 
 match Squeeze: axes as attribute [opset 11]
 (float[N, 4, 1, 1] x) => (float[] y) { y = Squeeze<axes = [2, 3]>(x) }
@@ -281,22 +269,10 @@ x[a=N b=4]
 -> y[c=2!]
 frozen c: Shape 'Shape:y': its result holds no channels
 
-refuse Shape: rank unknown
-(float[] x) => (int64[] y) { y = Shape(x) }
-x[?]
--> y[a=unk__0]
-frozen a: Shape 'Shape:y': the shape of operand 0 is unknown
-
 match Size: only sizes are read [not run: sizes change]
 (float[N, 4] x) => (int64[] y) { y = Size(x) }
 x[a=N b=4]
 -> y[]
-
-refuse Size: rank unknown
-(float[] x) => (int64[] y) { y = Size(x) }
-x[?]
--> y[]
-refused Size 'Size:y': the shape of operand 0 is unknown
 
 match Range: positions beside channels
 (float[N, 4] x) => (float[] y, float[] z) <float start = {0}, float stop = {3}, float step = {1}>

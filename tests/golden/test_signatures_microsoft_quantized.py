@@ -158,14 +158,6 @@ x[a=3 b=4] w[b c=6] wscale[c] wz[c] b[c]
 group w:0 mlp 4: w:0
 group b:0 mlp 6: w:1 b:0 wscale:0 wz:0
 
-refuse com.microsoft::MatMulIntegerToFloat: rank unknown
-(uint8[] x) => (float[3, 6] y) <uint8[4, 6] w, float xscale, float wscale>
-{ y = com.microsoft.MatMulIntegerToFloat(x, w, xscale, wscale) }
-x[?] w[a=4! b=6!]
--> y[c=3! d=6!]
-frozen a b c d: com.microsoft::MatMulIntegerToFloat 'MatMulIntegerToFloat:y': the shape of operand 0 is
-    unknown
-
 match com.microsoft::DynamicQuantizeMatMul: a scale for every column
 (float[3, 4] x) => (float[3, 6] y) <int8[4, 6] w, float[6] wscale, int8[6] wz, float[6] b>
 { y = com.microsoft.DynamicQuantizeMatMul(x, w, wscale, wz, b) }
@@ -173,14 +165,6 @@ x[a=3 b=4] w[b c=6] wscale[c] wz[c] b[c]
 -> y[a c]
 group w:0 hidden 4: w:0 (inexact)
 group b:0 mlp 6: w:1 b:0 wscale:0 wz:0
-
-refuse com.microsoft::DynamicQuantizeMatMul: rank unknown
-(float[] x) => (float[3, 6] y) <int8[4, 6] w, float wscale>
-{ y = com.microsoft.DynamicQuantizeMatMul(x, w, wscale) }
-x[?] w[a=4! b=6!]
--> y[c=3! d=6!]
-frozen a b c d: com.microsoft::DynamicQuantizeMatMul 'DynamicQuantizeMatMul:y': the shape of operand 0 is
-    unknown
 
 match com.microsoft::DynamicQuantizeLSTM: scales of both directions
 (float[T, N, 4] x, float[2, N, 5] h0, float[2, N, 5] c0) => (float[T, 2, N, 5] y, float[2, N, 5] h, float[2, N, 5] c)
@@ -219,13 +203,6 @@ x[a=2 b=3! c=4!]
 -> y[a b c]
 frozen b c: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': a softmax is taken over it
 
-refuse com.microsoft::QLinearSoftmax: rank unknown
-(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearSoftmax<axis = -1, opset = 13>(x, xscale, xz, yscale, yz) }
-x[?]
--> y[a=2! b=4!]
-frozen a b: com.microsoft::QLinearSoftmax 'QLinearSoftmax:y': the shape of operand 0 is unknown
-
 match com.microsoft::QLinearAdd: a number for every channel
 (uint8[2, 3, 4] x) => (uint8[2, 3, 4] y)
 <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
@@ -234,13 +211,6 @@ x[a=2 b=3 c=4] c[c]
 -> y[a b c]
 group c:0 mlp 4: c:0
 
-refuse com.microsoft::QLinearAdd: rank unknown
-(uint8[] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearAdd(x, xscale, xz, c, cscale, cz, yscale, yz) }
-x[?] c[a=4!]
--> y[b=2! c=3! d=4!]
-frozen a b c d: com.microsoft::QLinearAdd 'QLinearAdd:y': the shape of operand 0 is unknown
-
 match com.microsoft::QLinearMul: a gate that broadcasts
 (uint8[2, 4, 5] x, uint8[2, 4, 1] g) => (uint8[2, 4, 5] y)
 <float xscale, uint8 xz, float gscale, uint8 gz, float yscale, uint8 yz>
@@ -248,38 +218,17 @@ match com.microsoft::QLinearMul: a gate that broadcasts
 x[a=2 b=4 c=5] g[a b 1]
 -> y[a b c]
 
-refuse com.microsoft::QLinearMul: rank unknown
-(uint8[] x) => (uint8[2, 3, 4] y) <float xscale, uint8 xz, uint8[4] c, float cscale, uint8 cz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearMul(x, xscale, xz, c, cscale, cz, yscale, yz) }
-x[?] c[a=4!]
--> y[b=2! c=3! d=4!]
-frozen a b c d: com.microsoft::QLinearMul 'QLinearMul:y': the shape of operand 0 is unknown
-
 match com.microsoft::QLinearSigmoid: one scale
 (uint8[2, 4] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
 { y = com.microsoft.QLinearSigmoid(x, xscale, xz, yscale, yz) }
 x[a=2 b=4]
 -> y[a b]
 
-refuse com.microsoft::QLinearSigmoid: rank unknown
-(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearSigmoid(x, xscale, xz, yscale, yz) }
-x[?]
--> y[a=2! b=4!]
-frozen a b: com.microsoft::QLinearSigmoid 'QLinearSigmoid:y': the shape of operand 0 is unknown
-
 match com.microsoft::QLinearLeakyRelu: one scale
 (uint8[2, 4] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
 { y = com.microsoft.QLinearLeakyRelu<alpha = 0.1>(x, xscale, xz, yscale, yz) }
 x[a=2 b=4]
 -> y[a b]
-
-refuse com.microsoft::QLinearLeakyRelu: rank unknown
-(uint8[] x) => (uint8[2, 4] y) <float xscale, uint8 xz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearLeakyRelu<alpha = 0.1>(x, xscale, xz, yscale, yz) }
-x[?]
--> y[a=2! b=4!]
-frozen a b: com.microsoft::QLinearLeakyRelu 'QLinearLeakyRelu:y': the shape of operand 0 is unknown
 
 match com.microsoft::QLinearGlobalAveragePool: channels first
 (uint8[2, 4, 3, 3] x) => (uint8[2, 4, 1, 1] y) <float xscale, uint8 xz, float yscale, uint8 yz>
@@ -292,14 +241,6 @@ match com.microsoft::QLinearGlobalAveragePool: channels last
 { y = com.microsoft.QLinearGlobalAveragePool<channels_last = 1>(x, xscale, xz, yscale, yz) }
 x[a=2 b=3 c=3 d=4]
 -> y[a 1 1 d]
-
-refuse com.microsoft::QLinearGlobalAveragePool: rank unknown
-(uint8[] x) => (uint8[2, 4, 1, 1] y) <float xscale, uint8 xz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearGlobalAveragePool(x, xscale, xz, yscale, yz) }
-x[?]
--> y[a=2! b=4! 1 1]
-frozen a b: com.microsoft::QLinearGlobalAveragePool 'QLinearGlobalAveragePool:y': the shape of operand 0 is
-    unknown
 
 match com.microsoft::QLinearAveragePool: a window
 (uint8[2, 4, 4, 4] x) => (uint8[2, 4, 3, 3] y) <float xscale, uint8 xz, float yscale, uint8 yz>
@@ -317,27 +258,12 @@ x[a=2 b=4! c=4! d=4]
 frozen b c e f: com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the window of a pooling slides
     over it
 
-refuse com.microsoft::QLinearAveragePool: rank unknown
-(uint8[] x) => (uint8[] y) <float xscale, uint8 xz, float yscale, uint8 yz>
-{ y = com.microsoft.QLinearAveragePool<kernel_shape = [2, 2]>(x, xscale, xz, yscale, yz) }
-x[?]
--> y[?]
-refused com.microsoft::QLinearAveragePool 'QLinearAveragePool:y': the shape of operand 0 is unknown
-
 match com.microsoft::QLinearConcat: two parts
 (uint8[2, 4, 3] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
 <float yscale, uint8 yz, float xscale, uint8 xz, float zscale, uint8 zz>
 { y = com.microsoft.QLinearConcat<axis = 1>(yscale, yz, x, xscale, xz, z, zscale, zz) }
 x[a=2 b=4 c=3] z[a d=5 c]
 -> y[a (b + d) c]
-
-refuse com.microsoft::QLinearConcat: rank unknown
-(uint8[] x, uint8[2, 5, 3] z) => (uint8[2, 9, 3] y)
-<float yscale, uint8 yz, float xscale, uint8 xz, float zscale, uint8 zz>
-{ y = com.microsoft.QLinearConcat<axis = 1>(yscale, yz, x, xscale, xz, z, zscale, zz) }
-x[?] z[a=2! b=5! c=3!]
--> y[d=2! e=9! f=3!]
-frozen a b c d e f: com.microsoft::QLinearConcat 'QLinearConcat:y': the shape of operand 2 is unknown
 
 match com.microsoft::QuantizeLinear: a scale for every channel
 (float[2, 4, 3] x) => (uint8[2, 4, 3] y) <float[4] scale, uint8[4] zero>

@@ -53,12 +53,6 @@ x[a=N b=4 c=8] g[b] b[b]
 -> y[a b c]
 group b:0 mlp 4: b:0 g:0
 
-refuse InstanceNormalization: rank unknown
-(float[] x) => (float[] y) <float[4] g, float[4] b> { y = InstanceNormalization(x, g, b) }
-x[?] g[a=4!] b[b=4!]
--> y[?]
-frozen a b: InstanceNormalization 'InstanceNormalization:y': the rank of 'x' is unknown
-
 match LayerNormalization: last axis
 (float[N, S, 4] x) => (float[] y) <float[4] g, float[4] b> { y = LayerNormalization(x, g, b) }
 x[a=N b=S c=4] g[c] b[c]
@@ -96,24 +90,11 @@ x[a=N b=S c=4] g[c]
 -> y[a b c]
 group g:0 hidden 4: g:0 (inexact)
 
-refuse RMSNormalization: rank unknown [opset 23]
-(float[] x) => (float[] y) <float[4] g> { y = RMSNormalization(x, g) }
-x[?] g[a=4!]
--> y[?]
-frozen a: RMSNormalization 'RMSNormalization:y': the shape of operand 0 is unknown
-
 match SimplifiedLayerNormalization: last axis [opset 13] [not run: the checker does not know it]
 (float[N, S, 4] x) => (float[N, S, 4] y) <float[4] g> { y = SimplifiedLayerNormalization(x, g) }
 x[a=N b=S c=4] g[c]
 -> y[a b c]
 group g:0 hidden 4: g:0 (inexact)
-
-refuse SimplifiedLayerNormalization: rank unknown [opset 13]
-(float[] x) => (float[N, S, 4] y) <float[4] g> { y = SimplifiedLayerNormalization(x, g) }
-x[?] g[a=4!]
--> y[b=N c=S d=4!]
-frozen a b c d: SimplifiedLayerNormalization 'SimplifiedLayerNormalization:y': the shape of operand 0 is
-    unknown
 
 match GroupNormalization: scale for every channel [opset 21]
 (float[N, 6, 8] x) => (float[N, 6, 8] y) <float[6] g, float[6] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
@@ -145,12 +126,6 @@ match LpNormalization: over channels
 x[a=N b=4 c=8]
 -> y[a b c]
 
-refuse LpNormalization: rank unknown
-(float[] x) => (float[] y) { y = LpNormalization<axis = 1>(x) }
-x[?]
--> y[?]
-refused LpNormalization 'LpNormalization:y': the shape of operand 0 is unknown
-
 match MeanVarianceNormalization: over all but the channels [not run: no shape inference]
 (float[N, 4, 8, 8] x) => (float[N, 4, 8, 8] y) { y = MeanVarianceNormalization(x) }
 x[a=N b=4 c=8 d=8]
@@ -161,22 +136,10 @@ match MeanVarianceNormalization: over channels
 x[a=N b=4 c=8 d=8]
 -> y[a b c d]
 
-refuse MeanVarianceNormalization: rank unknown
-(float[] x) => (float[] y) { y = MeanVarianceNormalization(x) }
-x[?]
--> y[?]
-refused MeanVarianceNormalization 'MeanVarianceNormalization:y': the shape of operand 0 is unknown
-
 match LRN: neighboring channels
 (float[N, 4, 8, 8] x) => (float[] y) { y = LRN<size = 3>(x) }
 x[a=N b=4 c=8 d=8]
 -> y[a b c d]
-
-refuse LRN: rank unknown
-(float[] x) => (float[] y) { y = LRN<size = 3>(x) }
-x[?]
--> y[?]
-refused LRN 'LRN:y': the rank of 'x' is unknown
 """
 )
 

@@ -67,12 +67,6 @@ match DynamicQuantizeLinear: statistics over everything
 x[a=N b=4]
 -> y[a b] s[] z[]
 
-refuse DynamicQuantizeLinear: rank unknown
-(float[] x) => (uint8[] y, float s, uint8 z) { y, s, z = DynamicQuantizeLinear(x) }
-x[?]
--> y[?] s[] z[]
-refused DynamicQuantizeLinear 'DynamicQuantizeLinear:y': the shape of operand 0 is unknown
-
 match QLinearConv: a scale for every output channel
 (uint8[N, 4, 8] x) => (uint8[] y)
 <float xscale, uint8 xz, int8[6, 4, 3] w, float[6] wscale, int8[6] wz, float yscale, uint8 yz, int32[6] b>
@@ -136,24 +130,12 @@ group w:1 channels 2: w:1
 group w:0_1 channels 3: w:0
 frozen d f g: ConvInteger 'ConvInteger:y': the window of a convolution slides over it
 
-refuse ConvInteger: rank unknown
-(uint8[] x) => (int32[] y) <uint8[6, 4, 3] w> { y = ConvInteger(x, w) }
-x[?] w[a=6! b=4! c=3!]
--> y[?]
-frozen a b c: ConvInteger 'ConvInteger:y': the shape of operand 0 is unknown
-
 match MatMulInteger: a zero point for every column
 (uint8[N, 4] x) => (int32[] y) <uint8[4, 6] w, uint8 xz, uint8[6] wz> { y = MatMulInteger(x, w, xz, wz) }
 x[a=N b=4] w[b c=6] wz[c]
 -> y[a c]
 group w:0 mlp 4: w:0
 group wz:0 mlp 6: w:1 wz:0
-
-refuse MatMulInteger: rank unknown
-(uint8[] x) => (int32[] y) <uint8[4, 6] w> { y = MatMulInteger(x, w) }
-x[?] w[a=4! b=6!]
--> y[?]
-frozen a b: MatMulInteger 'MatMulInteger:y': the shape of operand 0 is unknown
 """
 )
 

@@ -24,12 +24,6 @@ x[a=N b=4 c=8! d=6!]
 -> y[a b e=4! f=3!]
 frozen c d e f: AveragePool 'AveragePool:y': the window of a pooling slides over it
 
-refuse AveragePool: rank unknown
-(float[] x) => (float[] y) { y = AveragePool<kernel_shape = [2, 2]>(x) }
-x[?]
--> y[?]
-refused AveragePool 'AveragePool:y': the shape of operand 0 is unknown
-
 match MaxPool: window over space
 (float[N, 4, 8] x) => (float[] y) { y = MaxPool<kernel_shape = [2], strides = [2]>(x) }
 x[a=N b=4 c=8!]
@@ -48,44 +42,20 @@ x[a=N b=4 c=8!]
 -> y[a b d=7!]
 frozen c d: LpPool 'LpPool:y': the window of a pooling slides over it
 
-refuse LpPool: rank unknown
-(float[] x) => (float[] y) { y = LpPool<kernel_shape = [2]>(x) }
-x[?]
--> y[?]
-refused LpPool 'LpPool:y': the shape of operand 0 is unknown
-
 match GlobalAveragePool: statistics over space
 (float[N, 4, 8, 6] x) => (float[] y) { y = GlobalAveragePool(x) }
 x[a=N b=4 c=8 d=6]
 -> y[a b 1 1]
-
-refuse GlobalAveragePool: rank unknown
-(float[] x) => (float[] y) { y = GlobalAveragePool(x) }
-x[?]
--> y[?]
-refused GlobalAveragePool 'GlobalAveragePool:y': the shape of operand 0 is unknown
 
 match GlobalMaxPool: statistics over space
 (float[N, 4, 8] x) => (float[] y) { y = GlobalMaxPool(x) }
 x[a=N b=4 c=8]
 -> y[a b 1]
 
-refuse GlobalMaxPool: rank unknown
-(float[] x) => (float[] y) { y = GlobalMaxPool(x) }
-x[?]
--> y[?]
-refused GlobalMaxPool 'GlobalMaxPool:y': the shape of operand 0 is unknown
-
 match GlobalLpPool: statistics over space
 (float[N, 4, 8] x) => (float[] y) { y = GlobalLpPool(x) }
 x[a=N b=4 c=8]
 -> y[a b 1]
-
-refuse GlobalLpPool: rank unknown
-(float[] x) => (float[] y) { y = GlobalLpPool(x) }
-x[?]
--> y[?]
-refused GlobalLpPool 'GlobalLpPool:y': the shape of operand 0 is unknown
 
 match ReduceSum: axes as attribute [opset 11]
 (float[N, 4, 8] x) => (float[] y) { y = ReduceSum<axes = [1], keepdims = 0>(x) }
@@ -316,12 +286,6 @@ match Dropout: ratio as operand
 (float[N, 4] x) => (float[] y) <float ratio = {0.25}> { y = Dropout(x, ratio) }
 x[a=N b=4]
 -> y[a b]
-
-refuse Dropout: rank unknown
-(float[] x) => (float[] y) { y = Dropout(x) }
-x[?]
--> y[?]
-refused Dropout 'Dropout:y': the shape of operand 0 is unknown
 
 match TopK: the largest alone, nothing reads its position
 (float[N, 4, 8] x) => (float[] y) <int64[1] k = {1}> { y, i = TopK<axis = 1>(x, k) }
