@@ -259,11 +259,10 @@ x[a=N b=4!]
 -> y[a c=6!]
 frozen b c: Pad 'Pad:y': it is padded (reflect)
 
-refuse Pad: channels are cropped
+match Pad: channels are cropped
 (float[N, 4] x) => (float[] y) <int64[4] pads = {0, -1, 0, 0}> { y = Pad(x, pads) }
-x[a=N b=4!]
--> y[a c=3!]
-frozen b c: Pad 'Pad:y': it is padded (constant)
+x[a=N (1 + b=3)]
+-> y[a b]
 
 refuse Pad: pads computed at run time
 (float[N, 4] x, int64[P] pads) => (float[] y) { y = Pad(x, pads) }

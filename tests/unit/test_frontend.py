@@ -244,13 +244,6 @@ def without_opset(proto: onnx.ModelProto) -> None:
     del proto.opset_import[:]
 
 
-def with_a_map(proto: onnx.ModelProto) -> None:
-    """As the ZipMap at the end of a classifier of scikit-learn."""
-    probabilities = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
-    proto.graph.node.append(helper.make_node("ZipMap", ["y"], ["named"], domain="ai.onnx.ml", classlabels_int64s=[0]))
-    proto.graph.output.append(helper.make_value_info("named", helper.make_sequence_type_proto(probabilities)))
-
-
 def with_a_value_made_twice(proto: onnx.ModelProto) -> None:
     proto.graph.node.append(helper.make_node("Relu", ["y"], ["y"], name="again"))
 
@@ -289,7 +282,6 @@ def with_data(location: str, length: int = 48) -> Callable[[onnx.ModelProto], No
 BROKEN_FILES: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
     (without_nodes, "the graph has no nodes"),
     (without_opset, "not an ONNX model: it has no graph or no opset"),
-    (with_a_map, "value 'named' is a map, which is not supported; skl2onnx leaves it out"),
     (with_a_value_made_twice, "value 'y' is defined twice: by node "),
     (
         with_a_weight_that_a_node_makes,
