@@ -73,7 +73,7 @@ class Source:
 
 
 def open_model(model: AnyModel) -> Source:
-    """Read a model of any kind. Raises :class:`InputError` for what is none."""
+    """Read a model of any kind. Raises :class:`InputError` for any other object or file."""
     if isinstance(model, (str, os.PathLike)):
         data = read_file(model)
         read = parse(data, model)

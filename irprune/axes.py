@@ -10,9 +10,9 @@ Saying that two dimensions are the same axis *unifies* their expressions, which 
 type inference does. What unification cannot express, an arbitrary permutation or a cut through the middle of a
 product, is kept as a :class:`Relation` between elements and solved at the end (:mod:`irprune.analysis.atoms`).
 
-Nothing here recurses along chains of bound leaves or of unifications, which grow with the model. What may recurse is a
-walk over a *resolved* expression: products in it stand inside sums inside products, each of which at least doubles
-the size, so that its depth is at most twice the logarithm of the size.
+Nothing here recurses along chains of bound leaves or of unifications, which grow with the model. A walk over a
+*resolved* expression may recurse: products alternate with sums, and each level at least doubles the size, so the depth
+is at most twice the logarithm of the size.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class Freeze:
 class AxisSystem:
     """The unknowns and what is known about them.
 
-    ``named`` are the symbols that the model itself gives to sizes: where two symbols turn out to be one size, it goes
-    by such a name.
+    ``named`` are the symbols that the model itself declares. If two symbols turn out to be the same size, the declared
+    one is kept.
     """
 
     named: frozenset[str] = frozenset()
@@ -147,7 +147,7 @@ class AxisSystem:
                 waiting.append(self._steps(*pair, where))
 
     def _steps(self, left: Axis, right: Axis, where: Place) -> Steps[None]:
-        """Make two expressions one, up to pairs of smaller ones that are yielded; each is one before the next."""
+        """Unify two expressions. Yields pairs of smaller ones, each to be unified before the next is asked for."""
         left, right = resolve(left), resolve(right)
         if left is right:
             return
@@ -230,7 +230,7 @@ class AxisSystem:
             (todo_left if larger is a else todo_right).appendleft(halves[1])
 
     def _factor(self, axis: Axis, head: Size, tail: Size) -> Steps[tuple[Axis, Axis] | None]:
-        """Write a leaf or a sum as ``head x tail``; ``None`` where a part of the sum is no multiple of ``tail``."""
+        """Write a leaf or a sum as ``head x tail``; ``None`` if a part of the sum is not a multiple of ``tail``."""
         if isinstance(axis, Leaf):
             outer, inner = self.leaf(head, f"{axis.name}.o"), self.leaf(tail, f"{axis.name}.i")
             axis.bound = _product([outer, inner])
@@ -373,7 +373,7 @@ def resolve(axis: Axis) -> Axis:
 
 
 def _end_of(leaf: Leaf) -> Leaf:
-    """The last one of a chain of leaves, each bound to the next; all of them point to it from then on."""
+    """The last of a chain of leaves that are bound to each other. Compresses the path: all then point to it."""
     end = leaf
     while isinstance(end.bound, Leaf):
         end = end.bound
@@ -395,7 +395,7 @@ def _children(axis: Product | Sum) -> tuple[Axis, ...]:
 
 @dataclass(slots=True)
 class _Frame:
-    """An expression that is being resolved: the children that are left, and where their resolved forms are collected.
+    """An expression that is being resolved: the remaining children, and the list of their resolved forms.
 
     ``made`` is shared with the frame around it where an expression is taken apart into its parent.
     """
@@ -407,7 +407,7 @@ class _Frame:
 
 
 def _rebuilt(axis: Product | Sum) -> Axis:
-    """The resolved form of a product or a sum. Leaves inside may be bound to sums of leaves that are, and so on."""
+    """The resolved form of a product or a sum, iteratively: leaves inside may be bound to sums of bound leaves."""
     frames = [_Frame(axis, iter(_children(axis)), [])]
     while True:
         frame = frames[-1]
@@ -426,7 +426,7 @@ def _rebuilt(axis: Product | Sum) -> Axis:
 
 
 def _next_inner(frame: _Frame) -> Product | Sum | None:
-    """Collect resolved children up to the next one that has to be looked into."""
+    """Collect resolved children up to the next one that is a product or sum to be resolved itself."""
     for child in frame.left:
         if isinstance(child, Leaf):
             end = _end_of(child)
@@ -442,7 +442,7 @@ def _next_inner(frame: _Frame) -> Product | Sum | None:
 
 
 def _collect(done: Axis, frame: _Frame) -> None:
-    """Add a resolved expression to the one around it; a product in a product and a sum in a sum dissolve."""
+    """Add a resolved expression to its parent; a product inside a product, or a sum inside a sum, is flattened."""
     if isinstance(done, Leaf) or type(done) is not type(frame.axis):
         frame.made.append(done)
     else:
@@ -454,7 +454,7 @@ def _made_of(frame: _Frame) -> Axis:
     if len(made) == 1:
         return made[0]
     before = _children(frame.axis)
-    if len(made) == len(before) and all(map(is_, made, before)):  # an expression that stays is not made anew
+    if len(made) == len(before) and all(map(is_, made, before)):  # unchanged: keep the object
         return frame.axis
     return type(frame.axis)(tuple(made))
 

@@ -1,4 +1,4 @@
-"""The garbage collector: kept from looking through objects that are not garbage."""
+"""Pauses the garbage collector while large, long-lived structures are built."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ R = TypeVar("R")
 
 
 def without_gc(function: Callable[P, R]) -> Callable[P, R]:
-    """A decorator for what makes many objects that live as long as the job: no cycles are looked for meanwhile.
+    """Decorator: pause the search for cycles in functions that build many objects which live as long as the job.
 
     The collector would look through all of them again and again, which takes a tenth of the time on a large graph.
-    What was made counts as old afterwards, as it would after the collections that were left out.
+    The new objects are moved to the oldest generation afterwards, where the skipped collections would have put them.
     """
 
     @wraps(function)

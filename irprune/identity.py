@@ -1,4 +1,4 @@
-"""What identifies an ONNX model: the bytes of its file, and of the files that hold its weights."""
+"""The identity of an ONNX model: digests of its file and of the files that hold its weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 1 << 22
 
 
 def in_background(compute: Callable[[], T]) -> Future[T]:
-    """Something computed beside the work."""
+    """A value that a thread computes in the background."""
     pool = ThreadPoolExecutor(1)
     try:
         return pool.submit(compute)

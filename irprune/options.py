@@ -1,4 +1,4 @@
-"""Options as fields of a model: limits, help and spelling stand on the field, and every way in reads them there.
+"""Options as fields of a model: each field has its limits, its help and its spelling, for every interface.
 
 A model of options is the one place for them. The command line, pipelines, the Python API and the JSON of plans ask
 :func:`options_of` for what there is.
@@ -117,7 +117,7 @@ def _kind(annotation: Any) -> tuple[type, bool]:
 # -- errors --------------------------------------------------------------------------------------------------------
 
 _TAKES = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "tuple": "a list"}
-"""What a type is called, by how the names of pydantic's errors about it begin."""
+"""Names of types, by the prefix of pydantic's error types."""
 
 _OUT_OF_RANGE = frozenset(("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"))
 

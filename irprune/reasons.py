@@ -1,4 +1,4 @@
-"""Why an axis may not be pruned, as a value: where the reason stands in the graph, in words, and of which kind it is.
+"""Why an axis may not be pruned, as a value: the node that says so, the words, and the kind of reason.
 
 Reports group reasons by kind; the words are for people and are never parsed.
 """
@@ -30,12 +30,12 @@ class Kind(Enum):
 ENDS = (Kind.GRAPH_INPUT, Kind.GRAPH_OUTPUT)
 
 ADVICE = "--allow-io lets an input or output change shape, --state IN=OUT ties two where the output is fed back"
-"""What a user can do about reasons of the kinds :data:`ENDS`."""
+"""Options that free axes frozen by the ends of the graph (:data:`ENDS`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """A reason without its place, as a rule of an operator gives it."""
+    """A reason without its node, as the rule of an operator gives it."""
 
     words: str
     kind: Kind = Kind.ORDER
@@ -87,7 +87,7 @@ def plain(why: str, kind: Kind) -> Reason:
 
 
 def condensed(reasons: Iterable[Reason]) -> str:
-    """Reasons in one line: what holds of several nodes is said once, with the first of them, and so is the advice."""
+    """Reasons in one line. If several nodes give the same reason, it stands once with the first node and a count."""
     nodes: dict[Reason, list[str]] = {}
     for reason in reasons:
         alike = Reason(reason.op, "", reason.why, reason.kind) if reason.op and reason.why else reason

@@ -1,4 +1,4 @@
-"""What may be asked for: each option of planning, once, with its limits, its help and its place on the command line.
+"""The options of planning, each once, with its limits, its help and its place on the command line.
 
 A new option is one field of :class:`Request` (and a line of :class:`RequestOptions`, for type checkers and completion).
 """

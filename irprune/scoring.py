@@ -1,4 +1,4 @@
-"""Importance of atoms: every parameter of a group speaks, producers and consumers alike.
+"""Importance of atoms: every parameter of a group counts, producers and consumers alike.
 
 ``l1`` and ``l2`` are norms of all weights that would be removed (Li et al., 2017; Fang et al., 2023); ``bn-scale`` is
 the magnitude of batch-norm scales (network slimming, Liu et al., 2017); ``fpgm`` the distance to all other filters of
@@ -32,11 +32,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 _SINGLE = 4
 _BATCH = 1 << 23
-"""Elements that a thread reads at a time: with fewer, threads wait for each other more than they read."""
+"""Elements that a thread reads at a time. With fewer, the threads mostly wait for each other."""
 
 
 def score(analysis: Analysis, criterion: str = "l2", seed: int = 0) -> Scores:
-    """One non-negative number per atom; the higher, the more its removal would change.
+    """One non-negative number per atom: the higher, the more important.
 
     Raises :class:`InputError` for an unknown criterion, or ``bn-scale`` on a model without batch normalization.
     """
@@ -56,7 +56,7 @@ def normalized(analysis: Analysis, scores: Scores) -> Scores:
 
 
 def weights(analysis: Analysis) -> list[Parameter]:
-    """The parameters that speak: those that lose something with some atom.
+    """The parameters that are scored: those with an axis that can be pruned.
 
     Vectors (biases, stored statistics) say little about how much a channel matters, and are left out; so are tables.
     """
@@ -87,7 +87,7 @@ def require_numbers(analysis: Analysis, criterion: str = "") -> None:
 
 
 def _each(read: Callable[[T], R], items: Sequence[T], sizes: Sequence[int]) -> Iterator[R]:
-    """What a function finds in each item, in order; threads take batches of some elements, which is worth one."""
+    """The results of a function for each item, in order. Threads take batches large enough to pay for a thread."""
     owners = np.cumsum(sizes) // _BATCH
     batches = [[item for _, item in batch] for _, batch in groupby(zip(owners, items, strict=True), itemgetter(0))]
     if len(batches) <= 1:
@@ -135,9 +135,10 @@ def _norm(power: int) -> Callable[[Analysis, int], Scores]:
 
 
 def _sums(array: Floats, axes: Iterable[int], power: int) -> Iterator[Scores]:
-    """Sums of ``|w|^power`` over all axes but one, for each of ``axes``.
+    """Sums of ``|w|^power`` over all axes except one, for each of ``axes``.
 
-    All axes but the first are summed out of one vector: short inner loops (a kernel of 3 x 3) are slow.
+    The sums along axes other than the first all come from one vector of column sums: short inner loops (a kernel of
+    3 x 3) are slow.
     """
     matrix = array.reshape(array.shape[0], math.prod(array.shape[1:]))
     columns: Scores | None = None
@@ -151,7 +152,7 @@ def _sums(array: Floats, axes: Iterable[int], power: int) -> Iterator[Scores]:
 
 
 def _rows(matrix: Floats, power: int) -> Scores:
-    """The sum of ``|w|^power`` along every row; squares take no temporary the size of the matrix."""
+    """The sum of ``|w|^power`` of every row. Squares need no temporary array of the size of the matrix."""
     found = np.abs(matrix).sum(axis=1, dtype=np.float64) if power == 1 else np.vecdot(matrix, matrix)
     return np.asarray(found, dtype=np.float64)
 
@@ -163,7 +164,7 @@ def _columns(matrix: Floats, power: int) -> Scores:
 
 
 def per_atom(analysis: Analysis, vectors: Iterable[tuple[Axis, Scores]]) -> Scores:
-    """What vectors along dimensions add up to for each atom."""
+    """The sum for each atom of vectors of scores along dimensions; scores of frozen elements are dropped."""
     spread = [(atoms, values) for dim, values in vectors for atoms in analysis.atoms.along(dim)]
     if not spread:
         return np.zeros(analysis.atoms.count)

@@ -1,4 +1,4 @@
-"""What the compiler does, one pass a file."""
+"""The passes of the compiler, one per file."""
 
 from . import dce, fold, prune
 from .base import PASSES, Pass, State, register

@@ -1,4 +1,4 @@
-"""What every pass is: a frozen dataclass with a name, options as fields, one ``run`` from state to state."""
+"""The base class of passes: a frozen dataclass with a name, options as fields, and ``run`` from state to state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """What passes hand on.
+    """The state that passes transform.
 
     ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's
     slices are slices of the constants of ``base``. ``updated`` names constants of ``graph`` that a pass made,

@@ -1,4 +1,4 @@
-"""A normalization by fixed statistics is an affine map per channel, which the operator before it can do.
+"""A normalization by fixed statistics is an affine map per channel, which can be folded into the operator before it.
 
 ::
 
@@ -118,7 +118,7 @@ def _bias(draft: Draft, producer: Node, channels: int) -> _Vector:
 
 
 def _bias_name(draft: Draft, producer: Node, node: Node) -> str:
-    """The name of the new bias: that of the old one or of the shift, where nothing else reads that."""
+    """The name of the new bias: that of the old bias or of the shift, if nothing else reads it."""
     own = producer.inputs[2] if len(producer.inputs) > 2 else ""
     for name in (own, node.inputs[2]):
         if name and draft.uses(name) == 1:

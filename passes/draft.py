@@ -85,7 +85,7 @@ class Draft:
         return fresh_name(base, self.values)
 
     def become_constants(self, node: Node, results: Iterable[Constant]) -> None:
-        """The results of a node are known: they keep their names, the node goes.
+        """Replace a node by constants: its results keep their names.
 
         Raises :class:`Refused` where one is a graph output, or is read by a subgraph.
         """
@@ -104,7 +104,7 @@ class Draft:
                 raise Refused(f"a subgraph reads '{name}'")
 
     def bypass(self, node: Node) -> None:
-        """Remove a node that hands its first operand through: ``x -> node -> y`` becomes ``x``.
+        """Remove a node that returns its first operand: ``x -> node -> y`` becomes ``x``.
 
         A graph output keeps its name: there, the producer of ``x`` makes ``y`` instead. Raises
         :class:`Refused` where it cannot.
@@ -124,7 +124,7 @@ class Draft:
         self._redirect(result, source)
 
     def rename_result(self, producer: Node, position: int, node: Node) -> None:
-        """Remove ``node``, whose work ``producer`` now does and whose result it now makes."""
+        """Remove ``node``; ``producer``, which now does its work, takes over its result."""
         old, new = producer.outputs[position], node.outputs[0]
         value = self.values.get(new, Value(new))
         self.remove(node)
@@ -152,7 +152,7 @@ class Draft:
             self.replace(replace(user, inputs=tuple(new if name == old else name for name in user.inputs)))
 
     def _merged(self, source: str, result: str) -> Value:
-        """What is known of two names of the same tensor."""
+        """Type and shape as known from two names of the same tensor."""
         left, right = self.values.get(source, Value(source)), self.values.get(result, Value(result))
         shape = left.shape if right.shape is None else right.shape
         if left.shape is not None and right.shape is not None and len(left.shape) == len(right.shape):
@@ -161,7 +161,7 @@ class Draft:
         return Value(source, left.dtype or right.dtype, shape)
 
     def finish(self) -> Graph:
-        """The rewritten graph, without what the rewriting left unused."""
+        """The rewritten graph without nodes and constants that the rewriting left unused."""
         nodes = tuple(self.nodes.values())
         changed = replace(self.graph, nodes=nodes, values=self.values, constants=self.constants)
         return without_orphans(self.graph, changed)

@@ -1,4 +1,4 @@
-"""One node on known operands: ONNX Runtime computes what it would compute at run time."""
+"""Evaluates one node with known operands on ONNX Runtime, as at run time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folding: what is known at compile time is computed at compile time."""
+"""Folding: values that are known at compile time become constants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .identities import remove_identity
 @register
 @dataclass(frozen=True)
 class Fold(Pass):
-    """Compute what is known at compile time.
+    """Compute values that are known at compile time.
 
     ::
 
@@ -70,7 +70,7 @@ def fold_graph(graph: Graph, options: Fold | None = None) -> Folded:
         updated = (updated | folded.updated) & folded.graph.constants.keys()
         if folded.graph is graph:
             return replace(folded, updated=updated)
-        graph = folded.graph  # what was learned of shapes may let earlier nodes fold
+        graph = folded.graph  # better shapes may let earlier nodes fold
 
 
 class _Folding:

@@ -1,6 +1,6 @@
-"""Nodes that hand their first operand through: ``y = op(x)`` with ``y == x``, bit for bit.
+"""Nodes that return their first operand: ``y = op(x)`` with ``y == x``, bit for bit.
 
-Each rule returns where the node is one, and raises :class:`Refused` with the reason where it is not.
+Each rule returns if the node is one, and raises :class:`Refused` with the reason if it is not.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ IDENTITIES: dict[str, Callable[[Draft, Node], None]] = {
 
 
 def remove_identity(draft: Draft, node: Node) -> None:
-    """Remove a node that changes nothing; raises :class:`Refused` for one that does."""
+    """Remove a node that changes nothing; raises :class:`Refused` for any other."""
     rule = IDENTITIES.get(node.qualified_op)
     if rule is None:
         raise Refused(f"{node.qualified_op} computes something")

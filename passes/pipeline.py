@@ -198,7 +198,7 @@ class OptionInfo:
 
 @dataclass(frozen=True)
 class PassInfo:
-    """A pass as a user has to know it: ``details`` is all of its docstring."""
+    """The description of a pass for users; ``details`` is its whole docstring."""
 
     name: str
     summary: str

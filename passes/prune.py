@@ -32,7 +32,7 @@ class Prune(Pass):
 
     @classmethod
     def options(cls) -> tuple[PassOption, ...]:
-        """Those of a request."""
+        """The options of a request."""
         return tuple(
             PassOption(option.name, option.type, () if option.default == {} else option.default, option.help)
             for option in options_of(Request)

@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 _KEPT = -1
 
 _MOST_ELEMENTS = 1 << 26
-"""A dimension beyond this is no list of channels: nobody numbers its elements."""
+"""A dimension with more elements is not a list of channels, and is frozen instead of numbered."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Solver:
         self.pairs.append((left, right, relation.where))
 
     def solve(self) -> tuple[NDArray[np.intp], int]:
-        """Repeat until nothing more freezes: what is frozen drops out of products, which may settle others."""
+        """Repeat until nothing more freezes: a frozen factor drops out of its products, which may decide others."""
         component = np.arange(self.total)
         while True:
             edges, newly = self._pass()
@@ -175,7 +175,7 @@ class _Solver:
         return np.vstack([np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=_KEPT) for p in parts])
 
     def _pass(self) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
-        """The edges of all relations under what is frozen so far, and the elements that have to be kept."""
+        """The edges that follow from the relations and the elements frozen so far, and elements that must be kept."""
         edges: list[NDArray[np.intp]] = []
         kept: list[NDArray[np.intp]] = [np.zeros(0, dtype=np.intp)]
         lookup = np.append(np.where(self.frozen, _KEPT, np.arange(self.total)), _KEPT)
@@ -209,7 +209,7 @@ class _Solver:
         pairs = np.concatenate([*edges, np.zeros((0, 2), dtype=np.intp)])
         if not len(pairs):
             return np.arange(self.total)
-        from scipy.sparse import coo_array  # slow to import, and many a model relates whole axes alone
+        from scipy.sparse import coo_array  # slow to import, and many models relate only whole axes
         from scipy.sparse.csgraph import connected_components
 
         graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(self.total, self.total))
@@ -218,7 +218,7 @@ class _Solver:
 
 
 def _without_common(left: NDArray[np.intp], right: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Both sides without the factors that stand on both."""
+    """Both sides without the factors that they have in common."""
     common_left = (left[:, :, None] == right[:, None, :]).any(axis=2)
     common_right = (right[:, :, None] == left[:, None, :]).any(axis=2)
     return np.where(common_left, _KEPT, left), np.where(common_right, _KEPT, right)

@@ -16,7 +16,7 @@ from .learned import Parameter
 
 @dataclass(frozen=True)
 class Cost:
-    """Learned parameters, multiply-accumulates for one element of the batch, bytes of all constants, table numbers.
+    """Learned parameters, multiply-accumulates for one element of the batch, bytes of all constants, table elements.
 
     ``tables`` counts the numbers that nothing learns from (see :mod:`.learned`); ``params`` leaves them out.
     """
@@ -28,9 +28,9 @@ class Cost:
 
 
 class CostModel:
-    """Cost as a function of the kept elements of every leaf.
+    """Cost as a function of the elements that are kept.
 
-    ``sizes`` gives the symbols of open sizes. Those that it lacks count as one; :attr:`unknown` names them.
+    ``sizes`` gives the values of symbols. Symbols that it lacks count as one; :attr:`unknown` names them.
     """
 
     def __init__(self, coupling: Coupling, parameters: Iterable[Parameter], sizes: Mapping[str, int]) -> None:
@@ -73,7 +73,7 @@ class CostModel:
         ]
 
     def __call__(self, kept: Mapping[int, Mask]) -> Cost:
-        """The cost when of each leaf number in ``kept`` these elements stay, and of every other leaf all."""
+        """The cost with a mask of kept elements per leaf number; leaves that are not in ``kept`` stay whole."""
         sizes = {number: int(mask.sum()) for number, mask in kept.items()}
         memo: dict[Formula, int] = {}
 
@@ -104,7 +104,7 @@ class CostModel:
 
 
 def mac_axes(coupling: Coupling) -> Iterable[Sequence[Axis]]:
-    """Per product of multiply-accumulates of any node, the axes whose sizes are multiplied."""
+    """The multiply-accumulates of all nodes, as lists of axes whose sizes are multiplied."""
     for matched in coupling.matched.values():
         for factors in matched.signature.notation.macs:
             yield [axis for name in factors for axis in matched.axes.get(name, ())]
@@ -115,7 +115,7 @@ def symbols_in(axes: Iterable[Axis]) -> set[str]:
     return {symbol for axis in set(axes) for leaf in leaves_of(axis) for symbol in leaf.size.symbols}
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # hashed often, and dimensions that are the same share one
+@dataclass(frozen=True, slots=True, eq=False)  # by identity: dimensions with the same axis share one formula
 class Formula:
     """The size of an axis expression: a leaf number and its size, or a product or a sum of formulas."""
 

@@ -46,12 +46,11 @@ class Coupling:
 
     ``dims`` gives the axes of each value (``None`` where the rank is unknown); ``uses`` those of a constant, or of a
     value with repeated axes, at one operand position, where it is analyzed per use; ``matched`` the matched nodes;
-    ``refused`` why the others touch nothing; ``regions`` the view chains that act as a permutation of elements, whose
-    relations are those of ``system`` from number ``first_chain`` on;
-    ``repeated`` pairs the repeated axes of values with those of their uses; ``weights`` are the constants, what is
-    computed from nothing else, matrices that are looked up in a stack of them (experts), and what bodies are handed
-    of them; ``states`` are inputs with the outputs that are fed back to them; ``changeable`` are the inputs and
-    outputs that may change shape.
+    ``refused`` why the other nodes have no signature; ``regions`` the view chains that permute elements, with their
+    relations in ``system`` from number ``first_chain`` on; ``repeated`` pairs the repeated axes of values with those of
+    their uses; ``weights`` are constants, values computed from constants, matrices looked up in a stack of weights
+    (experts), and weights that are passed into bodies of control flow; ``states`` are inputs with the outputs that are
+    fed back to them; ``changeable`` are the inputs and outputs that may change shape.
     """
 
     graph: Graph
@@ -131,7 +130,7 @@ class _Walk:
         return self.result
 
     def _states(self, declared: Sequence[State]) -> tuple[State, ...]:
-        """The declared states, and those among what may change anyway."""
+        """The declared states, and those found by name among the inputs and outputs that may change."""
         inputs = [name for name in self.graph.inputs if self._may_change(name) and name not in self.declared]
         outputs = [name for name in self.graph.outputs if self._may_change(name) and name not in self.declared]
         return (*declared, *found_states(self.graph, inputs, outputs))
@@ -154,7 +153,7 @@ class _Walk:
         self.result.weights.update(weights_handed_in(self.graph, node, self.result.weights))
 
     def _freeze_sizes_in(self, name: str) -> None:
-        """An output that is computed from sizes alone tells them to the user."""
+        """Freeze the sizes that an output reports: it is computed from sizes alone, and the user reads them."""
         if self.integers.entries(name) is None:
             return
         waiting, seen = [name], {name}
@@ -168,7 +167,7 @@ class _Walk:
                 seen.update(node.inputs)
 
     def _settle(self) -> None:
-        """Replace every expression by its final form; values that shared one still do."""
+        """Replace every expression by its final form. Values that shared an expression still do."""
         final: dict[Axis, Axis] = {}
 
         def settled(dims: Dims) -> Dims:
@@ -203,7 +202,7 @@ class _Walk:
         return tuple(self.system.leaf(self._size(size), f"{name}.{k}") for k, size in enumerate(shape))
 
     def _size(self, size: int | str | Size | None) -> Size:
-        if size is not None and Size.of(size).coefficient >= 0:  # what a model declares may be nonsense
+        if size is not None and Size.of(size).coefficient >= 0:  # models declare negative sizes, too
             return Size.of(size)
         self.unknowns += 1
         return Size(1, (f"?{self.unknowns}",))
@@ -295,10 +294,9 @@ class _Walk:
         )
 
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
-        """The axes of an operand; a constant that is no weight of a contraction gets its own for this use.
+        """The axes of an operand. A constant that is not the weight of a contraction gets axes of its own for this use.
 
-        Among constants alone any may be such a weight, but for vectors, tensors of equal elements, and what the model
-        computes.
+        If all operands are constants, any of them may be the weight, except 1-D tensors, fills and computed constants.
         """
         name = node.inputs[position]
         if name not in self.graph.constants or notation is None:
@@ -321,7 +319,7 @@ class _Walk:
         return len(constant.shape) == 1 and is_float(constant.dtype)
 
     def _is_fill(self, name: str) -> bool:
-        """Whether several nodes read one tensor of equal elements: whichever of them a node loses, any part will do."""
+        """Whether several nodes read one tensor of equal elements: any part of it will do for each of them."""
         constant = self.graph.constants[name]
         if len(self.graph.consumers[name]) < 2 or constant.read is None or constant.size < 2:
             return False
@@ -329,7 +327,7 @@ class _Walk:
         return bool(array[0] == array[-1] and (array == array[0]).all())
 
     def _handed_in(self, node: Node, position: int, entry: str) -> Dims | None:
-        """A constant that a body starts from: control operator and entry read one operand, and so one use of it."""
+        """The axes of a constant that a body starts from: the control node and its entry share one use of it."""
         dims = self.result.uses.get((entry, position))
         if dims is not None:
             self.result.uses[node.name, position] = dims
@@ -365,7 +363,7 @@ class _Walk:
                     self._freeze(self.result.dims[name], where.reason("its result holds no channels", Kind.REFUSED))
                 else:
                     self.result.dims[name] = matcher.result(operand, shape, self._size, name)
-                    if not node.mutated:  # what is written into it later on makes elements differ
+                    if not node.mutated:  # a later write makes its elements differ
                         self.repetitions.enter(name, operand, carried | notation.repeated)
         for axis_map in found.maps:
             matcher.relate(axis_map.source, axis_map.result, axis_map.indices)
@@ -380,14 +378,14 @@ class _Walk:
         return name in self.result.weights and len(self.graph.shape(name) or ()) > 2
 
     def _evaluated(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a value of shape arithmetic, where evaluation says more than inference."""
+        """The shape of a value of shape arithmetic, if evaluation knows it."""
         entries = self.integers.entries(name)
         return None if entries is None else entries.shape
 
     # -- view chains -------------------------------------------------------------------------------------------
 
     def _defer(self, region: Region) -> None:
-        """Results of the chain get an axis of their own; how it relates to the source is settled at the end."""
+        """Give the results of the chain new axes; how they relate to the axis of the source is decided at the end."""
         source = self.result.dims[region.source]
         assert source is not None
         axes: dict[str, Axis] = {}
@@ -398,7 +396,7 @@ class _Walk:
         self.deferred.append((region, axes))
 
     def _settle_regions(self) -> None:
-        """A chain whose dimension factors elsewhere (a grouped convolution) acts on the factors; else on elements."""
+        """If the dimension factors elsewhere (a grouped convolution), the chain acts on factors, else on elements."""
         pending = self.deferred
         while True:
             factored = [item for item in pending if self._is_factored(*item)]
@@ -423,7 +421,7 @@ class _Walk:
         return any(len(_factors(axis)) > 1 for axis in (source[region.axis], *axes.values()))
 
     def _expand(self, region: Region) -> None:
-        """Walk the nodes of the chain one by one after all, and tie its results to the axes they were given."""
+        """Match the nodes of the chain one by one, and unify its results with the axes that they were given."""
         given = {name: self.result.dims[name] for name in region.results}
         for node in self.graph.canonical:
             if node.name in region.nodes:

@@ -104,7 +104,7 @@ class Analysis:
         return {node.name: node for node in self.graph.nodes}
 
     def _reads(self, node: Node) -> bool:
-        """Whether more of a node's operands matters than their sizes."""
+        """Whether the outputs depend on the elements of a node's operands, not only on their shapes."""
         return not self.graph.read.isdisjoint(node.outputs)
 
     def _is_statistic(self, use: tuple[str, int]) -> bool:
@@ -112,13 +112,13 @@ class Analysis:
         return matched is not None and use[1] in matched.signature.statistics
 
     def _is_read(self, name: str) -> bool:
-        """Whether a node that has no axes of its own for a tensor reads it."""
+        """Whether a node reads the tensor by its shared axes, not by axes of its own use."""
         own = self.coupling.uses
         uses = [node for node, position in self.graph.consumers[name] if (node.name, position) not in own]
         return name in self.graph.outputs or any(map(self._reads, uses))
 
     def _is_trainable(self, name: str) -> bool:
-        """Whether an operator takes a tensor for more than plain numbers, such as the scales of an image."""
+        """Whether some operator reads the tensor along axes. The scales of a resize, for one, are plain numbers."""
         uses = [(self.coupling.matched.get(node.name), k) for node, k in self.graph.consumers[name]]
         return any(
             matched is None or (matched.has_axes(k) and k not in matched.signature.statistics) for matched, k in uses
@@ -183,7 +183,7 @@ class Analysis:
 
     @cached_property
     def _repeated(self) -> dict[int, list[Axis]]:
-        """Free repeated axes by leaf number, with the axes of their uses, the largest of which they have to serve."""
+        """Free repeated axes by leaf number, with the axes of their uses: the largest use decides how many are kept."""
         related = {
             leaf.number for r in self.coupling.system.relations for s in (r.left, r.right) for leaf in leaves_of(s)
         }
@@ -271,7 +271,7 @@ def _distinct(atoms: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
 
 
 def _group_name(members: Sequence[Member]) -> str:
-    """The group is named after the first tensor of two or more dimensions that produces it, else the first at all."""
+    """The group is named after the first tensor with the group on its axis 0, or else after its first member."""
     outer = next((m for m in members if m.axis == 0), members[0])
     return f"{outer.tensor}:{outer.axis}"
 

@@ -22,7 +22,7 @@ def weights_handed_in(graph: Graph, entry: Node, weights: Collection[str]) -> It
 
 
 def _is_same_in_every_iteration(graph: Graph, entry: Node, position: int, value: str) -> bool:
-    """Whether the body yields a state as it got it; what is scanned is no state."""
+    """Whether the body yields a state unchanged. Scanned inputs are slices of a weight, so they count as well."""
     node = next((node for node, _ in graph.consumers[entry.inputs[position]] if node.name == entry.entry_of), None)
     if node is None:
         return False
@@ -30,7 +30,7 @@ def _is_same_in_every_iteration(graph: Graph, entry: Node, position: int, value:
     if traits_of(node.qualified_op).control == "scan":
         scanned = position >= own - node.int("num_scan_inputs")
         return scanned or _origin(graph, node.inputs[own + position]) == value
-    is_state = position >= 2  # behind trip count and condition, of which the body yields the condition alone
+    is_state = position >= 2  # after trip count and condition; the body yields only the condition of the two
     return is_state and _origin(graph, node.inputs[own + position - 1]) == value
 
 

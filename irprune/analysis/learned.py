@@ -62,7 +62,7 @@ _DISTINCT = 4
 
 
 class Learned:
-    """Answers for the constants of one coupling; everything is found when first asked for."""
+    """Classifies the constants of one coupling, lazily."""
 
     def __init__(self, coupling: Coupling) -> None:
         self._coupling = coupling
@@ -109,7 +109,7 @@ class Learned:
         return found
 
     def _learns(self, node: Node, position: int) -> bool:
-        """Whether a node learns from an operand, or nothing is known about how it reads it."""
+        """Whether a node learns from an operand, or reads it in an unknown way."""
         matched = self._coupling.matched.get(node.name)
         if matched is None or position < 0:
             return True
@@ -174,7 +174,7 @@ class Learned:
 
     @cached_property
     def _feeding(self) -> set[str]:
-        """Values that go on to an operator that learns, whatever it is that it learns from."""
+        """Values that some operator with parameters depends on."""
         found: set[str] = set()
         for node in reversed(self._graph.canonical):
             matched = self._coupling.matched.get(node.name)
@@ -206,7 +206,7 @@ class Learned:
 
 
 def _is_grid(array: Array) -> bool:
-    """Few distinct values, in few distinct steps. Relative position biases repeat values too, but in no steps."""
+    """Few distinct values with few distinct differences. Relative position biases repeat values, but irregularly."""
     distinct = np.unique(array)
     if not 1 < len(distinct) <= array.size // _DISTINCT or not np.isfinite(distinct).all():
         return False

@@ -18,7 +18,7 @@ Dims: TypeAlias = tuple[Axis, ...]
 Bindings: TypeAlias = dict[str, Dims]
 
 _MOST_PARTS, _MOST_REPEATS = 1024, 64
-"""Concatenations with more parts, each of them repeated more often, are not followed."""
+"""Concatenations of more parts than this are frozen if each part is repeated more than ``_MOST_REPEATS`` times."""
 
 
 class Matcher:
@@ -80,7 +80,7 @@ class Matcher:
         raise NoSignature("a run of axes inside a product")
 
     def _solve_sizes(self, item: Term, total: Size) -> None:
-        """Create the axes a term still lacks; at most one may have a size that only the total tells."""
+        """Create the axes that a term lacks. At most one may have an unknown size, which follows from the total."""
         if isinstance(item, Name):
             if item.name not in self.axes:
                 self.axes[item.name] = (self.system.leaf(self.sizes.get(item.name, total), item.name),)
@@ -134,7 +134,7 @@ class Matcher:
         return tuple(dims)
 
     def _bounded(self, axis: Axis, name: str) -> Axis:
-        """The axis of a result; a frozen one in place of a concatenation that repeats its parts over and over.
+        """The axis of a result, or a frozen one if it is a concatenation that repeats few parts many times.
 
         A value that is concatenated with itself, and the result with itself, has two to the k parts after k nodes.
         """

@@ -56,7 +56,7 @@ class Repetitions:
         return frozenset((repeated - other) & {item.name for item in results if isinstance(item, Name)})
 
     def use(self, name: str, dims: Dims, notation: Operand, carried: frozenset[str], found: Signature) -> Dims | None:
-        """The axes of one use of a value, where some are its own: those that the node does not carry on."""
+        """The axes of one use of a value if it needs axes of its own: repeated ones that the node does not carry on."""
         if notation is None or not self.of(name):
             return None
         own = list(dims)
@@ -72,11 +72,13 @@ class Repetitions:
         return tuple(own) if tuple(own) != dims else None
 
     def tie_state(self) -> None:
-        """What starts a state is not what it becomes: such an axis is one with all its uses after all."""
+        """Unify an initial state with all of its uses: its elements are no longer equal after the first step."""
         pending = self.pairs
         while True:
             state = {resolve(axis) for axis in self._state}
-            tied = [(axis, own) for axis, own in pending if resolve(axis) in state]  # before unifying makes others
+            tied = [
+                (axis, own) for axis, own in pending if resolve(axis) in state
+            ]  # computed before unifying, which changes what resolves to what
             if not tied:
                 return
             pending = [(axis, own) for axis, own in pending if resolve(axis) not in state]
@@ -85,7 +87,7 @@ class Repetitions:
 
 
 def _item(notation: tuple[Term, ...], rank: int, k: int) -> Term:
-    """The term of dimension ``k``; a run of axes stands for as many as are left."""
+    """The term of dimension ``k``; a run of axes stands for all dimensions that the other terms leave."""
     star = next((j for j, item in enumerate(notation) if isinstance(item, Star)), len(notation))
     run = rank - len(notation) + 1 if star < len(notation) else 1
     return notation[k] if k < star else notation[star if k < star + run else k - run + 1]

@@ -12,7 +12,8 @@ from ..signatures.grammar import GroupKind, Term
 from .coupling import Coupling, MatchedNode
 
 _DECISIVE: tuple[GroupKind, ...] = ("groups", "multiplier", "recurrent", "head_dim", "heads", "channels")
-"""Kinds that operators name: a group of several is of the first. Heads that are summed over are channels of a head."""
+"""Kinds that signatures name, in order of precedence. An axis that is heads to one operator and summed over by another
+lies within a head."""
 
 _OF_POSITIONS = (Kind.POSITIONS, Kind.RUN_TIME_SIZE)
 
@@ -31,7 +32,7 @@ class Roles:
             self._read(matched)
 
     def kind(self, leaves: Sequence[Leaf], reasons: Sequence[Reason] = ()) -> str:
-        """The kind of a group; ``reasons`` are those for which nothing of it can go."""
+        """The kind of a group; ``reasons`` say why it is frozen, if it is."""
         numbers = {leaf.number for leaf in leaves}
         if reasons and all(reason.kind in _OF_POSITIONS for reason in reasons) and not numbers & self.weighted:
             return "positions"
@@ -59,7 +60,7 @@ class Roles:
             self._read_contraction(matched)
 
     def _note_weights(self, matched: MatchedNode) -> None:
-        """Axes of the weights of a contraction, but for those that it takes positions of."""
+        """Note the axes of the weights of a contraction, except its opaque ones (the kernel of a convolution)."""
         notation = matched.signature.notation
         for name, operand in zip(matched.node.inputs, notation.inputs, strict=False):
             if name in self._weights:
@@ -77,7 +78,7 @@ class Roles:
         operands = [{n for item in notation.inputs[k] or () for n in names_of(item)} for k in factors]
         outputs = {n for item in notation.outputs[0] or () for n in names_of(item)}
         shared = operands[0] & operands[1] & outputs
-        # a weight of which a contraction makes heads is an activation that happens to be the same for every input
+        # a constant that a contraction turned into heads is an activation that does not depend on the input
         plain = self._weights - self._contractions if shared else self._weights
         if any(matched.node.inputs[k] in plain for k in factors[:2]):
             return
@@ -88,7 +89,7 @@ class Roles:
 
 
 def _contracted_weights(coupling: Coupling) -> set[str]:
-    """What contractions compute from weights alone, such as the queries of tokens that are learned."""
+    """Values that contractions compute from weights alone, such as queries of learned tokens."""
     found: set[str] = set()
     for matched in coupling.matched.values():
         operands = [name for name in matched.node.inputs if name]
@@ -98,7 +99,7 @@ def _contracted_weights(coupling: Coupling) -> set[str]:
 
 
 def _names_read(found: Signature) -> set[str]:
-    """The axes of which an operator reads every element: parts that are cut off and sources of maps are none."""
+    """The axes that an operator reads whole: not the parts it cuts off, and not the sources of element maps."""
     notation = found.notation
     operands = [item for operand in notation.inputs for item in operand or () if not _is_sum(item)]
     results = [item for operand in notation.outputs for item in operand or ()]

@@ -171,7 +171,7 @@ class _Search:
         return all(position == 0 and self._step(user, after) for user, position in uses)
 
     def _ending(self, view: _View) -> tuple[int, tuple[int, ...]] | None:
-        """The permuted dimension and its index map, where every other dimension is a whole one in its place."""
+        """The permuted dimension and its index map, if every other dimension is unchanged and in its place."""
         if len(view.dims) != len(self.shape):
             return None
         moved = [
@@ -271,7 +271,7 @@ def _factor(cell: _Cell) -> Factor:
 
 
 def _is_whole(cells: tuple[_Cell, ...], source: int, size: Size) -> bool:
-    """Whether the cells, in order, are all of one source dimension as it was."""
+    """Whether the cells, in order, make up one whole source dimension."""
     stride = ONE
     for cell in reversed(cells):
         if cell.source != source or cell.stride != stride:

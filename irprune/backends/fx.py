@@ -37,7 +37,7 @@ _INSERTED = {
     "Mod": _ATEN.remainder.Tensor,
     "Mul": _ATEN.mul.Tensor,
 }
-"""What the rewriter adds: lookups, and arithmetic of indices."""
+"""Functions for the nodes that the rewriter adds: lookups, and arithmetic on indices."""
 
 
 def emit_graph_module(
@@ -94,7 +94,7 @@ class _Emitter:
     # -- parameters --------------------------------------------------------------------------------------------
 
     def _copied_state(self) -> dict[str, Any]:
-        """What the module holds, by name; tensors that are sliced anyway are not copied."""
+        """The state of the new module by name. Tensors that get sliced are not copied."""
         state = self.original.state
         constants = self.imported.graph.constants
         sliced = (name for name, part in self.slices.items() if part.of in (None, name))
@@ -111,7 +111,7 @@ class _Emitter:
             self._set(target, kept)
 
     def _select(self, name: str, source: str, part: Slice) -> None:
-        """What is kept of a table, behind the call that goes on computing it whole."""
+        """Select the kept elements of a table after the call that computes it whole."""
         table = self.originals[source]
         made, following = table, table.next
         for axis, (_, indices) in part.axes.items():
@@ -128,7 +128,7 @@ class _Emitter:
 
     def _set(self, target: str, value: Tensor) -> None:
         is_learned = isinstance(self.state.get(target, value), nn.Parameter)
-        self.state[target] = value if is_learned else value.detach()  # of a tied one, some names may be of buffers
+        self.state[target] = value if is_learned else value.detach()  # a tied tensor may be a parameter and a buffer
 
     def _get(self, target: str, before: fx.Node) -> fx.Node:
         """A reference to a parameter or buffer, in front of a call."""
@@ -150,11 +150,11 @@ class _Emitter:
                 continue
             if position in sources:
                 self._write_numbers(call, sources[position], was, now)
-            elif was != numbers_name(old.name, position):  # else numbers that the call does not spell out
+            elif was != numbers_name(old.name, position):  # otherwise the numbers are not arguments of the call
                 self._redirect(call, was, now)
 
     def _write(self, call: fx.Node, source: Source, value: Any) -> None:
-        """Put a value in the place of the argument it came from."""
+        """Replace the argument that a value came from."""
         arguments = [a.name for a in call.target._schema.arguments]  # type: ignore[union-attr]
         position = arguments.index(source.argument)
         if position < len(call.args):
@@ -182,7 +182,7 @@ class _Emitter:
         self._write(call, source, [self._number(call, item, a, b) for item, a, b in pairs])
 
     def _number(self, call: fx.Node, given: Any, before: Size, after: Size) -> Any:
-        """The argument with its new value; one that run time computes is scaled."""
+        """The argument with its new value; a size computed at run time is scaled."""
         if before == after:
             return given
         if after.is_static:
@@ -202,7 +202,7 @@ class _Emitter:
         return [Size.of(int(e) if str(e).lstrip("-").isdigit() else str(e)) for e in entries]
 
     def _redirect(self, call: fx.Node, was: str, now: str) -> None:
-        """Read another constant: a private copy, or indices that were counted anew."""
+        """Read another constant: a private copy, or renumbered indices."""
         reference = self._reference(now, call)
         names = {was, *self.imported.aliases.get(was, ())}
 
@@ -213,9 +213,9 @@ class _Emitter:
         call.kwargs = fx.map_arg(call.kwargs, replaced)
 
     def _new_buffer(self, name: str, tensor: Tensor) -> str:
-        """The attribute of what no tensor of the original is: part of the calls, not of the state that is saved.
+        """A new attribute for a tensor that the original does not have; it is not part of the saved state.
 
-        Exporters name tensors and the results of calls alike, so it has a name that no call has.
+        Exporters use one namespace for tensors and results of calls, so its name differs from all calls.
         """
         taken = {path.partition(".")[0] for path in self.state}
         target = fresh_name(f"{name.replace('.', '_').replace('/', '_')}_numbers", taken)
@@ -224,7 +224,7 @@ class _Emitter:
         return target
 
     def _insert(self, node: Node, following: fx.Node | None) -> None:
-        """A call in front of the next one of the original; where it stands for a view chain, in its place."""
+        """A new call before the next call of the original, or in place of the view chain that it replaces."""
         (result,) = node.outputs
         replaced = self.calls.get(result)
         before = replaced or following
@@ -290,7 +290,7 @@ def _innermost_first(entries: Sequence[Size]) -> list[Size]:
 
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _BLOCK = 1 << 18
-"""Elements that are taken at a time: what fits a cache needs no second pass through the memory."""
+"""Elements that are copied at a time, so that a block fits into the cache."""
 
 
 def take(tensor: Tensor, part: Slice) -> Tensor:
@@ -304,12 +304,12 @@ def take(tensor: Tensor, part: Slice) -> Tensor:
         return kept
     sizes = [len(part.axes[axis][1]) if axis in part.axes else size for axis, size in enumerate(kept.shape)]
     taken = torch.empty(sizes, dtype=kept.dtype)
-    bits = _BITS[kept.element_size()]  # numpy knows bits of every type, and is faster at this
+    bits = _BITS[kept.element_size()]  # as integers of the same width: works for every type, and numpy is faster here
     _take_into(taken.view(bits).numpy(), kept.view(bits).numpy(), part)
     return taken
 
 
-@lru_cache(maxsize=16)  # what belongs to a layer is sliced alike
+@lru_cache(maxsize=16)  # tensors of one layer are sliced alike
 def _as_array(indices: tuple[int, ...]) -> NDArray[np.intp]:
     return np.array(indices, np.intp)
 
@@ -319,7 +319,7 @@ def _take_into(taken: Array, whole: Array, part: Slice) -> None:
     indices = {axis: _as_array(kept) for axis, (_, kept) in part.axes.items()}
     rows = indices.pop(0, None)
     if rows is not None and not indices:
-        whole.take(rows, 0, out=taken, mode="clip")  # else numpy takes into memory of its own first
+        whole.take(rows, 0, out=taken, mode="clip")  # otherwise numpy buffers the result first
         return
     step = max(1, _BLOCK * len(whole) // max(1, whole.size)) if indices else max(1, len(taken))
     for start in range(0, len(taken), step):

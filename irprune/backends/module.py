@@ -20,13 +20,13 @@ class TrainableModule(fx.GraphModule):
 
     @classmethod
     def of(cls, captured: Captured) -> TrainableModule:
-        """A module of captured calls, and of what they are made with."""
+        """A module of captured calls and their state."""
         made = cls(nn.Module(), fx.Graph(), "TrainableModule")
         made.meta.update(captured.meta)
         for name, value in captured.state.items():
             hang(made, name, value, saved=name not in captured.unsaved)
         nn.Module.train(made, captured.training)
-        made.graph = captured.graph  # which compiles it
+        made.graph = captured.graph  # setting the graph compiles it
         return made
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ def described(module: fx.GraphModule, name: str) -> str:
 
 
 def _save_no_more_than(module: nn.Module, made: nn.Module) -> None:
-    """Leave buffers out of the state that were no part of it: ``fx.GraphModule`` forgets which these are."""
+    """Mark buffers as not saved that were not saved in the original: ``fx.GraphModule`` forgets them."""
     folders = dict(made.named_modules(remove_duplicate=False))
     for path, folder in module.named_modules(remove_duplicate=False):
         if path in folders:
@@ -67,7 +67,7 @@ def _save_no_more_than(module: nn.Module, made: nn.Module) -> None:
 
 
 def hang(root: nn.Module, name: str, value: Any, *, saved: bool = True) -> None:
-    """Put a parameter, a buffer or a submodule where its name says, with modules for the path to it."""
+    """Store a parameter, buffer or submodule under its dotted name, creating the modules on the way."""
     *folders, last = name.split(".")
     for folder in folders:
         inner = root._modules.get(folder)
@@ -85,7 +85,7 @@ def hang(root: nn.Module, name: str, value: Any, *, saved: bool = True) -> None:
 
 
 def set_mode(node: fx.Node, mode: bool) -> bool:
-    """Write the mode into a call; whether it was another one."""
+    """Set the mode of a call; returns whether it changed."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return False
     for position, argument in enumerate(node.target._schema.arguments):

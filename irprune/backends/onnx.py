@@ -1,6 +1,6 @@
 """ONNX out: the difference between two graphs, applied to the original artifact.
 
-What no pass touched (metadata, doc strings, custom operators, subgraphs, untouched tensors) comes out as it went in.
+Everything that no pass touched (metadata, doc strings, custom operators, subgraphs, tensors) is written unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..frontends.wire import LARGE, fill_weights
 from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
 
 _PROTO_LIMIT = 2_000_000_000
-"""Protobuf messages end at 2 GiB: above this, weights go to a file of their own."""
+"""Protobuf messages are limited to 2 GiB: in larger models, weights go to a separate file."""
 
 
 _INITIALIZERS_ALONE = 4
@@ -33,7 +33,7 @@ _INITIALIZERS_ALONE = 4
 
 @without_gc
 def emit(model: oir.Model, before: Graph, after: Graph) -> oir.Model:
-    """A copy of ``model``, of which ``before`` is the import, changed to compute ``after``."""
+    """A copy of ``model`` that computes ``after``; ``before`` is the imported graph of ``model``."""
     copy = model.clone()
     copy.meta.update(model.meta)
     return _Emitter(copy, before, after).run()
@@ -134,7 +134,7 @@ class _Emitter:
                 removed.graph.remove(removed)
 
     def _create(self, node: Node, freed: Mapping[str, oir.Value]) -> oir.Node:
-        """A new node; where it takes over a result from a removed one, all uses move to it."""
+        """A new node; if it takes over the result of a removed one, it takes over all uses as well."""
         outputs = []
         for name in node.outputs:
             value = oir.Value(name=name)
@@ -171,7 +171,7 @@ class _Emitter:
                 target.attributes[name] = _attribute(name, value)
 
     def _yield(self, control: str, position: int, name: str) -> None:
-        """Let a body hand out another value."""
+        """Make a body yield another value."""
         for _, body in self.bodies[control]:
             if position < len(body.outputs):
                 body.outputs[position] = self.values[name]
@@ -192,7 +192,7 @@ class _Emitter:
         target.shape = oir.Shape(known)
 
     def _drop(self) -> None:
-        """Constants that the passes removed; what was unused before stays."""
+        """Remove the constants that passes removed; constants that were unused before stay."""
         for name in self.before.constants.keys() - self.after.constants.keys():
             value = self.values[name]
             if value.uses() or value.is_graph_output():
@@ -207,7 +207,7 @@ class _Emitter:
                 owner.inputs.remove(value)
 
     def _advance(self) -> None:
-        """Constant nodes with a new value may have readers before them now: they move to the front."""
+        """Move Constant nodes with a new value to the front: a reader may now stand before them."""
         first = self.graph[0] if len(self.graph) else None
         moving = [node for node in self.rewritten if node.graph is self.graph and node is not first]
         if moving and first is not None:
@@ -216,7 +216,7 @@ class _Emitter:
 
 
 def _detach(node: oir.Node) -> None:
-    """A node that goes, and the nodes of its subgraphs, read nothing any more."""
+    """Detach a removed node, and the nodes of its subgraphs, from the values that they read."""
     for inner in (node, *(n for _, graph in subgraphs(node) for n in graph)):
         if inner is not node:
             _detach(inner)

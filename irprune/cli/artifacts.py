@@ -48,7 +48,7 @@ class Artifact(Protocol):
 
 
 def open_artifact(path: Path) -> Artifact:
-    """Read a model file of any kind. Raises :class:`InputError` for what is none."""
+    """Read a model file of any kind. Raises :class:`InputError` for any other file."""
     if path.suffix != EXPORTED:
         return OnnxFile.open(path)
     from .exported import ExportedFile

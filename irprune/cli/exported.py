@@ -30,7 +30,7 @@ class ExportedFile:
 
     @staticmethod
     def open(path: Path) -> ExportedFile:
-        """Read a program. Raises :class:`InputError` for a file that is none."""
+        """Read a program. Raises :class:`InputError` for any other file."""
         return ExportedFile(path, trace(path))
 
     @cached_property

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..verification import Report
 
 _WIDTH = 110
-"""Columns where standard output is no terminal."""
+"""Columns if standard output is not a terminal."""
 
 LARGEST = 8
 """Groups that a report lists."""
@@ -90,7 +90,7 @@ def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:
 
 
 def unread(analysis: Analysis, removed: Mapping[str, int]) -> str:
-    """What is removed though nothing computes with it; empty where there is no such thing."""
+    """A line on removed rows that nothing reads; empty if there are none."""
     found = [group for group in analysis.groups if group.name in removed and group.kind == "unread"]
     rows = sum(removed[group.name] for group in found)
     return f"removed as well: {count(rows, 'row')} that nothing reads, as of '{found[0].name}'" if found else ""
@@ -108,7 +108,7 @@ def weight_of(analysis: Analysis, group: Group) -> int:
 
 
 def frozen(found: Sequence[Frozen], *, limit: int = 8) -> Table:
-    """What stays as it is, and why."""
+    """The groups that stay as they are, by reason."""
     rows = [
         (str(item.count), escape(item.why + (f" (as at '{item.example}')" if item.example else "")))
         for item in found[:limit]

@@ -35,7 +35,7 @@ def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
 
 
 def entry_of(name: str, overload: str) -> str | Lowering | None:
-    """What the table says of an operator, which may be that of its form in place."""
+    """The entry of an operator; in-place forms share that of the plain operator."""
     plain = name.rstrip("_") if not name.startswith("__") else name
     names = (f"{name}.{overload}", name, f"{plain}.{overload}", plain)
     return next((TABLE[key] for key in names if key in TABLE), None)

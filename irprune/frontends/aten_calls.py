@@ -1,4 +1,4 @@
-"""Entries of the ATen table that need a look at shapes: a call as the IR operator that has its signature."""
+"""Entries of the ATen table that depend on shapes: functions from a call to the IR operator."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def same(call: AtenCall) -> Lowered:
 
 
 def with_batch(argument: str, spatial: int, text: str) -> Lowering:
-    """An operator on ``n c *s`` whose batch may be left out; without it, nothing is said."""
+    """An operator on ``n c *s`` whose batch dimension is optional in ATen; calls without it are refused."""
 
     def lowering(call: AtenCall) -> Lowered:
         if call.rank(argument) != spatial + 2:
@@ -104,7 +104,7 @@ def expanded(call: AtenCall) -> Lowered:
 
 
 def arithmetic(op: str) -> Lowering:
-    """Of whole numbers, which may be positions or sizes: these are evaluated. Anything else is element-wise."""
+    """Calls on integers may compute positions or sizes, and are evaluated. All others are element-wise."""
 
     def lowering(call: AtenCall) -> Lowered:
         is_whole = isinstance(call.arguments["other"], (TensorName, Symbol, int))
@@ -116,7 +116,7 @@ def arithmetic(op: str) -> Lowering:
 
 
 def squeezed(call: AtenCall) -> Lowered:
-    """Only dimensions that are of size one go."""
+    """Removes the named dimensions that are of size one."""
     shape, dim = call.shape("self"), call.arguments.get("dim")
     axes = range(len(shape)) if dim is None else [k % max(len(shape), 1) for k in _as_list(dim)]
     gone = tuple(k for k in axes if len(shape) and shape[k] == 1)
@@ -162,7 +162,7 @@ def indexed(call: AtenCall) -> Lowered:
 
 
 def index_put(call: AtenCall) -> Lowered:
-    """Elements at points are replaced; a mask of the whole tensor does so place by place, if by one value."""
+    """Elements at indices are replaced. A mask of the whole tensor with one value is element-wise."""
     data, values = call.arguments["self"], call.arguments["values"]
     mask = call.arguments["indices"][0]
     if mask in call.masks and len(call.shapes[mask]) == call.rank() and call.shapes[values] in ((), (1,)):
@@ -181,7 +181,7 @@ def layer_norm(call: AtenCall) -> Lowered:
 
 
 def instance_norm(call: AtenCall) -> Lowered:
-    """Statistics of the instance, or (when not) those that batch normalization stored."""
+    """Statistics of the instance, or else stored ones as in batch normalization."""
     if call.arguments["use_input_stats"] and call.arguments["running_mean"] is None:
         return read_entry("InstanceNormalization(input, weight, bias)")(call)
     return read_entry("BatchNormalization(input, weight, bias, running_mean, running_var)")(call)
@@ -252,7 +252,7 @@ def convolution(call: AtenCall) -> Lowered:
         raise NoSignature(f"the operand has no batch (rank {call.rank('input')})")
     if call.arguments.get("transposed"):
         return read_entry("ConvTranspose(input, weight, bias, group=groups)")(call)
-    # "same" and "valid" add nothing around a window of one element
+    # "same" and "valid" pad nothing around a window of one element
     pads = "" if isinstance(call.arguments["padding"], str) else ", pads=padding"
     return read_entry(f"Conv(input, weight, bias, group=groups, strides=stride{pads})")(call)
 

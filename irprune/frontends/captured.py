@@ -1,4 +1,4 @@
-"""A captured model: its calls, and what they are made with."""
+"""A captured model: its calls and its state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Captured:
 
     @staticmethod
     def of(root: nn.Module, graph: fx.Graph, constants: Mapping[str, Tensor]) -> Captured:
-        """The calls of a graph with what they name in a module, or among constants, which are not saved."""
+        """The calls of a graph with the state that they name: from a module, or unsaved constants."""
         unsaved = {
             f"{path}.{name}" if path else name
             for path, folder in root.named_modules(remove_duplicate=False)
@@ -61,7 +61,7 @@ def attribute_of(module: nn.Module, target: str) -> Any:
 
 
 def state_of(root: nn.Module, graph: fx.Graph, constants: Mapping[str, Tensor]) -> dict[str, Any]:
-    """All parameters and buffers of a module, constants, and what else calls name in the module."""
+    """All parameters and buffers of a module, the constants, and other objects of the module that calls name."""
     state: dict[str, Any] = tensors_of(root) | dict(constants)
     others = (str(node.target) for node in graph.nodes if node.op == "get_attr" and node.target not in state)
     return state | {name: attribute_of(root, name) for name in others}

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import onnx
 
 _SIZES = (928, 992, 1184, 1312, 1376, 1504, 1696, 1888)
-"""What open sizes are put to: multiples of 32, which strided layers divide, and not sizes that models are made for."""
+"""Trial values of open sizes: multiples of 32, which strided layers divide, and unusual ones for a model."""
 
 
 def drop_stale(proto: onnx.ModelProto) -> None:
-    """Clear, in ``proto``, declared sizes that are others when the open sizes of the inputs are.
+    """Clear declared sizes in ``proto`` that change when the open sizes of the inputs change.
 
     Nothing changes where no input has an open size, or where inference does not find the size by itself.
     """

@@ -1,4 +1,4 @@
-"""What a file has to define once: a value that two nodes make is named, with both of them."""
+"""Checks that a file defines every value once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call of an exported program does beside computing its result from its operands."""
+"""Side effects of calls in an exported program: writes, views, random numbers, train and eval modes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import fx
 
 _KEEPS_ELEMENTS = {"detach_", "requires_grad_"}
-"""Operators in place that change what autograd knows of a tensor alone."""
+"""In-place operators that only change the autograd state of a tensor."""
 
 MODE_ARGUMENTS = ("training", "train")
-"""What ATen schemas call the switch between training and evaluation (batch_norm, dropout, lstm)."""
+"""Names of the argument that switches between training and evaluation (batch_norm, dropout, lstm)."""
 
 
 _MAY_BE_VIEWS = frozenset(
@@ -29,12 +29,12 @@ def operator_name(node: fx.Node) -> str:
 
 
 def has_mode(target: torch._ops.OpOverload[Any, Any]) -> bool:
-    """Whether calls of the operator spell the mode out."""
+    """Whether the operator has an argument for the mode."""
     return any(a.name in MODE_ARGUMENTS and str(a.type) == "bool" for a in target._schema.arguments)
 
 
 def is_reproducible(target: torch._ops.OpOverload[Any, Any]) -> bool:
-    """Whether the results follow from the arguments alone: nothing is written, drawn, or left as memory had it."""
+    """Whether the results follow from the arguments alone: no writes, no random numbers, no uninitialized memory."""
     schema = target._schema
     namespace, _, name = str(schema.name).partition("::")
     is_drawn = torch.Tag.nondeterministic_seeded in target.tags
@@ -51,7 +51,7 @@ def writes(node: fx.Node) -> bool:
 def mutated_nodes(graph: fx.Graph) -> set[fx.Node]:
     """The nodes whose results are changed in place later on, through themselves or a view of them.
 
-    Axes do not mind (what is written into a channel stays in it); the elements are not what the node says, though.
+    Their axes are still right, since a write into a channel stays in that channel. Their elements are unknown.
     """
     found: set[fx.Node] = set()
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""ONNX files: bytes become an ``onnx_ir`` model, once everything that a file may get wrong has been looked at."""
+"""Reads ONNX files: bytes become an ``onnx_ir`` model after every check that a file may fail."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
 
 
 def _return_unusual(graph: onnx.GraphProto, weights: Weights) -> None:
-    """Put back the data of tensors whose elements are no whole bytes, or that have no name to be found by."""
+    """Put back the data of tensors with elements of less than a byte, or without a name to find them by."""
     for position in list(weights):
         tensor = graph.initializer[position]
         if oir.DataType(tensor.data_type).bitwidth < BYTE or not tensor.name:
@@ -158,7 +158,7 @@ _COMPLEX = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
 def _check_tensor(tensor: onnx.TensorProto, path: Path, weight: memoryview | None) -> None:
     """Raise :class:`InputError` for a tensor of unknown type, with a negative size, or with too much or little data.
 
-    ``weight`` is its data where that was lifted out.
+    ``weight`` is its data if that was taken out of the message.
     """
     where = f"{path}: tensor '{tensor.name}'"
     try:
@@ -249,7 +249,7 @@ def _external_size(folder: Path, name: str, who: str) -> int:
 
 
 def root_cause(error: BaseException) -> str:
-    """What the first of a chain of errors says, in one line."""
+    """The message of the first of a chain of errors, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())[:300]

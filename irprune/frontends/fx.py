@@ -83,7 +83,7 @@ def dim_of(size: Any) -> int | str:
 
 
 def numbers_name(node: str, position: int) -> str:
-    """The value that stands for the numbers of a call."""
+    """The name of the value that holds numbers of a call."""
     return f"{node}/{position}"
 
 
@@ -158,7 +158,7 @@ class _Importer:
 
     def _table(self, node: fx.Node) -> None:
         tensor = self._tensor(node)
-        name = self._value(node.name, tensor)  # also of a mere step: no other value may have its name
+        name = self._value(node.name, tensor)  # intermediate tables as well: no other value may have the name
         if tensor is None or self.tables.keys() >= node.users.keys():
             return
         self.names[node] = name
@@ -185,7 +185,7 @@ class _Importer:
         self._add(node, self._lowered(node), outputs)
 
     def _results(self, node: fx.Node) -> Iterator[tuple[str, Tensor | None]]:
-        """The names and tensors of a call's results; one that nobody takes has no name, unless it is split off."""
+        """The names and tensors of a call's results. A result that is not used has no name, except parts of a split."""
         value = node.meta.get("val", node.meta.get("example_value"))
         if isinstance(value, Tensor):
             yield node.name, value
@@ -201,7 +201,7 @@ class _Importer:
             yield (taker.name if taker is not None else f"{node.name}.{position}" if keep_all else ""), item
 
     def _lowered(self, node: fx.Node) -> Lowered:
-        """The IR operator of a call; one that the table does not know stays itself, with the reason."""
+        """The IR operator of a call. A call that the table does not know is imported as it stands, with the reason."""
         try:
             return self._looked_up(node)
         except NoSignature as refusal:

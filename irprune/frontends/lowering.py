@@ -25,7 +25,7 @@ class TensorName(str):
 
 
 class Symbol(str):
-    """A number that only run time tells, as the text of a :class:`Size`."""
+    """A number that is known only at run time, as the text of a :class:`Size`."""
 
 
 Number: TypeAlias = int | float | Symbol
@@ -86,7 +86,7 @@ class AtenCall:
 class Lowered:
     """An IR operator with its operands; ``sources`` says where attributes came from.
 
-    ``refusal`` says why the call is no operator of the tables.
+    ``refusal`` says why the tables have no operator for the call.
     """
 
     op: str

@@ -27,7 +27,7 @@ _INFERENCE_LIMIT = 1024
 
 @without_gc
 def import_model(model: oir.Model) -> Graph:
-    """The graph of a model, with shapes inferred. The model is not changed, save that nodes out of order are sorted.
+    """The graph of a model, with shapes inferred. The model is not changed, except that unsorted nodes are sorted.
 
     Raises :class:`InputError` for an opset older than 7, a cycle, or a value that nothing defines.
     """
@@ -62,7 +62,7 @@ def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int]) -> Graph
     imported: list[Node] = []
     entries = _entries(scopes)
     for position, (key, node) in enumerate(scopes.nodes):
-        imported += reversed(entries.get(position, ()))  # the outermost comes first
+        imported += reversed(entries.get(position, ()))  # the outermost graph comes first
         constant = _constant_node(node, scopes.name(node.outputs[0]) if node.outputs else "")
         if constant is not None:
             constants[scopes.name(node.outputs[0])] = constant
@@ -158,7 +158,7 @@ def tensor_constant(tensor: oir.TensorProtocol, origin: str | None) -> Constant:
 
 
 def read_tensor(tensor: oir.TensorProtocol) -> Array:
-    """The elements of a tensor. External data is mapped for this one array, so that it is gone once it was used."""
+    """The elements of a tensor. External data is memory-mapped for this array only, and unmapped with it."""
     if isinstance(tensor, oir.ExternalTensor) and tensor.dtype.bitwidth >= BYTE:
         shape = static_shape(tensor)
         if 0 in shape:
@@ -195,7 +195,7 @@ def _literal(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], origin: s
 
 def _inferred(proto: onnx.ModelProto) -> Iterator[Value]:
     """Every value with its type and shape, as onnx's shape inference with data propagation finds them."""
-    # where inference fails, what the file declares is used as it is
+    # if inference fails, the declared shapes are used
     with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     for scope, graph in proto_scopes(proto.graph):
@@ -229,7 +229,7 @@ def _help_inference(proto: onnx.ModelProto, graph: Graph) -> bool:
 
 
 def _is_open(graph: Graph, name: str) -> bool:
-    """Whether inference left a size open, which onnx gives a name of its own, or it depends on an open one."""
+    """Whether inference left a size open: unknown, or a symbol that the inputs do not declare."""
     shape = graph.shape(name)
     if shape is None or None in shape:
         return True
@@ -253,7 +253,7 @@ def _value(info: onnx.ValueInfoProto) -> Value:
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
-    if dim.HasField("dim_value"):  # some exporters write -1 for a size that run time tells
+    if dim.HasField("dim_value"):  # some exporters write -1 for a size that is known only at run time
         return int(dim.dim_value) if dim.dim_value >= 0 else None
     return str(dim.dim_param) if dim.dim_param else None
 

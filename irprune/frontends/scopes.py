@@ -131,7 +131,7 @@ def sorted_nodes(graph: oir.Graph) -> list[oir.Node]:
 
 
 def _topological(nodes: list[oir.Node]) -> list[oir.Node]:
-    """Files out of order are common enough to sort; a cycle is an error. What does not matter stays in its order."""
+    """A stable topological sort: unsorted files are common. Raises for a cycle."""
     position = {id(node): k for k, node in enumerate(nodes)}
     users: list[list[int]] = [[] for _ in nodes]
     missing = [0] * len(nodes)

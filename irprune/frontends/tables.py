@@ -5,8 +5,8 @@
     arange(0, 8) -> floor_divide(2) -> mul(2 / 8) -> pow(10000, .)      the frequencies of sine embeddings
     arange(q) - arange(k) -> abs, log, where, add                       the buckets of relative positions
 
-An exporter folds them to constants. Here the program goes on computing them; what they come to is known, though, and
-they are read as constants: an axis of theirs counts no positions, and indices among them can be looked at.
+An exporter folds them to constants. A captured program still computes them, but their values are known, so the import
+reads them as constants: their axes can be pruned, and indices among them are known.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .effects import is_reproducible, operator_name
 _COPIES = frozenset({"alias", "clone", "detach", "lift_fresh", "lift_fresh_copy"})
 
 _LIMIT = 1 << 20
-"""A result of more elements than this is not computed ahead of a run."""
+"""Results of more elements than this are not computed at import."""
 
 
 def find_tables(captured: Captured, mutated: Collection[fx.Node]) -> dict[fx.Node, Callable[[], Tensor]]:
-    """The calls that compute a table, or a step on the way to one, each with what computes it anew.
+    """The calls that compute a table or an intermediate result of one, each with a function that computes it again.
 
-    They read nothing but numbers, and draw none at random. ``mutated`` are the nodes that something writes into
-    later on. A tensor of equal elements is no table (all parts of it are the same), nor is a result of the graph, nor a
-    copy of what the module stores. What tables are computed from has to stay whole: nothing else may read it.
+    They depend on numbers alone, not on random ones. ``mutated`` are nodes that are written into later on. A tensor of
+    equal elements is not a table (any part of it serves), nor is a result of the graph, nor a copy of stored state.
+    Intermediate results may be read only by tables: they stay whole.
     """
     stored, unknown = _stored_numbers(captured), set(mutated)
     while True:
@@ -61,7 +61,7 @@ def _find_tables(
     found: dict[fx.Node, None] = {}
     for node, result in _computed(graph, unknown, stored):
         if node.target is operator.getitem:
-            is_table = node.args[0] in found  # the results of a call stay together
+            is_table = node.args[0] in found  # all results of a call, or none
         else:
             is_copy = operator_name(node) in _COPIES and node.args[0] in stored
             is_table = not is_copy and not all(map(_is_uniform, _tensors(result)))
@@ -71,7 +71,7 @@ def _find_tables(
 
 
 def _stored_numbers(captured: Captured) -> dict[fx.Node, Tensor]:
-    """Integers and truth values that are no part of the state, such as the places that were kept of a table."""
+    """Integers and booleans outside the saved state, such as the kept indices of a table."""
     found: dict[fx.Node, Tensor] = {}
     for node in captured.graph.nodes:
         tensor = captured.state[str(node.target)] if node.op == "get_attr" else None
@@ -101,12 +101,12 @@ def _computed_anew(node: fx.Node, stored: Mapping[fx.Node, Tensor]) -> Tensor:
 def _computed(
     graph: fx.Graph, unknown: Collection[fx.Node], stored: Mapping[fx.Node, Tensor]
 ) -> Iterator[tuple[fx.Node, Any]]:
-    """Every call whose result is known, with it; results are let go once all who read them have been."""
+    """Every call whose result is known, with the result; a result is freed after its last reader."""
     values: dict[fx.Node, Any] = dict(stored)
     readers = {node: len(node.users) for node in graph.nodes}
     for node in graph.nodes:
         if node not in unknown and _is_small(node) and all(operand in values for operand in node.all_input_nodes):
-            with suppress(Exception):  # such as a device that this machine does not have
+            with suppress(Exception):  # for instance, a device that this machine lacks
                 values[node] = _result(node, values)
         if node in values and node not in stored:
             yield node, values[node]
@@ -124,7 +124,7 @@ def _result(node: fx.Node, values: dict[fx.Node, Any]) -> Any:
 
 
 def _is_small(node: fx.Node) -> bool:
-    """Whether the call may be computed: of tensors that have data, of fixed shapes and moderate sizes."""
+    """Whether the call can be computed at import: its tensors have data, fixed shapes and moderate sizes."""
     is_call = isinstance(node.target, torch._ops.OpOverload) and is_reproducible(node.target)
     if not is_call and node.target is not operator.getitem:
         return False

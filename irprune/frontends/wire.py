@@ -1,7 +1,7 @@
-"""The protobuf wire format, as far as it takes to read and write weights without copying them.
+"""The protobuf wire format, as far as needed to read and write weights without copying them.
 
-Parsing and serializing copy every weight of a model, several times over. Here the large ones are taken straight out of
-the bytes of a file, or written straight to one; only what is left goes through protobuf.
+Protobuf copies every weight of a model several times. Here large weights are read directly from the bytes of a file,
+or written directly to one; only the rest of the model goes through protobuf.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Piece: TypeAlias = memoryview | bytes | int
 """Bytes of a message, or the position of the initializer whose data belongs there."""
 
 _Replace: TypeAlias = Callable[[int, int, int], tuple[list[Piece], int] | None]
-"""From an initializer, and where its data begins and ends: what to put there, and its length; ``None``: no change."""
+"""Maps an initializer and the bounds of its data to new data with its length, or ``None`` to keep the old."""
 
 
 def lift_weights(data: bytes) -> tuple[bytes, Weights]:
     """A serialized model without the data of its large initializers, and that data.
 
-    What is no well-formed message is returned as it is, for the parser to say what is wrong.
+    Malformed messages are returned unchanged: the parser reports what is wrong.
     """
     rest, places = locate_weights(data)
     return rest, {position: memoryview(data)[start:end] for position, (start, end) in places.items()}
@@ -44,7 +44,7 @@ def lift_weights(data: bytes) -> tuple[bytes, Weights]:
 def locate_weights(data: bytes | mmap) -> tuple[bytes, Places]:
     """A serialized model without the data of its large initializers, and where in ``data`` each begins and ends.
 
-    What is no well-formed message is returned as it is.
+    Malformed messages are returned unchanged.
     """
     places: Places = {}
 
@@ -64,7 +64,7 @@ def locate_weights(data: bytes | mmap) -> tuple[bytes, Places]:
 
 
 def fill_weights(data: bytes, sizes: Mapping[int, int]) -> list[Piece]:
-    """The pieces of a model whose initializers get data of these sizes; in ``data``, theirs is given and empty."""
+    """The pieces of a model whose initializers get data of these sizes; in ``data`` their data is empty."""
     return _rewritten(data, lambda position, *_: ([position], sizes[position]) if position in sizes else None)
 
 

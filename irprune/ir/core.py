@@ -32,8 +32,8 @@ class Constant:
     """A tensor known at compile time, read only when :meth:`numpy` is called.
 
     ``read`` returns the array; ``origin`` is the name of the tensor in the source artifact that this constant is
-    a copy or a slice of, ``None`` for one that a pass made. ``computed`` is one that the source artifact holds no
-    tensor of, but computes from plain numbers: it is no parameter.
+    a copy or a slice of, ``None`` for one that a pass made. ``computed`` marks a table that the source artifact does
+    not store but computes from plain numbers; it is not a parameter.
     """
 
     dtype: str
@@ -64,7 +64,7 @@ class Constant:
 
         def read() -> Array:
             array = self.numpy()
-            for axis, indices in kept.items():  # an axis at a time, which copies what lies behind it in one piece
+            for axis, indices in kept.items():  # one axis at a time: take() then copies contiguous blocks
                 array = array.take(indices, axis)
             return np.asarray(array)
 
@@ -178,7 +178,7 @@ class Graph:
 
     @cached_property
     def read(self) -> frozenset[str]:
-        """Values whose elements the outputs depend on; of the others nothing matters, or only the size.
+        """Values whose elements the outputs depend on. Of all others at most the shape matters.
 
         Nodes that write into an operand are read through it.
         """
@@ -206,7 +206,7 @@ class Graph:
 
     @cached_property
     def canonical(self) -> tuple[Node, ...]:
-        """The nodes in the one topological order that their names decide, however the file lists them."""
+        """The nodes in a topological order that depends on their names alone, not on their order in the file."""
         by_name = {node.name: node for node in self.nodes}
         return tuple(by_name[name] for name in nx.lexicographical_topological_sort(self.digraph))
 
@@ -232,7 +232,7 @@ def fresh_name(base: str, taken: Iterable[str]) -> str:
 
 
 class FreshNames:
-    """Gives every name once, as :func:`fresh_name` does; many that begin alike take no longer than others."""
+    """Gives out unique names as :func:`fresh_name` does, in constant time also for many with the same base."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()

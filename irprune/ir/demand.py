@@ -1,4 +1,4 @@
-"""Values that are computed from one another when they are asked for, however long the chain of them is."""
+"""Lazy evaluation of values that depend on each other, without recursion: chains may be of any length."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ T = TypeVar("T")
 class OnDemand(Generic[T]):
     """Results of ``compute`` by name, each computed once; ``None`` where a value is defined by itself.
 
-    ``compute`` may ask for other names. It is not called inside itself, which would recurse as deep as the graph is
-    long: where it asks for a name that is not known yet, it is left by an exception, and started again once that
-    name is known.
+    ``compute`` may ask for other names. It is never called recursively: if it asks for a name that is not known yet,
+    an exception leaves it, that name is computed first, and ``compute`` starts again.
     """
 
     def __init__(self, compute: Callable[[str], T | None]) -> None:

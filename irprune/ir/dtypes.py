@@ -1,6 +1,6 @@
 """Element types by name, as numpy, ml_dtypes, ONNX and PyTorch write them: ``float32``, ``bfloat16``, ``uint4``.
 
-This is the only place that takes such a name apart.
+No other module parses these names.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_float(dtype: str) -> bool:
 
 
 def is_integer(dtype: str) -> bool:
-    """Whether elements are integers, signed or not, of any width; truth values are none."""
+    """Whether elements are integers of any width, signed or unsigned. Booleans are not."""
     return _parsed(dtype)[0] in ("int", "uint")
 
 
@@ -62,12 +62,12 @@ def is_trainable(dtype: str) -> bool:
 
 
 def is_weight_like(dtype: str) -> bool:
-    """Whether a constant may be a weight: types of shapes, indices, masks and text are not those of weights."""
+    """Whether a constant may be a weight. int64, bool and string are types of shapes, indices, masks and text."""
     return dtype not in ("int64", "bool", "string")
 
 
 def is_size_like(dtype: str) -> bool:
-    """Whether exporters compute sizes, or conditions on them, in the type."""
+    """Whether exporters compute sizes, or conditions on sizes, in this type."""
     return dtype in ("int32", "int64", "bool")
 
 

@@ -68,7 +68,7 @@ class Integers:
             return None
 
     def rule(self, node: Node) -> Rule | None:
-        """What evaluates a node; a subclass may know more operators, or evaluate them otherwise."""
+        """The rule that evaluates a node; a subclass may know more operators, or evaluate them differently."""
         return _OPERATORS.get(node.qualified_op)
 
     def operand(self, node: Node, position: int) -> Entries:
@@ -79,7 +79,7 @@ class Integers:
         return entries
 
     def part(self, name: str) -> Entries:
-        """Entries, each unknown where nothing but the shape of an integer tensor is known."""
+        """The entries of an operand; all are unknown if only its shape is known."""
         entries = self.entries(name)
         if entries is not None:
             return entries
@@ -254,7 +254,7 @@ def _constant_of_shape(integers: Integers, node: Node, _: int) -> Entries:
     value = node.attributes.get("value", 0)
     fill = value.numpy().ravel()[0] if hasattr(value, "numpy") else value
     if isinstance(fill, str):
-        raise Unknown  # a number that run time tells
+        raise Unknown  # a number known only at run time
     return _box(np.full(shape, fill))
 
 
@@ -278,7 +278,7 @@ def _expand(integers: Integers, node: Node, _: int) -> Entries:
 
 
 def _one_hot(integers: Integers, node: Node, _: int) -> Entries:
-    """Exporters write repeats, ones but for one axis, as a one-hot vector."""
+    """Exporters write repeats that are one except along one axis as a one-hot vector."""
     indices, values = integers.plain(node, 0), integers.operand(node, 2)
     depth = integers.plain(node, 1)[0]
     shape = integers.operand(node, 0).shape

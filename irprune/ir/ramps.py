@@ -1,7 +1,7 @@
 """Index tensors that are computed at run time, read as sums of ranges.
 
 ``index[i, j] = offset + stride_i * i + stride_j * j`` is what exporters write for a strided view (``as_strided``, a
-window, a select) of which a size is known only at run time: ``Range(batch) * 64``, unsqueezed, plus a constant.
+window, a select) with a size that is known only at run time: ``Range(batch) * 64``, unsqueezed, plus a constant.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Ramps:
         self._found = OnDemand(self._read)
 
     def ramp(self, name: str) -> Ramp | None:
-        """The tensor as a sum of ranges, ``None`` where it is none, or where that is not known."""
+        """The tensor as a sum of ranges; ``None`` if it is not one, or nothing is known about it."""
         return self._found(name)
 
     def _read(self, name: str) -> Ramp | None:

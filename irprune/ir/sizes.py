@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache, reduce
 
 _LONGEST = 256
-"""Characters of a symbol that spells a sum out."""
+"""Most characters of a symbol that spells out a sum; longer sums are hashed."""
 
 _MONOMIAL = re.compile(r"\d+|[^*\d][^*]*")
 
@@ -34,7 +34,7 @@ class Size:
 
     @property
     def is_compound(self) -> bool:
-        """Whether a symbol stands for an expression that is no monomial (:func:`compound`)."""
+        """Whether a symbol stands for an expression that is not a monomial (:func:`compound`)."""
         return any(symbol.startswith("(") for symbol in self.symbols)
 
     @property
@@ -46,7 +46,7 @@ class Size:
         return Size(coefficient, tuple(sorted(self.symbols + other.symbols)) if coefficient else ())
 
     def plus(self, other: Size) -> Size | None:
-        """The sum, or ``None`` where it is no monomial."""
+        """The sum, or ``None`` if it is not a monomial."""
         if 0 in (self.coefficient, other.coefficient):
             return other if self.coefficient == 0 else self
         if self.symbols != other.symbols:
@@ -94,16 +94,16 @@ def product(sizes: Iterable[Size]) -> Size:
 
 
 def total(sizes: Iterable[Size]) -> Size:
-    """The sum; with parts that run time tells, it is a symbol of its own."""
+    """The sum; if a part is known only at run time, the sum is a symbol of its own."""
     parts = list(sizes)
     if all(size.is_static for size in parts):
         return Size(sum(size.coefficient for size in parts))
     text = "+".join(map(str, parts))
-    if len(text) > _LONGEST:  # sums of sums: each may be as long as all that it is made of
+    if len(text) > _LONGEST:  # sums of sums: the text would grow with every level
         text = f"sum {hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return Size(1, (compound(text),))
 
 
 def compound(text: str) -> str:
-    """The symbol that stands for an expression that is no monomial."""
+    """The symbol for an expression that is not a monomial."""
     return f"({text})"

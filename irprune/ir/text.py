@@ -81,7 +81,7 @@ def _render_node(graph: Graph, node: Node) -> str:
 
 
 def _render_fields(node: Node) -> list[str]:
-    """What a node says beside its attributes, in the order in which ``_NODE`` reads it."""
+    """The fields of a node besides its attributes, in the order in which ``_NODE`` reads them."""
     fields = [
         (bool(node.captures), f"captures {json.dumps(list(node.captures))}"),
         (bool(node.yields), f"yields {node.yields}"),

@@ -1,4 +1,4 @@
-"""What is left of a graph once nothing reads some of it any more."""
+"""Removes nodes and constants that nothing reads any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..ir import Graph
 
 
 def without_orphans(before: Graph, after: Graph) -> Graph:
-    """Drop nodes and constants of ``after`` that nothing reads, unless nothing read them in ``before`` either."""
+    """Drop nodes and constants of ``after`` that nothing reads, except those that nothing read in ``before`` either."""
     spared = set(before.values) - live_values(before)
     live = live_values(after, spared)
     nodes = tuple(n for n in after.nodes if any(o in live for o in n.outputs))

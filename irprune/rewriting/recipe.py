@@ -1,4 +1,4 @@
-"""The one way from a model that was analyzed to a plan, the smaller graph, and what each tensor keeps.
+"""The one way from an analyzed model to a plan, the smaller graph, and the slices of each tensor.
 
 Pruning, applying a plan, the pass of that name, the Python API and the command line go this way, for ONNX models and
 modules of PyTorch alike.
@@ -34,7 +34,7 @@ class Smaller:
         return f"Smaller({self.plan!r}, {self.graph!r})"
 
     def of(self, model: ModelIdentity) -> Smaller:
-        """This, with a plan that names its model. Its digest is computed beside other work: this is to come last."""
+        """A copy whose plan names its model. Call it last: the digest is computed in the background meanwhile."""
         return replace(self, plan=self.plan.with_model(model))
 
 

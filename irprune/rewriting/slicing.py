@@ -1,4 +1,4 @@
-"""The rewriting: given which atoms go, a physically smaller graph.
+"""The rewriter: given the atoms to remove, it makes the physically smaller graph.
 
 One channel's way: its atom gives a mask over the leaves of its axes; the mask of a dimension follows from its axis
 expression; every constant is taken at the kept indices of its dimensions, every number that spells a size out
@@ -145,7 +145,7 @@ class _Rewriter:
     def _slice_constant(self, name: str, variants: dict[_Kept, list[tuple[str, int]]]) -> None:
         """The variant with the most uses keeps the name, the others become private copies."""
         if variants.keys() == {()}:
-            return  # stays as it is, for all
+            return  # unchanged for all uses
         original = self.constants[name]
         ranked = sorted(variants.items(), key=lambda item: (-len(item[1]), item[0]))
         for k, (kept, uses) in enumerate(ranked):
@@ -256,7 +256,7 @@ class _Rewriter:
         return Node(name, "Gather", (region.source, operand), (result,), attributes={"axis": region.axis})
 
     def _renumbered(self, source: Axis, result: Axis, indices: Iterable[int]) -> NDArray[np.int64]:
-        """The kept ones of some indices, counted among the kept elements of what they point into."""
+        """The indices that are kept, renumbered among the kept elements of the axis that they index."""
         stays = kept_indices(source, self.kept)
         rank = np.full(size_of(source).coefficient, -1, dtype=np.int64)
         rank[stays] = np.arange(len(stays))
@@ -285,7 +285,7 @@ class _Rewriter:
         return node if stays else replace(node, inputs=inputs, attributes=attributes)
 
     def _narrow_uses(self, node: Node) -> None:
-        """A use that needs fewer of the equal elements of a repeated axis takes the first ones."""
+        """A use that keeps fewer elements of a repeated axis takes the first ones: all are equal."""
         narrow: dict[tuple[str, int, int], str] = {}
         for position, original in enumerate(node.inputs):
             own, dims = (
@@ -323,12 +323,12 @@ class _Rewriter:
         self.inputs[node.name][position] = self._new_constant(f"{node.outputs[0]}_sizes", array)
 
     def _hold_numbers(self, node: Node, followed: Collection[int]) -> None:
-        """What is computed from a size and is no shape (the scale of an attention, say) stays what it was.
+        """Keep values that are computed from a size but are not shapes, such as the scale of an attention.
 
         ``1 / Sqrt(Cast(Shape(q)[-1]))   ->   1 / Sqrt(Cast(64))``, however many channels of a head are kept.
         """
         if any(self._is_integer(output) and self.before.entries(output) is not None for output in node.outputs):
-            return  # shape arithmetic: what becomes of it is decided further on
+            return  # shape arithmetic: decided where its result is read
         for position, name in enumerate(node.inputs[: len(node.inputs) - node.yields]):
             if position in followed or name in self.analysis.graph.constants or not self._is_integer(name):
                 continue
@@ -343,13 +343,13 @@ class _Rewriter:
         return bool(name) and is_integer(self.analysis.graph.values[name].dtype or "")
 
     def _entry(self, matched: MatchedNode, follower: Follower) -> Size | None:
-        """What an entry has to become; ``None`` where it stays what it is."""
+        """The new value of an entry; ``None`` if it stays as it is."""
         if not isinstance(follower, SizeOf):
             return None if follower is None else Size(follower)
         size = Size(follower.sign) * self._size(matched.dim(follower.term))
         if self._entry_changes(matched, follower) or not size.is_compound:
             return size
-        return None  # a sum that run time goes on computing
+        return None  # a sum that is still computed at run time
 
     def _entry_changes(self, matched: MatchedNode, follower: Follower) -> bool:
         return isinstance(follower, SizeOf) and self._changes(matched.dim(follower.term))
@@ -401,7 +401,7 @@ class _Rewriter:
         self.inputs[node.name][position] = self._fix(node, name, wanted)
 
     def _still_wanted(self, name: str, wanted: list[Size | None]) -> list[Size | None]:
-        """Of sizes that stay, those that are computed from other sizes that do not."""
+        """Sizes that stay the same but are computed from sizes that change."""
         found = self.integers.entries(name)
         if found is None:
             return [None] * len(wanted)
@@ -458,13 +458,15 @@ class _Rewriter:
     # -- shape operands ------------------------------------------------------------------------------------------
 
     def _fix(self, node: Node, name: str, wanted: list[Size | None]) -> str:
-        """The name of a tensor whose entries are as wanted (``None``: as they come); the old one where it fits.
+        """The name of a tensor with the wanted entries (``None``: any value); the old tensor if it has them.
 
         Known entries become a constant, a Concat is rebuilt from fixed pieces, and an entry computed at run time is
         rescaled: that it is a multiple of the old size is known from its symbolic value.
         """
         found = self.integers.entries(name)
-        found = self.before.entries(name) if found is None else found  # what no longer evaluates is spelled out
+        found = (
+            self.before.entries(name) if found is None else found
+        )  # entries that no longer evaluate become constants
         if found is None and not any(wanted):
             return name
         if found is None:
@@ -502,7 +504,7 @@ class _Rewriter:
             if have == want:
                 continue
             if have is not None and want is not None and have.coefficient == want.coefficient:
-                continue  # two names for what run time computes: it goes on computing it
+                continue  # two names for one run-time size, which is still computed
             if have is None or want is None or have.symbols != want.symbols:
                 raise IRError(f"node '{node.name}': entry {k} of shape operand '{name}' is {have}, expected {want}")
             old[k], new[k] = have.coefficient, want.coefficient
@@ -520,7 +522,7 @@ class _Rewriter:
         domain: str = "",
         sizes: Mapping[int, int | str] | None = None,
     ) -> str:
-        """A new node before ``node``; its result has the type of the value ``like``, but for some ``sizes``."""
+        """A new node before ``node``; its result has the type of the value ``like``, except for ``sizes``."""
         name = self._fresh(like)
         shape = self.values[like].shape
         if shape is not None:

@@ -25,7 +25,7 @@ def open_data(given: AnyData, inputs: Inputs, origin: str = "the inputs") -> Dat
 
 
 def open_source(given: AnyData, origin: str = "the inputs") -> Source:
-    """Data of any kind. Raises :class:`InputError` for what is none, or a file that cannot be read."""
+    """Data of any kind. Raises :class:`InputError` for other objects, or files that cannot be read."""
     if isinstance(given, Source):
         return given
     if isinstance(given, (str, os.PathLike)):

@@ -1,4 +1,4 @@
-"""Signatures of ATen operators that are no ai.onnx operator under another name.
+"""Signatures of ATen operators that are not ai.onnx operators under another name.
 
 :mod:`irprune.frontends.aten` says which call becomes which of these. The schemas are PyTorch's
 (https://github.com/pytorch/pytorch/blob/main/aten/src/ATen/native/native_functions.yaml).
@@ -47,7 +47,7 @@ def cdist(ctx: RuleContext) -> Signature:
 
 
 def layer_norm(ctx: RuleContext) -> Signature:
-    """LayerNormalization, or RMSNormalization, that spells the normalized shape out."""
+    """LayerNormalization or RMSNormalization with the normalized shape as an argument."""
     found = layer_normalization(ctx)
     data = found.notation.inputs[0] or ()
     inner = data[ctx.axis(default=-1) :]
@@ -119,7 +119,7 @@ def unbind(ctx: RuleContext) -> Signature:
 
 
 def _points(ctx: RuleContext, first: int) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Data, index operands (from ``first`` on), what they pick of the data, and the axes of both that are opaque."""
+    """The data, the index operands (from ``first`` on), the selected elements, and the opaque axes of both."""
     names = letters(ctx.rank())
     axes = [axis % len(names) for axis in ctx.node.ints("axes") or ()]
     if not axes:
@@ -142,7 +142,7 @@ def index(ctx: RuleContext) -> Signature:
 
 
 def index_put(ctx: RuleContext) -> Signature:
-    """As index, with the data as result and values that are broadcast to what is picked."""
+    """Like index, but the result is the data, and values are broadcast to the selected elements."""
     names, operands, picked, opaque = _points(ctx, 2)
     shape = ctx.shape(1)
     values = [
@@ -154,7 +154,7 @@ def index_put(ctx: RuleContext) -> Signature:
 
 
 def index_write(ctx: RuleContext) -> Signature:
-    """``n c, j, n j -> n c``: slices along one axis are written where a vector says."""
+    """``n c, j, n j -> n c``: slices along one axis are written at the indices in a vector."""
     names = letters(ctx.rank())
     axis = ctx.axis()
     whole, part = " ".join(names), " ".join("picked" if k == axis else name for k, name in enumerate(names))
@@ -180,7 +180,7 @@ def diagonal(ctx: RuleContext) -> Signature:
 
 
 def flipped(ctx: RuleContext) -> Signature:
-    """The same elements from the last to the first; how many there are has to be known."""
+    """The elements in reverse order; their number has to be known."""
     names = letters(ctx.rank())
     result, opaque = list(names), list[str]()
     maps: list[ElementMap] = []
@@ -197,7 +197,7 @@ def flipped(ctx: RuleContext) -> Signature:
 
 
 def _along(reason: str) -> Rule:
-    """Axes whose elements depend on each other's places; the others are those of an element-wise operator."""
+    """Element-wise, except along axes where an element depends on the positions of the others."""
 
     def rule(ctx: RuleContext) -> Signature:
         operands, names = broadcast(ctx)
@@ -216,7 +216,7 @@ def bucketize(ctx: RuleContext) -> Signature:
 
 
 def fourier(ctx: RuleContext) -> Signature:
-    """Frequencies in the place of positions."""
+    """A Fourier transform: frequencies replace positions."""
     names = letters(ctx.rank())
     axes = {axis % len(names) for axis in ctx.node.ints("axes") or ()}
     result = [f"f{k}" if k in axes else name for k, name in enumerate(names)]

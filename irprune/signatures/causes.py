@@ -1,4 +1,4 @@
-"""Why operators freeze an axis, for the causes that several rules share or that are more than a matter of order."""
+"""Reasons to freeze an axis that several rules share, or that have a kind of their own."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def letters(count: int, prefix: str = "") -> list[str]:
 
 
 def operand_list(ctx: RuleContext, *operands: str) -> str:
-    """The operands of a node: ``_`` for one it leaves out, none for those behind the last it has."""
+    """The operands of a node: ``_`` for an absent one, nothing behind the last one present."""
     present = [text if ctx.has(k) else "_" for k, text in enumerate(operands)]
     while present and present[-1] == "_":
         present.pop()
@@ -34,7 +34,7 @@ def operand_list(ctx: RuleContext, *operands: str) -> str:
 
 
 def window_results(ctx: RuleContext) -> str:
-    """Names of the window positions of a result: as many as the operand has, even where no size is inferred."""
+    """Names of the spatial axes of a result: as many as the operand has, even if no size is inferred."""
     return " ".join(f"t{k}" for k in range(ctx.rank() - 2))
 
 
@@ -78,7 +78,7 @@ def window_kinds(ctx: RuleContext, inner: Size | None) -> dict[str, GroupKind]:
 
 
 def _points(ctx: RuleContext, single: Sequence[bool]) -> list[bool]:
-    """Along which dimensions a window that is one element wide (``single``) neither jumps nor leaves the operand."""
+    """Along which dimensions a window is one element wide (``single``), without strides or padding."""
     count = ctx.rank() - 2
     steps = ctx.node.ints("strides", (1,) * count) or ()
     pads = ctx.node.ints("pads", (0,) * count) or ()
@@ -219,7 +219,7 @@ def cast(ctx: RuleContext) -> Signature:
 
 
 def cast_like(ctx: RuleContext) -> Signature:
-    """The first operand, in the type of the second, whose axes do not matter."""
+    """Element-wise in the first operand; of the second only the type is used."""
     names = " ".join(letters(ctx.rank()))
     return signature(f"{names}, {' '.join('?' * ctx.rank(1))} -> {names}")
 
@@ -259,7 +259,7 @@ def einsum(ctx: RuleContext) -> Signature:
 def batch_normalization(ctx: RuleContext) -> Signature:
     """``n c *s, c, c, c, c -> n c *s``; statistics are stored, so nothing is taken over c. A vector has one channel.
 
-    In training mode they are taken over the other axes (weight standardization exports so), and are results too.
+    In training mode, statistics are taken over the other axes and are results as well (weight standardization).
     """
     names = "n c *s" if ctx.rank() > 1 else "n"
     if ctx.node.int("training_mode"):
@@ -418,7 +418,7 @@ def cumulative_sum(ctx: RuleContext) -> Signature:
 
 
 def quantize_linear(ctx: RuleContext) -> Signature:
-    """Element-wise, with scale and zero point per tensor, along one axis, or for every block of elements of an axis."""
+    """Element-wise; scale and zero point are per tensor, per element of one axis, or per block of one axis."""
     if ctx.node.int("block_size"):
         return _quantize_blocks(ctx, ctx.node.int("block_size"))
     names = letters(ctx.rank())

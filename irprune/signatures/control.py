@@ -1,4 +1,4 @@
-"""Rules of control flow: what goes into a body, and what comes out of it, are the same axes.
+"""Rules of control flow: values that enter a body, and values that leave it, keep their axes.
 
 The frontends lay the nodes of bodies out in one list with all others. A node ``enter`` stands before a body that has
 inputs of its own and hands values in; the control operator itself, after the body, reads its own operands and then
@@ -29,7 +29,7 @@ def enter_loop(ctx: RuleContext) -> Signature:
 
 
 def loop(ctx: RuleContext) -> Signature:
-    """State keeps its axes over iterations; what is collected gets an axis of iterations in front."""
+    """State keeps its axes over iterations; collected results get a leading axis of iterations."""
     own = len(ctx.node.inputs) - ctx.node.yields
     state = [_spell(ctx, k, f"v{k}") for k in range(2, own)]
     collected = [_spell(ctx, k, f"s{k}") for k in range(own + 1 + len(state), len(ctx.node.inputs))]
@@ -76,7 +76,7 @@ def enter_scan(ctx: RuleContext) -> Signature:
 
 
 def scan(ctx: RuleContext) -> Signature:
-    """State keeps its axes; what is collected gets the scanned axis."""
+    """State keeps its axes; collected results get the scanned axis."""
     if ctx.version < 9:
         raise NoSignature("Scan with sequence lengths (opset 8)")
     own = len(ctx.node.inputs) - ctx.node.yields

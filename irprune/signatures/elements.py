@@ -78,7 +78,7 @@ def slice_(ctx: RuleContext) -> Signature:
 
 
 def _bound_entries(ctx: RuleContext, attribute: str, position: int) -> list[int | None]:
-    """Starts or ends, ``None`` for an entry that only run time tells."""
+    """Starts or ends; ``None`` for an entry that is known only at run time."""
     values = ctx.node.ints(attribute)
     if values is not None:
         return list(values)
@@ -92,7 +92,7 @@ def _bound_entries(ctx: RuleContext, attribute: str, position: int) -> list[int 
 
 
 class _Cutting:
-    """Writes down, axis by axis, what a Slice does."""
+    """Builds the signature of a Slice axis by axis."""
 
     def __init__(self, ctx: RuleContext, names: list[str]) -> None:
         self.shape = ctx.shape(0)
@@ -115,7 +115,7 @@ class _Cutting:
         else:
             taken = range(*slice(start, _end(end, step, size.coefficient), step).indices(size.coefficient))
             if len(taken) == 0 and start >= size.coefficient:
-                self.result[axis] = f"cut{axis}"  # past the end, which comes no nearer: nothing is taken of any element
+                self.result[axis] = f"cut{axis}"  # an empty slice past the end stays empty
                 self.sizes[f"cut{axis}"] = 0
             elif len(taken) == 0:
                 self._opaque(axis)
@@ -163,7 +163,7 @@ def _end(end: int, step: int, size: int) -> int | None:
 
 
 def _bounds(start: int, end: int, size: int, words: Sequence[str | None]) -> tuple[Follower, Follower]:
-    """Where the kept part begins and ends after a removal, counted from the same side as before."""
+    """Start and end of the kept part after a removal, counted from the same side as before."""
     before, kept, after = words
 
     def span(*parts: str | None) -> Composite:
@@ -214,7 +214,7 @@ def gather_nd(ctx: RuleContext) -> Signature:
 
 
 def from_the_front(indices: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Indices into a dimension, the negative ones counted from the front; refuses those outside of it."""
+    """Indices into a dimension, with negative ones counted from the front; refuses indices outside of it."""
     outside = indices[(indices < -size) | (indices >= size)]
     if outside.size:
         raise NoSignature(f"index {outside[0]} lies outside of a dimension of size {size}")

@@ -110,7 +110,7 @@ Indices: TypeAlias = Renumber | Grid | Restride
 """An operand of indices that follow a removal."""
 
 Follower: TypeAlias = SizeOf | int | None
-"""An entry of a shape operand: a size, a fixed number, or whatever it was."""
+"""An entry of a shape operand: a size that follows, a fixed number, or ``None`` for the number that it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ DEFAULT_REASON = Why("order or identity matters")
 
 
 GroupKind: TypeAlias = Literal["channels", "groups", "multiplier", "heads", "head_dim", "recurrent"]
-"""What the elements of an axis are to an operator that gives them a role of their own."""
+"""The kind of group that an axis makes, as operators with channels, heads or recurrent states know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +135,11 @@ class Signature:
 
     ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
-    for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned:
-    they are stored, but no parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
-    of an attention): they are spelled out with the value they had when the node changes. ``stateful`` nodes hand on
-    what they were given and, later, what became of it.
-    ``kinds`` says, for axes by name, which kind of group they make; it follows from the contractions of the other nodes
-    where no operator says it.
+    for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned: they
+    are stored, but are not parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
+    of an attention): when the node changes, they are spelled out with the value that they had. A ``stateful`` node
+    passes its initial state into a body, and later the updated state. ``kinds`` gives the kind of group that axes make,
+    by name; for axes that no operator names, it follows from how contractions use them.
     """
 
     notation: Notation

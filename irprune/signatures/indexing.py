@@ -15,7 +15,7 @@ from .registry import NoSignature, RuleContext
 
 
 def gather_elements(ctx: RuleContext) -> Signature:
-    """Only the axis is indexed; another dimension is carried where data and indices have all of it."""
+    """Only one axis is indexed. Another dimension is carried if data and indices have the same size there."""
     names = letters(ctx.rank())
     axis = ctx.axis()
     data, indices = ctx.shape(0), ctx.shape(1)
@@ -30,7 +30,7 @@ def gather_elements(ctx: RuleContext) -> Signature:
 
 
 def scatter_elements(ctx: RuleContext) -> Signature:
-    """As GatherElements, with the data as result; ATen's may write a number, without an operand."""
+    """Like GatherElements, but the result is the data. ATen's version may write a number instead of an operand."""
     names = letters(ctx.rank())
     axis = ctx.axis()
     data, indices = ctx.shape(0), ctx.shape(1)
@@ -59,7 +59,7 @@ def scatter_nd(ctx: RuleContext) -> Signature:
 
 
 def _grid(ctx: RuleContext, depth: int) -> list[tuple[int, ...]] | None:
-    """Per indexed axis, the positions that are written, where all combinations of them are; else ``None``."""
+    """Per indexed axis, the written positions, if all combinations of them are written; else ``None``."""
     known, sizes = ctx.read(1), ctx.shape(0)[:depth]
     if known is None or known.ndim != depth + 1 or not known.size or not all(size.is_static for size in sizes):
         return None
@@ -144,7 +144,7 @@ def tensor_scatter(ctx: RuleContext) -> Signature:
 
 
 def drawn(ctx: RuleContext) -> Signature:
-    """As large as the operand; which number stands where depends on how many are drawn."""
+    """Random numbers in the shape of the operand: removing elements would change which number is drawn where."""
     names = " ".join(letters(ctx.rank()))
     return signature(f"{names} -> {names}", opaque=names, reason="its elements are drawn at random")
 
@@ -156,7 +156,7 @@ def non_zero(ctx: RuleContext) -> Signature:
 
 
 def fourier_transform(ctx: RuleContext) -> Signature:
-    """Frequencies in the place of positions; the last dimension is real and imaginary part."""
+    """A Fourier transform: frequencies replace positions; the last dimension is real and imaginary part."""
     names = letters(ctx.rank())
     axis = ctx.axis(default=1)
     if ctx.version >= 20:

@@ -40,7 +40,7 @@ def tile(ctx: RuleContext) -> Signature:
 def expand(ctx: RuleContext) -> Signature:
     """Dimensions of size one stretch to new axes; the shape operand follows.
 
-    A size that run time may spell out cannot: such a dimension is opaque.
+    A dimension whose size is computed at run time is opaque: it cannot be known to stretch.
     """
     names = letters(max(ctx.rank(), _result_rank(ctx)))
     shape = ctx.shape(0)
@@ -66,7 +66,7 @@ def expand(ctx: RuleContext) -> Signature:
         entry = target[k - offset] if target is not None and k >= offset else None
         given = shape[k - len(names) + len(shape)] if padded[k] != "1" else None
         if entry is not None and given is not None and entry not in (ONE, given):
-            entry = None  # equal at run time, if it runs at all
+            entry = None  # must be equal at run time, or the model would not run
         if entry is None and (target is None or k >= offset) and result[-1] != "1":
             opaque.append(result[-1])
         if target is not None and k >= offset:
@@ -91,7 +91,7 @@ def _result_rank(ctx: RuleContext) -> int:
 
 
 def transpose(ctx: RuleContext) -> Signature:
-    """Dimensions change places."""
+    """A permutation of dimensions."""
     names = letters(ctx.rank())
     order = ctx.node.ints("perm") or tuple(reversed(range(len(names))))
     return signature(f"{' '.join(names)} -> {' '.join(names[k] for k in order)}")
@@ -127,7 +127,7 @@ def _spell_view(
 def reshape(ctx: RuleContext) -> Signature:
     """A view; explicit sizes in the shape operand follow, 0 and -1 stay.
 
-    Static factors of a size that run time spells out are opaque: it would spell out the old one.
+    If a size is computed at run time, its static factors are opaque: the computed size would not follow a removal.
     """
     target = _reshape_target(ctx)
     left, right, sizes, opaque = _spell_view(ctx.shape(0), target)
@@ -193,7 +193,7 @@ def flatten(ctx: RuleContext) -> Signature:
 
 
 def squeeze(ctx: RuleContext) -> Signature:
-    """Dimensions of size one go; which they are is spelled out before another one becomes that small."""
+    """Dimensions of size one are removed. Their axes are spelled out: a pruned axis may become one as well."""
     shape = ctx.shape(0)
     names = letters(len(shape))
     axes = ctx.ints("axes", 1)
@@ -205,7 +205,7 @@ def squeeze(ctx: RuleContext) -> Signature:
 
 
 def unsqueeze(ctx: RuleContext) -> Signature:
-    """Dimensions of size one appear."""
+    """New dimensions of size one."""
     names = letters(ctx.rank())
     axes = ctx.ints("axes", 1)
     if axes is None:
@@ -240,7 +240,7 @@ def _has_sizes(ctx: RuleContext) -> bool:
 
 
 def _resize_sizes(ctx: RuleContext) -> list[Size | None]:
-    """The size of every dimension of the result where it is that of the operand, or is spelled out."""
+    """Per dimension, the size of the result if it is that of the operand or is given as a number."""
     source, inferred = ctx.shape(0), ctx.outputs[0]
     axes = ctx.node.ints("axes", range(len(source))) or ()
     wanted: list[Size | None] = list(source)
@@ -322,12 +322,12 @@ def center_crop_pad(ctx: RuleContext) -> Signature:
 
 
 def shape_only(ctx: RuleContext) -> Signature:
-    """Only sizes are read; what is computed from them is followed by evaluation."""
+    """Only sizes are read; evaluation follows the values that are computed from them."""
     return signature(f"{' '.join('?' for _ in ctx.shape(0))} -> _")
 
 
 def range_(ctx: RuleContext) -> Signature:
-    """Positions: their order matters. How many they are often follows where shape inference gives up."""
+    """Positions, whose order matters. Their number is often known even if shape inference gives up."""
     size = _range_size(ctx)
     if size == ONE:
         return signature("_, _, _ -> 1")
@@ -345,7 +345,7 @@ def _range_size(ctx: RuleContext) -> Size | None:
 
 
 def constant_of_shape(ctx: RuleContext) -> Signature:
-    """A new tensor of equal elements; its shape operand follows, a size that run time computes is opaque."""
+    """A new tensor of equal elements. Its shape operand follows; sizes computed at run time are opaque."""
     entries = ctx.entries(0)
     if entries is None:
         raise NoSignature("its shape is computed at run time")

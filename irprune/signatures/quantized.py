@@ -17,7 +17,7 @@ DEQUANTIZE = replace(QUANTIZE, zero_points={0: 2})
 
 
 def scale_of(ctx: RuleContext, position: int, axis: str) -> str:
-    """A scale or zero point: per tensor, or one an element of ``axis``."""
+    """A scale or zero point: one per tensor, or one per element of ``axis``."""
     if not ctx.has(position):
         return "_"
     shape = ctx.shape(position)
@@ -147,7 +147,7 @@ def matmul_integer_to_float(ctx: RuleContext) -> Signature:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """How the blocks of a dimension are counted, in a signature: with zero points that share bytes, byte by byte."""
+    """How a signature writes the blocks of a dimension: blocks whose zero points share a byte are one unit."""
 
     text: str
     points: str
@@ -156,7 +156,7 @@ class _Blocks:
 
     @staticmethod
     def of(count: int, shared: int) -> _Blocks:
-        """``count`` blocks, of whose zero points ``shared`` are in a byte. No block goes where a byte is not full."""
+        """``count`` blocks, whose zero points share bytes, ``shared`` in each. Blocks of a partly filled byte stay."""
         if shared == 1:
             return _Blocks("blocks", "blocks", {"blocks": count}, [])
         if count % shared:

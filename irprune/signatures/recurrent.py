@@ -59,7 +59,7 @@ def dynamic_quantize_lstm(ctx: RuleContext) -> Signature:
 
 
 def _gate_scale(ctx: RuleContext, position: int) -> str:
-    """One a direction, or one a gate of every hidden unit."""
+    """One scale per direction, or one per gate and hidden unit."""
     rank = ctx.rank(position)
     if rank not in (1, 2):
         raise NoSignature(f"operand {position}: scales of rank {rank}")

@@ -35,7 +35,7 @@ def strided_gather(outer: list[str], inner: list[str], total: Size, ramp: Ramp) 
 
 @dataclass
 class _Reading:
-    """Takes a dimension of ``total`` elements apart, from the largest stride to the smallest."""
+    """Factors a dimension of ``total`` elements, from the largest stride to the smallest."""
 
     total: Size
     ramp: Ramp
@@ -65,7 +65,7 @@ class _Reading:
         strides = self.ramp.strides
         if strides[k].coefficient <= 0:
             return False
-        # equal strides are told apart by what follows: two ranges over the same factor leave it
+        # two ranges with the same stride run over one factor together, and would leave it
         return all(strides[other].coefficient > 0 and strides[k].divided_by(strides[other]) for other in left)
 
     def _factor(self, k: int | None, extent: Size, stride: Size) -> bool:
@@ -93,7 +93,7 @@ class _Reading:
         return True
 
     def _digit(self, stride: Size) -> int | None:
-        """The coordinate that the offset fixes; what is left of the offset lies further in."""
+        """The coordinate that the offset fixes; the rest of the offset belongs to inner factors."""
         if self.offset == ZERO:
             return 0
         if not (self.offset.is_static and stride.is_static) or self.offset.coefficient < 0:

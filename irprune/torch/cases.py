@@ -31,7 +31,7 @@ class Case:
 
 
 def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
-    """The example inputs; others like them; and, where dimensions vary, the examples at one more of each."""
+    """The example inputs, random ones like them, and, if dimensions vary, the examples with each of them one longer."""
     if not program.args and not program.kwargs:
         raise InputError("example inputs are missing: the exported program holds none, and verification runs the model")
     generator = torch.Generator().manual_seed(seed)
@@ -76,7 +76,7 @@ def as_tensor(array: Array, dtype: torch.dtype) -> Tensor:
 
 
 def _like(leaf: Any, generator: torch.Generator) -> Any:
-    """Another tensor of the kind: floats of the same mean and spread, anything else in another order."""
+    """A random tensor like ``leaf``: floats of the same mean and spread; other elements are permuted."""
     if not isinstance(leaf, Tensor) or leaf.numel() == 0:
         return leaf
     if leaf.dtype.is_floating_point:
@@ -102,7 +102,7 @@ def _resized(program: Program) -> list[Case]:
 
 
 def _varying(shape: Sequence[int | str | None] | None) -> list[int]:
-    """The dimensions that are a symbol by themselves."""
+    """The dimensions whose size is a single symbol."""
     return [axis for axis, dim in enumerate(shape or ()) if isinstance(dim, str) and dim.isidentifier()]
 
 

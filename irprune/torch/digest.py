@@ -1,4 +1,4 @@
-"""What identifies a captured model: its calls, and all its parameters and buffers."""
+"""The digest that identifies a captured model: of its calls, and of all parameters and buffers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..frontends.fx import as_array
 
 
 def digest_of(captured: Captured) -> str:
-    """SHA-256 of the calls, and of what each tensor is: its name, shape, type and 128-bit checksum.
+    """SHA-256 of the calls and, for each tensor, of its name, shape, type and 128-bit checksum.
 
-    The checksum (XXH3) is as fast as memory. It tells other weights from these, which no one tries to forge; SHA-256 of
-    all bytes would take a third of the time of pruning.
+    The checksum (XXH3) is as fast as memory, and is only there to notice other weights, not forged ones. SHA-256 of all
+    bytes would take a third of the time of pruning.
     """
-    digest = hashlib.sha256(str(captured.graph).encode())  # which names functions, and not where they lie
+    digest = hashlib.sha256(str(captured.graph).encode())  # names functions without their addresses
     for name, tensor in sorted(captured.tensors.items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(xxhash.xxh3_128_digest(_raw(tensor)))
@@ -26,5 +26,5 @@ def digest_of(captured: Captured) -> str:
 
 
 def _raw(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor, without a copy of them where they lie in order."""
+    """The bytes of a tensor; a contiguous one is not copied."""
     return np.ascontiguousarray(as_array(tensor)).reshape(-1).view(np.uint8).data

@@ -1,4 +1,4 @@
-"""A captured model with all that follows from its calls."""
+"""A captured model: its IR, its analysis and its identity."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Program:
 
     @property
     def current(self) -> Captured:
-        """The captured model with what its module holds by now."""
+        """The captured model with the current state of its module."""
         if "module" not in vars(self):
             return self.captured
         return replace(self.captured, state=state_of(self.module, self.captured.graph, {}))
@@ -53,7 +53,7 @@ class Program:
 
     @property
     def sha256(self) -> str:
-        """What identifies the model: its calls, and all its parameters and buffers."""
+        """The digest of the model: of its calls, and of all parameters and buffers."""
         return digest_of(self.current)
 
     @property

@@ -1,7 +1,7 @@
-"""The reference of a removal as an fx module: the original's calls, with what is removed contributing nothing.
+"""The reference of a removal as an fx module: the calls of the original, where removed elements contribute nothing.
 
-:mod:`irprune.verification.removal` says what that means for each call. Nothing of what slices parameters or rewrites
-numbers is used here; the number a normalization spells out (``normalized_shape``) is counted from the masks.
+:mod:`irprune.verification.removal` says what that means for each call. It shares no code with the slicing of
+parameters and numbers; the size in a normalization's arguments (``normalized_shape``) is counted from the masks.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Writer:
                 self._replace(call, self._operand(call, name), self._zeroed(call, name, dims, zero))
 
     def _divides_integers(self, node: Node, position: int) -> bool:
-        """Whether an operand is what integers are divided by, which cannot be zero."""
+        """Whether an operand is an integer divisor, which must not be masked to zero."""
         is_integer = dtypes.is_integer(self.removal.analysis.graph.constants[node.inputs[position]].dtype)
         return is_integer and traits_of(node.qualified_op).divisor == position
 
@@ -116,7 +116,7 @@ class _Writer:
             self._scatter(self.calls[matched.node.outputs[position]], lost)
 
     def _count_numbers(self, matched: MatchedNode, call: fx.Node) -> None:
-        """Spell out the sizes of what statistics are taken over now."""
+        """Set the sizes that statistics are taken over to those of the kept part."""
         for attribute, follower in matched.signature.attributes.items():
             source = self.imported.sources[matched.node.name].get(attribute)
             if source is None:
@@ -131,7 +131,7 @@ class _Writer:
             call.args = (*call.args[:at], sizes if isinstance(follower, tuple) else sizes[0], *call.args[at + 1 :])
 
     def _scatter(self, call: fx.Node, lost: list[tuple[Dimension, Mask]]) -> None:
-        """Spread the kept part of a result again, with zeros elsewhere, for all who read it."""
+        """Scatter the kept part of a result back, with zeros elsewhere, for all of its readers."""
         users = list(call.users)
         rank = len(self.removal.analysis.coupling.dims[call.name] or ())
         after, result = call.next, call
@@ -153,7 +153,7 @@ class _Writer:
         raise VerificationError(f"call '{call.name}' does not read '{name}'")
 
     def origin(self, node: fx.Node) -> str:
-        """The value that a node is, or is a masked form of."""
+        """The value that a node computes, or masks."""
         found = node.meta.get(PREFIX)
         if found is not None:
             return str(found)

@@ -1,6 +1,6 @@
 """Pruning while training: importance from gradients, soft gates, group sparsity, and a schedule of small steps.
 
-All of it works on the atoms of an analysis, so what goes in the end is a plan like any other.
+All of it works on the atoms of an analysis, so the result is a plan like any other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .capture.module import AnyModule
 from .program import Program
 
 Loss: TypeAlias = Callable[[nn.Module, Any], Tensor]
-"""From the module and a batch to a scalar."""
+"""A loss: maps the module and a batch to a scalar."""
 
 _PENALTY_FLOOR = 1e-12
 """Keeps the gradient of a norm finite at zero."""
@@ -41,7 +41,7 @@ class _Dimension:
 
 
 def _dimensions(program: Program, analysis: Analysis) -> Iterator[_Dimension]:
-    """The dimensions of learned parameters that lose something with some atom, each once."""
+    """The dimensions of trainable parameters that some atom belongs to, each once."""
     parameters = {name for name, _ in program.module.named_parameters(remove_duplicate=False)}
     seen: set[tuple[str, int]] = set()
     for parameter in analysis.parameters:
@@ -64,7 +64,7 @@ def importance(
     criterion: Literal["taylor", "obd"] = "taylor",
     allow_io: Sequence[str] = (),
 ) -> Scores:
-    """What the loss would lose with each atom, estimated over batches; for ``plan(..., scores=...)``.
+    """How much the loss would change without each atom, estimated over batches; for ``plan(..., scores=...)``.
 
     ``taylor`` is the squared first-order change, ``(sum of gradient * weight)^2`` over all weights of the atom
     (Molchanov et al., Importance Estimation for Neural Network Pruning, 2019); ``obd`` the second-order change with
@@ -148,12 +148,12 @@ class _Gated(nn.Module):
 
     def __init__(self, gates: Gates, dimensions: Sequence[_Dimension]) -> None:
         super().__init__()
-        self.gates = [gates]  # in a list, so that it is no submodule of every parameter
+        self.gates = [gates]  # in a list, so that it does not become a submodule of every parameter
         self.dimensions = dimensions
 
     def forward(self, weight: Tensor) -> Tensor:
         values = self.gates[0].values
-        padded = torch.cat([values, values.new_ones(1)])  # -1 is the one: no atom
+        padded = torch.cat([values, values.new_ones(1)])  # index -1 is a constant one, for elements without an atom
         for dim in self.dimensions:
             shape = [-1 if k == dim.axis else 1 for k in range(weight.dim())]
             for atoms in dim.atoms:
@@ -162,7 +162,7 @@ class _Gated(nn.Module):
 
 
 class Gates(nn.Module):
-    """One number for every atom, that scales all of its weights: 1 leaves them, 0 is as good as removing it.
+    """One number per atom that scales all of its weights: 1 keeps them, 0 is equivalent to removing the atom.
 
     For groups without a normalized axis (``exact``) a gate of zero gives what removal gives; statistics of other groups
     are still taken over the closed channels. ``values`` (float, one an atom) may be set, scheduled or, with
@@ -192,13 +192,13 @@ class Gates(nn.Module):
             self._gated.append((owner, last))
 
     def close(self, decided: Plan, value: float = 0.0) -> None:
-        """Set the gates of what a plan removes."""
+        """Set the gates of the atoms that a plan removes."""
         removed = torch.from_numpy(removed_atoms(decided, self.analysis))
         with torch.no_grad():
             self.values[removed.to(self.values.device)] = value
 
     def remove(self, *, bake: bool = False) -> None:
-        """Take the gates off; with ``bake`` the weights keep what the gates made of them."""
+        """Remove the gates; with ``bake`` the weights stay scaled."""
         for owner, name in self._gated:
             parametrize.remove_parametrizations(owner, name, leave_parametrized=bake)
         self._gated.clear()
@@ -272,7 +272,7 @@ class IterativePruning:
         return {name: value for name, value in self.options.items() if name in ("example_kwargs", "dynamic_shapes")}
 
     def _smaller(self, program: Program, target: dict[str, float]) -> fx.GraphModule:
-        """The module after one step; where nothing is left to remove, as it was."""
+        """The module after one step; unchanged if nothing is left to remove."""
         scores = None if self.importance is None else self.importance(program)
         wanted = {name: value for name, value in self.options.items() if name not in self._tracing()}
         try:

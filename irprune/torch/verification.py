@@ -106,7 +106,7 @@ class Verification:
         return Structure(tuple(problems), len(after))
 
     def check_capture(self, case: Case) -> Iterator[str]:
-        """What was captured has to compute what the module computes; one that changes its own state is not run."""
+        """Compare the captured calls with the module itself, unless running the module would change its state."""
         changes = any(node.op == "get_attr" for node in mutated_nodes(self.original.graph))
         if self.source is None or self.source.training or changes:
             return
@@ -123,7 +123,7 @@ class Verification:
     # -- in torch ----------------------------------------------------------------------------------------------
 
     def compare(self, cases: Sequence[Case]) -> tuple[Equivalence, list[Outputs], list[Outputs]]:
-        """The verdict, what the smaller module computes, and what the original does."""
+        """The verdict, the outputs of the smaller module, and those of the original."""
         worst: dict[str, OutputError] = {}
         results: list[Outputs] = []
         answers: list[Outputs] = []
@@ -133,7 +133,7 @@ class Verification:
         for number, case in enumerate(cases):
             try:
                 answer = self._run(self.original, case)
-            except Exception as error:  # a module raises what it likes on a size that it does not take
+            except Exception as error:  # modules raise all kinds of errors for sizes that they do not take
                 if number == 0:
                     said = f"{type(error).__name__}: {_first_line(error)}"
                     raise InputError(f"the model does not run on the {case.label}: {said}") from error
@@ -142,7 +142,7 @@ class Verification:
             ran.append(case.label)
             try:
                 found = self._run(self.small, self._pruned(case))
-            except Exception as error:  # and what it likes on sizes that contradict each other
+            except Exception as error:  # and for sizes that contradict each other
                 problems.append(f"the smaller module stops on {case.label}: {_first_line(error)}")
                 continue
             answers.append(answer)
@@ -255,7 +255,7 @@ class Verification:
         return input_sizes(self.analysis, shapes)
 
     def _pruned(self, case: Case) -> Case:
-        """The inputs that the smaller module takes: those that may change shape lose what is removed."""
+        """The inputs of the smaller module: of those that may change shape, the kept part."""
         sizes, names = self._sizes(case), iter(self._all_inputs())
 
         def shrink(leaf: Any) -> Any:
@@ -270,7 +270,7 @@ class Verification:
 
 
 def _contradictions(graph: fx.Graph) -> Iterator[str]:
-    """What is wrong with a graph in itself, such as a value that is read before it is computed."""
+    """What is malformed in a graph, such as a value that is read before it is computed."""
     try:
         graph.lint()
     except RuntimeError as error:
@@ -294,7 +294,7 @@ def _has_nan(value: Array) -> bool:
 def _watched(
     module: fx.GraphModule, inputs: Sequence[Any], names: Sequence[str], *, until_it_stops: bool = False
 ) -> dict[str, Array]:
-    """Values of a run by the name of the node that makes them; ``until_it_stops``, those that a failing run made."""
+    """Values of a run by node name; with ``until_it_stops``, those computed before a failing run stopped."""
     wanted, seen = set(names), dict[str, Array]()
 
     class Watcher(fx.Interpreter):
@@ -312,7 +312,7 @@ def _watched(
 def export_onnx(module: fx.GraphModule, case: Case, dynamic_shapes: Any = None) -> onnx.ModelProto:
     """The module as an ONNX model, at the sizes of the case where no dimensions vary.
 
-    Without gradients: with them, torch lays attention out otherwise in tracing than in decomposing.
+    Without gradients: with them, tracing and decomposing give attention different memory layouts.
     """
     kwargs = dict(case.kwargs)
     with quiet(), redirect_stdout(io.StringIO()), torch.no_grad():

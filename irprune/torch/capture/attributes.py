@@ -1,4 +1,4 @@
-"""The attributes of a model's modules: other tensors in them for one run, and how they become what they were."""
+"""Exchanges tensors among the attributes of modules for one run, and restores them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 _CONTAINERS = (dict, OrderedDict, list, set)
-"""Of these types themselves: what else is like them may be anything."""
+"""Exactly these types: subclasses may behave in any way."""
 
 
 class Attributes:
-    """What all modules of a model hold now, and what stands in containers among that."""
+    """A snapshot of the attributes of all modules of a model, and of the containers among them."""
 
     def __init__(self, model: nn.Module) -> None:
         self._before: dict[int, tuple[Any, Any]] = {}
@@ -25,7 +25,7 @@ class Attributes:
             self._keep(vars(module))
 
     def _keep(self, container: Any) -> None:
-        if not container:  # as most are: hooks
+        if not container:  # most are empty: hooks
             self._empty.append(container)
         elif id(container) not in self._before:
             self._before[id(container)] = container, container.copy()
@@ -42,7 +42,7 @@ class Attributes:
                     container[name] = stand_ins[id(before[name])]
 
     def restore(self) -> bool:
-        """Make everything what it was; whether anything but the exchanged tensors was another object by now."""
+        """Restore everything; returns whether anything except the exchanged tensors had changed."""
         changed = any(self._empty)
         for container in self._empty:
             container.clear()
@@ -55,7 +55,7 @@ class Attributes:
         return changed
 
     def _is_as_expected(self, now: Any, before: Any) -> bool:
-        """Whether a value is the same object, or holds the same: recurrent layers renew their list of weights."""
+        """Whether a value is the same object or an equal container: recurrent layers rebuild their list of weights."""
         if now is before or now is self._stand_ins.get(id(before)):
             return True
         if isinstance(now, weakref.ref) and isinstance(before, weakref.ref):
@@ -81,7 +81,7 @@ def _items(container: Any) -> Iterable[Any]:
 
 
 def _names(container: Any) -> Iterable[Any]:
-    """What to index a container with."""
+    """The keys or positions of a container."""
     if isinstance(container, list):
         return range(len(container))
     return container if isinstance(container, dict) else ()

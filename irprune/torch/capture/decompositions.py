@@ -1,4 +1,4 @@
-"""Operators that the table lacks, as the calls that PyTorch itself makes them of.
+"""Decomposes operators that the table lacks, the way PyTorch does.
 
 ::
 
@@ -6,8 +6,8 @@
     inner(a, b)         ->  permute, mm, view
     glu(x)              ->  split, sigmoid, mul
 
-PyTorch defines an operator by others: in a composite kernel, or in the decompositions of ``torch.export``. One whose
-parts are all known needs no signature; anything else stays as it is, frozen with its own name in the reason.
+PyTorch defines some operators by others: in composite kernels, or in the decompositions of ``torch.export``. If the
+table knows all parts of an operator, it needs no signature. Otherwise it stays, and is frozen under its own name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ATEN = torch.ops.aten
 
 
 def decompose(graph: fx.Graph, known: Collection[str] = ()) -> None:
-    """Put the parts of an operator in its place where the table has all of them and lacks it.
+    """Replace operators that the table lacks by their parts, if it has all of those.
 
     ``known`` names operators that need no entry.
     """
@@ -59,11 +59,11 @@ def _is_readable(part: fx.Node, known: Collection[str]) -> bool:
 def _parts(
     node: fx.Node, target: torch._ops.OpOverload[Any, Any], definitions: Mapping[Any, Callable[..., Any]]
 ) -> fx.GraphModule | None:
-    """The calls that the operator consists of, or ``None`` where there is no saying so."""
+    """The calls that an operator consists of, or ``None`` if PyTorch does not define it by others."""
     operands = list(node.all_input_nodes)
     values = [operand.meta.get("val") for operand in operands]
     if has_mode(target) or (target not in definitions and not target._can_decompose()):
-        return None  # the parts are those of one mode, and have no switch
+        return None  # the parts would be those of one mode, without a switch
     if not values or not all(isinstance(value, Tensor) for value in values):
         return None
 
@@ -74,7 +74,7 @@ def _parts(
 
     try:
         parts = _traced(call, values, definitions)
-    except Exception:  # whatever a definition raises on sizes that only run time tells
+    except Exception:  # definitions raise all kinds of errors for sizes known only at run time
         return None
     parts.graph.eliminate_dead_code()
     return parts
@@ -83,7 +83,7 @@ def _parts(
 def _traced(
     call: Callable[..., Any], values: Sequence[Any], definitions: Mapping[Any, Callable[..., Any]]
 ) -> fx.GraphModule:
-    """The calls of PyTorch's own tracer, which knows no stand-ins: it gets its own tensors for these."""
+    """The calls, traced by PyTorch: its tracer does not know :class:`MetaTensor`, so it gets FakeTensors."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -101,7 +101,7 @@ def _traced(
 
 @cache
 def _definitions(known: frozenset[str]) -> Mapping[Any, Callable[..., Any]]:
-    """What operators that the table lacks are defined as."""
+    """Decompositions of our own, for operators that the table lacks."""
     found = dict(torch.export.default_decompositions().items())  # type: ignore[no-untyped-call]
     found |= {_ATEN.slice_scatter.default: _slice_scatter, _ATEN.select_scatter.default: _select_scatter}
     return {target: definition for target, definition in found.items() if not _is_known(target, known)}
@@ -142,7 +142,7 @@ def _replace(node: fx.Node, parts: fx.GraphModule) -> None:
 
 
 def _takers(node: fx.Node, result: Any) -> Iterator[tuple[fx.Node, fx.Node]]:
-    """The nodes that stand for the results of the call, each with what takes its place."""
+    """The nodes that hold the results of the call, each with its replacement."""
     if isinstance(result, fx.Node):
         yield node, result
         return

@@ -1,4 +1,4 @@
-"""Why ``torch.export`` refuses a module, in one line that says what, where and what to try."""
+"""Turns errors of ``torch.export`` into one line: what is wrong, where, and what to try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 
 _TORCH = os.path.dirname(torch.__file__)
 _UNKNOWN_RESULT = re.compile(r"Found <class '(?:\w+\.)*(?P<type>[\w.<>]+)'> in output, which is not a known type")
-"""What torch.export says of a result that is no tree of tensors, such as the cache of a language model."""
+"""The message of torch.export for a result of unknown type, such as the cache of a language model."""
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 
@@ -49,19 +49,19 @@ def why_not_exported(error: Exception, model: nn.Module, inputs: Sequence[Any], 
 
 
 def _place(error: Exception) -> str:
-    """The innermost line that is neither torch's nor irprune's."""
+    """The innermost line outside of torch and irprune."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith((_TORCH, _HERE, "<")) and f.name == "forward"]
     return f" at {own[-1].filename}:{own[-1].lineno} ({own[-1].line})" if own else ""
 
 
 def _changed(model: nn.Module, inputs: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
-    """The parameters and buffers that a run of a copy leaves with other values."""
+    """The parameters and buffers that a forward run changes (in a copy of the model)."""
     try:
         copied = copy.deepcopy(model)
         with torch.no_grad():
             copied(*copy.deepcopy(inputs), **copy.deepcopy(dict(kwargs)))
-    except Exception:  # a model that does not run has other troubles
+    except Exception:  # the model does not run: nothing to say about its state
         return []
     after = copied.state_dict()
     return [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, after[name])]

@@ -1,9 +1,8 @@
-"""What common operators make of tensors on the ``meta`` device: sizes and type alone, by rules.
+"""Rules for the shape and type of the results of common operators, given tensors on the ``meta`` device.
 
-The rules speak of tensors that lie in memory in the order of their axes, as nearly all do; for whatever else they do
-not cover they give ``None``, and PyTorch's own function is asked. What each rule saves stands beside it in
-``_RULES``. The sizes are those that the documentation of ``torch.nn`` gives for each layer. The tests compare every
-rule with ``FakeTensor``.
+The rules cover tensors that are contiguous, as nearly all are. In other cases they return ``None``, and PyTorch's
+FakeTensor computes the result. ``_RULES`` notes how much time each rule saves. Output sizes follow the documentation of
+the layers in ``torch.nn``. The tests compare every rule with ``FakeTensor``.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _ATEN = torch.ops.aten
 
 
 def meta_rule_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | tuple[Tensor, ...] | None:
-    """What an operator makes, in ``meta`` tensors, or ``None`` where no rule says it."""
+    """The results of an operator as ``meta`` tensors, or ``None`` if no rule covers the call."""
     if func in _RECURRENT:
         return _recurrent(args[0], args[1], *args[7:])
     if func in _RANGES:
@@ -43,12 +42,12 @@ def meta_rule_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _are_of_one_type(tensors: Sequence[Tensor]) -> bool:
-    """Indices and masks aside."""
+    """Whether all floating-point operands have one type."""
     return {tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point} == {tensors[0].dtype}
 
 
 def _order_of(func: Operator, tensors: Sequence[Tensor]) -> torch.memory_format | None:
-    """How the result lies in memory, ``None`` where no rule says it."""
+    """The memory format of the result, or ``None`` if no rule knows it."""
     if func in _IN_ANY_ORDER or all(tensor.is_contiguous() for tensor in tensors):
         return torch.contiguous_format
     lie_so = all(t.is_contiguous() or t.is_contiguous(memory_format=torch.channels_last) for t in tensors)
@@ -84,7 +83,7 @@ def _is_elementwise(func: Operator) -> bool:
 
 
 def _elementwise(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """Sizes are broadcast; the type is seen on one element."""
+    """The broadcast shape; the type is found by a run on one element."""
     if any(isinstance(value, (Tensor, torch.memory_format)) for value in kwargs.values()):
         return None
     tensors = [value for value in args if isinstance(value, Tensor)]
@@ -92,14 +91,14 @@ def _elementwise(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
         one = func(*(_one(a.dim(), a.dtype) if isinstance(a, Tensor) else a for a in args), **kwargs)
     except (RuntimeError, ValueError, NotImplementedError):
-        return None  # sizes that do not go together, types that the processor lacks: PyTorch says what is wrong
+        return None  # shapes that do not broadcast, types without kernels: FakeTensor reports the error
     if not tensors or not isinstance(one, Tensor):
         return None
     return _laid_out(shape, tensors, one.dtype)
 
 
 def _laid_out(shape: Shape, tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor | None:
-    """The result lies as its first operand of that size; what is broadcast along all axes but one has no say."""
+    """The result has the strides of the first operand of its shape, if the others are scalars or vectors."""
     if all(tensor.is_contiguous() for tensor in tensors):
         return _empty(shape, dtype)
     whole = [tensor for tensor in tensors if tensor.shape == shape]
@@ -107,7 +106,7 @@ def _laid_out(shape: Shape, tensors: Sequence[Tensor], dtype: torch.dtype) -> Te
     if not whole or any(tensor.numel() != max(tensor.shape, default=1) for tensor in others):
         return None
     made = torch.empty_like(whole[0], dtype=dtype)
-    return made if made.stride() == whole[0].stride() else None  # else there are gaps
+    return made if made.stride() == whole[0].stride() else None  # otherwise there are gaps in memory
 
 
 @cache
@@ -138,7 +137,7 @@ def _addmm(bias: Tensor, left: Tensor, right: Tensor) -> Shape | None:
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor | None:
-    """The processor's kernel lays its result out as the query is, in any order of the axes."""
+    """The CPU kernel gives its result the memory layout of the query."""
     same = query.dim() == 4 and query.shape[:2] == key.shape[:2] == value.shape[:2]
     fits = same and query.shape[3] == key.shape[3] == value.shape[3] and key.shape[2] == value.shape[2]
     return torch.empty_like(query) if fits else None
@@ -149,7 +148,7 @@ def _embedding(table: Tensor, indices: Tensor, *_: Any) -> Shape:
 
 
 def _each(numbers: int | Sequence[int], count: int) -> Sequence[int]:
-    """One number for each axis: a single one counts for all."""
+    """One number per axis; a single number holds for all axes."""
     given = [numbers] if isinstance(numbers, int) else list(numbers)
     return given * count if len(given) == 1 else given
 
@@ -201,7 +200,7 @@ def _transposed_convolution(
 def _recurrent(
     data: Tensor, states: Tensor | Sequence[Tensor], both_ways: bool, batch_first: bool
 ) -> tuple[Tensor, ...]:
-    """Steps come first in memory in any case."""
+    """In memory the steps always come first."""
     given = [states] if isinstance(states, Tensor) else states
     width = given[0].shape[-1] * (2 if both_ways else 1)
     steps, batch = data.shape[1::-1] if batch_first else data.shape[:2]
@@ -278,15 +277,15 @@ def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Shape | None:
 
 
 _ELEMENTWISE_TOO = frozenset({_ATEN.hardswish.default, _ATEN.where.ScalarOther, _ATEN.__and__.Tensor})
-"""Operators without the tag."""
+"""Element-wise operators that lack PyTorch's ``pointwise`` tag."""
 
 _IN_ANY_ORDER = frozenset({_ATEN.layer_norm.default, _ATEN.linear.default, _ATEN.matmul.default})
-"""Operators whose results lie in the order of their axes however the operands do."""
+"""Operators whose results are contiguous whatever the layout of the operands."""
 
 _CHANNELS_LAST = frozenset(
     {_ATEN.conv2d.default, _ATEN.batch_norm.default, _ATEN.max_pool2d.default, _ATEN.adaptive_avg_pool2d.default}
 )
-"""Operators that give images with the channels last where they get any so."""
+"""Operators that return channels-last images if an operand is one."""
 
 _RANGES = frozenset({_ATEN.arange.default, _ATEN.arange.start, _ATEN.arange.start_step, _ATEN.linspace.default})
 """Saves 9 % of the capture of vit."""

@@ -1,8 +1,8 @@
-"""Tensors that have shapes, types and devices, and no data; and what operators make of them.
+"""Tensors with shape, type and device but without data, and the results of operators on them.
 
-``FakeTensor`` is PyTorch's own. It takes a millisecond for many an operator and a second to import (all of dynamo and
-sympy), which is longer than all else that irprune does to a small network. It is asked for what remains: what common
-operators make is told by rules (:mod:`.outcomes`), and views are made on the ``meta`` device.
+PyTorch's own ``FakeTensor`` takes a millisecond for many operators and a second to import (dynamo and sympy), longer
+than everything else that irprune does to a small network. So common operators have rules (:mod:`.meta_rules`), views
+are computed on the ``meta`` device, and ``FakeTensor`` does the rest.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class MetaTensor(Tensor):
 
 
 def meta_tensor(tensor: Tensor) -> MetaTensor:
-    """A stand-in for a tensor, with memory of its own."""
+    """A :class:`MetaTensor` for a tensor, with memory of its own."""
     plain = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
     return MetaTensor(plain, tensor.device)
 
 
 def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The results of an operator. Raises what PyTorch raises for operands that do not go together, or have no data."""
+    """The results of an operator. Raises the errors of PyTorch for operands that do not fit, or need data."""
     operands = {id(operand.plain): operand for operand in _stand_ins((args, kwargs.values()))}
     device = _device_of(args, kwargs, operands.values())
     plain = _mapped(_plain, args), {name: _mapped(_plain, value) for name, value in kwargs.items()}
@@ -82,12 +82,12 @@ _ALIKE = frozenset(
     | {f"{kind}{which}" for kind in ("", "new_") for which in ("empty", "full", "ones", "zeros")}
     | {f"{which}_like" for which in ("empty", "full", "ones", "zeros")}
 )
-"""Operators that give new tensors of sizes that are spelled out, or those of an operand."""
+"""Operators that return new tensors with given sizes, or those of an operand."""
 
 
 @cache
 def _is_alike_everywhere(func: Operator) -> bool:
-    """Whether results have the same sizes and strides on all devices: views, what is written to, and new tensors."""
+    """Whether results have the same sizes and strides on all devices: views, written operands and new tensors."""
     return func.overloadpacket.__name__ in _ALIKE or any(made.alias_info is not None for made in func._schema.returns)
 
 
@@ -95,11 +95,11 @@ def _is_alike_everywhere(func: Operator) -> bool:
 def _faking() -> Any:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    return FakeTensorMode(allow_non_fake_inputs=True)  # as export's: calls are taken apart later
+    return FakeTensorMode(allow_non_fake_inputs=True)  # like torch.export: calls are decomposed later
 
 
 def _faked(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The results as PyTorch's own tensors without data have them."""
+    """The results that FakeTensor gives."""
     from torch._subclasses.fake_tensor import FakeTensor
 
     pairs = {
@@ -130,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 
 def _mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    """A function of everything in nested lists and tuples, which operators take and give."""
+    """Apply a function to every item of nested lists and tuples."""
     if isinstance(value, (list, tuple)):
         return type(value)([_mapped(function, item) for item in value])
     return function(value)
@@ -147,7 +147,7 @@ def _stand_ins(value: Any) -> Iterator[MetaTensor]:
 
 
 def _device_of(args: tuple[Any, ...], kwargs: dict[str, Any], operands: Any) -> torch.device:
-    """Where the results are: where a call says, or where its operands are; single numbers may come from anywhere."""
+    """The device of the results: the ``device`` argument, or that of the operands other than scalars."""
     for value in (kwargs.get("device"), *args):
         if isinstance(value, torch.device):
             return value if value.type == "cpu" or value.index is not None else torch.empty(0, device=value).device
@@ -158,9 +158,9 @@ def _device_of(args: tuple[Any, ...], kwargs: dict[str, Any], operands: Any) -> 
 
 
 class Dataless:
-    """What an operator makes of operands is looked up where it met operands of these sizes before.
+    """Caches the results of operators by the sizes of their operands.
 
-    To be used in inference mode, where operators are not taken apart.
+    Use it in inference mode, where operators are not decomposed.
     """
 
     def __init__(self) -> None:
@@ -168,16 +168,16 @@ class Dataless:
         self._met: dict[Hashable, Any] = {}
 
     def like(self, tensor: Tensor) -> Tensor:
-        """A stand-in for a parameter, a buffer or an input."""
+        """A :class:`MetaTensor` for a parameter, a buffer or an input."""
         made = meta_tensor(tensor)
         if isinstance(tensor, nn.Parameter):
-            made._is_param = True  # what isinstance(made, nn.Parameter) asks
+            made._is_param = True  # read by isinstance(made, nn.Parameter)
             made.requires_grad_(tensor.requires_grad)
         self._storages.append((made, made.untyped_storage()))
         return made
 
     def has_other_data(self) -> bool:
-        """Whether ``tensor.data = other`` was said of a stand-in, which is no call."""
+        """Whether ``tensor.data = other`` was executed on a MetaTensor, which is not a recorded call."""
         return any(tensor.untyped_storage() is not storage for tensor, storage in self._storages)
 
     def call(self, func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -192,7 +192,7 @@ class Dataless:
 
 
 def _is_new(result: Any, operands: Any) -> bool:
-    """Whether the results are tensors of their own memory: not an operand, nor a view of one."""
+    """Whether the results have memory of their own: no operand, and no view of one."""
     found = result if isinstance(result, (list, tuple)) else [result]
     if not found or not all(isinstance(tensor, MetaTensor) for tensor in found):
         return False
@@ -201,7 +201,7 @@ def _is_new(result: Any, operands: Any) -> bool:
 
 
 def _key(value: Any) -> Hashable:
-    """What the sizes, strides and types of results depend on."""
+    """The cache key: everything that sizes, strides and types of the results depend on."""
     if isinstance(value, Tensor):
         return value.shape, value.stride(), value.dtype, value.device
     if isinstance(value, (list, tuple)):

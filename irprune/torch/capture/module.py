@@ -1,4 +1,4 @@
-"""From what a user has to a graph of ATen calls that irprune can read: export, and a few normal forms."""
+"""From a module or exported program to a graph of ATen calls that irprune can read: export and normal forms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def capture(
 def _captured(
     root: nn.Module, graph: fx.Graph, origin: type, constants: Mapping[str, Tensor] | None = None
 ) -> Captured:
-    """The calls of a graph in normal form; what they name is in ``root``, or among the constants."""
+    """The calls of a graph in normal form, with their state from ``root`` or from the constants."""
     normalize(graph)
     _refuse_mutated_parameters(root, graph)
     if not any(node.all_input_nodes for node in graph.nodes if node.op == "output"):
@@ -83,14 +83,14 @@ def export(model: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], dy
 
 
 def _leave_out_of_the_state(module: fx.GraphModule, names: Sequence[str]) -> None:
-    """Tensors that ``forward`` spells out are no part of the model's state either."""
+    """Constants that ``forward`` creates are not part of the state of the model."""
     for name in names:
         path, _, last = name.rpartition(".")
         module.get_submodule(path)._non_persistent_buffers_set.add(last)
 
 
 def _refuse_mutated_parameters(root: nn.Module, graph: fx.Graph) -> None:
-    """The graph is asked, not the signature: programs that still train list no mutated parameters there."""
+    """By the graph, not by the export signature: programs for training list no mutated parameters there."""
     for node in mutated_nodes(graph):
         if node.op == "get_attr" and isinstance(attribute_of(root, str(node.target)), nn.Parameter):
             raise InputError(
@@ -102,7 +102,7 @@ def _refuse_mutated_parameters(root: nn.Module, graph: fx.Graph) -> None:
 def quiet() -> Iterator[None]:
     """Without the warnings and log lines of tracing."""
     previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)  # what fails is raised as well
+    logging.disable(logging.ERROR)  # errors are raised as well as logged
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -119,8 +119,8 @@ def normalize(graph: fx.Graph) -> None:
 
     An even split may become an uneven one (``chunk, split -> split_with_sizes``) and a dimension may shrink to one
     (``squeeze() -> squeeze(dims)``). Recurrent layers get one call each, and a view that is only read needs no
-    particular strides (``view -> reshape``): the exporter and other memory formats lay products out otherwise.
-    Positions are computed anew, not in place (``add_ -> add``).
+    particular strides (``view -> reshape``): the exporter and other memory formats use different strides. Positions
+    are computed out of place (``add_ -> add``).
     """
     _count_out_of_place(graph)
     decompose(graph, _NORMAL)
@@ -129,11 +129,11 @@ def normalize(graph: fx.Graph) -> None:
         rule = _NORMAL.get(_packet(node))
         if rule is not None and (node not in written or rule is _explicit_split):
             rule(graph, node)
-    graph.eliminate_dead_code(_has_effect)  # what nobody reads ties nothing
+    graph.eliminate_dead_code(_has_effect)  # unread calls must not couple axes
 
 
 def _has_effect(node: fx.Node) -> bool:
-    """What writes in place, draws random numbers or checks sizes.
+    """Remove unread calls, except those that write in place, draw random numbers or check sizes.
 
     Parameters stay under all of their names, and the results of a call stay together.
     """
@@ -148,7 +148,7 @@ def _packet(node: fx.Node) -> str:
 
 
 def _explicit_split(graph: fx.Graph, node: fx.Node) -> None:
-    """The parts of a split with the sizes that they have: views as before, which may be written to."""
+    """A split into parts of given sizes. They are views, as before: something may write into them."""
     parts = node.meta["val"]
     dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
     assert isinstance(dim, int)
@@ -174,12 +174,12 @@ def _reshape(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _explicit_fill(graph: fx.Graph, node: fx.Node) -> None:
-    """``zeros_like(x) -> x.new_zeros(sizes)``: of ``x`` it has the type alone, and may lose other channels."""
+    """``zeros_like(x) -> x.new_zeros(sizes)``: only the type comes from ``x``, so channels need not agree."""
     like = node.args[0]
     assert isinstance(like, fx.Node)
     sizes = like.meta["val"].shape
     if not all(isinstance(size, int) or str(size).isidentifier() for size in sizes):
-        return  # a product, of which a factor may shrink
+        return  # a product with a factor that may shrink
     with graph.inserting_before(node):
         spelled = [size if isinstance(size, int) else _size_of(graph, like, k) for k, size in enumerate(sizes)]
     kind = _packet(node).removesuffix("_like")
@@ -223,9 +223,9 @@ _NORMAL = {
 
 
 def _count_out_of_place(graph: fx.Graph) -> None:
-    """``x.add_(y) -> x.add(y)`` where nothing else reads integers or truth values ``x`` after that.
+    """``x.add_(y) -> x.add(y)`` for integers or booleans ``x`` that nothing else reads afterwards.
 
-    What is written to is not known ahead of a run. Activations are left alone: writing in place saves their memory.
+    A tensor that is written into is not known at import. Activations stay: in-place writes save memory.
     """
     for node in graph.nodes:
         plain = _out_of_place(node)
@@ -234,7 +234,7 @@ def _count_out_of_place(graph: fx.Graph) -> None:
 
 
 def _out_of_place(node: fx.Node) -> torch._ops.OpOverload[Any, Any] | None:
-    """The same operator with a result of its own, of the same type."""
+    """The out-of-place operator, if its result has the same type."""
     target, name = node.target, _packet(node)
     if not isinstance(target, torch._ops.OpOverload) or not name.endswith("_") or not hasattr(_ATEN, name[:-1]):
         return None
@@ -249,12 +249,12 @@ def _out_of_place(node: fx.Node) -> torch._ops.OpOverload[Any, Any] | None:
 
 
 def _one_of(value: Any) -> Any:
-    """A single element of the type of a tensor; an integer for a size."""
+    """A one-element sample of an argument: of the type of a tensor, or an integer for a size."""
     return torch.ones([1] * value.dim(), dtype=value.dtype) if isinstance(value, torch.Tensor) else 1
 
 
 def _is_the_last_to_read(node: fx.Node, operand: Any) -> bool:
-    """Whether a call is the only one to change a tensor, which no other name or view shares with it."""
+    """Whether a call is the only one that writes into a tensor, which has no aliases or views."""
     if operand.op != "call_function" or viewed_by(operand) is not None:
         return False
     others = [user for user in operand.users if user is not node]
@@ -265,7 +265,7 @@ def _is_the_last_to_read(node: fx.Node, operand: Any) -> bool:
 
 
 def _inline_contexts(module: fx.GraphModule) -> None:
-    """The body of ``with torch.autocast(...)`` or ``torch.no_grad()`` in the place of the call of it."""
+    """Inline the body of ``with torch.autocast(...)`` or ``torch.no_grad()``."""
     graph = module.graph
     for node in list(graph.nodes):
         name = getattr(node.target, "__name__", "")
@@ -273,7 +273,7 @@ def _inline_contexts(module: fx.GraphModule) -> None:
             continue
         position = next(k for k, argument in enumerate(node.args) if _is_body(module, argument))
         if name == "wrap_with_autocast" and node.args[position - 2 if position > 1 else 0] is True:
-            continue  # it changes types
+            continue  # autocast changes types
         body = getattr(module, str(node.args[position].target))
         mapping = dict(
             zip((n for n in body.graph.nodes if n.op == "placeholder"), node.args[position + 1 :], strict=True)

@@ -1,12 +1,11 @@
-"""A module's ATen calls, recorded while ``forward`` runs once on tensors that have shapes and no data.
+"""Records the ATen calls of a module while ``forward`` runs once on tensors without data.
 
-What comes out is the graph of ``torch.export.export(..., strict=False)`` for fixed sizes, several times sooner: export
-traces through layers of dispatch that serve symbolic sizes, guards and higher-order operators. Here a dispatch mode
-sees each call once. It does so in inference mode, where operators that PyTorch makes of others (``conv2d``, ``linear``,
-``batch_norm``) come whole.
+The result is the graph of ``torch.export.export(..., strict=False)`` for fixed sizes, several times faster: export
+traces through layers of dispatch for symbolic sizes, guards and higher-order operators. Here a dispatch mode sees each
+call once, in inference mode, where composite operators (``conv2d``, ``linear``, ``batch_norm``) are not decomposed.
 
-Whatever is not plain is left to export, which knows more and says better what is wrong: :func:`record` then gives
-``None``, and the model is as it was.
+Modules that are not plain are left to export, which supports more and reports errors better: :func:`record` then
+returns ``None``, and leaves the model unchanged.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ _ATEN = torch.ops.aten
 _DETACH_ = _ATEN.detach_.default
 
 _PLAIN = (type(None), bool, int, float, str)
-"""Inputs that are no tensors, which a graph holds as they are."""
+"""Types of inputs other than tensors; the graph holds their values."""
 
 _ARGUMENTS = (*_PLAIN, complex, torch.dtype, torch.device, torch.layout, torch.memory_format)
-"""Arguments that can be written down."""
+"""Types of arguments that a graph can hold."""
 
 
 class NotPlain(Exception):
@@ -54,13 +53,13 @@ class Recording:
 
 
 def record(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Recording | None:
-    """The calls of one run, as export would give them; ``None`` for what only export can take."""
+    """The calls of one run, as export would give them; ``None`` for models that only export can capture."""
     if _is_special(model):
         return None
     attributes = Attributes(model)
     try:
         recording = _recorded(model, attributes, args, kwargs)
-    except Exception:  # of the model, of shapes without data, of what is recorded: export has the last word
+    except Exception:  # whatever fails here, export decides
         return None
     finally:
         changed = attributes.restore()
@@ -68,7 +67,7 @@ def record(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -
 
 
 def _is_special(model: nn.Module) -> bool:
-    """Modules that are graphs already, and contexts that change what calls mean."""
+    """Whether the model contains graph modules, or a context changes the meaning of calls."""
     own = (fx.GraphModule, torch.jit.ScriptModule)
     if any(isinstance(module, own) for module in model.modules()) or torch.is_inference_mode_enabled():
         return True
@@ -112,7 +111,7 @@ def _as_in_export() -> Iterator[None]:
 
 @contextmanager
 def _watching_autocast(recorder: _Recorder) -> Iterator[None]:
-    """Operators that cast their operands do it on the way to the recorder: an export wraps them, here they are refused.
+    """Refuse autocast: operators cast their operands before the recorder sees them, while an export wraps them.
 
     The flag itself is off again where a call is recorded, as it is in ``autocast(enabled=False)``.
     """
@@ -131,7 +130,7 @@ def _watching_autocast(recorder: _Recorder) -> Iterator[None]:
 
 
 def _input_names(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The names of the arguments, and of each leaf in them, after the signature of ``forward``."""
+    """The names of the arguments, and of each leaf in them, from the signature of ``forward``."""
     signature = inspect.signature(model.forward)
     bound = signature.bind(*args, **kwargs).arguments
     names: list[str] = []
@@ -152,7 +151,7 @@ def _key_name(key: Any) -> str:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Writes every call down, and answers it with a tensor that has no data."""
+    """Records every call, and answers it with tensors without data."""
 
     def __init__(self, graph: fx.Graph, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -161,14 +160,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.constants: dict[str, Tensor] = {}
         self.refused = ""
         self._dataless = Dataless()
-        self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id, which is a tensor's own while it lives
-        self._names: dict[int, list[str]] = {}  # of the stand-ins for parameters, buffers and constants
-        self._constants: dict[int, tuple[Tensor, Tensor]] = {}  # other tensors, by id, and what stands for them
+        self._nodes: dict[int, tuple[Tensor, fx.Node]] = {}  # by id: all of these tensors stay alive
+        self._names: dict[int, list[str]] = {}  # of the MetaTensors of parameters, buffers and constants
+        self._constants: dict[int, tuple[Tensor, Tensor]] = {}  # other tensors by id, each with its MetaTensor
         self._first: fx.Node | None = None
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # a wrapper that would import all of dynamo to keep it away
+        return False  # skips a wrapper that imports dynamo only to disable it
 
     # -- what is there before the run --------------------------------------------------------------------------
 
@@ -181,7 +180,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return _with_value(node, leaf)
 
     def state(self) -> dict[int, Tensor]:
-        """What stands for each parameter and buffer, by its id."""
+        """The MetaTensor of each parameter and buffer, by the id of the tensor."""
         self._first = next(iter(self.graph.nodes), None)
         if self._first is None:
             raise NotPlain("no inputs")
@@ -224,7 +223,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             return self._call(func, args, kwargs or {})
         except Exception as error:
-            self.refused = self.refused or f"{func}: {error}"  # also where the model goes on without
+            self.refused = self.refused or f"{func}: {error}"  # even if the model catches the error
             raise
 
     def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -238,7 +237,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         options = {name: self.operand(value) for name, value in kwargs.items()}
         result = self._dataless.call(func, args, kwargs)
         if func is _ATEN.detach.default and _makes_new(operands[0].target):
-            return self._known(operands[0], result)  # so PyTorch hands out what a factory made
+            return self._known(operands[0], result)  # PyTorch returns the same object for factory functions
         packet = func.overloadpacket.__name__
         node = self.graph.create_node("call_function", func, operands, options, name=packet)
         return self._results(node, result)
@@ -299,7 +298,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return _with_value(node, result)
 
     def _known(self, node: fx.Node, tensor: Tensor) -> Tensor:
-        """From here on the tensor is what the node makes."""
+        """From here on, ``node`` computes this tensor."""
         if not isinstance(tensor, MetaTensor):
             raise NotPlain("a call whose result has data")
         self._nodes[id(tensor)] = tensor, node

@@ -46,7 +46,7 @@ def one_call_a_layer(graph: fx.Graph, node: fx.Node) -> None:
 
 
 def _part(graph: fx.Graph, state: fx.Node, layer: int, directions: int) -> fx.Node:
-    """The initial state of a layer: a slice, or, where all elements are equal, a tensor of its own."""
+    """The initial state of a layer: a slice, or a new tensor if all elements are equal."""
     value = state.meta["val"][layer * directions : (layer + 1) * directions]
     if state.target in _FILLED:
         sizes: Any = state.args[0]
@@ -77,7 +77,7 @@ def _replace(graph: fx.Graph, node: fx.Node, result: fx.Node, states: list[list[
 
 
 def _replace_states(graph: fx.Graph, whole: fx.Node, states: list[fx.Node]) -> None:
-    """The last states of all layers: who picks one of them needs no tensor of them all."""
+    """The last states of all layers, without stacking them for readers that select a single one."""
     directions = len(whole.meta["val"]) // len(states)
     for user in list(whole.users):
         if user.target is _ATEN.select.int and user.args[1] == 0:

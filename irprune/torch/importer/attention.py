@@ -23,7 +23,7 @@ def _merged(y: Tensor, batch: Int, length: Int) -> Tensor:
 
 
 def _causal(call: OperatorCall, queries: Int, keys: Int, offset: Int) -> Tensor:
-    """True where the key is not after the query, of which ``offset`` keys come before the first."""
+    """True for keys at or before the position of the query; ``offset`` keys precede the first query."""
     rows = torch.arange(queries, device=call.device).unsqueeze(1) + offset
     found: Tensor = torch.arange(keys, device=call.device).unsqueeze(0) <= rows
     return found
@@ -98,7 +98,7 @@ def rotary_onnx(call: OperatorCall) -> Result:
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor, width: int, is_interleaved: bool, partial: int) -> Tensor:
-    """The first ``width`` elements turned pair by pair: halves against each other, or neighbors."""
+    """Rotate the first ``width`` elements in pairs: of the two halves, or of neighbors."""
     turned = x[..., :width] if partial else x
     left = turned[..., 0::2] if is_interleaved else turned[..., : width // 2]
     right = turned[..., 1::2] if is_interleaved else turned[..., width // 2 :]

@@ -22,7 +22,7 @@ Operand: TypeAlias = Any
 Result: TypeAlias = "torch.Tensor | Sequence[torch.Tensor | None]"
 
 Function: TypeAlias = Callable[["OperatorCall"], Result]
-"""What computes an operator: plain calls of PyTorch, given the node."""
+"""The function of an operator: it makes plain calls of PyTorch for a node."""
 
 
 class Values(Protocol):
@@ -54,7 +54,7 @@ class OperatorCall:
         return position < len(self.node.inputs) and bool(self.node.inputs[position])
 
     def wants(self, position: int) -> bool:
-        """Whether an output is there and somebody reads it."""
+        """Whether an output exists and is read."""
         return position < len(self.node.outputs) and self.values.is_used(self.node.outputs[position])
 
     def _name(self, position: int) -> str:
@@ -93,7 +93,7 @@ class OperatorCall:
         return number if not dims or any(other is not None and len(other) >= len(dims) for other in others) else None
 
     def number(self, position: int) -> Operand:
-        """A single number that is known, or computed from sizes; ``None`` for what is a tensor."""
+        """A single number that is known or computed from sizes; ``None`` for a tensor."""
         return self.values.number(self.node.inputs[position]) if self.has(position) else None
 
     def scalar(self, position: int, default: float) -> Operand:
@@ -121,7 +121,7 @@ class OperatorCall:
         return [flat[k].item() for k in range(int(dims[0]) if dims else 1)]  # type: ignore[arg-type]
 
     def plain_ints(self, name: str, position: int | None = None) -> list[int] | None:
-        """The same, where they have to be known."""
+        """The integers of :meth:`ints`; they have to be known at import."""
         found = self.ints(name, position)
         if found is not None and not all(isinstance(value, int) for value in found):
             raise self.error(f"'{name}' is known only at run time")
@@ -172,7 +172,7 @@ class OperatorCall:
         return axis + self.rank(position) if axis < 0 else axis
 
     def static(self, position: int) -> tuple[int, ...]:
-        """A shape that is known."""
+        """The shape of an operand; it has to be known at import."""
         dims = self.dims(position)
         if dims is None or not all(isinstance(dim, int) for dim in dims):
             raise self.error(f"the shape of operand {position} ('{self._name(position)}') is known only at run time")
@@ -199,7 +199,7 @@ class OperatorCall:
         return torch_dtype(name)
 
     def buffer(self, array: Array) -> torch.Tensor:
-        """A constant of the module that no initializer is."""
+        """A new constant of the module, which the model does not store."""
         return self.values.buffer(array)
 
     @property
@@ -207,7 +207,7 @@ class OperatorCall:
         return self.values.device
 
     def require(self, fact: bool, otherwise: str) -> None:
-        """Raise :class:`InputError` naming the node unless it is so."""
+        """Raise :class:`InputError` naming the node unless ``fact`` holds."""
         if not fact:
             raise self.error(otherwise)
 
@@ -216,7 +216,7 @@ class OperatorCall:
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The PyTorch element type of a numpy name. Raises :class:`InputError` for one there is not."""
+    """The PyTorch element type of a numpy name. Raises :class:`InputError` for types that PyTorch lacks."""
     found = getattr(torch, dtypes.torch_name(name), None)
     if not isinstance(found, torch.dtype):
         raise InputError(f"PyTorch has no element type {name}; convert the model to another one first")

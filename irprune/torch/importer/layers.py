@@ -50,7 +50,7 @@ class Window:
         return (halves, others) if mode == "SAME_UPPER" else (others, halves)
 
     def _same_total(self, k: int) -> Int:
-        """The padding with which the output has the size of the input over the stride, rounded up."""
+        """The padding that makes the output size ``ceil(input / stride)``."""
         size, stride = self.call.size(0, k + 2), self.strides[k]
         if stride == 1:
             return self.extent(k) - 1
@@ -87,7 +87,7 @@ def convolution(call: OperatorCall, x: Tensor, weight: Tensor, bias: Tensor | No
 
 
 def conv_transpose(call: OperatorCall) -> Result:
-    """Padding of a transposed convolution is what is cut off its result."""
+    """Padding of a transposed convolution crops its result."""
     window = Window(call, call.plain_ints("kernel_shape") or call.static(1)[2:])
     extra = call.plain_ints("output_padding") or [0] * window.rank
     begins, ends = _cut(call, window, extra)
@@ -142,7 +142,7 @@ def gemm(call: OperatorCall) -> Tensor:
 
 
 def batch_normalization(call: OperatorCall) -> Result:
-    """Always by the running statistics, as the exported model does it."""
+    """Always uses the running statistics, as the exported model does."""
     call.require(not call.int_of("training_mode") and not call.wants(1), "it was exported in training mode")
     call.require(call.int_of("spatial", 1) == 1, "spatial=0 is not supported")
     x, scale, bias, mean, variance = (call.tensor(k) for k in range(5))
@@ -176,7 +176,7 @@ def rms_norm(x: Tensor, scale: Tensor, epsilon: float, count: int = 1) -> Tensor
 
 
 def group_normalization(call: OperatorCall) -> Result:
-    """Scale and bias are one a channel since opset 21, one a group before."""
+    """Scale and bias are per channel since opset 21, per group before."""
     x, scale, bias, groups = call.tensor(0), call.tensor(1), call.tensor(2), call.int_of("num_groups")
     if call.opset < 21:
         channels = call.size(0, 1)
@@ -192,7 +192,7 @@ def local_response_normalization(call: OperatorCall) -> Result:
 
 
 _TINY = 1e-30
-"""Zeros over a norm of zero are zeros."""
+"""Zeros divided by a norm of zero stay zeros."""
 
 
 def lp_normalization(call: OperatorCall) -> Result:

@@ -27,7 +27,7 @@ from .tensors import attach, attribute_path, to_tensor
 from .trainable import trainable_constants
 
 INITIALIZERS = "irprune.initializers"
-"""Where ``module.meta`` has the path of every initializer by its name in the model."""
+"""The key in ``module.meta`` of the paths of initializers by their names in the model."""
 
 INPUTS, OUTPUTS, NODE = "irprune.inputs", "irprune.outputs", "irprune.node"
 
@@ -135,7 +135,7 @@ class Importer:
         results = result if isinstance(result, (tuple, list)) else [result]
         for name, value in zip(node.outputs, results, strict=False):
             if name and value is not None:
-                is_made = isinstance(value, torch.Tensor)  # of constants alone, at once
+                is_made = isinstance(value, torch.Tensor)  # constants only: computed now
                 self._tensors[name] = cast(fx.Proxy, self.buffer(value.numpy()) if is_made else value)
 
     def _is_known(self, name: str) -> bool:
@@ -213,7 +213,7 @@ class Importer:
         return self._result_dtype(node) if node is not None else None
 
     def _result_dtype(self, node: Node) -> str | None:
-        """The element type of shape arithmetic of which inference says nothing."""
+        """The element type of shape arithmetic that inference does not know."""
         if node.op in ("Shape", "Size"):
             return "int64"
         if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not"):

@@ -1,6 +1,6 @@
 """Quantized operators, computed in floating point on the quantized numbers: fake quantization.
 
-Rounding hands its gradient straight through, so that what lies before it can be trained.
+Rounding passes its gradient straight through, so that layers before it can be trained.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def conv_integer(call: OperatorCall) -> Result:
 
 
 def _scaled(call: OperatorCall, position: int, axis: int = 0) -> Tensor:
-    """An operand followed by its scale and its zero point, as the number that it stands for."""
+    """The dequantized value of an operand that is followed by its scale and its zero point."""
     rank, scale = call.rank(position), call.tensor(position + 1)
     dims = call.dims(position + 1)
     if dims and dims != (1,):

@@ -1,7 +1,7 @@
 """Ranks and element types that ONNX's shape inference does not find: behind operators of other domains.
 
-The FX graph so far runs on fake tensors, which have shapes and no data. Sizes that the model leaves open are made up,
-so that of its results the rank and the element type alone count.
+The FX graph so far runs on fake tensors, which have shapes and no data. Open sizes get arbitrary values, so only ranks
+and element types of the results are used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...ir import Dim, Graph
 from .call import torch_dtype
 
 _BATCH, _SIDE, _LENGTH = 2, 64, 8
-"""Sizes for what is open: the batch, the sides of an image, anything else."""
+"""Trial values of open sizes: the batch, the sides of an image, others."""
 
 
 class Ranks:
@@ -47,7 +47,7 @@ class Ranks:
         return self._known.get(wanted)
 
     def _evaluated(self, node: fx.Node) -> Any:
-        """``None`` for what cannot be computed without data, or for these sizes."""
+        """``None`` for results that need data, or fail at these sizes."""
         if node.op == "placeholder":
             return self._input(len(self._known))
         if node.op == "get_attr":

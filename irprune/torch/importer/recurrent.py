@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: ONNX orders the gates otherwise than PyTorch, and stacks the directions."""
+"""LSTM, GRU and RNN: ONNX orders the gates differently from PyTorch, and stacks the directions."""
 
 from __future__ import annotations
 

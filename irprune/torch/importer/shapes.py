@@ -37,7 +37,7 @@ from .symbolic import (
 Entry: TypeAlias = "Size | float | Sym"
 
 _LARGEST = 4096
-"""Above this many elements a tensor is no shape operand."""
+"""Tensors of more elements are not shape operands."""
 
 _FLOATS = frozenset({1, 10, 11, 16})
 """The float types among the numbers that ONNX gives to element types."""
@@ -81,7 +81,7 @@ class RunTimeIntegers(Integers):
         return None if found is not None and found.size > _LARGEST else found
 
     def complete(self, name: str) -> Entries | None:
-        """The entries of a value of which every one is known, now or at run time."""
+        """The entries of a value if each is known, at import or at run time."""
         entries = self.entries(name)
         return None if entries is None or any(entry is None for entry in entries.ravel()) else entries
 

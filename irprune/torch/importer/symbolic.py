@@ -15,7 +15,7 @@ from ...ir import Size
 from ...ir.integers import Unknown, plain_number
 
 _LARGEST_DENOMINATOR = 1 << 16
-"""Scales that are no simple fraction are computed in tensors."""
+"""Largest divisor of a scale; other scales are computed in tensors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def divide(left: object, right: object, is_float: bool) -> Sym:
 
 
 def _quotient(left: object, right: object) -> Sym:
-    """Downwards for what is not negative; else the negative part is divided by itself."""
+    """Rounds toward zero: down for numbers that are not negative, up for others."""
     if not _is_size(right):
         raise Unknown
     a, b, _ = _common(left, right)

@@ -49,7 +49,7 @@ _RESERVED = frozenset(dir(torch.fx.GraphModule(nn.Module(), torch.fx.Graph()))) 
 def attribute_path(name: str, taken: Iterable[str]) -> str:
     """A path of attributes for an initializer: its name as it is (``layer1.0.weight``) wherever Python allows it.
 
-    No path is the beginning of another one, and none hides an attribute of a module.
+    No path is a prefix of another one, and none hides an attribute of a module.
     """
     parts = [_identifier(part) for part in name.split(".")]
     path = ".".join(part for part in parts if part) or "constant"
@@ -66,7 +66,7 @@ def _identifier(part: str) -> str:
 
 
 def attach(root: nn.Module, path: str, tensor: Tensor, *, trainable: bool) -> None:
-    """Hang a parameter or a buffer into a module, with modules for the path to it."""
+    """Add a parameter or a buffer to a module under a dotted path."""
     *folders, leaf = path.split(".")
     for folder in folders:
         if folder not in root._modules:

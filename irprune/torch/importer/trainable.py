@@ -1,9 +1,9 @@
 """Which constants of an exported graph are weights: an ONNX file does not say.
 
 A constant is learned where it meets data that flows from the inputs: as the weight of a contraction or a normalization,
-as a table that is looked up, or added to or multiplied with activations element by element. What never does (running
-statistics, quantization scales, bounds, shapes), single numbers in arithmetic, attention masks, sines and cosines are
-not learned.
+as a table that is looked up, or added to or multiplied with activations element by element. All other
+constants (running statistics, quantization scales, bounds, shapes), single numbers in arithmetic, attention masks,
+sines and cosines are not learned.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _is_mask(constant: Constant) -> bool:
 
 
 _ROUNDING = 1e-3
-"""Of squares in half precision."""
+"""Tolerance of squares in half precision."""
 
 
 def _rotations(constants: Mapping[str, Constant]) -> frozenset[str]:
@@ -122,7 +122,7 @@ def _rotations(constants: Mapping[str, Constant]) -> frozenset[str]:
 
 
 def _add_up_to_one(left: Array, right: Array) -> bool:
-    """Whether the squares do everywhere. The first elements tell of nearly all weights that they do not."""
+    """Whether the squares add up to one everywhere. For nearly all weights the first elements show that they do not."""
     first = (0,) * left.ndim
     if abs(float(left[first]) ** 2 + float(right[first]) ** 2 - 1) > _ROUNDING:
         return False

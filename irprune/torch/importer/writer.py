@@ -1,4 +1,4 @@
-"""Trained weights back into the ONNX model that a module was made of."""
+"""Writes trained weights back into the ONNX model of a module."""
 
 from __future__ import annotations
 
