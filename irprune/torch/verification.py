@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from ..analysis import Analysis, Mask
-from ..errors import InputError
+from ..errors import InputError, VerificationError
 from ..frontends.captured import tensors_of
 from ..frontends.effects import mutated_nodes
 from ..frontends.fx import Imported, as_array
@@ -25,7 +25,7 @@ from ..ir.core import Array
 from ..plans import Plan
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure
-from ..verification.equivalence import relative_error, tolerance_of
+from ..verification.comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
 from ..verification.fidelity import measure_fidelity
 from ..verification.floors import NO_FLOORS, Floors
 from ..verification.masks import complete_sizes, input_sizes, kept_part
@@ -33,6 +33,7 @@ from ..verification.removal import Removal
 from ..verification.report import Divergence, Equivalence, OutputError, Report, Stopwatch, Structure
 from .capture.module import quiet
 from .cases import Case
+from .noise import case_in_double, module_in_double, nearby_cases
 from .reference import build_reference
 
 Outputs: TypeAlias = dict[str, Array]
@@ -125,11 +126,13 @@ class Verification:
     def compare(self, cases: Sequence[Case]) -> tuple[Equivalence, list[Outputs], list[Outputs]]:
         """The verdict, the outputs of the smaller module, and those of the original."""
         worst: dict[str, OutputError] = {}
+        doubles: dict[str, OutputError] = {}
         results: list[Outputs] = []
         answers: list[Outputs] = []
         rejected: list[str] = []
         problems: list[str] = []
         ran: list[str] = []
+        wrong: Case | None = None
         for number, case in enumerate(cases):
             try:
                 answer = self._run(self.original, case)
@@ -144,35 +147,68 @@ class Verification:
                 found = self._run(self.small, self._pruned(case))
             except Exception as error:  # and for sizes that contradict each other
                 problems.append(f"the smaller module stops on {case.label}: {_first_line(error)}")
+                wrong = wrong or case
                 continue
             answers.append(answer)
             results.append(found)
-            self._keep_worst(worst, self._errors(case, self._reference_outputs(case, found), found))
-        equivalence = Equivalence(tuple(worst.values()), tuple(ran), tuple(rejected), tuple(problems))
-        if not equivalence.ok:
-            equivalence = replace(equivalence, first=self.first_divergence(cases[0]))
+            try:
+                errors, in_double = self._without_noise(case, self._errors(case, self._expected(case, found), found))
+            except VerificationError as error:
+                problems.append(f"{error} ({case.label})")
+                continue
+            keep_worst(worst, errors)
+            keep_worst(doubles, in_double)
+            if any(not error.ok for error in errors):
+                wrong = wrong or case
+        first = None if wrong is None else self.first_divergence(wrong)
+        equivalence = Equivalence(
+            tuple(worst.values()),
+            tuple(ran),
+            tuple(rejected),
+            tuple(problems),
+            first,
+            in_double=tuple(doubles.values()),
+        )
         return equivalence, results, answers
 
-    def _reference_outputs(self, case: Case, found: Outputs) -> Outputs:
+    def _expected(self, case: Case, found: Outputs) -> Outputs:
         expected = self._run(self.reference(case), case)
-        if any(_has_nan(value) and not _has_nan(found[name]) for name, value in expected.items()):
-            expected = self._run(self.reference(case, guard=True), case)
-        return expected
+        return self._run(self.reference(case, guard=True), case) if has_other_nans(expected, found) else expected
 
     def _errors(self, case: Case, expected: Outputs, found: Outputs) -> list[OutputError]:
-        sizes = self._sizes(case)
         errors: list[OutputError] = []
-        for name, value in expected.items():
-            wanted = kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
+        for name, wanted in self._kept(case, expected).items():
             error, tolerance = relative_error(wanted, found[name]), tolerance_of(wanted, self.rtol)
             errors.append(OutputError(name, wanted.dtype.name, error, tolerance, case.label))
         return errors
 
-    @staticmethod
-    def _keep_worst(worst: dict[str, OutputError], errors: Sequence[OutputError]) -> None:
-        for found in errors:
-            if found.name not in worst or not found.error <= worst[found.name].error:
-                worst[found.name] = found
+    def _kept(self, case: Case, outputs: Outputs) -> Outputs:
+        """What the smaller module should have of the reference's outputs."""
+        sizes, dims = self._sizes(case), self.analysis.coupling.dims
+        return {name: kept_part(value, dims.get(name), self.kept, sizes) for name, value in outputs.items()}
+
+    def _without_noise(self, case: Case, errors: list[OutputError]) -> tuple[list[OutputError], list[OutputError]]:
+        """The errors with the noise that accounts for them, and those in float64."""
+        if self.rtol is not None:
+            return errors, []
+
+        def noise() -> dict[str, float]:
+            reference = self.reference(case)
+            return noise_of(self._kept(case, self._tried(reference, near)) for near in nearby_cases(case))
+
+        def in_double() -> list[OutputError]:
+            wide, small = case_in_double(case), case_in_double(self._pruned(case))
+            expected = self._tried(module_in_double(self.reference(case)), wide)
+            return self._errors(wide, expected, self._tried(module_in_double(self.small), small))
+
+        return settled(errors, noise, in_double)
+
+    def _tried(self, module: nn.Module, case: Case) -> Outputs:
+        """The outputs. Raises :class:`RunFailure`."""
+        try:
+            return self._run(module, case)
+        except Exception as error:  # whatever a module raises
+            raise RunFailure(_first_line(error)) from error
 
     def reference(self, case: Case, *, guard: bool = False) -> fx.GraphModule:
         """The reference for the sizes of a case."""
@@ -194,7 +230,7 @@ class Verification:
                 continue
             wanted = kept_part(expected[name], self.analysis.coupling.dims.get(name), self.kept, sizes)
             error = relative_error(wanted, found[name])
-            if error > tolerance_of(wanted, self.rtol):
+            if not error <= tolerance_of(wanted, self.rtol):
                 return Divergence(name, maker, error)
         return None
 
@@ -218,7 +254,8 @@ class Verification:
         except Exception as error:
             problem = f"the smaller module does not export or run: {_first_line(error)}"
             return Equivalence((), (case.label,), (), (problem,)), ""
-        return Equivalence(tuple(self._errors(case, expected, found)), (case.label,)), ""
+        errors, in_double = self._without_noise(case, self._errors(case, expected, found))
+        return Equivalence(tuple(errors), (case.label,), in_double=tuple(in_double)), ""
 
     def _run_onnx(self, proto: onnx.ModelProto, case: Case) -> Outputs:
         """Inputs and results by position: the exporter names them its own way."""
@@ -285,10 +322,6 @@ def _is_tensor(node: fx.Node) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
-
-
-def _has_nan(value: Array) -> bool:
-    return value.dtype.kind == "f" and bool(np.isnan(value).any())
 
 
 def _watched(

@@ -25,8 +25,9 @@ from ..runtime.feeds import AnyData
 from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import Outputs, RunFailure
 from .cases import Cases, given_cases, random_cases
+from .comparing import relative_error, tolerance_of
 from .cutting import runnable_part
-from .equivalence import Comparison, relative_error, tolerance_of
+from .equivalence import Comparison
 from .fidelity import measure_fidelity
 from .floors import NO_FLOORS, Floors
 from .observed import note, with_observed_shapes

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from ..analysis import Analysis, Mask
 from ..ir.core import Array
@@ -13,57 +11,12 @@ from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
 from ..runtime.session import Outputs, RunFailure
 from .cases import Case, Cases
+from .comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
 from .masks import input_sizes, kept_part
-from .noise import NOISE_FACTOR, nearby_runs, run_in_double
+from .noise import nearby_runs, run_in_double
 from .reference import Reference, build
 from .report import Divergence, Equivalence, OutputError
 from .rounding import without_rounding
-
-TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3.2e-2}
-"""Largest error relative to the scale of a tensor (the largest magnitude in the reference), by element type.
-
-Sums of different length are added up in a different order. Measured on exported CNNs and one FSMN: correct removals
-differ by at most 1e-5 in float32 and 8e-5 in float16; a float16 Llama of two layers differs by 1.0e-3, which is one
-unit in the last place of its largest output. The half precisions are given four such units (2**-10 and 2**-7 each).
-Of 92 planted faults (the inputs of one weight row rotated), 85 show in an output as 2.5e-3 or more; 7 do not show
-beyond 3e-5, and what catches those is the bitwise comparison of weights, not this one. float64 is a choice: ONNX
-Runtime's CPU kernels run too little of it to measure. Types that are no floats are compared exactly.
-"""
-
-_FLOOR = 1e-6
-"""A tensor whose largest magnitude is below this is compared as if it were this."""
-
-
-def relative_error(reference: Array, pruned: Array) -> float:
-    """The largest difference over the scale of the reference; infinite where shapes, NaNs or infinities differ."""
-    if reference.shape != pruned.shape or reference.dtype != pruned.dtype:
-        return float("inf")
-    if not is_float(reference):
-        return 0.0 if np.array_equal(reference, pruned) else float("inf")
-    if reference.dtype not in (np.float32, np.float64):
-        reference, pruned = reference.astype(np.float32), pruned.astype(np.float32)
-    finite = np.isfinite(reference)
-    if not finite.all():
-        if not np.array_equal(reference[~finite], pruned[~finite], equal_nan=True):
-            return float("inf")
-        reference, pruned = reference[finite], pruned[finite]
-    if reference.size == 0:
-        return 0.0
-    scale = max(float(np.abs(reference).max()), _FLOOR)
-    error = float(np.abs(np.asarray(reference, np.float64) - np.asarray(pruned, np.float64)).max()) / scale
-    return error if np.isfinite(error) else float("inf")
-
-
-def is_float(array: Array) -> bool:
-    return array.dtype.name in TOLERANCE or array.dtype.kind == "f"
-
-
-def tolerance_of(array: Array, rtol: float | None) -> float:
-    """The tolerance for a tensor; zero for what is no float."""
-    if not is_float(array):
-        return 0.0
-    return TOLERANCE.get(array.dtype.name, TOLERANCE["bfloat16"]) if rtol is None else rtol
-
 
 _CASES_AT_A_TIME = 16
 """Sessions are opened once for so many cases, whose outputs are held."""
@@ -99,9 +52,9 @@ class _Findings:
     in_double: dict[str, OutputError] = field(default_factory=dict)
 
     def add(self, errors: list[OutputError], as_is: list[OutputError], in_double: list[OutputError]) -> None:
-        _keep_worst(self.outputs, errors)
-        _keep_worst(self.as_is, as_is)
-        _keep_worst(self.in_double, in_double)
+        keep_worst(self.outputs, errors)
+        keep_worst(self.as_is, as_is)
+        keep_worst(self.in_double, in_double)
 
     def stopped(self, problem: str) -> Equivalence:
         return Equivalence(tuple(self.outputs.values()), self._labels(), self.cases.rejected, (problem,))
@@ -200,30 +153,15 @@ class Comparison:
 
     def _without_noise(self, case: Case, errors: list[OutputError]) -> tuple[list[OutputError], list[OutputError]]:
         """The errors with the noise that accounts for them, and those in float64, which are asked for last."""
-        if self.rtol is not None or all(error.ok for error in errors):
+        if self.rtol is not None:
             return errors, []
-        try:
-            noise = self._noise(case)
-            if any(not error.ok and not error.error <= noise[error.name] < np.inf for error in errors):
-                return errors, []
-            in_double = self._errors_in_double(case)
-        except RunFailure:
-            return errors, []
-        if any(not error.ok for error in in_double):
-            return errors, in_double
-        return [error if error.ok else replace(error, noise=noise[error.name]) for error in errors], in_double
+        return settled(errors, lambda: self._noise(case), lambda: self._errors_in_double(case))
 
     def _noise(self, case: Case) -> dict[str, float]:
         """Per output the error that rounding accounts for."""
         sizes = self._sizes(case)
-        runs = [
-            {name: self._kept(name, value, sizes) for name, value in run.items()}
-            for run in nearby_runs(self._sides(case)[1], case.feeds)
-        ]
-        return {
-            name: NOISE_FACTOR * max(relative_error(value, run[name]) for run in runs)
-            for name, value in runs[0].items()
-        }
+        runs = nearby_runs(self._sides(case)[1], case.feeds)
+        return noise_of({name: self._kept(name, value, sizes) for name, value in run.items()} for run in runs)
 
     def _errors_in_double(self, case: Case) -> list[OutputError]:
         sizes = self._sizes(case)
@@ -251,7 +189,7 @@ class Comparison:
     def _expected(self, case: Case, reference: Executable, got: Outputs, optimize: bool) -> Outputs:
         """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
         expected = reference.run(case.feeds, optimize=optimize)
-        if any(_has_nan(value) and not _has_nan(got[name]) for name, value in expected.items()):
+        if has_other_nans(expected, got):
             guarded = self.reference(case, guard=True)
             twin = None if reference is self.reference(case) else self._twin(guarded)
             reference.close()
@@ -324,15 +262,3 @@ class Comparison:
             for output in node.outputs
             if output not in region.results
         }
-
-
-def _keep_worst(worst: dict[str, OutputError], errors: list[OutputError]) -> None:
-    """A failure is worse than any error that noise accounts for."""
-    for found in errors:
-        known = worst.get(found.name)
-        if known is None or (not found.ok, found.error) > (not known.ok, known.error):
-            worst[found.name] = found
-
-
-def _has_nan(value: Array) -> bool:
-    return isinstance(value, np.ndarray) and is_float(value) and bool(np.isnan(value.astype(np.float32)).any())

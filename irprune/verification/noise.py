@@ -31,7 +31,9 @@ from ..runtime.weights import is_external, read_tensor, tensors_of
 NOISE_FACTOR = 4
 """How many times as far as the reference is from itself a pruned model may be; as many units as half precisions get."""
 
-_MOVES = 4
+MOVES = 4
+"""How often the inputs are moved."""
+
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 _TYPE_ATTRIBUTES = {"to", "dtype", "output_dtype"}
 _MOST_ELEMENTS = 1 << 28
@@ -41,14 +43,15 @@ _MOST_ELEMENTS = 1 << 28
 def nearby_runs(model: Executable, feeds: Feeds) -> Iterator[Outputs]:
     """What a model computes with optimizations off and on, as fed and with floats moved to a neighboring number."""
     rng = np.random.default_rng(0)
-    moves = [feeds, *({name: _moved(array, rng) for name, array in feeds.items()} for _ in range(_MOVES))]
+    moves = [feeds, *({name: moved(array, rng) for name, array in feeds.items()} for _ in range(MOVES))]
     for optimize in (False, True):
-        for moved in moves:
-            yield model.run(moved, optimize=optimize)
+        for near in moves:
+            yield model.run(near, optimize=optimize)
     model.close()
 
 
-def _moved(array: Array, rng: np.random.Generator) -> Array:
+def moved(array: Array, rng: np.random.Generator) -> Array:
+    """Floats moved to the next number above or below, by chance; anything else as it is."""
     if array.dtype.kind in "iubOSU":
         return array
     upwards = rng.integers(0, 2, array.shape).astype(bool)

@@ -20,8 +20,8 @@ from irprune.runtime.feeds import Feeds
 from irprune.runtime.session import Outputs
 from irprune.verification import equivalence, junit_xml
 from irprune.verification.cases import Case, Cases, input_specs, random_cases, trial_sizes
+from irprune.verification.comparing import TOLERANCE, relative_error
 from irprune.verification.driver import require_repeatable, verify_models
-from irprune.verification.equivalence import TOLERANCE, relative_error
 from irprune.verification.masks import kept_part
 from irprune.verification.rounding import without_rounding
 from tests.golden.helpers.models import model_of

@@ -16,8 +16,8 @@ from irprune.plans import Plan
 from irprune.runtime.executable import Executable
 from irprune.runtime.session import RunFailure
 from irprune.verification import equivalence, noise
+from irprune.verification.comparing import TOLERANCE, keep_worst
 from irprune.verification.driver import verify_models
-from irprune.verification.equivalence import TOLERANCE
 from irprune.verification.noise import nearby_runs, run_in_double
 from irprune.verification.report import OutputError
 from irprune.verification.verdicts import verdicts
@@ -95,7 +95,7 @@ def test_a_failure_counts_before_a_larger_error_that_noise_accounts_for() -> Non
     for order in ([settled, failed], [failed, settled]):
         worst: dict[str, OutputError] = {}
         for found in order:
-            equivalence._keep_worst(worst, [found])
+            keep_worst(worst, [found])
         assert worst["y"] is failed
 
 
