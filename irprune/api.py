@@ -214,9 +214,10 @@ def verify(
 
     ``inputs`` (arrays by input name, an iterable of such, a ``CalibrationDataReader`` or a path, see
     :mod:`irprune.runtime.data`) take the place of ``runs`` random ones; with ``labels`` the report has the accuracy of
-    both models. ``floors`` are the least fidelity for which the report is ok. With ``tuned`` the weights may have been
-    trained since: they are compared with the original that has them in the places that stayed, and with the digests
-    of the plan (:func:`irprune.torch.write_back`). Raises :class:`InputError` for a plan that was made for another
+    both models. ``floors`` are the least fidelity for which the report is ok. Tensors that the plan
+    lists as updated must have the digests that it gives, and the reference has their values in the places that stayed
+    (:func:`irprune.torch.write_back` makes such plans); with ``tuned``, any weight may have changed after the plan was
+    written. Raises :class:`InputError` for a plan that was made for another
     model.
     """
     require_same(open_model(model).identity, plan)

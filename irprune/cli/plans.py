@@ -88,7 +88,7 @@ def verify(
     floors: Floors = NO_FLOORS,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="For the random inputs.")] = 0,
     tuned: Annotated[
-        bool, typer.Option("--tuned", help="The weights were trained since: compare with the original that has them.")
+        bool, typer.Option("--tuned", help="Weights may have changed after the plan was written; compare all else.")
     ] = False,
 ) -> None:
     """Check a pruned model against the original and the plan; names the first tensor that differs."""

@@ -15,8 +15,8 @@ from ..runtime.executable import Executable
 from ..runtime.feeds import AnyData, InputType, input_types
 from ..runtime.session import Outputs, RunFailure
 from .cases import Case, given_cases, random_cases
+from .comparing import relative_error, tolerance_of
 from .driver import Model, inlined
-from .equivalence import relative_error, tolerance_of
 from .report import Divergence, OutputError
 
 FORMAT = "irprune.comparison/1"

@@ -58,7 +58,8 @@ def verify_models(
     the tolerance of all float types. ``labels`` (right decisions, with ``inputs``) adds the accuracy of both models.
     ``floors`` are the least fidelity for which the report is ok.
 
-    With ``tuned`` the weights of ``pruned`` may have been trained since: the reference is built from them.
+    The reference has the values of tensors that the plan lists as updated, which must have their digests. With
+    ``tuned``, it has those of all tensors: any of them may have changed after the plan was written.
     ``graph`` is the import of ``original`` where that was made already.
 
     That the plan was made for this original is for the caller to check (:func:`irprune.identity.require_same`).
@@ -88,7 +89,7 @@ def verify_models(
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
     before.close()
-    equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases, plan if tuned else None)
+    equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases, plan, tuned=tuned)
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
@@ -103,19 +104,18 @@ def verify_models(
     return Report(structure, equivalence, fidelity, floors=floors, seconds=clock.seconds)
 
 
-def _compared(comparison: Comparison, cases: Cases, plan: Plan | None) -> tuple[Equivalence, list[Outputs]]:
+def _compared(comparison: Comparison, cases: Cases, plan: Plan, *, tuned: bool) -> tuple[Equivalence, list[Outputs]]:
     """What the comparison finds; models that cannot be compared are not equivalent.
 
-    With a plan, the reference is built from the original with the weights of the smaller model, which were tuned.
+    The reference is built from the original with the updated weights of the smaller model.
     """
     sides = comparison.original, comparison.pruned
     names = [[output.name for output in side.proto.graph.output] for side in sides]
     problem = f"the outputs are {names[1]}, expected {names[0]}" if names[0] != names[1] else ""
     if not problem:
         try:
-            if plan is not None:
-                comparison = replace(comparison, original=with_tuned_weights(*sides, plan))
-            return comparison.run(cases)
+            updated = with_tuned_weights(*sides, plan, every=tuned)
+            return replace(comparison, original=updated).run(cases)
         except VerificationError as error:
             problem = str(error)
     return Equivalence((), tuple(case.label for case in cases.items), cases.rejected, (problem,)), []

@@ -32,14 +32,14 @@ _INTEGER_TYPES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tuned: bool = False) -> Structure:
     """The ONNX checker with full shape inference, all tensors against the plan, and the interface of the graph.
 
-    Tensors that the plan lists as updated have the digest that it gives. Where it gives none at all, ``tuned`` takes
-    floats as they are, and a note says how many.
+    Tensors that the plan lists as updated have the digest that it gives. With ``tuned``, floats may have other values
+    than the plan knows of, and a note says how many have.
     """
     problems, notes = _run_checker(original, pruned)
     before, after = tensors(original), tensors(pruned)
     mismatches, taken = _compare_tensors(before, after, plan, tuned=tuned)
     if taken:
-        notes = [*notes, f"{taken} tensors have values of their own, and the plan has no digests of them"]
+        notes = [*notes, f"{taken} {'tensor has' if taken == 1 else 'tensors have'} other values than the plan records"]
     found = [
         *problems,
         *_compare_interfaces(original.proto.graph, pruned.proto.graph, _allowed(plan)),
@@ -124,15 +124,14 @@ def _attribute_reader(attribute: onnx.AttributeProto, folder: Path | None) -> Ca
 
 def _compare_tensors(before: Readers, after: Readers, plan: Plan, *, tuned: bool) -> tuple[list[str], int]:
     """Problems, and how many tensors were taken as they are."""
-    is_open = tuned and not any(plan.updated.values())
     problems: list[str] = []
     taken = 0
     for name, read in after.items():
         if name in plan.updated:
-            problems += _compare_digest(name, plan.updated[name], read)
-            continue
-        found = list(_compare_tensor(name, read, before, plan))
-        if found and is_open and _is_another_value(name, read(), before, plan):
+            found = list(_compare_digest(name, plan.updated[name], read))
+        else:
+            found = list(_compare_tensor(name, read, before, plan))
+        if found and tuned and _is_another_value(name, read(), before, plan):
             taken += 1
         else:
             problems += found

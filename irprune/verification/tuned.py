@@ -6,7 +6,7 @@ the reference of the removal is built from that. What it has in the removed plac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -20,16 +20,21 @@ from ..runtime.weights import Scratch, is_external, read_tensor, tensors_of
 from .structure import Readers, same_bits, tensors
 
 
-def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan) -> Executable:
-    """The original with the float weights of the smaller model in the places that the plan keeps.
+def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan, *, every: bool = False) -> Executable:
+    """The original with weights of the smaller model in the places that the plan keeps.
+
+    These are the weights that the plan lists as updated, with digests, or ``every`` one of floats. The original itself
+    is given back where there are none.
 
     Raises :class:`VerificationError` where a weight has no such place, or two weights ask for different values in one.
     """
+    after = tensors(tuned)
+    parts = _parts([name for name in after if every or plan.updated.get(name)], plan)
+    if not parts:
+        return original
     proto = onnx.ModelProto()
     proto.CopyFrom(original.proto)
     scratch = Scratch()
-    after = tensors(tuned)
-    parts = _parts(after, plan)
     for name, tensor in _weights(proto.graph):
         if name in parts:
             before = read_tensor(tensor, original.data_folder)
@@ -41,10 +46,10 @@ def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan) -> E
     return Executable(proto, scratch.folder, scratch)
 
 
-def _parts(after: Mapping[str, object], plan: Plan) -> dict[str, list[tuple[str, Slice]]]:
-    """By the name in the original, the tensors of the smaller model that were made of it."""
+def _parts(names: Iterable[str], plan: Plan) -> dict[str, list[tuple[str, Slice]]]:
+    """By the name in the original, those of the smaller model's tensors that were made of it."""
     found: dict[str, list[tuple[str, Slice]]] = {}
-    for name in after:
+    for name in names:
         part = plan.slices.get(name, Slice({}))
         found.setdefault(part.of or name, []).append((name, part))
     return found
