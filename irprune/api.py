@@ -42,9 +42,6 @@ OnProgress: TypeAlias = Callable[[str], object]
 AnyModel: TypeAlias = Any
 """A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or an ``onnx_graphsurgeon.Graph``."""
 
-PLAN_DIGEST = "irprune.plan_sha256"
-"""The metadata of a smaller model that says which plan it was made by."""
-
 M = TypeVar("M")
 T = TypeVar("T")
 
@@ -191,9 +188,7 @@ def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oi
 def emitted(source: Source, before: Graph, after: Graph, plan: Plan | None) -> oir.Model:
     """The model with another graph. Its metadata names the version of irprune, and the plan where there is one."""
     model = emit(source.model, before, after)
-    model.metadata_props["irprune.version"] = IRPRUNE
-    if plan is not None:
-        model.metadata_props[PLAN_DIGEST] = plan.digest
+    model.metadata_props.update({"irprune.version": IRPRUNE} if plan is None else plan.metadata)
     return model
 
 

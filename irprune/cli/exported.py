@@ -55,7 +55,7 @@ class ExportedFile:
             )
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
-        save_module(emitted(self.program, smaller), self.program, target)
+        save_module(emitted(self.program, smaller), self.program, target, smaller.plan.metadata)
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         """An exported program is read back; of an ONNX file, what it was exported from is verified."""

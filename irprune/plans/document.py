@@ -34,6 +34,7 @@ from ..analysis import Analysis, Cost, Mask
 from ..errors import InputError
 from ..options import brief, location
 from ..request import Request
+from ..versions import IRPRUNE
 
 FORMAT: Literal["irprune.plan/1"] = "irprune.plan/1"
 
@@ -224,6 +225,11 @@ class Plan(_Part):
     def digest(self) -> str:
         """SHA-256 of the document without its verification: it says which plan a pruned file was made by."""
         return hashlib.sha256(json.dumps({**self.as_json(), "verification": {}}).encode()).hexdigest()
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a file that the plan made says about itself."""
+        return {"irprune.version": IRPRUNE, "irprune.plan_sha256": self.digest}
 
     # -- later stages ----------------------------------------------------------------------------------------------
 

@@ -166,7 +166,7 @@ class Result:
         """
         from .exporting.files import save_module
 
-        save_module(self.model, self.program, path)
+        save_module(self.model, self.program, path, self.plan.metadata)
 
 
 @lists_options

@@ -1,5 +1,6 @@
 """A saved program is loaded into a module that trains."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ def test_a_saved_program_trains(tmp_path: Path) -> None:
     x = torch.randn(4, 3, 4, 4)
     result = irprune.torch.prune(model, (x,), ratio=0.5, runtime=False)
     result.save(tmp_path / "small.pt2")
+
+    with zipfile.ZipFile(tmp_path / "small.pt2") as archive:
+        (entry,) = (name for name in archive.namelist() if name.endswith("irprune.plan_sha256"))
+        assert archive.read(entry).decode() == result.plan.digest
 
     loaded = irprune.torch.load(tmp_path / "small.pt2")
     torch.testing.assert_close(loaded(x), result.model.eval()(x))
@@ -39,3 +44,13 @@ def test_what_is_no_program(tmp_path: Path) -> None:
     (tmp_path / "x.pt2").write_bytes(b"no")
     with pytest.raises(InputError, match="cannot read it"):
         irprune.torch.load(tmp_path / "x.pt2")
+
+
+def test_an_exported_model_names_its_plan(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    result = irprune.torch.prune(model, (torch.randn(3, 4),), ratio=0.5, runtime=False)
+    result.save(tmp_path / "small.onnx")
+    found = {entry.key: entry.value for entry in onnx.load(tmp_path / "small.onnx").metadata_props}
+    assert found.items() >= result.plan.metadata.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,19 +53,28 @@ def _problem_of(archive: zipfile.ZipFile) -> str:
     return "" if damaged is None else f"it is damaged: the checksum of '{damaged}' does not match"
 
 
-def save_module(module: fx.GraphModule, program: Program, path: str | os.PathLike[str]) -> None:
-    """Write a module as ``.pt2`` or ``.onnx``; raises :class:`InputError` for any other ending."""
+def save_module(
+    module: fx.GraphModule, program: Program, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a module as ``.pt2`` or ``.onnx``; raises :class:`InputError` for any other ending.
+
+    ``metadata`` are metadata properties of an ONNX model, and extra files of a program.
+    """
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise InputError(f"{path}: expected a name that ends in .pt2 or .onnx")
     temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
     try:
         if path.suffix == ".onnx":
+            from onnx import StringStringEntryProto
+
             case = Case("", program.args, program.kwargs)
-            temporary.write_bytes(export_onnx(module, case, dynamic_shapes(program)).SerializeToString())
+            proto = export_onnx(module, case, dynamic_shapes(program))
+            proto.metadata_props.extend(StringStringEntryProto(key=k, value=v) for k, v in (metadata or {}).items())
+            temporary.write_bytes(proto.SerializeToString())
         else:
             with quiet():
-                torch.export.save(re_export(module, program), os.fspath(temporary))
+                torch.export.save(re_export(module, program), os.fspath(temporary), extra_files=dict(metadata or {}))
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar, overload
 import numpy as np
 from torch import Tensor, nn
 
-from ...api import PLAN_DIGEST, like_given, open_model
+from ...api import like_given, open_model
 from ...backends.onnx import emit
 from ...errors import InputError
 from ...frontends.onnx import import_model
@@ -51,7 +51,7 @@ def write_back(
     if plan is None:
         return like_given(source, model, written, output, suffix="trained")
     plan = plan.with_updated({name: digest_of_values(constant.numpy()) for name, constant in changed.items()})
-    written.metadata_props[PLAN_DIGEST] = plan.digest
+    written.metadata_props.update(plan.metadata)
     return like_given(source, model, written, output, suffix="trained"), plan
 
 
