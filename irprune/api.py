@@ -36,6 +36,9 @@ from .versions import IRPRUNE
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .calibration.calibrate import Samples
+    from .repair.recover import Recovery
+    from .rewriting import Smaller
     from .verification import Report
 
 OnProgress: TypeAlias = Callable[[str], object]
@@ -158,7 +161,7 @@ def plan(
     ``scores``, one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each
     stage when it begins. The options are those of :class:`irprune.Request`.
     """
-    wanted, begin = Request.given(options).require_target(), on_progress or _unheard
+    wanted, begin = Request.given(options).require_target().with_data(False), on_progress or _unheard
     begin("reading")
     source = open_model(model)
     begin("analyzing")
@@ -245,12 +248,14 @@ class Result:
     """What :func:`prune` made: the smaller model, the plan that was carried out and what the verification found.
 
     ``model`` is of the kind that was given; for a path it is the path of the file that was written, or, where none
-    was asked for, an ``onnx_ir.Model``. ``report`` is ``None`` where verification was turned off.
+    was asked for, an ``onnx_ir.Model``. ``report`` is ``None`` where verification was turned off, ``recovery`` where no
+    weights were refitted.
     """
 
     model: AnyModel
     plan: Plan
     report: Report | None
+    recovery: Recovery | None
     _small: oir.Model = field(repr=False)
     _external: bool = field(repr=False)
 
@@ -289,22 +294,33 @@ def prune(
     floors: Floors = NO_FLOORS,
     scores: Scores | None = None,
     on_progress: OnProgress | None = None,
+    data: AnyData | None = None,
     **options: Unpack[RequestOptions],
 ) -> Result:
     """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
 
-    ``scores``, one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each
-    stage when it begins (``reading``, ``analyzing``, ``deciding``, ``rewriting``, ``verifying``, ``writing``). The
-    options are those of :class:`irprune.Request`, the others those of :func:`verify`. Raises
-    :class:`VerificationError`, and writes nothing, for a result that is not equivalent, or below a floor.
+    ``data`` are unlabeled inputs (see :mod:`irprune.runtime.data`): with them channels are chosen by what their removal
+    does to the model on these inputs, and the weights that stay are refitted. A fifth is held out, never fitted, and
+    tells in ``result.recovery`` what that did. ``scores``, one number an atom, take the place of a criterion.
+    ``on_progress`` is called with the name of each stage when it begins (``reading``, ``analyzing``, ``deciding``,
+    ``rewriting``, ``verifying``, ``writing``). The options are those of :class:`irprune.Request`, the others those of
+    :func:`verify`. Raises :class:`VerificationError`, and writes nothing, for a result that is not equivalent, or below
+    a floor.
     """
-    wanted, begin = Request.given(options).require_target(), on_progress or _unheard
+    wanted, begin = Request.given(options).require_target().with_data(data is not None), on_progress or _unheard
     begin("reading")
     source = open_model(model)
     begin("analyzing")
     analysis = analyze_model(source, wanted.allow_io)
     begin("deciding")
-    smaller = decide(analysis, wanted, scores).of(source.identity)
+    if data is None:
+        found, recovery = decide(analysis, wanted, scores), None
+    else:
+        if scores is not None:
+            raise InputError("give scores or data, not both: each says which channels go")
+        found, recovery, samples = recovered(source, analysis, wanted, data)
+        inputs = samples.held_out if inputs is None else inputs
+    smaller = found.of(source.identity)
     begin("rewriting")
     small, decided = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan
     report = None
@@ -318,4 +334,20 @@ def prune(
         decided = decided.with_verification(report.as_json())
     begin("writing")
     like = small if source.is_path and output is None else like_given(source, model, small, output)
-    return Result(like, decided, report, small, has_external_data(source.model))
+    return Result(like, decided, report, recovery, small, has_external_data(source.model))
+
+
+def recovered(
+    source: Source, analysis: Analysis, request: Request, data: AnyData
+) -> tuple[Smaller, Recovery | None, Samples]:
+    """What goes and what the rest becomes, by data; and the samples, some of them held out.
+
+    Raises :class:`InputError` for data that do not fit the model.
+    """
+    from .calibration.calibrate import Samples
+    from .repair.recover import recover
+    from .runtime.data import open_data
+    from .runtime.feeds import input_types
+
+    samples = Samples.of(open_data(data, input_types(to_proto(source.model)), "the data"))
+    return (*recover(source.model, analysis, request, samples), samples)

@@ -22,7 +22,11 @@ READING = ("allow_io",)
 GIVEN_SCORES = "given scores"
 """The criterion of a plan that was made from the caller's own scores: recorded, never asked for."""
 
-Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "random", "given scores"]
+Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "random", "obs", "flap", "wanda", "given scores"]
+FROM_DATA = ("obs", "flap", "wanda")
+"""The criteria that need data."""
+
+Repair = Literal["none", "reconstruct"]
 Scope = Literal["local", "global"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -99,8 +103,11 @@ class Request(Options):
     macs: Annotated[Share | None, Shown("R", TARGET)] = Field(
         default=None, description="Keep this share of the multiply-accumulates."
     )
-    criterion: Annotated[Criterion, Shown("l1|l2|bn-scale|fpgm|random", CHOICE)] = Field(
-        default="l2", description="How importance is measured."
+    criterion: Annotated[Criterion | None, Shown("l1|l2|bn-scale|fpgm|random|obs|flap|wanda", CHOICE)] = Field(
+        default=None, description="How importance is measured; l2 by default, with --data obs."
+    )
+    repair: Annotated[Repair | None, Shown("none|reconstruct", CHOICE)] = Field(
+        default=None, description="How the weights that stay make up for the others; with --data, reconstruct."
     )
     scope: Annotated[Scope, Shown("local|global", CHOICE)] = Field(
         default="local", description="Shrink every group alike, or rank all channels together."
@@ -154,6 +161,25 @@ class Request(Options):
         """Whether single groups are settled, beside a target or alone."""
         return bool(self.ratios or self.drop or self.keep_only)
 
+    def with_data(self, given: bool) -> Request:
+        """This request with what is not named filled in for a run with data, or without.
+
+        Raises :class:`InputError` for what needs data where there are none.
+        """
+        if given:
+            filled = {"criterion": self.criterion or "obs", "repair": self.repair or "reconstruct"}
+            return self.model_copy(update=filled)
+        if self.criterion in FROM_DATA:
+            raise InputError(f"criterion '{self.criterion}' needs inputs of the model; name them with --data")
+        if self.repair == "reconstruct":
+            raise InputError("repair 'reconstruct' needs inputs of the model; name them with --data")
+        return self
+
+    @property
+    def ranking(self) -> Criterion:
+        """The criterion that is named, or the one that needs no data."""
+        return self.criterion or "l2"
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets that are set."""
@@ -175,7 +201,8 @@ class RequestOptions(TypedDict, total=False):
     ratio: float | Sequence[str] | None
     params: float | None
     macs: float | None
-    criterion: Criterion
+    criterion: Criterion | None
+    repair: Repair | None
     scope: Scope
     align: int
     max_ratio: float

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..analysis import Analysis
-from ..runtime.feeds import Data, Feeds
+from ..runtime.feeds import Data, Feeds, InputType
 from .measured import Measured
 from .moments import collect
 from .points import find_points
@@ -22,8 +22,6 @@ HELD_OUT = 5
 _LARGEST_BATCH = 32
 _FEWEST_BATCHES = 10
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Samples:
@@ -31,6 +29,7 @@ class Samples:
 
     fitted: tuple[Feeds, ...]
     held_out: tuple[Feeds, ...]
+    inputs: tuple[InputType, ...]
 
     @staticmethod
     def of(data: Data) -> Samples:
@@ -43,7 +42,7 @@ class Samples:
         feeds = tuple(data.batches(size))
         held_out = feeds[HELD_OUT - 1 :: HELD_OUT] or feeds[-1:]
         fitted = tuple(feed for feed in feeds if not any(feed is other for other in held_out)) or feeds
-        return Samples(fitted, held_out)
+        return Samples(fitted, held_out, data.inputs)
 
 
 def measure(

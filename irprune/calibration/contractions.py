@@ -29,10 +29,11 @@ from ..analysis import Analysis, MatchedNode
 from ..axes import Axis, size_of
 from ..ir import Node
 from ..ir.core import Array
-from ..signatures import Composite, Name, Star, Term, Unit
+from ..signatures import Composite, Name, Star, Term, Unit, traits_of
 
 Rows: TypeAlias = NDArray[Any]
 Positions: TypeAlias = NDArray[np.intp]
+Dims: TypeAlias = "Sequence[Sequence[Letter]]"
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def contractions(analysis: Analysis) -> dict[str, Contraction]:
 
 def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     matched = analysis.coupling.matched.get(node.name)
-    if matched is None or not matched.signature.notation.macs or len(node.inputs) < 2:
+    if matched is None or not matched.signature.notation.macs or len(node.inputs) < 2 or _is_fused(node):
         return None
     weights = [k for k, name in enumerate(node.inputs[:2]) if _is_weight(analysis, name)]
     if len(weights) != 1 or node.inputs[1 - weights[0]] in ("", *analysis.graph.constants):
@@ -246,17 +247,34 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     operand, weight, result = (_letters(matched, terms or (), dims or ()) for terms, dims in ends)
     names = [letter.name for dim in weight for letter in dim]
     constant = node.inputs[position]
-    window = _window(node, analysis.graph.constants[constant].shape[2:]) if node.op in _WINDOWS else None
-    if len(names) != len(set(names)) or (window is None and not set(names) <= _names(operand) | _names(result)):
-        return None  # a recurrent cell: its result is not the product
+    window = (
+        _window(node, analysis.graph.constants[constant].shape[2:]) if traits_of(node.qualified_op).window else None
+    )
+    if len(names) != len(set(names)):
+        return None
+    if window is None and not (
+        set(names) <= _names(operand) | _names(result) and _names(operand) <= {*names, *_names(result)}
+    ):
+        return (
+            None  # the result is not the product: a recurrent cell, or a convolution whose window moves with the data
+        )
     return Contraction(node, node.inputs[1 - position], constant, node.outputs[0], operand, result, weight, window)
 
 
-_WINDOWS = {"Conv": False, "FusedConv": False, "ConvTranspose": True}
+def _is_product(operand: Dims, weight: set[str], result: Dims) -> bool:
+    """Whether the result is the product: not that of a recurrent cell, or of a window that moves with the data."""
+    left, right = _names(operand), _names(result)
+    return weight <= left | right and left <= weight | right
 
 
 def _names(dims: Sequence[Sequence[Letter]]) -> set[str]:
     return {letter.name for dim in dims for letter in dim}
+
+
+def _is_fused(node: Node) -> bool:
+    """Whether the node does more than to contract: it scales the product, or applies an activation."""
+    scaled = any(node.attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta"))
+    return scaled or bool(node.str("activation"))
 
 
 def _is_weight(analysis: Analysis, name: str) -> bool:
@@ -273,7 +291,7 @@ def _window(node: Node, kernel: Sequence[int]) -> Window:
         node.ints("dilations", (1,) * rank) or (),
         tuple(pads) if len(pads) == 2 * rank else (0,) * 2 * rank,
         node.str("auto_pad", "NOTSET"),
-        _WINDOWS[node.op],
+        traits_of(node.qualified_op).window == "transposed",
     )
 
 

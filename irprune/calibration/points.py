@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..analysis import Analysis
 from ..ir import Graph, Node
+from ..signatures import traits_of
 from .contractions import Contraction, contractions
 
 Floats = NDArray[np.float64]
@@ -47,30 +48,46 @@ def find_points(analysis: Analysis) -> tuple[Point, ...]:
 
 
 def _point(graph: Graph, item: Contraction) -> Point:
-    node = item.node
-    bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2] in graph.constants else None
-    target, norm, skip = item.output, None, None
-    following = _only_reader(graph, target)
-    if bias is None and following is not None:
-        reader, position = following
-        if reader.op == "Add" and _is_vector(graph, reader.inputs[1 - position]):
-            bias, target = reader.inputs[1 - position], reader.outputs[0]
-        elif (
-            reader.op == "BatchNormalization" and position == 0 and all(n in graph.constants for n in reader.inputs[1:])
-        ):
-            bias, norm, target = reader.inputs[3], reader, reader.outputs[0]
-        following = _only_reader(graph, target)
-    if following is not None and following[0].op == "Add":
-        reader, position = following
-        other = reader.inputs[1 - position]
-        if other not in graph.constants and graph.shape(other) is not None and other != target:
-            skip, target = other, reader.outputs[0]
-            following = _only_reader(graph, target)
+    bias, norm, target = _bias(graph, item)
+    skip, target = _residual(graph, target)
     if bias is not None and len(graph.consumers[bias]) > 1:
         bias = None  # shared with other nodes
-    readers = [reader for reader, _ in graph.consumers.get(target, ())]
-    rectified = bool(readers) and target not in graph.outputs and all(reader.op == "Relu" for reader in readers)
+    readers = [traits_of(reader.qualified_op) for reader, _ in graph.consumers.get(target, ())]
+    rectified = bool(readers) and target not in graph.outputs and all(traits.rectifies for traits in readers)
     return Point(item, bias, norm, target, skip, rectified)
+
+
+def _bias(graph: Graph, item: Contraction) -> tuple[str | None, Node | None, str]:
+    """The vector that is added to the product, the batch normalization that it is part of, and the value behind."""
+    operands = item.node.inputs
+    following = _only_reader(graph, item.output)
+    if len(operands) > 2 and operands[2] in graph.constants:
+        return operands[2], None, item.output
+    if following is None or (len(operands) > 2 and operands[2]):
+        return None, None, item.output
+    reader, position = following
+    if _sums(reader) and _is_vector(graph, reader.inputs[1 - position]):
+        return reader.inputs[1 - position], None, reader.outputs[0]
+    statistics = traits_of(reader.qualified_op).running_statistics
+    if statistics and position == 0 and all(name in graph.constants for name in reader.inputs[1:]):
+        return reader.inputs[statistics[0]], reader, reader.outputs[0]
+    return None, None, item.output
+
+
+def _residual(graph: Graph, target: str) -> tuple[str | None, str]:
+    """The other summand where the value runs into an addition of activations, and the sum."""
+    following = _only_reader(graph, target)
+    if following is None or not _sums(following[0]):
+        return None, target
+    reader, position = following
+    other = reader.inputs[1 - position]
+    if other in graph.constants or other == target or graph.shape(other) is None:
+        return None, target
+    return other, reader.outputs[0]
+
+
+def _sums(node: Node) -> bool:
+    return traits_of(node.qualified_op).sums
 
 
 def _only_reader(graph: Graph, name: str) -> tuple[Node, int] | None:

@@ -74,7 +74,8 @@ class Stepwise:
         self.model = model
         self.watched = set(watched)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.nodes = list(model.graph.node)
+        self.initializers |= {node.output[0]: _value(node) for node in model.graph.node if _is_constant(node)}
+        self.nodes = [node for node in model.graph.node if not _is_constant(node)]
         self.waiting = set(range(len(self.nodes)))
         self.producer = {name: k for k, node in enumerate(self.nodes) for name in node.output if name}
         self.reads = [set(_reads(node)) - self.initializers.keys() for node in self.nodes]
@@ -163,6 +164,18 @@ class Stepwise:
             piece.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, [None] * array.ndim))
         piece.graph.output.extend(ValueInfoProto(name=name) for name in fetched)
         return bytes(piece.SerializeToString())
+
+
+def _is_constant(node: NodeProto) -> bool:
+    """Whether a node only holds a tensor: those are initializers here, so that they can be updated."""
+    return node.op_type == "Constant" and not node.domain and [a.name for a in node.attribute] == ["value"]
+
+
+def _value(node: NodeProto) -> onnx.TensorProto:
+    tensor = onnx.TensorProto()
+    tensor.CopyFrom(node.attribute[0].t)
+    tensor.name = node.output[0]
+    return tensor
 
 
 def _reads(node: NodeProto) -> Iterator[str]:

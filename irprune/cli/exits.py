@@ -30,6 +30,11 @@ def complain(message: str) -> None:
     print(f"irprune: error: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
+def warn(message: str) -> None:
+    """One line on stderr about what was done all the same."""
+    print(f"irprune: warning: {printable(' '.join(message.split()))}", file=sys.stderr)
+
+
 def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:
     """The exit code of ``work``; whatever it raises becomes one line on stderr, and a code."""
     try:

@@ -27,6 +27,15 @@ Inputs: TypeAlias = Annotated[
         rich_help_panel=_CHECKS,
     ),
 ]
+Data: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Unlabeled inputs to choose and repair on: .npz, .npy, a folder, or FILE.py:FUNCTION.",
+        rich_help_panel="What may go",
+    ),
+]
 RTol: TypeAlias = Annotated[
     float | None,
     typer.Option(

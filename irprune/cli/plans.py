@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from ..request import Request
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
@@ -30,7 +31,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as well, and no tables.")] = False,
 ) -> None:
     """Decide what to remove and write the plan; no model is written."""
-    request.require_target()
+    request = request.require_target().with_data(False)
     from .work import decide, read
 
     given = read(model, request.allow_io, outputs=[output])
@@ -46,6 +47,15 @@ def plan(
     removed = {group.name: len(group.removed) for group in decided.groups}
     out.print(report.pruned_groups(given.analysis, removed))
     out.print(f"wrote {output}", markup=False)
+
+
+def require_no_refit(decided: Plan, path: Path) -> None:
+    """Raise :class:`InputError` for a plan whose model has other weights too: a plan does not hold them."""
+    if any(decided.updated.values()):
+        raise InputError(
+            f"{path}: {len(decided.updated)} tensors were refitted on data, and a plan does not hold their values; "
+            "run 'irprune prune' with --data again, or plan with --repair none"
+        )
 
 
 @o.takes(Floors)
@@ -67,6 +77,7 @@ def apply(
     from .work import carry_out, read, replay
 
     require_writable(output, inputs=[plan_file])
+    require_no_refit(decided, plan_file)
     given = read(model, decided.request.allow_io, outputs=[output], runnable=checks.verify, plan=decided)
     finish(given, output, carry_out(given, replay(given, decided), output, checks), as_json=as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from ..request import Request
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
 from .checks import checks_from
-from .exits import DONE, FAILED, complain
+from .exits import DONE, FAILED, complain, warn
 
 if TYPE_CHECKING:
     from .work import Outcome, Read
@@ -27,6 +28,7 @@ def prune(
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
     ] = None,
+    data: o.Data = None,
     inputs: o.Inputs = None,
     labels: o.Labels = None,
     rtol: o.RTol = None,
@@ -35,13 +37,27 @@ def prune(
     as_json: o.AsJSON = False,
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written."""
-    request.require_target()
+    request = request.require_target().with_data(data is not None)
     checks = checks_from(floors, no_verify=no_verify, inputs=inputs, labels=labels, rtol=rtol, seed=request.seed)
-    from .work import carry_out, decide, read
+    from .work import carry_out, decide, read, recover
 
-    given = read(model, request.allow_io, outputs=[output, plan_file], runnable=checks.verify)
-    outcome = carry_out(given, decide(given, request), output, checks, plan_file)
+    given = read(model, request.allow_io, outputs=[output, plan_file], runnable=checks.verify or data is not None)
+    if data is None:
+        caution(request)
+        outcome = carry_out(given, decide(given, request), output, checks, plan_file)
+    else:
+        smaller, recovery, held_out = recover(given, request, data)
+        checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
+        outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
     finish(given, output, outcome, as_json=as_json)
+
+
+def caution(request: Request) -> None:
+    """Say that a choice by norm alone rarely keeps the accuracy of a trained model."""
+    warn(
+        "channels are chosen without data: a trained model rarely keeps its accuracy that way. "
+        "With --data INPUTS (unlabeled, .npz) they are chosen on data, and the weights that stay are refitted."
+    )
 
 
 def finish(given: Read, output: Path, outcome: Outcome, *, as_json: bool) -> None:

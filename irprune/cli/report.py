@@ -16,6 +16,7 @@ from .reasons import Frozen
 
 if TYPE_CHECKING:
     from ..analysis import Analysis, Cost, Group
+    from ..repair.recover import Recovery
     from ..verification import Report
 
 _WIDTH = 110
@@ -46,6 +47,24 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def recovered(recovery: Recovery) -> Table:
+    """What the refit did on samples that it has not seen: error and agreement before and after."""
+    rows = [
+        ("removed, weights as they were", f"{recovery.error_sliced:.1%}", _share(recovery.agreement_sliced)),
+        ("weights refitted", f"{recovery.error:.1%}", _share(recovery.agreement)),
+    ]
+    changed = sum(change.is_kept for change in recovery.changes)
+    title = (
+        f"On {recovery.held_out} samples held out of {recovery.fitted + recovery.held_out}; "
+        f"{changed} of {len(recovery.changes)} weighted nodes refitted"
+    )
+    return table(title, ("", "error (share of variance)", "equal decisions"), rows, right=(1, 2))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
 
 
 def number(value: float) -> str:

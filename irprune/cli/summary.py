@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
         "cost": body["cost"],
         "groups": body["groups"],
         "frozen": [item.as_json() for item in left_alone(given, outcome)],
+        "recovery": None if outcome.recovery is None else asdict(outcome.recovery),
         "verification": body["verification"],
         "missed": [] if outcome.report is None else list(outcome.report.missed),
     }
@@ -69,5 +71,7 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     idle = left_alone(given, outcome)
     if idle:
         out.print(report.frozen(idle))
+    if outcome.recovery is not None:
+        out.print(report.recovered(outcome.recovery))
     if outcome.report is not None:
         out.print(report.judged(outcome.report))

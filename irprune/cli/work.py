@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from .artifacts import Artifact, open_artifact
 from .checks import Checks
 from .outputs import require_apart, require_distinct, require_writable, staged, write_text
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..ir import Graph
     from ..plans import Plan
+    from ..repair.recover import Recovery
     from ..request import Request
     from ..rewriting import Smaller
+    from ..runtime.feeds import Source
     from ..verification import Report
 
 
@@ -89,6 +92,7 @@ class Outcome:
     written: bool
     size: int
     report: Report | None = None
+    recovery: Recovery | None = None
 
     @property
     def ok(self) -> bool:
@@ -134,6 +138,23 @@ def decide(given: Read, request: Request) -> Smaller:
         from ..rewriting import decide
 
         return decide(given.analysis, request).of(given.source.identity)
+
+
+def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recovery | None, Source]:
+    """What to remove and what the rest becomes, by data; and the samples that were held out.
+
+    Raises :class:`InputError` for data that do not fit the model, and for a model that is no ONNX file.
+    """
+    from ..api import recovered
+    from ..runtime.data import open_data
+    from .artifacts import OnnxFile
+
+    if not isinstance(given.source, OnnxFile):
+        raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
+    with step("calibrating, choosing and refitting on data"):
+        smaller, recovery, samples = recovered(given.source.source, given.analysis, request, data)
+    held_out = open_data(samples.held_out, samples.inputs, f"{data.name}, held out")
+    return smaller.of(given.source.identity), recovery, held_out.source
 
 
 def replay(given: Read, plan: Plan) -> Smaller:

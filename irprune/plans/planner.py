@@ -58,7 +58,7 @@ def make_plan(
     measured = errors is not None
     local = request.scope == "local" and (not measured or request.ratio is not None)
     if errors is None:
-        scores = score(analysis, request.criterion, request.seed) if scores is None else scores
+        scores = score(analysis, request.ranking, request.seed) if scores is None else scores
         errors = normalized(analysis, scores)
     choice = choose(analysis, request, errors)
     groups = [group for group in groups if group.name not in choice.groups] if request.targets else []
@@ -79,7 +79,7 @@ def make_plan(
         raise TargetError(_nothing(analysis, request, groups))
     return Plan(
         model=ModelIdentity(opset=analysis.graph.opsets.get("", 0)),
-        request=request.model_copy(update={"criterion": GIVEN_SCORES}) if given else request,
+        request=request.model_copy(update={"criterion": GIVEN_SCORES if given else request.ranking}),
         groups=planned_groups(analysis, removed),
         cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
     )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..analysis import Analysis, Mask, kept_mask
 from ..calibration.moments import DAMPING, MOST_ROWS, damping, draw, with_constant
 from ..calibration.points import Point, affine, find_points
-from ..calibration.stepwise import Stepwise
+from ..calibration.stepwise import MEMORY, Stepwise
 from ..ir.core import Array
 
 ROUNDS = 3
@@ -68,6 +68,7 @@ def refit(
     damp: float = DAMPING,
     seed: int = 0,
     most: int = MOST_ROWS,
+    memory: int = MEMORY,
 ) -> tuple[dict[str, Array], list[Refit]]:
     """New values by initializer of the smaller model, and what each change did.
 
@@ -76,8 +77,8 @@ def refit(
     """
     rng = np.random.default_rng(seed)
     todo = [p for p in find_points(after) if _is_private(after, p)]
-    teacher = Stepwise(original, [*batches, *held_out], [p.target for p in todo])
-    student = Stepwise(small, [*batches, *held_out], [name for p in todo for name in p.reads])
+    teacher = Stepwise(original, [*batches, *held_out], [p.target for p in todo], memory // 2)
+    student = Stepwise(small, [*batches, *held_out], [name for p in todo for name in p.reads], memory // 2)
     todo = [p for p in todo if student.makes(p.target) and teacher.makes(p.target)]
     updated: dict[str, Array] = {}
     log: list[Refit] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..analysis import Analysis
+from ..analysis import Analysis, Mask
 from ..errors import InputError
 from ..ir import Graph
 from ..plans import ModelIdentity, Plan, Slice, make_plan, removed_atoms
@@ -33,19 +33,27 @@ class Smaller:
     def __repr__(self) -> str:
         return f"Smaller({self.plan!r}, {self.graph!r})"
 
+    def removed(self, analysis: Analysis) -> Mask:
+        """The atoms that go, as a mask over those of the analysis that the plan was made for."""
+        return removed_atoms(self.plan, analysis)
+
     def of(self, model: ModelIdentity) -> Smaller:
         """A copy whose plan names its model. Call it last: the digest is computed in the background meanwhile."""
         return replace(self, plan=self.plan.with_model(model))
 
 
-def decide(analysis: Analysis, request: Request, scores: Scores | None = None) -> Smaller:
+def decide(
+    analysis: Analysis, request: Request, scores: Scores | None = None, *, errors: Scores | None = None
+) -> Smaller:
     """Choose what goes, and carry it out; ``scores``, one number an atom, take the place of the request's criterion.
+
+    ``errors`` are those of a criterion from data (see :func:`~irprune.plans.make_plan`).
 
     Raises :class:`InputError` for a request that makes no sense on this model, or a weight that is NaN, and
     :class:`TargetError` for a target that cannot be met.
     """
-    require_numbers(analysis, request.criterion)
-    plan = make_plan(analysis, request, scores=scores)
+    require_numbers(analysis, request.ranking)
+    plan = make_plan(analysis, request, scores=scores, errors=errors)
     return _carried_out(analysis, plan.model_copy(update={"versions": installed()}))
 
 

@@ -23,7 +23,7 @@ _TABLE: dict[str, Entry] = {
     "Gelu": compute.elementwise,
     "QuickGelu": compute.elementwise,
     "BiasAdd": Operator(compute.elementwise, weights=(1,)),
-    "FusedConv": Operator(compute.conv, weights=(1, 2)),
+    "FusedConv": Operator(compute.conv, weights=(1, 2), window="forward"),
     "FusedMatMul": Operator(compute.fused_matmul, combines="product"),
     "FusedGemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
     "QGemm": Operator(quantized.qgemm, zero_points={0: 2, 3: 5}),

@@ -19,7 +19,7 @@ HardSigmoid HardSwish IsInf IsNaN LeakyRelu Mean Mish Round Selu Shrink Sign Sin
 ThresholdedRelu
 """.split()  # noqa: SIM905 (a table of names reads better)
 
-_OF_WEIGHTS = "Abs Clip Exp Max Min Neg Relu Sigmoid Softplus Sqrt Tanh".split()  # noqa: SIM905
+_OF_WEIGHTS = "Abs Clip Exp Max Min Neg Sigmoid Softplus Sqrt Tanh".split()  # noqa: SIM905
 """Functions by which models keep a weight positive or within bounds."""
 
 register(dict.fromkeys(_ELEMENTWISE, compute.elementwise))
@@ -31,7 +31,9 @@ register(
         "Cast": Operator(compute.cast, copies=True, keeps_shape=True),
         "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
         "Dropout": Operator(compute.dropout, copies=True, keeps_shape=True, training_operand=2),
-        **dict.fromkeys(("Add", "Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
+        "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True),
+        "Add": Operator(compute.elementwise, combines="arithmetic", sums=True),
+        **dict.fromkeys(("Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
         "Div": Operator(compute.elementwise, combines="arithmetic", singular_at_zero=True, divisor=1),
         "Mod": Operator(compute.elementwise, singular_at_zero=True, divisor=1),
         "Log": Operator(compute.elementwise, passes_through=True, singular_at_zero=True),
@@ -44,14 +46,16 @@ register(
         "PRelu": Operator(compute.elementwise, weights=(1,)),
         "Where": Operator(compute.elementwise, moves=(1, 2)),
         # contractions
-        "Conv": Operator(compute.conv, weights=(1, 2)),
-        "ConvTranspose": Operator(compute.conv_transpose, weights=(1, 2)),
+        "Conv": Operator(compute.conv, weights=(1, 2), window="forward"),
+        "ConvTranspose": Operator(compute.conv_transpose, weights=(1, 2), window="transposed"),
         "DeformConv": Operator(compute.deform_conv, weights=(1, 3)),
         "Gemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
         "MatMul": Operator(compute.matmul, combines="product"),
         "Einsum": Operator(compute.einsum, combines="product"),
         # normalizations
-        "BatchNormalization": Operator(compute.batch_normalization, weights=(1, 2), channel_scale=1),
+        "BatchNormalization": Operator(
+            compute.batch_normalization, weights=(1, 2), channel_scale=1, running_statistics=(3, 4)
+        ),
         "InstanceNormalization": Operator(signature("n c *s, c, c -> n c *s", normalized="s"), weights=(1, 2)),
         "LayerNormalization": Operator(compute.layer_normalization, weights=(1, 2)),
         "RMSNormalization": Operator(compute.layer_normalization, weights=(1,)),

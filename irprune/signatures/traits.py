@@ -24,6 +24,7 @@ EVERY: Collection[int] = range(1 << 31)
 
 Combination: TypeAlias = Literal["", "arithmetic", "product", "join"]
 Control: TypeAlias = Literal["", "branches", "loop", "scan"]
+Window: TypeAlias = Literal["", "forward", "transposed"]
 Question: TypeAlias = Literal["", "equality", "order", "logic"]
 
 
@@ -64,6 +65,14 @@ class Traits:
     ``implied``: attributes that say the same as a size spelled out (by attribute or operand), and that go when it is.
     ``asks``: the result is a truth value: two operands are equal, or in order, or a combination of truth values.
 
+    Contractions, for the repair of weights:
+
+    ``window``: letters of the weight that stand nowhere else are a window that slides over the operand, or over the
+    result ("transposed").
+    ``sums``: the result is the sum of both operands.
+    ``rectifies``: the result is the operand where that is positive, else zero.
+    ``running_statistics``: the operands with the mean and the variance of each channel.
+
     Evaluation:
 
     ``quantization``: without it a quantized model is quantized no longer.
@@ -93,6 +102,10 @@ class Traits:
     shape_operands: tuple[int, ...] = ()
     implied: Mapping[str | int, str] = field(default_factory=_none)
     asks: Question = ""
+    window: Window = ""
+    sums: bool = False
+    rectifies: bool = False
+    running_statistics: tuple[int, int] | None = None
     quantization: bool = False
     random: bool = False
     training_operand: int | None = None

@@ -324,7 +324,10 @@ def test_planning_twice_is_planning_once(net: Analysis) -> None:
         ({"ratio": 0.5, "align": 0}, "align must be at least 1, got 0"),
         ({"ratio": 0.5, "min_channels": 0}, "min_channels must be at least 1, got 0"),
         ({"ratio": 0.5, "scope": "half"}, "unknown scope 'half'; known: local, global"),
-        ({"ratio": 0.5, "criterion": "l3"}, "unknown criterion 'l3'; known: l1, l2, bn-scale, fpgm, random"),
+        (
+            {"ratio": 0.5, "criterion": "l3"},
+            "unknown criterion 'l3'; known: l1, l2, bn-scale, fpgm, random, obs, flap, wanda",
+        ),
     ],
 )
 def test_requests_that_make_no_sense(net: Analysis, options: dict[str, Any], message: str) -> None:

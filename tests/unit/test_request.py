@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import irprune
 from irprune.cli import options as cli_options
 from irprune.cli.app import app
+from irprune.criteria import DATA_CRITERIA
 from irprune.errors import InputError
 from irprune.options import HIDDEN, Options, Shown, options_of
 from irprune.passes import PASSES
@@ -32,7 +33,7 @@ def test_keyword_arguments_for_type_checkers_are_the_fields() -> None:
 
 
 def test_every_criterion_can_be_asked_for() -> None:
-    assert {*CRITERIA, GIVEN_SCORES} == set(typing.get_args(Criterion))
+    assert {*CRITERIA, *DATA_CRITERIA, GIVEN_SCORES} == set(typing.get_args(Criterion))
 
 
 @pytest.mark.parametrize("command", ["prune", "plan"])

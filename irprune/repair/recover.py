@@ -1,0 +1,170 @@
+"""From data to a smaller model that still does its job: calibrate, choose, allocate, rewrite, refit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import onnx_ir as oir
+
+from ..analysis import Analysis, analyze
+from ..backends.onnx import emit, to_proto
+from ..calibration.calibrate import Samples, measure
+from ..calibration.stepwise import MEMORY
+from ..criteria import DATA_CRITERIA
+from ..errors import InputError
+from ..ir import Constant, Graph
+from ..ir.core import Array
+from ..plans.digests import digest_of_values
+from ..request import Request
+from ..rewriting import Smaller, decide
+from ..runtime.executable import Executable
+from ..runtime.feeds import Feeds
+from ..runtime.session import RunFailure
+from .refit import Refit, refit
+
+FEW_SAMPLES = 64
+"""With fewer samples than this, what is fitted to them may not hold for others."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What data did: samples used, and errors on samples held out, as shares of the variance of the outputs.
+
+    ``agreement`` is the share of equal decisions (the largest element of the last axis), ``None`` for outputs that have
+    one element there.
+    """
+
+    fitted: int
+    held_out: int
+    error_sliced: float
+    error: float
+    agreement_sliced: float | None
+    agreement: float | None
+    changes: tuple[Refit, ...]
+
+    def warnings(self) -> list[str]:
+        if self.fitted + self.held_out >= FEW_SAMPLES:
+            return []
+        return [
+            f"only {self.fitted + self.held_out} samples: the result may not hold for others; "
+            f"give at least {FEW_SAMPLES}, better several hundred"
+        ]
+
+
+def recover(
+    model: oir.Model, analysis: Analysis, request: Request, samples: Samples, *, memory: int = MEMORY
+) -> tuple[Smaller, Recovery | None]:
+    """Decide on data what goes, and refit what stays; the recovery is ``None`` without a repair.
+
+    ``model`` is what was analyzed. Raises :class:`InputError` for data on which ONNX Runtime stops, and what
+    :func:`~irprune.rewriting.decide` raises.
+    """
+    proto = to_proto(model)
+    try:
+        errors = None
+        if request.ranking in DATA_CRITERIA:
+            measured = measure(analysis, proto, samples.fitted, seed=request.seed, memory=memory // 2)
+            errors = DATA_CRITERIA[request.ranking](measured)
+            if not np.isfinite(errors).any():
+                raise InputError(
+                    f"criterion '{request.ranking}': no contraction of the main graph sums over what may go; "
+                    "choose a criterion that needs no data (--criterion l2)"
+                )
+        smaller = decide(analysis, request, errors=errors)
+        if request.repair == "none":
+            return smaller, None
+        return _repaired(model, proto, analysis, request, samples, smaller, memory)
+    except RunFailure as error:
+        raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
+
+
+def _repaired(
+    model: oir.Model,
+    proto: onnx.ModelProto,
+    analysis: Analysis,
+    request: Request,
+    samples: Samples,
+    smaller: Smaller,
+    memory: int,
+) -> tuple[Smaller, Recovery]:
+    small = to_proto(emit(model, analysis.graph, smaller.graph))
+    after = analyze(smaller.graph, request.allow_io)
+    updated, changes = refit(
+        proto,
+        small,
+        analysis,
+        after,
+        analysis.kept(smaller.removed(analysis)),
+        samples.fitted,
+        samples.held_out,
+        seed=request.seed,
+        memory=memory // 2,
+    )
+    tuned = with_values(smaller.graph, updated)
+    wanted = _outputs(proto, samples.held_out)
+    sliced = _outputs(small, samples.held_out)
+    refitted = _outputs(to_proto(emit(model, analysis.graph, tuned)), samples.held_out)
+    before, now = _error(wanted, sliced), _error(wanted, refitted)
+    if now < before:
+        smaller = replace(smaller, graph=tuned, plan=smaller.plan.with_updated(_digests(tuned, updated)))
+    else:
+        refitted, now = sliced, before
+    found = Recovery(
+        _count(samples.fitted),
+        _count(samples.held_out),
+        before,
+        now,
+        _agreement(wanted, sliced),
+        _agreement(wanted, refitted),
+        tuple(changes),
+    )
+    return smaller, found
+
+
+def with_values(graph: Graph, updated: Mapping[str, Array]) -> Graph:
+    """The graph in which some constants have other values of the same shape and type."""
+    constants = dict(graph.constants)
+    for name, array in updated.items():
+        constants[name] = _constant(constants[name], array)
+    return replace(graph, constants=constants)
+
+
+def _constant(old: Constant, array: Array) -> Constant:
+    return replace(old, read=lambda: array)
+
+
+def _digests(graph: Graph, names: Mapping[str, Array]) -> dict[str, str]:
+    return {name: digest_of_values(graph.constants[name].numpy()) for name in names}
+
+
+def _outputs(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
+    executable = Executable(model)
+    return [executable.run(feed, optimize=True) for feed in feeds]
+
+
+def _error(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float:
+    """The squared error of all outputs in floating point, each as a share of its variance, on average."""
+    shares = []
+    for name, first in wanted[0].items():
+        if first.dtype.kind != "f" or first.shape != got[0][name].shape:
+            continue
+        pairs = [(a[name].astype(np.float64), b[name].astype(np.float64)) for a, b in zip(wanted, got, strict=True)]
+        spread = np.concatenate([a.ravel() for a, _ in pairs]).var()
+        shares.append(np.mean([np.square(a - b).mean() for a, b in pairs]) / max(spread, 1e-30))
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _agreement(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float | None:
+    same: list[Array] = []
+    for a, b in zip(wanted, got, strict=True):
+        for name, array in a.items():
+            if array.dtype.kind == "f" and array.ndim and array.shape[-1] > 1 and array.shape == b[name].shape:
+                same.append((array.argmax(axis=-1) == b[name].argmax(axis=-1)).ravel())
+    return float(np.concatenate(same).mean()) if same else None
+
+
+def _count(feeds: Sequence[Feeds]) -> int:
+    return sum(len(next(iter(feed.values()))) if next(iter(feed.values())).ndim else 1 for feed in feeds)

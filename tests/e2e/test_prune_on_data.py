@@ -1,0 +1,139 @@
+"""Pruning with unlabeled inputs, through the command line: what is kept of the decisions, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import numpy_helper
+
+import irprune
+from irprune.cli import run
+
+FOLDER = Path(__file__).resolve().parents[2] / "models"
+DIGITS = FOLDER / "digits.onnx"
+
+
+def command(*arguments: object) -> int:
+    return run([str(argument) for argument in arguments])
+
+
+def images() -> np.ndarray:
+    """Images that the network was not trained on, in its input's shape."""
+    return np.load(FOLDER / "digits_heldout.npz")["images"].astype(np.float32).reshape(-1, 1, 8, 8)
+
+
+def decisions(path: Path, inputs: np.ndarray) -> np.ndarray:
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: inputs})[0].argmax(axis=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half of the images; the others judge."""
+    name = onnx.load(DIGITS).graph.input[0].name
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, **{name: images()[::2]})
+    return path
+
+
+@pytest.fixture(scope="module")
+def pruned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("pruned")
+    out, plan = folder / "small.onnx", folder / "plan.json"
+    assert command("prune", DIGITS, "-o", out, "--macs", 0.2, "--data", data, "--plan", plan) == 0
+    return out, plan
+
+
+def test_more_decisions_are_kept_than_by_norm_alone(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    norm, unrepaired = tmp_path / "norm.onnx", tmp_path / "unrepaired.onnx"
+    assert command("prune", DIGITS, "-o", norm, "--macs", 0.2) == 0
+    assert command("prune", DIGITS, "-o", unrepaired, "--macs", 0.2, "--data", data, "--repair", "none") == 0
+    others = images()[1::2]
+    wanted = decisions(DIGITS, others)
+    kept = {path.stem: (decisions(path, others) == wanted).mean() for path in (pruned[0], norm, unrepaired)}
+    assert kept["small"] > 0.9
+    assert kept["small"] > kept["norm"] + 0.1
+    assert kept["small"] > kept["unrepaired"]
+
+
+def test_the_plan_names_what_was_refitted_and_verification_follows_it(
+    pruned: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out, plan = pruned
+    body = json.loads(plan.read_text())
+    assert body["request"]["criterion"] == "obs"
+    assert body["request"]["repair"] == "reconstruct"
+    assert body["cost"]["macs"][1] <= 0.2 * body["cost"]["macs"][0]
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(out).graph.initializer}
+    assert body["updated"]
+    assert body["updated"].keys() <= tensors.keys()
+    assert command("verify", DIGITS, out, "--plan", plan) == 0
+    tampered = onnx.load(out)
+    name = sorted(body["updated"])[0]
+    (tensor,) = [tensor for tensor in tampered.graph.initializer if tensor.name == name]
+    tensor.CopyFrom(numpy_helper.from_array(tensors[name] * np.float32(1.001), name))
+    onnx.save(tampered, tmp_path / "tampered.onnx")
+    assert command("verify", DIGITS, tmp_path / "tampered.onnx", "--plan", plan) == 1
+
+
+def test_the_same_command_writes_the_same_bytes(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.onnx"
+    assert command("prune", DIGITS, "-o", again, "--macs", 0.2, "--data", data) == 0
+    first, second = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (pruned[0], again))
+    assert first == second
+
+
+def test_python_takes_arrays_and_tells_what_the_data_did() -> None:
+    name = onnx.load(DIGITS).graph.input[0].name
+    result = irprune.prune(DIGITS, macs=0.4, data={name: images()[:300]})
+    assert result.recovery is not None
+    assert result.recovery.error < result.recovery.error_sliced
+    assert result.recovery.fitted + result.recovery.held_out == 300
+    assert result.report is not None
+    assert result.report.ok
+
+
+@pytest.mark.parametrize("criterion", ["wanda", "flap"])
+def test_other_criteria_from_data(criterion: str, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.onnx"
+    assert command("prune", DIGITS, "-o", out, "--macs", 0.4, "--data", data, "--criterion", criterion) == 0
+    others = images()[1::2]
+    assert (decisions(out, others) == decisions(DIGITS, others)).mean() > 0.9
+
+
+def test_without_data_a_warning_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("prune", DIGITS, "-o", tmp_path / "small.onnx", "--macs", 0.5) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("irprune: warning: channels are chosen without data")
+    assert "--data" in line
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that a command ends with; nothing is written."""
+    capsys.readouterr()
+    assert command(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_what_does_not_fit_is_refused_in_one_line(
+    pruned: tuple[Path, Path], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = onnx.load(DIGITS).graph.input[0].name
+    out = tmp_path / "small.onnx"
+    start = ("prune", DIGITS, "-o", out, "--macs", 0.5)
+    assert "needs inputs of the model; name them with --data" in refused(capsys, *start, "--criterion", "obs")
+    assert "needs inputs of the model; name them with --data" in refused(capsys, *start, "--repair", "reconstruct")
+    for values, words in (({name: images()[:8] * np.nan}, "NaN"), ({"picture": images()[:8]}, "'image' is missing")):
+        wrong = tmp_path / "wrong.npz"
+        np.savez(wrong, **values)
+        assert words in refused(capsys, *start, "--data", wrong)
+    assert "nowhere.npz" in refused(capsys, *start, "--data", tmp_path / "nowhere.npz")
+    assert "refitted on data" in refused(capsys, "apply", DIGITS, pruned[1], "-o", out)
+    assert not out.exists()
