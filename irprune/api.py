@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenedModel:
     """A model as it was given, its ``onnx_ir`` form, and what identifies it."""
 
     given: AnyModel
@@ -60,7 +60,7 @@ class Source:
 
     def __repr__(self) -> str:
         given = os.fspath(self.given) if self.is_path else type(self.given).__name__
-        return f"Source({given!r}, {self.size} bytes)"
+        return f"OpenedModel({given!r}, {self.size} bytes)"
 
     @property
     def identity(self) -> ModelIdentity:
@@ -72,7 +72,7 @@ class Source:
         return isinstance(self.given, (str, os.PathLike))
 
 
-def open_model(model: AnyModel) -> Source:
+def open_model(model: AnyModel) -> OpenedModel:
     """Read a model of any kind. Raises :class:`InputError` for any other object or file."""
     if isinstance(model, (str, os.PathLike)):
         data = read_file(model)
@@ -80,7 +80,7 @@ def open_model(model: AnyModel) -> Source:
     else:
         data = as_proto(model).SerializeToString(deterministic=True)
         read = inline_functions(model) if isinstance(model, oir.Model) else parse(data, "the model")
-    return Source(model, without_dead_branches(read), len(data), identify(read, data))
+    return OpenedModel(model, without_dead_branches(read), len(data), identify(read, data))
 
 
 def as_proto(model: AnyModel) -> onnx.ModelProto:
@@ -101,7 +101,7 @@ def as_proto(model: AnyModel) -> onnx.ModelProto:
 
 
 def like_given(
-    source: Source, given: M, model: oir.Model, output: str | os.PathLike[str] | None, suffix: str = "pruned"
+    source: OpenedModel, given: M, model: oir.Model, output: str | os.PathLike[str] | None, suffix: str = "pruned"
 ) -> M:
     """The model in the kind of the one that was given; a path is answered with the path of a new file."""
     if isinstance(given, (str, os.PathLike)):
@@ -127,12 +127,12 @@ def has_external_data(model: oir.Model) -> bool:
     return any(isinstance(value.const_value, oir.ExternalTensor) for value in model.graph.initializers.values())
 
 
-def analyze_model(source: Source, allow_io: tuple[str, ...] = ()) -> Analysis:
+def analyze_model(source: OpenedModel, allow_io: tuple[str, ...] = ()) -> Analysis:
     """Import a model and analyze it."""
     return analyze(graph_of(source), allow_io)
 
 
-def graph_of(source: Source) -> Graph:
+def graph_of(source: OpenedModel) -> Graph:
     """The graph of a model; shapes that inference leaves open are read from runs on ONNX Runtime."""
     graph = import_model(source.model)
     if not any(graph.shape(name) is None for name in graph.producers):
@@ -179,7 +179,7 @@ def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) ->
     return like_given(source, model, apply_to(source, plan), output)
 
 
-def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
+def apply_to(source: OpenedModel, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
     """The smaller model as ``onnx_ir``; ``analysis`` saves doing it again."""
     require_same(source.identity, plan)
     if analysis is None:
@@ -188,7 +188,7 @@ def apply_to(source: Source, plan: Plan, analysis: Analysis | None = None) -> oi
     return emitted(source, analysis.graph, smaller.graph, smaller.plan)
 
 
-def emitted(source: Source, before: Graph, after: Graph, plan: Plan | None) -> oir.Model:
+def emitted(source: OpenedModel, before: Graph, after: Graph, plan: Plan | None) -> oir.Model:
     """The model with another graph. Its metadata names the version of irprune, and the plan where there is one."""
     model = emit(source.model, before, after)
     model.metadata_props.update({"irprune.version": IRPRUNE} if plan is None else plan.metadata)
@@ -338,7 +338,7 @@ def prune(
 
 
 def recovered(
-    source: Source, analysis: Analysis, request: Request, data: AnyData
+    source: OpenedModel, analysis: Analysis, request: Request, data: AnyData
 ) -> tuple[Smaller, Recovery | None, Samples]:
     """What goes and what the rest becomes, by data; and the samples, some of them held out.
 

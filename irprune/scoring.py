@@ -45,7 +45,7 @@ def score(analysis: Analysis, criterion: str = "l2", seed: int = 0) -> Scores:
     return CRITERIA[criterion](analysis, seed)
 
 
-def normalized(analysis: Analysis, scores: Scores) -> Scores:
+def relative_to_mean(analysis: Analysis, scores: Scores) -> Scores:
     """Scores divided by the mean of their group, so that groups compare."""
     result = scores.copy()
     for group in analysis.groups:
@@ -187,7 +187,7 @@ def _bn_scale(analysis: Analysis, seed: int) -> Scores:
     )
     without = totals == 0
     if without.any():  # groups without batch normalization: their norm, on the scale of the others
-        norms = normalized(analysis, _norm(2)(analysis, seed))
+        norms = relative_to_mean(analysis, _norm(2)(analysis, seed))
         totals[without] = norms[without] * (totals[~without].mean() if (~without).any() else 1.0)
     return totals
 

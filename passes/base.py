@@ -22,9 +22,9 @@ class State:
 
     ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's
     slices are slices of the constants of ``base``. ``updated`` names constants of ``graph`` that a pass made,
-    or whose values are no slice of the tensor of that name in the source artifact. ``model``
-    identifies that artifact, and ``source`` is whatever the layer that started the pipeline wants its own passes
-    to find; passes of this layer do not look inside.
+    or whose values are no slice of the tensor of that name in the original model. ``model``
+    identifies that model, and ``context`` is for the passes of the layer that started the pipeline;
+    passes of this layer do not look inside.
     """
 
     graph: Graph
@@ -32,7 +32,7 @@ class State:
     base: Graph | None = None
     updated: frozenset[str] = frozenset()
     model: ModelIdentity = UNIDENTIFIED
-    source: object = None
+    context: object = None
 
     def __repr__(self) -> str:
         return f"State({self.graph!r}, {self.plan!r})"

@@ -225,7 +225,7 @@ class _Walk:
 
     def _visit(self, node: Node) -> None:
         region = find_region(self.graph, node, self._sizes, self.integers)
-        if region is not None and not self.repetitions.of(region.source):
+        if region is not None and not self.repetitions.of(region.operand):
             self._defer(region)
             return
         self._bind_node(node)
@@ -386,7 +386,7 @@ class _Walk:
 
     def _defer(self, region: Region) -> None:
         """Give the results of the chain new axes; how they relate to the axis of the source is decided at the end."""
-        source = self.result.dims[region.source]
+        source = self.result.dims[region.operand]
         assert source is not None
         axes: dict[str, Axis] = {}
         for name, indices in region.results.items():
@@ -407,7 +407,7 @@ class _Walk:
                 self._expand(region)
         self.result.first_chain = len(self.system.relations)
         for region, axes in pending:
-            source = self.result.dims[region.source]
+            source = self.result.dims[region.operand]
             assert source is not None
             for name, indices in region.results.items():
                 whole = np.arange(len(indices))
@@ -416,7 +416,7 @@ class _Walk:
             self.result.regions.append(region)
 
     def _is_factored(self, region: Region, axes: dict[str, Axis]) -> bool:
-        source = self.result.dims[region.source]
+        source = self.result.dims[region.operand]
         assert source is not None
         return any(len(_factors(axis)) > 1 for axis in (source[region.axis], *axes.values()))
 

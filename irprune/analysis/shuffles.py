@@ -200,7 +200,7 @@ def find_shuffled(coupling: Coupling, atoms: Atoms, groups: Sequence[Group]) -> 
 
 
 def _chains(coupling: Coupling, region: Region) -> Iterator[_Chain]:
-    source = coupling.dims[region.source]
+    source = coupling.dims[region.operand]
     for name in region.results:
         result = coupling.dims[name]
         if source is not None and result is not None:

@@ -51,14 +51,14 @@ class Resizing:
 
 @dataclass(frozen=True)
 class Region:
-    """A view chain: element ``results[name][k]`` of dimension ``axis`` of ``source`` is element ``k`` of ``name``.
+    """A view chain: element ``results[name][k]`` of dimension ``axis`` of ``operand`` is element ``k`` of ``name``.
 
     ``factors`` gives, for every value of the chain and each of its dimensions, the factors of ``axis`` that stand
     there; ``fixed`` the factors at one coordinate of which a result stands.
     """
 
     first: str
-    source: str
+    operand: str
     axis: int
     nodes: frozenset[str]
     results: dict[str, tuple[int, ...]]
@@ -94,10 +94,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """A factor of a source dimension: its size, the dimension and the distance of neighbors in it."""
+    """A factor of a dimension of the operand: its size, the dimension and the distance of neighbors in it."""
 
     size: Size
-    source: int
+    dim: int
     stride: Size
 
 
@@ -113,7 +113,7 @@ Shapes = Callable[[str], "tuple[Size, ...] | None"]
 
 
 def find_region(graph: Graph, node: Node, shape_of: Shapes, integers: Integers) -> Region | None:
-    """The view chain that starts at ``node``, or ``None``. Every path from its source has to end inside it."""
+    """The view chain that starts at ``node``, or ``None``. Every path from its operand has to end inside it."""
     if node.op != "Reshape" or node.domain or not node.inputs or node.inputs[0] in graph.constants:
         return None
     shape = shape_of(node.inputs[0])
@@ -139,7 +139,7 @@ class _Search:
             return None
         (axis,) = self.axes
         factors = {
-            name: tuple(tuple(_factor(cell) for cell in cells if cell.source == axis) for cells in view.dims)
+            name: tuple(tuple(_factor(cell) for cell in cells if cell.dim == axis) for cells in view.dims)
             for name, view in self.views.items()
         }
         fixed = {
@@ -181,11 +181,11 @@ class _Search:
         ]
         if len(moved) > 1:
             return None
-        touched = moved[0] if moved else next((cell.source for cell, _ in view.fixed), self._refined(view))
-        if touched is None or any(cell.source != touched for cell, _ in view.fixed):
+        touched = moved[0] if moved else next((cell.dim for cell, _ in view.fixed), self._refined(view))
+        if touched is None or any(cell.dim != touched for cell, _ in view.fixed):
             return None
         cells = view.dims[touched]
-        if any(cell.source != touched or not (cell.size.is_static and cell.stride.is_static) for cell in cells):
+        if any(cell.dim != touched or not (cell.size.is_static and cell.stride.is_static) for cell in cells):
             return None
         offset = sum(coordinate * cell.stride.coefficient for cell, coordinate in view.fixed)
         index = np.array([offset], dtype=np.intp)
@@ -211,7 +211,7 @@ class _Search:
         for cell, group in zip(cells, found.left, strict=True):
             stride = cell.stride
             for k in reversed(group or ()):
-                pieces[k] = _Cell(found.cells[k], cell.source, stride)
+                pieces[k] = _Cell(found.cells[k], cell.dim, stride)
                 stride = stride * found.cells[k]
         dims = tuple(tuple(pieces[k] for k in group or ()) for group in found.right)
         return _View(dims, view.fixed)
@@ -270,11 +270,11 @@ def _factor(cell: _Cell) -> Factor:
     return Factor(cell.size.coefficient, cell.stride.coefficient)
 
 
-def _is_whole(cells: tuple[_Cell, ...], source: int, size: Size) -> bool:
-    """Whether the cells, in order, make up one whole source dimension."""
+def _is_whole(cells: tuple[_Cell, ...], dim: int, size: Size) -> bool:
+    """Whether the cells, in order, make up one whole dimension of the operand."""
     stride = ONE
     for cell in reversed(cells):
-        if cell.source != source or cell.stride != stride:
+        if cell.dim != dim or cell.stride != stride:
             return False
         stride = stride * cell.size
     return stride == size

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from ..errors import IRError
 from ..frontends.captured import Captured
 from ..frontends.fx import Imported, numbers_name
-from ..frontends.lowering import Source
+from ..frontends.lowering import Origin
 from ..ir import Graph, Node, Size, fresh_name
 from ..ir.core import Array
 from ..plans import Slice
@@ -140,46 +140,46 @@ class _Emitter:
     # -- calls -------------------------------------------------------------------------------------------------
 
     def _update(self, call: fx.Node, old: Node, new: Node) -> None:
-        sources = self.imported.sources.get(old.name, {})
+        origins = self.imported.origins.get(old.name, {})
         for name, value in new.attributes.items():
-            if name in sources and value != old.attributes.get(name):
+            if name in origins and value != old.attributes.get(name):
                 assert isinstance(value, (int, float, tuple))
-                self._write(call, sources[name], list(value) if isinstance(value, tuple) else value)
+                self._write(call, origins[name], list(value) if isinstance(value, tuple) else value)
         for position, (was, now) in enumerate(zip(old.inputs, new.inputs, strict=True)):
             if was == now:
                 continue
-            if position in sources:
-                self._write_numbers(call, sources[position], was, now)
+            if position in origins:
+                self._write_numbers(call, origins[position], was, now)
             elif was != numbers_name(old.name, position):  # otherwise the numbers are not arguments of the call
                 self._redirect(call, was, now)
 
-    def _write(self, call: fx.Node, source: Source, value: Any) -> None:
+    def _write(self, call: fx.Node, origin: Origin, value: Any) -> None:
         """Replace the argument that a value came from."""
         arguments = [a.name for a in call.target._schema.arguments]  # type: ignore[union-attr]
-        position = arguments.index(source.argument)
+        position = arguments.index(origin.argument)
         if position < len(call.args):
             call.args = (*call.args[:position], value, *call.args[position + 1 :])
         else:
-            call.kwargs = {**call.kwargs, source.argument: value}
+            call.kwargs = {**call.kwargs, origin.argument: value}
 
-    def _read(self, call: fx.Node, source: Source) -> Any:
+    def _read(self, call: fx.Node, origin: Origin) -> Any:
         arguments = [a.name for a in call.target._schema.arguments]  # type: ignore[union-attr]
-        position = arguments.index(source.argument)
-        return call.args[position] if position < len(call.args) else call.kwargs.get(source.argument)
+        position = arguments.index(origin.argument)
+        return call.args[position] if position < len(call.args) else call.kwargs.get(origin.argument)
 
-    def _write_numbers(self, call: fx.Node, source: Source, was: str, now: str) -> None:
-        given = self._read(call, source)
+    def _write_numbers(self, call: fx.Node, origin: Origin, was: str, now: str) -> None:
+        given = self._read(call, origin)
         before, after = self._entries(was, self.imported.graph), self._entries(now, self.graph)
-        if source.arrangement == "reverse":
+        if origin.arrangement == "reverse":
             before, after = _innermost_first(before), _innermost_first(after)
             before, after = before[: len(given)], after[: len(given)]
-        elif source.arrangement == "from":
-            before, after = (part[source.start : source.start + len(given)] for part in (before, after))
+        elif origin.arrangement == "from":
+            before, after = (part[origin.start : origin.start + len(given)] for part in (before, after))
         if not isinstance(given, (list, tuple)):
-            self._write(call, source, self._number(call, given, before[0], after[0]))
+            self._write(call, origin, self._number(call, given, before[0], after[0]))
             return
         pairs = zip(given, before, after, strict=True)
-        self._write(call, source, [self._number(call, item, a, b) for item, a, b in pairs])
+        self._write(call, origin, [self._number(call, item, a, b) for item, a, b in pairs])
 
     def _number(self, call: fx.Node, given: Any, before: Size, after: Size) -> Any:
         """The argument with its new value; a size computed at run time is scaled."""

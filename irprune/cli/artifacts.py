@@ -11,7 +11,7 @@ from .checks import Checks, require_runnable
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
-    from ..api import Source
+    from ..api import OpenedModel
     from ..ir import Graph
     from ..plans import ModelIdentity, Plan
     from ..rewriting import Smaller
@@ -61,7 +61,7 @@ class OnnxFile:
     """An ONNX model."""
 
     path: Path
-    source: Source
+    source: OpenedModel
     graph: Graph
 
     @staticmethod

@@ -11,7 +11,7 @@ from ..verification.floors import NO_FLOORS, Floors
 
 if TYPE_CHECKING:
     from ..ir.core import Array
-    from ..runtime.feeds import Source
+    from ..runtime.feeds import DataSource
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Checks:
     """How to verify: not at all, on whose inputs, how strictly, and from which fidelity on."""
 
     verify: bool = True
-    inputs: Source | None = None
+    inputs: DataSource | None = None
     labels: Array | None = None
     rtol: float | None = None
     seed: int = 0
@@ -55,7 +55,7 @@ def _labels(path: Path) -> Array:
     return as_labels(path)
 
 
-def _source(inputs: Path) -> Source:
+def _source(inputs: Path) -> DataSource:
     from ..runtime.data import open_source
 
     return open_source(inputs)

@@ -58,7 +58,7 @@ def opt(
         raise InputError(f"{model}: passes run on ONNX models; 'irprune prune' takes exported programs")
     source, graph = opened.source, opened.graph
     with Trail(model, source.model, graph, rtol) as trail, staged(output) as stage:
-        start = State(graph, model=source.identity, source=trail)
+        start = State(graph, model=source.identity, context=trail)
         done = run_pipeline(
             passes,
             start,

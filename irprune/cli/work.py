@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..repair.recover import Recovery
     from ..request import Request
     from ..rewriting import Smaller
-    from ..runtime.feeds import Source
+    from ..runtime.feeds import DataSource
     from ..verification import Report
 
 
@@ -140,7 +140,7 @@ def decide(given: Read, request: Request) -> Smaller:
         return decide(given.analysis, request).of(given.source.identity)
 
 
-def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recovery | None, Source]:
+def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recovery | None, DataSource]:
     """What to remove and what the rest becomes, by data; and the samples that were held out.
 
     Raises :class:`InputError` for data that do not fit the model, and for a model that is no ONNX file.

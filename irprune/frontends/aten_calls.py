@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ir.core import Attribute
 from ..signatures import NoSignature
-from .lowering import AtenCall, Lowered, Lowering, Numbers, Source, Symbol, TensorName, attribute, number, read_entry
+from .lowering import AtenCall, Lowered, Lowering, Numbers, Origin, Symbol, TensorName, attribute, number, read_entry
 
 
 def elementwise(call: AtenCall) -> Lowered:
@@ -100,7 +100,7 @@ def expanded(call: AtenCall) -> Lowered:
     sizes = lowered.operands[1]
     assert isinstance(sizes, Numbers)
     kept = tuple(1 if entry == -1 else entry for entry in sizes.entries)
-    return Lowered("Expand", (lowered.operands[0], Numbers(kept, source=sizes.source)))
+    return Lowered("Expand", (lowered.operands[0], Numbers(kept, origin=sizes.origin)))
 
 
 def arithmetic(op: str) -> Lowering:
@@ -136,7 +136,7 @@ def padded(argument: str = "pad", mode: str | None = None) -> Lowering:
         whole = [(0, 0)] * (call.rank() - len(sides)) + sides
         entries = tuple(number(v) for v in (*(low for low, _ in whole), *(high for _, high in whole)))
         how = mode or call.arguments.get("mode", "constant")
-        numbers = Numbers(entries, source=Source(argument, "reverse"))
+        numbers = Numbers(entries, origin=Origin(argument, "reverse"))
         return Lowered("Pad", (call.arguments["self"], numbers), attributes={"mode": how})
 
     return lowering
@@ -156,7 +156,7 @@ def indexed(call: AtenCall) -> Lowered:
     indices, used = _indices(call)
     if len(used) == 1:
         operands = (call.arguments["self"], indices[used[0]])
-        return Lowered("Gather", operands, attributes={"axis": used[0]}, sources={"indices": Source("indices")})
+        return Lowered("Gather", operands, attributes={"axis": used[0]}, origins={"indices": Origin("indices")})
     tensors = tuple(indices[k] for k in used)
     return Lowered("index", (call.arguments["self"], *tensors), "aten", attributes={"axes": tuple(used)})
 
@@ -177,7 +177,7 @@ def layer_norm(call: AtenCall) -> Lowered:
     assert isinstance(shape, tuple)
     operands = tuple(call.arguments.get(name) for name in ("input", "weight", "bias") if name in call.arguments)
     attributes: dict[str, Attribute] = {"axis": -len(shape), "normalized_shape": shape}
-    return Lowered("layer_norm", operands, "aten", attributes, {"normalized_shape": Source("normalized_shape")})
+    return Lowered("layer_norm", operands, "aten", attributes, {"normalized_shape": Origin("normalized_shape")})
 
 
 def instance_norm(call: AtenCall) -> Lowered:
@@ -225,7 +225,7 @@ def unflatten(call: AtenCall) -> Lowered:
     sizes = whole.operands[1]
     assert isinstance(sizes, Numbers)
     dim = call.arguments["dim"] % call.rank()
-    return Lowered("Reshape", (whole.operands[0], Numbers(sizes.entries, source=Source("sizes", "from", dim))))
+    return Lowered("Reshape", (whole.operands[0], Numbers(sizes.entries, origin=Origin("sizes", "from", dim))))
 
 
 def recurrent(gates: int) -> Lowering:

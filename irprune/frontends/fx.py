@@ -2,7 +2,7 @@
 
 Parameters and buffers become constants under their own names, every call with a tensor result a node under the name of
 its fx node, or a constant where it computes a table (:mod:`.tables`). Numbers keep the arguments they came from
-(:class:`Imported.sources`), which is all the emitter needs.
+(:class:`Imported.origins`), which is all the emitter needs.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from ..signatures import NoSignature
 from .aten import lower
 from .captured import Captured
 from .effects import mutated_nodes, operator_name, writes
-from .lowering import AtenCall, Lowered, Numbers, Source, Symbol, TensorName
+from .lowering import AtenCall, Lowered, Numbers, Origin, Symbol, TensorName
 from .tables import find_tables
 
 OPSET = 23
 """The ai.onnx version whose signatures ATen calls are lowered to."""
 
-Sources: TypeAlias = Mapping[int | str, Source]
+Origins: TypeAlias = Mapping[int | str, Origin]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The IR of a module. ``sources`` says, per node, which argument each operand or attribute of numbers came from;
+    """The IR of a module. ``origins`` says, per node, which argument each operand or attribute of numbers came from;
     ``aliases`` gives the other names of a tied parameter; ``tables`` names the calls that compute tables, or a step
     on the way to one: those that are read elsewhere are constants."""
 
     graph: Graph
-    sources: Mapping[str, Sources]
+    origins: Mapping[str, Origins]
     aliases: Mapping[str, tuple[str, ...]]
     tables: frozenset[str] = frozenset()
 
@@ -93,7 +93,7 @@ class _Importer:
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
-    sources: dict[str, Sources] = field(default_factory=dict)
+    origins: dict[str, Origins] = field(default_factory=dict)
     names: dict[fx.Node, str] = field(default_factory=dict)
     owners: dict[tuple[Any, ...], str] = field(default_factory=dict)
     aliases: dict[str, list[str]] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class _Importer:
             {"": OPSET, "aten": 1, "irprune": 1},
         )
         aliases = {name: tuple(others) for name, others in self.aliases.items()}
-        return Imported(graph, self.sources, aliases, frozenset(node.name for node in self.tables))
+        return Imported(graph, self.origins, aliases, frozenset(node.name for node in self.tables))
 
     # -- values ------------------------------------------------------------------------------------------------
 
@@ -254,18 +254,18 @@ class _Importer:
     # -- nodes -------------------------------------------------------------------------------------------------
 
     def _add(self, node: fx.Node, lowered: Lowered, outputs: tuple[str, ...]) -> None:
-        sources: dict[int | str, Source] = dict(lowered.sources.items())
+        origins: dict[int | str, Origin] = dict(lowered.origins.items())
         inputs: list[str] = []
         for position, operand in enumerate(lowered.operands):
             if isinstance(operand, Numbers):
-                if operand.source is not None:
-                    sources[position] = operand.source
+                if operand.origin is not None:
+                    origins[position] = operand.origin
                 inputs.append(self._numbers(numbers_name(node.name, position), operand))
             else:
                 inputs.append(operand or "")
         while inputs and not inputs[-1]:
             inputs.pop()
-        self.sources[node.name] = sources
+        self.origins[node.name] = origins
         self.nodes.append(
             Node(
                 node.name,

@@ -32,7 +32,7 @@ Number: TypeAlias = int | float | Symbol
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Origin:
     """The argument that numbers came from, and how they are arranged there.
 
     ``one`` is a number by itself; ``from`` are entries ``start`` and following; ``reverse`` is the order of ``pad``:
@@ -46,11 +46,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A constant operand made of numbers; without ``source``, numbers that the call does not spell out."""
+    """A constant operand made of numbers; without ``origin``, numbers that the call does not spell out."""
 
     entries: tuple[Number, ...]
     scalar: bool = False
-    source: Source | None = None
+    origin: Origin | None = None
 
 
 Operand: TypeAlias = "TensorName | Numbers | None"
@@ -84,7 +84,7 @@ class AtenCall:
 
 @dataclass(frozen=True)
 class Lowered:
-    """An IR operator with its operands; ``sources`` says where attributes came from.
+    """An IR operator with its operands; ``origins`` says where attributes came from.
 
     ``refusal`` says why the tables have no operator for the call.
     """
@@ -93,7 +93,7 @@ class Lowered:
     operands: tuple[Operand, ...]
     domain: str = ""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
     refusal: str = ""
 
 
@@ -112,14 +112,14 @@ def read_entry(text: str) -> Lowering:
 
     def lowering(call: AtenCall) -> Lowered:
         values: dict[str, Attribute] = {}
-        sources: dict[str, Source] = {}
+        origins: dict[str, Origin] = {}
         for name, item in attributes.items():
-            value, source = _argument(item, call)
+            value, origin = _argument(item, call)
             if value is not None:
                 values[name] = attribute(value)
-            if source is not None:  # also of a default, which may have to be spelled out
-                sources[name] = Source(source)
-        return Lowered(op, tuple(x for item in operands for x in _operand(item, call)), domain, values, sources)
+            if origin is not None:  # also of a default, which may have to be spelled out
+                origins[name] = Origin(origin)
+        return Lowered(op, tuple(x for item in operands for x in _operand(item, call)), domain, values, origins)
 
     return lowering
 
@@ -129,8 +129,8 @@ def _argument(item: ast.expr, call: AtenCall) -> tuple[Any, str | None]:
     if isinstance(item, ast.Constant):
         return item.value, None
     if isinstance(item, ast.BoolOp):
-        value, source = _argument(item.values[0], call)
-        return (_argument(item.values[1], call)[0] if value is None else value), source
+        value, origin = _argument(item.values[0], call)
+        return (_argument(item.values[1], call)[0] if value is None else value), origin
     assert isinstance(item, ast.Name)
     if item.id == "MAX":
         return MAX, None
@@ -145,16 +145,16 @@ def attribute(value: Any) -> Attribute:
 
 def _operand(item: ast.expr, call: AtenCall) -> list[Operand]:
     if isinstance(item, ast.List):
-        value, source = _argument(item.elts[0], call)
-        return [Numbers((number(value),), source=Source(source, "one") if source else None)]
-    value, source = _argument(item, call)
+        value, origin = _argument(item.elts[0], call)
+        return [Numbers((number(value),), origin=Origin(origin, "one") if origin else None)]
+    value, origin = _argument(item, call)
     if value is None or isinstance(value, TensorName):
         return [value]
     if not isinstance(value, (list, tuple)):
-        return [Numbers((number(value),), scalar=True, source=Source(source) if source else None)]
+        return [Numbers((number(value),), scalar=True, origin=Origin(origin) if origin else None)]
     if any(isinstance(x, TensorName) for x in value):
         return [x if isinstance(x, TensorName) else None for x in value]
-    return [Numbers(tuple(map(number, value)), source=Source(source) if source else None)]
+    return [Numbers(tuple(map(number, value)), origin=Origin(origin) if origin else None)]
 
 
 def number(value: Any) -> Number:

@@ -20,7 +20,7 @@ from ..collector import without_gc
 from ..errors import InputError, TargetError
 from ..reasons import condensed
 from ..request import GIVEN_SCORES, Request
-from ..scoring import Scores, normalized, score
+from ..scoring import Scores, relative_to_mean, score
 from .choices import Choice, choose, matches, node_names
 from .document import ModelIdentity, Plan, PlannedGroup, costs
 
@@ -59,7 +59,7 @@ def make_plan(
     local = request.scope == "local" and (not measured or request.ratio is not None)
     if errors is None:
         scores = score(analysis, request.ranking, request.seed) if scores is None else scores
-        errors = normalized(analysis, scores)
+        errors = relative_to_mean(analysis, scores)
     choice = choose(analysis, request, errors)
     groups = [group for group in groups if group.name not in choice.groups] if request.targets else []
     order = order_groups(

@@ -176,7 +176,7 @@ class _Rewriter:
         """A chain that loses elements keeps its nodes, with other sizes; else its results are taken from its source."""
         gone: set[str] = set()
         for region in self.analysis.coupling.regions:
-            source = self.analysis.coupling.dims[region.source]
+            source = self.analysis.coupling.dims[region.operand]
             assert source is not None
             if not self._changes(source[region.axis]):
                 continue
@@ -228,7 +228,7 @@ class _Rewriter:
         if sum(map(len, runs.values())) > _MOST_RUNS:
             return [self._gather(region, name, wanted) for name, wanted in indices.items()]
         nodes: list[Node] = []
-        pieces = {(0, self._size(source).coefficient): region.source}
+        pieces = {(0, self._size(source).coefficient): region.operand}
         for name, own in runs.items():
             for run in own:
                 if run not in pieces:
@@ -240,20 +240,20 @@ class _Rewriter:
         return nodes
 
     def _slice(self, region: Region, run: tuple[int, int], result: str) -> Node:
-        value = self.values[region.source]
+        value = self.values[region.operand]
         shape = value.shape and (*value.shape[: region.axis], run[1] - run[0], *value.shape[region.axis + 1 :])
         self.values[result] = replace(value, name=result, shape=shape)
         name = self._fresh(f"{region.first}_slice")
         numbers = {"starts": run[0], "ends": run[1], "axes": region.axis}
         if self.analysis.graph.opsets.get("", 0) < 10:
-            return Node(name, "Slice", (region.source,), (result,), attributes={k: (v,) for k, v in numbers.items()})
+            return Node(name, "Slice", (region.operand,), (result,), attributes={k: (v,) for k, v in numbers.items()})
         operands = [self._new_constant(f"{result}_{k}", np.array([v], dtype=np.int64)) for k, v in numbers.items()]
-        return Node(name, "Slice", (region.source, *operands), (result,))
+        return Node(name, "Slice", (region.operand, *operands), (result,))
 
     def _gather(self, region: Region, result: str, indices: NDArray[np.int64]) -> Node:
         name = self._fresh(f"{region.first}_gather")
         operand = self._new_constant(f"{result}_indices", indices)
-        return Node(name, "Gather", (region.source, operand), (result,), attributes={"axis": region.axis})
+        return Node(name, "Gather", (region.operand, operand), (result,), attributes={"axis": region.axis})
 
     def _renumbered(self, source: Axis, result: Axis, indices: Iterable[int]) -> NDArray[np.int64]:
         """The indices that are kept, renumbered among the kept elements of the axis that they index."""

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from ..errors import InputError
-from .feeds import AnyData, Data, Inputs, Piece, Source, as_piece, named_pieces, numbered
+from .feeds import AnyData, Data, DataSource, Inputs, Piece, as_piece, named_pieces, numbered
 from .files import open_file
 
 
@@ -24,21 +24,21 @@ def open_data(given: AnyData, inputs: Inputs, origin: str = "the inputs") -> Dat
     return open_source(given, origin).fed_to(inputs)
 
 
-def open_source(given: AnyData, origin: str = "the inputs") -> Source:
+def open_source(given: AnyData, origin: str = "the inputs") -> DataSource:
     """Data of any kind. Raises :class:`InputError` for other objects, or files that cannot be read."""
-    if isinstance(given, Source):
+    if isinstance(given, DataSource):
         return given
     if isinstance(given, (str, os.PathLike)):
         return open_file(given)
     if isinstance(given, Mapping) or hasattr(given, "__array__"):
-        return Source(origin, lambda inputs: [(origin, as_piece(given, inputs, origin))])
+        return DataSource(origin, lambda inputs: [(origin, as_piece(given, inputs, origin))])
     if hasattr(given, "get_next"):
-        return Source(origin, _Replayed(_from_reader(given), origin), sized=False)
+        return DataSource(origin, _Replayed(_from_reader(given), origin), sized=False)
     if isinstance(given, Iterator):
-        return Source(origin, _Replayed(given, origin), sized=False)
+        return DataSource(origin, _Replayed(given, origin), sized=False)
     if isinstance(given, Iterable):
         sized = isinstance(given, Sequence)
-        return Source(origin, lambda inputs: numbered(given, inputs, origin), sized)
+        return DataSource(origin, lambda inputs: numbered(given, inputs, origin), sized)
     raise InputError(
         f"{origin}: expected arrays by input name, an iterable of such, a CalibrationDataReader or a path, "
         f"got {type(given).__name__}"

@@ -86,7 +86,7 @@ Inputs: TypeAlias = Sequence[InputType]
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """Data before the model is known that it is for. ``origin`` names it in messages ("cats.npz", "the inputs")."""
 
     origin: str
@@ -113,7 +113,7 @@ class Data:
     model, and for numbers on which no comparison can rest (NaN, infinities, 1e38).
     """
 
-    source: Source
+    source: DataSource
     inputs: tuple[InputType, ...]
 
     def __iter__(self) -> Iterator[Feeds]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..ir.core import Array
-from .feeds import Inputs, Piece, Source, as_piece, numbered, only_input
+from .feeds import DataSource, Inputs, Piece, as_piece, numbered, only_input
 
 _PROGRAM = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_]\w*)")
 _ENDINGS = (".npz", ".npy")
@@ -26,7 +26,7 @@ _SKIPPED = 1 << 24
 """Bytes that are read at once where rows of an archive are passed over."""
 
 
-def open_file(given: str | os.PathLike[str]) -> Source:
+def open_file(given: str | os.PathLike[str]) -> DataSource:
     """The feeds of a file, a folder, or a function of a Python file.
 
     Raises :class:`InputError` for anything else. Arrays are read in part, where only a part is asked for.
@@ -42,14 +42,14 @@ def open_file(given: str | os.PathLike[str]) -> Source:
     if path.suffix == ".py":
         raise InputError(f"{path}: name the function that yields feeds, as in {path.name}:feeds")
     arrays = read_arrays(path)
-    return Source(str(path), lambda inputs: [(str(path), _piece(path, arrays, inputs))])
+    return DataSource(str(path), lambda inputs: [(str(path), _piece(path, arrays, inputs))])
 
 
 def _piece(path: Path, arrays: dict[str, Member] | Array, inputs: Inputs) -> Piece:
     return arrays if isinstance(arrays, dict) else {only_input(inputs, str(path)): arrays}
 
 
-def _from_folder(folder: Path) -> Source:
+def _from_folder(folder: Path) -> DataSource:
     """One piece a file, in the order of the names; files that are named like the inputs make one piece together."""
     try:
         files = sorted((path for path in folder.iterdir() if path.suffix in _ENDINGS), key=_in_order)
@@ -65,7 +65,7 @@ def _from_folder(folder: Path) -> Source:
         for path in files:
             yield str(path), _piece(path, read_arrays(path), inputs)
 
-    return Source(str(folder), pieces)
+    return DataSource(str(folder), pieces)
 
 
 def _in_order(path: Path) -> list[tuple[int, int, str]]:
@@ -191,10 +191,10 @@ def _short(error: BaseException) -> str:
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
-def _from_program(path: Path, function: str) -> Source:
+def _from_program(path: Path, function: str) -> DataSource:
     where = f"{path}:{function}"
     call = _load(path, function)
-    return Source(where, lambda inputs: _called(call, path, where, inputs), sized=False)
+    return DataSource(where, lambda inputs: _called(call, path, where, inputs), sized=False)
 
 
 def _load(path: Path, function: str) -> Callable[[], Any]:

@@ -118,7 +118,7 @@ class _Writer:
     def _count_numbers(self, matched: MatchedNode, call: fx.Node) -> None:
         """Set the sizes that statistics are taken over to those of the kept part."""
         for attribute, follower in matched.signature.attributes.items():
-            source = self.imported.sources[matched.node.name].get(attribute)
+            source = self.imported.origins[matched.node.name].get(attribute)
             if source is None:
                 continue
             followers = follower if isinstance(follower, tuple) else (follower,)

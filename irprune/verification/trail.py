@@ -93,9 +93,9 @@ class Verify(Pass):
     name: ClassVar[str] = "verify"
 
     def run(self, state: State) -> State:
-        if not isinstance(state.source, Trail):
+        if not isinstance(state.context, Trail):
             raise InputError("verify: the pipeline was started without a model file to compare with")
-        state.source.validate()
+        state.context.validate()
         return state
 
 

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 class Export:
     """A model as a file and in memory, and what is known about it."""
 
-    source: api.Source
+    source: api.OpenedModel
     proto: onnx.ModelProto
     analysis: Analysis
 

@@ -152,7 +152,7 @@ def test_a_shuffle_moves_channels() -> None:
     )
     assert together(found, "w:0", "u:1") == [[0, 1, 2, 3, 4, 5], [0, 3, 1, 4, 2, 5]]
     (region,) = found.coupling.regions
-    assert (region.source, region.axis, region.results) == ("h", 1, {"f": (0, 3, 1, 4, 2, 5)})
+    assert (region.operand, region.axis, region.results) == ("h", 1, {"f": (0, 3, 1, 4, 2, 5)})
 
 
 def test_a_stack_of_shuffles_ties_nothing_together() -> None:

@@ -28,7 +28,7 @@ def test_what_the_api_gives() -> None:
     smaller = decide(analysis, Request(ratio=0.5))
     for found in (result, result.plan, source, analysis, analysis.graph, smaller, State(analysis.graph)):
         require_short(found)
-    assert repr(source) == f"Source('ModelProto', {len(model.SerializeToString())} bytes)"
+    assert repr(source) == f"OpenedModel('ModelProto', {len(model.SerializeToString())} bytes)"
     assert repr(smaller.plan).startswith("Plan(7 atoms of 2 groups removed; params 104 -> 40")
 
 

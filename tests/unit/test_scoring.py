@@ -14,7 +14,7 @@ from irprune import scoring
 from irprune.analysis import Analysis, analyze
 from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
-from irprune.scoring import CRITERIA, as_float, normalized, per_atom, require_numbers, score, weights
+from irprune.scoring import CRITERIA, as_float, per_atom, relative_to_mean, require_numbers, score, weights
 from tests.golden.helpers.models import model_of
 
 Array = NDArray[np.generic]
@@ -143,11 +143,11 @@ def test_an_unknown_criterion_says_which_there_are() -> None:
 
 def test_normalized_scores_have_a_mean_of_one_in_every_group() -> None:
     analysis = analysis_of(NORMALIZED)
-    scores = normalized(analysis, score(analysis, "l2"))
+    scores = relative_to_mean(analysis, score(analysis, "l2"))
     free = [group for group in analysis.groups if not group.frozen]
     assert [scores[group.atoms].mean() for group in free] == [pytest.approx(1.0)] * len(free)
     zeros = np.zeros(analysis.atoms.count)
-    assert (normalized(analysis, zeros) == zeros).all()  # nothing to divide by
+    assert (relative_to_mean(analysis, zeros) == zeros).all()  # nothing to divide by
 
 
 def test_frozen_elements_add_nothing() -> None:
