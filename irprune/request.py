@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -27,6 +27,7 @@ FROM_DATA = ("obs", "flap", "wanda")
 """The criteria that need data."""
 
 Repair = Literal["none", "reconstruct"]
+_CRITERIA = "|".join(name for name in get_args(Criterion) if name != GIVEN_SCORES)
 Scope = Literal["local", "global"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -103,7 +104,7 @@ class Request(Options):
     macs: Annotated[Share | None, Shown("R", TARGET)] = Field(
         default=None, description="Keep this share of the multiply-accumulates."
     )
-    criterion: Annotated[Criterion | None, Shown("l1|l2|bn-scale|fpgm|random|obs|flap|wanda", CHOICE)] = Field(
+    criterion: Annotated[Criterion | None, Shown(_CRITERIA, CHOICE)] = Field(
         default=None, description="How importance is measured; l2 by default, with --data obs."
     )
     repair: Annotated[Repair | None, Shown("none|reconstruct", CHOICE)] = Field(
