@@ -55,7 +55,7 @@ for _command in (prune, inspect, plan, apply, verify, compare, opt, passes, dump
 
 
 def run(arguments: Sequence[str]) -> int:
-    """What ``main`` does, with the exit code as its result."""
+    """Run the command line and return the exit code."""
     global _debug
     _debug = False
     words = list(arguments) or ["--help"]

@@ -26,7 +26,7 @@ class Artifact(Protocol):
 
     @property
     def identity(self) -> ModelIdentity:
-        """What a plan for this model names."""
+        """The identity that a plan for this model holds."""
 
     @property
     def graph(self) -> Graph: ...

@@ -1,4 +1,4 @@
-"""What the user asks of the verification, and what is checked before any work is done."""
+"""The options of the verification, and the checks before any work is done."""
 
 from __future__ import annotations
 

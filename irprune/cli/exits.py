@@ -49,7 +49,7 @@ def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:
         complain(str(error))
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has gone: nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader closed the pipe
         return FAILED
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))

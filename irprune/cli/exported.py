@@ -58,7 +58,7 @@ class ExportedFile:
         save_module(emitted(self.program, smaller), self.program, target, smaller.plan.metadata)
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
-        """An exported program is read back; of an ONNX file, what it was exported from is verified."""
+        """Verify the written file: a program is read back; of an ONNX file, the module before export is verified."""
         if checks.tuned:
             raise InputError("--tuned is for ONNX models; weights of an exported program are verified as it holds them")
         small = trace(pruned).module if pruned.suffix == self.path.suffix else apply(self.program, plan)

@@ -1,4 +1,4 @@
-"""What a person reads: tables on standard output."""
+"""Tables on standard output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def console() -> Console:
 
 
 class _Console(Console):
-    """What is printed are names of files and models as well: a terminal is not to obey them."""
+    """Escape control characters: names of files and models must not control the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)

@@ -1,4 +1,4 @@
-"""What ``prune`` and ``apply`` report: for people, and as one JSON document."""
+"""The report of ``prune`` and ``apply``: as tables, and as one JSON document."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
 
 
 def show(given: Read, output: Path, outcome: Outcome) -> None:
-    """The same as tables."""
+    """Print the result as tables."""
     from . import report
 
     out = report.console()

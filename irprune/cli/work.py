@@ -1,4 +1,4 @@
-"""What several commands do with a model: read it, analyze it, and write a smaller one that was verified."""
+"""The steps that commands share: read a model, analyze it, and write a smaller one that was verified."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a plan: whether the model was written, its bytes, and what was found (``None``: not verified)."""
+    """The outcome of a plan: whether the model was written, its bytes, and the report (``None``: not verified)."""
 
     plan: Plan
     written: bool
@@ -133,7 +133,7 @@ def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Rep
 
 
 def decide(given: Read, request: Request) -> Smaller:
-    """What to remove, and the graph without it."""
+    """The plan, and the smaller graph."""
     with step("deciding what to remove"):
         from ..rewriting import decide
 
@@ -143,7 +143,7 @@ def decide(given: Read, request: Request) -> Smaller:
 def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recovery | None, DataSource]:
     """What to remove and what the rest becomes, by data; and the samples that were held out.
 
-    Raises :class:`InputError` for data that do not fit the model, and for a model that is no ONNX file.
+    Raises :class:`InputError` for data that do not fit the model, and for a model that is not an ONNX file.
     """
     from ..api import recovered
     from ..runtime.data import open_data

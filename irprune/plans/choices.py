@@ -1,4 +1,4 @@
-"""What a request settles group by group, before the general target: atoms by their positions, and shares of groups.
+"""The parts of a request that name groups: atoms by position, and ratios of single groups.
 
 Atoms that are tied go together wherever they stand: a class of a detector leaves every scale, a head all projections.
 """

@@ -46,7 +46,7 @@ Digest = Annotated[str, Field(strict=True, pattern="^([0-9a-f]{64})?$")]
 
 @dataclass(frozen=True)
 class Slice:
-    """What stays of a tensor: per axis its old size and the kept indices in order.
+    """The kept part of a tensor: per axis its old size and the kept indices in order.
 
     ``of`` is the name in the original of a tensor that became a private copy, ``None`` where the name is unchanged.
     """
@@ -62,7 +62,7 @@ class Slice:
 
     @staticmethod
     def from_json(body: object) -> Slice:
-        """Raises :class:`ValueError` for what is no slice."""
+        """Raises :class:`ValueError` for anything that is not a slice."""
         if isinstance(body, Slice):
             return body
         if not isinstance(body, Mapping):
@@ -228,7 +228,7 @@ class Plan(_Part):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a file that the plan made says about itself."""
+        """The metadata of a file that the plan made."""
         return {"irprune.version": IRPRUNE, "irprune.plan_sha256": self.digest}
 
     # -- later stages ----------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ _COSTS = tuple(field.name for field in fields(Cost))
 
 
 def costs(before: Cost, after: Cost) -> dict[str, tuple[int, int]]:
-    """What a plan says about the cost."""
+    """The costs of a plan, before and after."""
     return {name: (value, getattr(after, name)) for name, value in asdict(before).items()}
 
 

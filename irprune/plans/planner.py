@@ -44,7 +44,7 @@ _PREFERENCE = {
 def make_plan(
     analysis: Analysis, request: Request, *, scores: Scores | None = None, errors: Scores | None = None
 ) -> Plan:
-    """Choose atoms. Which file the model is, its slices and its verification are filled in later.
+    """Choose atoms. The identity of the model, the slices and the verification are filled in later.
 
     ``scores``, one number an atom, take the place of the request's criterion. ``errors`` are those of a criterion from
     data: they compare between groups as they are, and a cost is met at the least sum of them.
@@ -141,7 +141,7 @@ def require_io(analysis: Analysis, patterns: Sequence[str]) -> None:
 
 
 def _one_factor(analysis: Analysis, groups: list[Group]) -> list[Group]:
-    """Where a dimension factors into several candidates, keep the preferred one, so that a ratio is a ratio of it."""
+    """If a dimension factors into several candidates, keep the preferred one: a ratio then is a ratio of it."""
     owner = {leaf.number: group for group in groups for leaf in group.leaves}
     rank = {group.name: (_PREFERENCE.get(group.kind, 0), k) for k, group in enumerate(groups)}
     conflicts: set[tuple[str, str]] = set()

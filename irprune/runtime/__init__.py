@@ -1,1 +1,1 @@
-"""What is fed to models, and running them on ONNX Runtime. No other package opens a session."""
+"""Feeds for models, and running models on ONNX Runtime. No other package opens a session."""

@@ -19,7 +19,7 @@ from .files import open_file
 def open_data(given: AnyData, inputs: Inputs, origin: str = "the inputs") -> Data:
     """Data of any kind, as feeds of a model with these inputs.
 
-    Raises :class:`InputError` for what is no data, or a file that cannot be read; a piece is checked when it is read.
+    Raises :class:`InputError` for other objects, or files that cannot be read. Each piece is checked when it is read.
     """
     return open_source(given, origin).fed_to(inputs)
 
@@ -46,7 +46,7 @@ def open_source(given: AnyData, origin: str = "the inputs") -> DataSource:
 
 
 class _Replayed:
-    """The pieces of an iterator, which can be read once: they are remembered for the next time."""
+    """The pieces of an iterator. It can be read only once, so they are remembered."""
 
     def __init__(self, given: Iterator[Any], origin: str) -> None:
         self._rest = named_pieces(given, origin)

@@ -1,4 +1,4 @@
-"""A model that runs: weights mapped from files, one session at a time, taps on the values inside."""
+"""Runs a model: weights mapped from files, one session at a time, taps on the values inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is fed: data that a user brings, checked against the inputs of the graph.
+"""Feeds of a model: data of the user, checked against the inputs of the graph.
 
 Data is a mapping of arrays by input name, an array (for a model of one input), an iterable of either, an onnxruntime
 ``CalibrationDataReader``, or a path; :mod:`irprune.runtime.data` opens any of them. It is read when it is iterated, in
@@ -27,7 +27,7 @@ AnyData: TypeAlias = Any
 """A mapping, an array, an iterable of either, a ``CalibrationDataReader`` or a path (:mod:`irprune.runtime.data`)."""
 
 _LARGEST = 1e19
-"""Larger numbers overflow float32 when they are squared: what a model computes of them says nothing."""
+"""Larger numbers overflow float32 when they are squared; outputs would be meaningless."""
 
 
 class Stored(Protocol):
@@ -43,14 +43,14 @@ class Stored(Protocol):
 
 
 Piece: TypeAlias = Mapping[str, Stored]
-"""Arrays by input name that belong together; nothing of them need have been read."""
+"""Arrays by input name that belong together; they may be unread files."""
 
 
 @dataclass(frozen=True)
 class InputType:
     """An input of a graph: its element type and its dimensions, open ones as a name or ``None``.
 
-    ``dtype`` is ``None`` for what is no tensor, ``dims`` where the rank is unknown.
+    ``dtype`` is ``None`` for inputs other than tensors, ``dims`` if the rank is unknown.
     """
 
     name: str
@@ -87,7 +87,7 @@ Inputs: TypeAlias = Sequence[InputType]
 
 @dataclass(frozen=True)
 class DataSource:
-    """Data before the model is known that it is for. ``origin`` names it in messages ("cats.npz", "the inputs")."""
+    """Data before its model is known. ``origin`` names it in messages ("cats.npz", "the inputs")."""
 
     origin: str
     pieces: Callable[[Inputs], Iterable[tuple[str, Piece]]] = field(repr=False)

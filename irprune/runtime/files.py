@@ -69,7 +69,7 @@ def _from_folder(folder: Path) -> DataSource:
 
 
 def _in_order(path: Path) -> list[tuple[int, int, str]]:
-    """By the numbers in a name, so that 10 comes after 9."""
+    """Sort key by the numbers in a name, so that 10 comes after 9."""
     parts = re.split(r"(\d+)", path.name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
@@ -205,7 +205,7 @@ def _load(path: Path, function: str) -> Callable[[], Any]:
     module = importlib.util.module_from_spec(spec)
     folder = str(path.parent.resolve())
     if folder not in sys.path:
-        sys.path.append(folder)  # what stands beside a script is importable, as when Python runs it
+        sys.path.append(folder)  # modules beside a script are importable, as when Python runs it
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's own code
@@ -237,7 +237,7 @@ def _watched(made: Iterable[Any], path: Path) -> Iterator[Any]:
 
 
 def _stopped(path: Path, error: BaseException) -> str:
-    """What went wrong in the user's file, and in which line."""
+    """The error in the user's file, with its line."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None

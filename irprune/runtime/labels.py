@@ -1,4 +1,4 @@
-"""Labels: what a model should have decided."""
+"""Labels: the right decisions for given inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AnyLabels: TypeAlias = Any
 def as_labels(labels: AnyLabels) -> Array:
     """Labels as integers: classes, or zeros and ones, one for each decision of an output and in the same order.
 
-    Raises :class:`InputError` for what are no whole numbers, or none at all.
+    Raises :class:`InputError` for an empty array, or numbers that are not whole.
     """
     is_path = isinstance(labels, (str, os.PathLike))
     origin = str(labels) if is_path else "the labels"

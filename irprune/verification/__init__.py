@@ -1,4 +1,4 @@
-"""Translation validation: is a pruned model what its plan says, and does it compute what that means?"""
+"""Translation validation: is a pruned model what its plan says, and does it compute the right outputs?"""
 
 from .floors import Floors
 from .junit import junit_xml

@@ -1,4 +1,4 @@
-"""What models are compared on: random inputs, and the sizes that a model accepts."""
+"""Inputs for comparing models: random ones, at sizes that the original accepts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class InputSpec:
 
 
 def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
-    """The inputs that have to be fed. Raises :class:`InputError` for one that is no numeric tensor."""
+    """The inputs that have to be fed. Raises :class:`InputError` for one that is not a numeric tensor."""
     stored = {tensor.name for tensor in proto.graph.initializer}
     bounds, chosen, compared = index_bounds(proto.graph), masks(proto.graph), choices(proto.graph)
     return [
@@ -71,7 +71,7 @@ def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
 
 
 def _parse(dim: str) -> ast.expr | None:
-    """``past + 1`` as an expression; ``None`` for a symbol that is none, such as ``None`` or ``N//0``."""
+    """``past + 1`` as an expression; ``None`` for text that is not one, such as ``None`` or ``N//0``."""
     try:
         tree = ast.parse(dim, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -128,19 +128,19 @@ _TRIALS = (
 _DISTINCT_SIZES = 2
 
 _LONG = (256, 512, 1024, 4096)
-"""Lengths for models that run at none of the above: windows of sound, what a reflecting Pad needs at least."""
+"""Lengths for models that run at none of the above: windows of sound, or the minimum of a reflecting Pad."""
 
 _LONGEST_SIDE = 640
 
 
 def trial_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
-    """Sizes of the symbols to try, most telling first; a single empty one for static inputs."""
+    """Trial sizes of the symbols, the most informative first; a single empty one for static inputs."""
     kinds = _kinds(specs)
     return _distinct({symbol: trial[kind] for symbol, kind in kinds.items()} for trial in _TRIALS)
 
 
 def long_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
-    """Larger sizes, for a model that runs at no other: everywhere but in the batch, then in one dimension alone.
+    """Larger sizes, for models that run at no smaller ones: in all dimensions except the batch, then in one only.
 
     Dimensions without a name may be equal although nothing says so (a batch, and that of a recurrent state): one long
     dimension among ones fits them too.
@@ -178,7 +178,7 @@ def _distinct(trials: Iterable[dict[str, int]]) -> list[dict[str, int]]:
 
 
 _INTEGER_BOUND = 8
-"""Random integers of which the graph says nothing are smaller than this."""
+"""Bound of random integers that the graph does not constrain."""
 
 
 def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Feeds:
@@ -204,7 +204,7 @@ def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs on which models are compared, and what the original makes of them."""
+    """Inputs on which models are compared, with the outputs of the original."""
 
     label: str
     feeds: Feeds
@@ -222,8 +222,8 @@ class Cases:
 def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     """Seeded random inputs, at two sizes where sizes are symbolic and the original accepts two.
 
-    Where the graph asks whether a number is this or that, it is each of them in one more case, so that no branch stays
-    unseen.
+    If the graph compares an input number with constants, there is one more case for each of them, so that every branch
+    is taken.
 
     Raises :class:`InputError` where the original runs at none.
     """
@@ -248,7 +248,7 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
 def _chosen_cases(
     original: Executable, specs: Sequence[InputSpec], trials: Sequence[dict[str, int]], cases: Sequence[Case]
 ) -> Iterator[Case]:
-    """A case for each choice that none has made yet, at the first sizes that the original takes it at."""
+    """A case for each choice that no case covers yet, at the first sizes at which the original runs."""
     for spec in specs:
         for choice in spec.choices:
             if any((case.feeds[spec.name] == choice).all() for case in cases):

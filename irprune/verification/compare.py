@@ -22,7 +22,7 @@ from .report import Divergence, OutputError
 FORMAT = "irprune.comparison/1"
 
 _AT_A_TIME = 32
-"""Values inside the graphs that are held of both models."""
+"""Most values inside each graph that are compared."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How values are compared, whatever computes them: what ONNX Runtime and PyTorch have in common."""
+"""Comparing values: the part that ONNX Runtime and PyTorch verification share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ differ by at most 1e-5 in float32 and 8e-5 in float16; a float16 Llama of two la
 unit in the last place of its largest output. The half precisions are given four such units (2**-10 and 2**-7 each).
 Of 92 planted faults (the inputs of one weight row rotated), 85 show in an output as 2.5e-3 or more; 7 do not show
 beyond 3e-5, and what catches those is the bitwise comparison of weights, not this one. float64 is a choice: ONNX
-Runtime's CPU kernels run too little of it to measure. Types that are no floats are compared exactly.
+Runtime's CPU kernels run too little of it to measure. Types other than floats are compared exactly.
 """
 
 _FLOOR = 1e-6
@@ -52,7 +52,7 @@ def is_float(array: Array) -> bool:
 
 
 def tolerance_of(array: Array, rtol: float | None) -> float:
-    """The tolerance for a tensor; zero for what is no float."""
+    """The tolerance for a tensor; zero for types other than floats."""
     if not is_float(array):
         return 0.0
     return TOLERANCE.get(array.dtype.name, TOLERANCE["bfloat16"]) if rtol is None else rtol

@@ -19,12 +19,12 @@ from .report import Divergence, Equivalence, OutputError
 from .rounding import without_rounding
 
 _CASES_AT_A_TIME = 16
-"""Sessions are opened once for so many cases, whose outputs are held."""
+"""Cases per session: the outputs of so many cases are held at a time."""
 
 
 @dataclass
 class _Run:
-    """One case: what the pruned model computes, its errors, or what stopped."""
+    """One case: the outputs of the pruned model and their errors, or the failure."""
 
     case: Case
     outputs: Outputs = field(default_factory=dict)
@@ -44,7 +44,7 @@ def _grouped(models: Sequence[Executable]) -> Iterator[tuple[Executable, list[in
 
 @dataclass
 class _Findings:
-    """What was found in the cases so far: per output its worst error."""
+    """The findings so far: the worst error of each output."""
 
     cases: Cases
     outputs: dict[str, OutputError] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Comparison:
     _twins: dict[int, tuple[Executable, Executable | None]] = field(default_factory=dict)
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
-        """The verdict, and what the pruned model computes in each case (optimizations off)."""
+        """The verdict, and the outputs of the pruned model in each case (optimizations off)."""
         found = _Findings(cases)
         outputs: list[Outputs] = []
         for start in range(0, len(cases.items), _CASES_AT_A_TIME):
@@ -187,7 +187,7 @@ class Comparison:
         return kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
 
     def _expected(self, case: Case, reference: Executable, got: Outputs, optimize: bool) -> Outputs:
-        """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
+        """The outputs of the reference. If only it has NaNs, activations are masked at all contractions instead."""
         expected = reference.run(case.feeds, optimize=optimize)
         if has_other_nans(expected, got):
             guarded = self.reference(case, guard=True)

@@ -1,4 +1,4 @@
-"""How far the pruned model is from the original: information for whoever decides whether it is good enough."""
+"""Fidelity: how far the pruned model is from the original. Information, unless floors are set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..runtime.session import Outputs
 
 _SUM_OF_PROBABILITIES = 1e-2
-"""Rows whose sums are this close to one are probabilities of classes, of which the largest decides."""
+"""Rows whose sums are this close to one are class probabilities: the largest decides."""
 
 
 def measure_fidelity(
@@ -53,7 +53,7 @@ class FidelityMeter:
         self._outputs: dict[str, _Output] = {}
 
     def add(self, original: Mapping[str, Array], pruned: Mapping[str, Array]) -> None:
-        """Take the outputs of one run into account; what is no array is left out."""
+        """Add the outputs of one run; outputs that are not arrays are left out."""
         for name, left in original.items():
             if isinstance(left, np.ndarray) and name in pruned:
                 self._outputs.setdefault(name, _Output()).add(left, pruned[name], self._labels)
@@ -200,7 +200,7 @@ class _Output:
         return OutputFidelity(name, self._cosine(), self._snr(), self._error(), agreement, how, remark)
 
     def _remark(self, found: _Decisions | None) -> str:
-        """What makes the numbers say little."""
+        """A remark if the numbers say little."""
         if self.samples > 1 and not self.varies and not self.is_text:
             return "the original gives the same for all of these inputs"
         if found is not None and found.count > 1 and len(found.seen) == 1:
@@ -218,7 +218,7 @@ class _Output:
         return max(self.around_squares - self.around**2 / self.elements, 0.0) if self.elements else 0.0
 
     def _snr(self) -> float:
-        """In dB; of numbers that do not spread there is no signal, and nothing is known."""
+        """The signal-to-noise ratio in dB; unknown if the original is constant."""
         signal = self._spread() if self.is_scalar else self.left_squares
         if self.noise == 0:
             return float("nan") if self.is_scalar and signal <= 0 else float("inf")
@@ -245,7 +245,7 @@ class _Output:
     def right(self, labels: Array) -> tuple[int, int] | None:
         """How many decisions of both models are right; ``None`` where there are not as many as labels."""
         found, _ = self._read()
-        found = found or self.above[0.0]  # scores of two classes, of which zero is the border
+        found = found or self.above[0.0]  # scores of two classes: the sign decides
         ways = (found, self.largest) if found is not self.equal else (found,)
         for way in ways:
             if way.count == labels.size and not self.is_text:
@@ -254,7 +254,7 @@ class _Output:
 
 
 def _rows(given: Array) -> NDArray[np.floating]:
-    """The values with what is decided among as the last axis."""
+    """The values with the axis of the alternatives moved to the end."""
     is_wide = given.dtype.kind == "f" and given.dtype.itemsize >= 4
     value: NDArray[np.floating] = np.asarray(given, given.dtype if is_wide else np.float32)
     if value.ndim < 4:

@@ -1,7 +1,7 @@
 """Masks of dimensions at concrete sizes: which elements of a dimension stay, run-time sizes filled in.
 
-Written from the definition alone (an element of a product stays where every factor does) and kept apart from what the
-rewriting uses, since this is what the rewriting is checked against.
+Written from the definition alone (an element of a product stays where every factor does). It shares no code with the
+rewriter, which is checked against it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def end_to_end(masks: Iterator[Mask]) -> Mask:
 
 
 def kept_part(array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> Array:
-    """The part of a tensor of the original that the pruned model has, in the order that it has there.
+    """The kept part of a tensor of the original, in the order of the pruned model.
 
     Raises :class:`VerificationError` where its size at run time is not that of its axes.
     """
@@ -109,7 +109,7 @@ def solved(axis: Axis, actual: int, sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def input_sizes(analysis: Analysis, shapes: Shapes) -> dict[str, int]:
-    """What the symbols of the graph inputs stand for when the inputs have these shapes."""
+    """The values of the symbols of graph inputs, given the shapes of the inputs."""
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         for dim, actual in zip(analysis.graph.shape(name) or (), shape, strict=False):
@@ -126,7 +126,7 @@ def _learn(size: Size, actual: int, sizes: dict[str, int]) -> None:
 
 
 def complete_sizes(analysis: Analysis, wanted: set[str], sizes: Mapping[str, int], probe: Probe) -> dict[str, int]:
-    """``sizes`` with every wanted symbol: those that the inputs do not tell are read off a run of the original.
+    """``sizes`` with every wanted symbol; those that do not follow from the inputs are read from a run of the original.
 
     Raises :class:`VerificationError` for a size that no value of the graph reveals.
     """

@@ -1,4 +1,4 @@
-"""Rounding noise or a fault? What is asked where float32 finds a difference.
+"""Rounding noise or a fault? The two tests that decide when float32 shows a difference.
 
 A well-made model may hold a spot where rounding is amplified: a sigmoid near zero, whose kernel is exact to 6e-8 of one
 and not of its result; a normalization of nearly equal numbers; a softmax of large scores. Two questions tell noise from
@@ -29,7 +29,7 @@ from ..runtime.session import Outputs, RunFailure
 from ..runtime.weights import is_external, read_tensor, tensors_of
 
 NOISE_FACTOR = 4
-"""How many times as far as the reference is from itself a pruned model may be; as many units as half precisions get."""
+"""A pruned model may be this many times as far from the reference as the reference from itself."""
 
 MOVES = 4
 """How often the inputs are moved."""
@@ -51,7 +51,7 @@ def nearby_runs(model: Executable, feeds: Feeds) -> Iterator[Outputs]:
 
 
 def moved(array: Array, rng: np.random.Generator) -> Array:
-    """Floats moved to the next number above or below, by chance; anything else as it is."""
+    """Floats moved at random to the next number above or below; other types unchanged."""
     if array.dtype.kind in "iubOSU":
         return array
     upwards = rng.integers(0, 2, array.shape).astype(bool)
@@ -72,14 +72,14 @@ def run_in_double(model: Executable, feeds: Feeds) -> Outputs:
     try:
         with np.errstate(all="ignore"):
             results = ReferenceEvaluator(wide, new_ops=[_batch_normalization()]).run(names, fed)
-    except Exception as error:  # the evaluator lets through whatever numpy raises
+    except Exception as error:  # the evaluator raises all kinds of errors of numpy
         raise RunFailure(f"no float64: {' '.join(str(error).split())[:400]}") from error
     return dict(zip(names, results, strict=True))
 
 
 @cache
 def _batch_normalization() -> Any:
-    """onnx's own takes the statistics of the batch into account wherever an opset before 14 has a momentum."""
+    """Replaces onnx's kernel, which uses batch statistics in opsets before 14 if there is a momentum."""
     from onnx.reference.op_run import OpRun
 
     class BatchNormalization(OpRun):

@@ -1,7 +1,8 @@
 """Shapes that inference leaves open, read from runs of the model at two sizes.
 
-An operator without a schema, or a branch, hides the rank of all that comes behind it. ONNX Runtime knows better: it
-runs the model. A size is a plain number only where it stays while every symbolic size of the inputs changes.
+Shape inference does not know the rank of any value behind an operator without a schema, or a branch. ONNX Runtime does,
+since it runs the model. A size is a plain number only if it stays the same while every symbolic size of the inputs
+changes.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _symbols(original: Executable, case: Case) -> dict[str, int]:
 
 
 def _common(shapes: Sequence[Shape], symbols: Sequence[dict[str, int]]) -> tuple[Dim, ...] | None:
-    """What a shape is at all sizes; ``None`` where ranks differ."""
+    """The shape that holds at all sizes; ``None`` if ranks differ."""
     if len({len(shape) for shape in shapes}) != 1:
         return None
     all_vary = all(len({sizes[name] for sizes in symbols}) == len(symbols) for name in symbols[0])

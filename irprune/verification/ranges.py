@@ -1,4 +1,4 @@
-"""What integer inputs may hold, read off the graph.
+"""The ranges of integer inputs, derived from the graph.
 
 An index is below the size of the table that it looks up, and the length of a sequence is at most that of its tensor.
 """

@@ -1,11 +1,11 @@
-"""The reference model: the original graph in which what is removed contributes nothing.
+"""The reference model: the original graph, in which removed elements contribute nothing.
 
-:mod:`.removal` says what that means for each node; this writes it down.
+:mod:`.removal` says what that means for each node; this module builds the graph.
 Constants get zeros in their removed places. A contraction with a constant needs no more than that; an activation is
 masked where no constant meets it (attention, ReduceSum), since what a removed channel holds is not zero in general
 (``sigmoid(0) = 0.5``). The result has the topology and all shapes of the original, and whatever was added is called
 ``irprune_reference/...``. It is built with onnx-graphsurgeon from the original file and from the masks of dimensions
-alone: nothing of what slices weights or rewrites shapes is used here.
+alone, and shares no code with the slicing of weights and shapes.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class _Builder:
         return self.stored[name]() if name in self.stored else self.analysis.graph.constants[name].numpy()
 
     def _zero_of(self, node: Node, position: int) -> Array:
-        """What stands for zero in a constant operand, shaped to broadcast with it; one for an integer divisor."""
+        """The value that means zero in a constant operand, in a shape that broadcasts; one for an integer divisor."""
         if traits_of(node.qualified_op).divisor == position and self._is_integer(node.inputs[position]):
             return np.ones(())
         name = self._zero_point(node, position)

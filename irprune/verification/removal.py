@@ -67,7 +67,7 @@ class Removal:
         return dims if any(loses(axis, self.kept) for axis in dims) else None
 
     def masked(self, matched: MatchedNode) -> Iterator[tuple[int, Dimension, Mask]]:
-        """Operands that are summed over removed places: the position, the dimension and its mask."""
+        """Operands that are summed over a pruned axis: position, dimension and mask."""
         open_letters = _contracted(matched) - (set() if self.guard else self._zeroed_letters(matched))
         for position, name in enumerate(matched.node.inputs):
             if not name or name in self.analysis.graph.constants:
@@ -83,7 +83,7 @@ class Removal:
                 yield position, dim, mask
 
     def scattered(self, matched: MatchedNode) -> Iterator[tuple[int, list[tuple[Dimension, Mask]]]]:
-        """Results that hold the kept part alone, and have to be spread over the removed places again."""
+        """Results that hold only the kept part and have to be scattered back."""
         for position, name in enumerate(matched.node.outputs):
             lost = list(self._lost(matched, self.result_dimensions(matched, position, name))) if name else []
             if lost:

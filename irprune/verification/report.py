@@ -13,7 +13,7 @@ from .floors import NO_FLOORS, Floors
 
 @dataclass(frozen=True)
 class Structure:
-    """The checker's findings and the comparison of every tensor; ``notes`` are no failures."""
+    """The findings of the checker and the comparison of every tensor; ``notes`` are not failures."""
 
     problems: tuple[str, ...]
     tensors: int

@@ -1,6 +1,6 @@
 """Is the pruned model well formed, and is every kept weight the original's slice, bit for bit?
 
-Written against the plan and the two files alone: nothing that rewrites models is used here.
+Uses the plan and the two files only, and shares no code with the rewriter.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _allowed(plan: Plan) -> tuple[str, ...]:
 
 
 def _run_checker(original: Executable, pruned: Executable) -> tuple[list[str], list[str]]:
-    """Problems, and notes: what the checker says of the original too is no fault of pruning."""
+    """Problems and notes. Findings that the checker reports for the original as well are only notes."""
     message = _checker_message(pruned)
     if message is None:
         return [], []
@@ -123,7 +123,7 @@ def _attribute_reader(attribute: onnx.AttributeProto, folder: Path | None) -> Ca
 
 
 def _compare_tensors(before: Readers, after: Readers, plan: Plan, *, tuned: bool) -> tuple[list[str], int]:
-    """Problems, and how many tensors were taken as they are."""
+    """Problems, and the number of tensors whose values were not compared."""
     problems: list[str] = []
     taken = 0
     for name, read in after.items():
@@ -190,7 +190,7 @@ def _missing(before: Readers, after: Readers, plan: Plan, graph: onnx.GraphProto
 
 
 def _results(graph: onnx.GraphProto) -> dict[str, list[str]]:
-    """Per value what is computed from it as a number; nothing where it becomes an integer or only its size counts."""
+    """Per value, the values computed from its elements: none if it becomes an integer or only its size is read."""
     found: dict[str, list[str]] = {output.name: [output.name] for output in graph.output}
     for scope, body in proto_scopes(graph):
         for node in body.node:

@@ -28,7 +28,7 @@ class Trail:
     """The steps of a pipeline over one model file, and what was found in each; a context manager.
 
     ``imported`` is the graph of ``model``, which was read from ``path``. Hand :meth:`record` to
-    :func:`irprune.passes.run_pipeline` as its observer, and the trail itself to the first state as its ``source``.
+    :func:`irprune.passes.run_pipeline` as its observer, and the trail itself to the first state as its ``context``.
     """
 
     path: Path
@@ -74,13 +74,13 @@ class Trail:
 
 
 def _plan_of(step: Step) -> Plan:
-    """What a pass says it removed: the plan it made, or nothing, for a pass that only rewrites."""
+    """The plan of a pass that removes, or an empty plan for one that only rewrites."""
     made = step.after.plan
     if made is not None and step.before.plan is None:
         return made.with_slices(made.slices)
     nothing = costs(Cost(0, 0, 0), Cost(0, 0, 0))
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})
-    # Inputs and outputs that a removal was allowed to change are as they are from then on.
+    # Inputs and outputs that a removal changed keep their new shapes from then on.
     request = Request(allow_io=() if made is None else made.request.allow_io)
     return Plan(request=request, groups=(), cost=nothing, updated=dict.fromkeys(names, ""))
 
@@ -88,7 +88,7 @@ def _plan_of(step: Step) -> Plan:
 @register
 @dataclass(frozen=True)
 class Verify(Pass):
-    """Check everything that the pipeline did so far on ONNX Runtime, one pass after the other."""
+    """Verify every pass of the pipeline so far on ONNX Runtime."""
 
     name: ClassVar[str] = "verify"
 

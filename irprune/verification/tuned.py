@@ -1,7 +1,7 @@
 """Models whose weights were changed after the pruning: the original with these weights in the places that stayed.
 
-A removal and a change of weights commute: what is tuned in the smaller model is scattered back into the original, and
-the reference of the removal is built from that. What it has in the removed places plays no role.
+A removal and a change of weights commute: tuned weights of the smaller model are scattered back into the original, and
+the reference is built from that. Elements in removed places play no role.
 """
 
 from __future__ import annotations
