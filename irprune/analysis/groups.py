@@ -15,6 +15,7 @@ from ..collector import without_gc
 from ..ir import FreshNames, Graph, Node
 from ..ir.dtypes import is_weight_like
 from ..reasons import Reason
+from ..signatures import traits_of
 from .atoms import Atoms, Kept, Mask, find_atoms, kept_mask
 from .cost import CostModel
 from .coupling import Coupling, couple
@@ -105,7 +106,21 @@ class Analysis:
 
     def _reads(self, node: Node) -> bool:
         """Whether the outputs depend on the elements of a node's operands, not only on their shapes."""
-        return not self.graph.read.isdisjoint(node.outputs)
+        return not self._read_values.isdisjoint(node.outputs)
+
+    @cached_property
+    def _read_values(self) -> frozenset[str]:
+        """Values whose elements the outputs depend on. Of all others at most the shape matters.
+
+        Nodes that write into an operand are read through it.
+        """
+        graph = self.graph
+        found = {*graph.outputs, *graph.yielded, *(name for node in graph.nodes for name in node.captures)}
+        for node in reversed(graph.nodes):
+            sizes_only = traits_of(node.qualified_op).reads_sizes
+            if node.writes or not (sizes_only or found.isdisjoint(node.outputs)):
+                found.update((*node.inputs, *node.outputs))
+        return frozenset(found)
 
     def _is_statistic(self, use: tuple[str, int]) -> bool:
         matched = self.coupling.matched.get(use[0])

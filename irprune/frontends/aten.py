@@ -13,10 +13,31 @@ lists the core operators. This module needs no torch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..reasons import Kind
-from ..signatures import NoSignature
+from ..signatures import NoSignature, traits_of
 from . import aten_calls as calls
 from .lowering import AtenCall, Lowered, Lowering, read_entry
+
+
+@dataclass(frozen=True, slots=True)
+class AtenOperator:
+    """A line of the table: how a call becomes an IR operator, and what PyTorch's schemas do not say.
+
+    ``may_be_view``: the result may be the operand itself, or a view of it, without an alias in the schema.
+    ``keeps_elements``: in place, it changes nothing but what autograd knows of the tensor.
+    ``keeps_results``: every result is a part of the operand, whether or not somebody takes it.
+    ``uninitialized``: the result holds what the memory held.
+    ``fills``: a new tensor, whose sizes and strides are the same on all devices.
+    """
+
+    lowering: str | Lowering | None = None
+    may_be_view: bool = False
+    keeps_elements: bool = False
+    keeps_results: bool = False
+    uninitialized: bool = False
+    fills: bool = False
 
 
 def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
@@ -24,7 +45,7 @@ def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
 
     ``is_pointwise`` is torch's own tag: every such operator is element-wise with numpy broadcasting.
     """
-    entry = entry_of(call.name, overload)
+    entry = aten_operator(call.name, overload).lowering
     if entry is not None:
         return _complete(call, read_entry(entry)(call) if isinstance(entry, str) else entry(call))
     if is_pointwise:
@@ -34,25 +55,22 @@ def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
     raise NoSignature(f"operator aten::{call.name} has no signature", Kind.NO_SIGNATURE)
 
 
-def entry_of(name: str, overload: str) -> str | Lowering | None:
-    """The entry of an operator; in-place forms share that of the plain operator."""
+def aten_operator(name: str, overload: str = "") -> AtenOperator:
+    """The entry of an operator, empty where there is none; in-place forms share that of the plain operator."""
     plain = name.rstrip("_") if not name.startswith("__") else name
     names = (f"{name}.{overload}", name, f"{plain}.{overload}", plain)
-    return next((TABLE[key] for key in names if key in TABLE), None)
+    entry = next((TABLE[key] for key in names if key in TABLE), None)
+    return entry if isinstance(entry, AtenOperator) else AtenOperator(entry)
 
 
 def _complete(call: AtenCall, lowered: Lowered) -> Lowered:
     """Refuse a lowering that overlooks a tensor, unless only its type or device is looked at."""
-    if lowered.op in _OF_ANOTHER:
+    if not lowered.domain and traits_of(lowered.op).takes_type:
         return lowered
     overlooked = [name for name in call.tensors() if name not in lowered.operands]
     if any(call.shapes[name] != (0,) for name in overlooked):
         raise NoSignature(f"tensor '{overlooked[0]}' has no part in the signature")
     return lowered
-
-
-_OF_ANOTHER = {"Identity", "ConstantOfShape"}
-"""Operators of which ``type_as`` and ``new_zeros`` take the type of another tensor."""
 
 
 def _pools(*names: str) -> dict[str, str | Lowering]:
@@ -67,27 +85,30 @@ _ELEMENTWISE = """
 __and__ __or__ __xor__ __lshift__ __rshift__ add sub mul rsub eq ne lt le gt ge where masked_fill copy expand_as
 clamp clamp_min clamp_max hardtanh relu relu6 silu gelu sigmoid tanh elu leaky_relu hardswish hardsigmoid mish
 softplus threshold logical_and logical_or logical_not bitwise_and bitwise_or bitwise_not maximum minimum
-square zeros_like ones_like full_like rand_like randn_like empty_like fill fill_ zero log1p erf addcmul lerp
+square rand_like randn_like fill fill_ zero log1p erf addcmul lerp
 heaviside complex polar real imag _conj _conj_physical
 """.split()  # noqa: SIM905 (a table of names reads better)
 
 _SINGULAR = "acosh addcdiv digamma lgamma logit polygamma rsqrt special_ndtri".split()  # noqa: SIM905
 """Infinite, or no number, where an operand is zero."""
 
-_SAME = """
-clone contiguous alias detach lift_fresh_copy lift_fresh to _to_copy type_as dropout native_dropout alpha_dropout
-feature_dropout feature_alpha_dropout positive requires_grad float double half bfloat16
-""".split()  # noqa: SIM905
+_SAME = "alias lift_fresh to _to_copy native_dropout positive float double half bfloat16".split()  # noqa: SIM905
 
-_VIEWS = ("view", "reshape", "_unsafe_view", "view_copy", "_reshape_alias")
+_SAME_OR_COPY = "contiguous type_as lift alpha_dropout feature_dropout feature_alpha_dropout".split()  # noqa: SIM905
+"""The operand itself, unless it lies otherwise in memory, is of another type, or is trained on."""
 
-TABLE: dict[str, str | Lowering] = {
+TABLE: dict[str, str | Lowering | AtenOperator] = {
     **dict.fromkeys(_ELEMENTWISE, calls.elementwise),
     **dict.fromkeys(_SINGULAR, calls.singular),
     **dict.fromkeys(_SAME, calls.same),
-    **dict.fromkeys(_VIEWS, "Reshape(self, size)"),
+    **dict.fromkeys(_SAME_OR_COPY, AtenOperator(calls.same, may_be_view=True)),
+    "dropout": AtenOperator(calls.same, may_be_view=True, fills=True),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), AtenOperator(calls.same, fills=True)),
+    **dict.fromkeys(("detach", "requires_grad"), AtenOperator(calls.same, keeps_elements=True)),
+    **dict.fromkeys(("view", "view_copy", "_reshape_alias"), "Reshape(self, size)"),
+    "_unsafe_view": AtenOperator("Reshape(self, size)", may_be_view=True),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),
-    "reshape": "Reshape(self, shape)",
+    "reshape": AtenOperator("Reshape(self, shape)", may_be_view=True),
     # evaluated where they compute positions
     "add.Tensor": calls.arithmetic("Add"),
     "sub.Tensor": calls.arithmetic("Sub"),
@@ -199,8 +220,11 @@ TABLE: dict[str, str | Lowering] = {
     # layout
     **dict.fromkeys(("cat", "concat", "concatenate"), calls.concat),
     "stack": "aten.stack(tensors, axis=dim)",
-    **dict.fromkeys(("split_with_sizes", "unsafe_split_with_sizes"), "Split(self, split_sizes, axis=dim)"),
-    "unbind": "aten.unbind(self, axis=dim)",
+    **dict.fromkeys(
+        ("split_with_sizes", "unsafe_split_with_sizes"),
+        AtenOperator("Split(self, split_sizes, axis=dim)", keeps_results=True),
+    ),
+    "unbind": AtenOperator("aten.unbind(self, axis=dim)", keeps_results=True),
     "slice": "Slice(self, [start or 0], [end or MAX], [dim], [step])",
     "select": "Gather(self, index, axis=dim)",
     "index_select": "Gather(self, index, axis=dim)",
@@ -265,13 +289,17 @@ TABLE: dict[str, str | Lowering] = {
     "tril": "Trilu(self)",
     "triu": "Trilu(self)",
     # tensors of equal elements, and positions
-    **dict.fromkeys(("zeros", "new_zeros", "empty", "new_empty"), "ConstantOfShape(size)"),
-    **dict.fromkeys(("ones", "new_ones"), "ConstantOfShape(size, value=1)"),
-    **dict.fromkeys(("full", "new_full"), "ConstantOfShape(size, value=fill_value)"),
+    **dict.fromkeys(("zeros_like", "ones_like", "full_like"), AtenOperator(calls.elementwise, fills=True)),
+    "empty_like": AtenOperator(calls.elementwise, fills=True, uninitialized=True),
+    **dict.fromkeys(("empty", "new_empty"), AtenOperator("ConstantOfShape(size)", fills=True, uninitialized=True)),
+    **dict.fromkeys(("empty_strided", "new_empty_strided", "empty_permuted"), AtenOperator(uninitialized=True)),
+    **dict.fromkeys(("zeros", "new_zeros"), AtenOperator("ConstantOfShape(size)", fills=True)),
+    **dict.fromkeys(("ones", "new_ones"), AtenOperator("ConstantOfShape(size, value=1)", fills=True)),
+    **dict.fromkeys(("full", "new_full"), AtenOperator("ConstantOfShape(size, value=fill_value)", fills=True)),
     "arange": "Range(0, end, 1)",
     "arange.start": "Range(start, end, 1)",
     "arange.start_step": "Range(start, end, step)",
-    "scalar_tensor": calls.elementwise,
+    "scalar_tensor": AtenOperator(calls.elementwise, fills=True),
 }
 
 _REASONS: dict[str, str] = {

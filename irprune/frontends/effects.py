@@ -8,17 +8,10 @@ from typing import Any
 import torch
 from torch import fx
 
-_KEEPS_ELEMENTS = {"detach_", "requires_grad_"}
-"""In-place operators that only change the autograd state of a tensor."""
+from .aten import aten_operator
 
 MODE_ARGUMENTS = ("training", "train")
 """Names of the argument that switches between training and evaluation (batch_norm, dropout, lstm)."""
-
-
-_MAY_BE_VIEWS = frozenset(
-    "reshape contiguous type_as _unsafe_view lift dropout feature_dropout alpha_dropout".split()  # noqa: SIM905
-)
-"""Operators whose schemas do not say that the result may be the operand, or a view of it."""
 
 
 def operator_name(node: fx.Node) -> str:
@@ -38,12 +31,13 @@ def is_reproducible(target: torch._ops.OpOverload[Any, Any]) -> bool:
     schema = target._schema
     namespace, _, name = str(schema.name).partition("::")
     is_drawn = torch.Tag.nondeterministic_seeded in target.tags
-    return namespace == "aten" and not (schema.is_mutable or is_drawn or has_mode(target) or "empty" in name)
+    is_known = not (is_drawn or has_mode(target) or aten_operator(name).uninitialized)
+    return namespace == "aten" and is_known and not schema.is_mutable
 
 
 def writes(node: fx.Node) -> bool:
     """Whether a call changes elements of an operand in place."""
-    if not isinstance(node.target, torch._ops.OpOverload) or operator_name(node) in _KEEPS_ELEMENTS:
+    if not isinstance(node.target, torch._ops.OpOverload) or aten_operator(operator_name(node)).keeps_elements:
         return False
     return bool(node.target._schema.is_mutable)
 
@@ -74,4 +68,4 @@ def viewed_by(node: fx.Node) -> Any:
     if not isinstance(node.target, torch._ops.OpOverload) or not node.args:
         return None
     aliased = any(result.alias_info is not None for result in node.target._schema.returns)
-    return node.args[0] if aliased or operator_name(node) in _MAY_BE_VIEWS else None
+    return node.args[0] if aliased or aten_operator(operator_name(node)).may_be_view else None

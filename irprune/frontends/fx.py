@@ -21,7 +21,7 @@ from ..ir.core import Array, Attribute, Dim
 from ..ir.sizes import compound
 from ..reasons import Kind
 from ..signatures import NoSignature
-from .aten import lower
+from .aten import aten_operator, lower
 from .captured import Captured
 from .effects import mutated_nodes, operator_name, writes
 from .lowering import AtenCall, Lowered, Numbers, Origin, Symbol, TensorName
@@ -193,7 +193,7 @@ class _Importer:
         if not isinstance(value, (list, tuple)) or not any(isinstance(item, Tensor) for item in value):
             return
         takers = {n.args[1]: n for n in node.users if n.target is operator.getitem}
-        keep_all = operator_name(node) in ("split_with_sizes", "unsafe_split_with_sizes", "unbind")
+        keep_all = aten_operator(operator_name(node)).keeps_results
         for position, item in enumerate(value):
             taker = takers.get(position)
             if taker is not None:

@@ -177,18 +177,6 @@ class Graph:
         return frozenset(name for node in self.nodes if node.yields for name in node.inputs[-node.yields :])
 
     @cached_property
-    def read(self) -> frozenset[str]:
-        """Values whose elements the outputs depend on. Of all others at most the shape matters.
-
-        Nodes that write into an operand are read through it.
-        """
-        found = {*self.outputs, *self.yielded, *(name for node in self.nodes for name in node.captures)}
-        for node in reversed(self.nodes):
-            if node.writes or (node.op not in ("Shape", "Size") and not found.isdisjoint(node.outputs)):
-                found.update((*node.inputs, *node.outputs))
-        return frozenset(found)
-
-    @cached_property
     def entries(self) -> dict[str, str]:
         """Per control node whose bodies have inputs, the node that hands these in."""
         return {node.entry_of: node.name for node in self.nodes if node.entry_of}

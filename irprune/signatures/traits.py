@@ -63,6 +63,7 @@ class Traits:
     ``lengths``: the operand that counts the steps of each sequence.
     ``shape_operands``: operands whose entries shape inference has to know.
     ``implied``: attributes that say the same as a size spelled out (by attribute or operand), and that go when it is.
+    ``takes_type``: other tensors of the call tell nothing but the type of the result.
     ``asks``: the result is a truth value: two operands are equal, or in order, or a combination of truth values.
 
     Contractions, for the repair of weights:
@@ -100,6 +101,7 @@ class Traits:
     lookup_axis: str = "axis"
     lengths: int | None = None
     shape_operands: tuple[int, ...] = ()
+    takes_type: bool = False
     implied: Mapping[str | int, str] = field(default_factory=_none)
     asks: Question = ""
     window: Window = ""

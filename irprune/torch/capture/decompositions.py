@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from ...frontends.aten import entry_of
+from ...frontends.aten import aten_operator
 from ...frontends.effects import has_mode
 from .meta_tensors import MetaTensor, meta_tensor
 
@@ -47,7 +47,7 @@ def _is_known(target: torch._ops.OpOverload[Any, Any], known: Collection[str]) -
     if namespace != "aten" or torch.Tag.pointwise in target.tags or name in known:
         return namespace == "aten"
     makes_tensors = any("Tensor" in str(result.type) for result in target._schema.returns)
-    return not makes_tensors or entry_of(name, target._overloadname) is not None
+    return not makes_tensors or aten_operator(name, target._overloadname).lowering is not None
 
 
 def _is_readable(part: fx.Node, known: Collection[str]) -> bool:

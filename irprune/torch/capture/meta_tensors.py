@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ...frontends.aten import aten_operator
 from .meta_rules import meta_rule_of
 
 Operator: TypeAlias = "torch._ops.OpOverload[Any, Any]"
@@ -77,18 +78,11 @@ def called(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     return _mapped(wrapped, result)
 
 
-_ALIKE = frozenset(
-    {"clone", "dropout", "lift_fresh_copy", "scalar_tensor"}
-    | {f"{kind}{which}" for kind in ("", "new_") for which in ("empty", "full", "ones", "zeros")}
-    | {f"{which}_like" for which in ("empty", "full", "ones", "zeros")}
-)
-"""Operators that return new tensors with given sizes, or those of an operand."""
-
-
 @cache
 def _is_alike_everywhere(func: Operator) -> bool:
     """Whether results have the same sizes and strides on all devices: views, written operands and new tensors."""
-    return func.overloadpacket.__name__ in _ALIKE or any(made.alias_info is not None for made in func._schema.returns)
+    is_filled = aten_operator(func.overloadpacket.__name__).fills
+    return is_filled or any(made.alias_info is not None for made in func._schema.returns)
 
 
 @cache

@@ -18,6 +18,7 @@ from ...errors import InputError
 from ...frontends.onnx import dtype_name, import_model
 from ...ir import Constant, Dim, Graph, Node, fresh_name
 from ...ir.core import Array
+from ...signatures import traits_of
 from .call import Int, Operand, OperatorCall, torch_dtype
 from .functions import FUNCTIONS
 from .ranks import Ranks
@@ -214,9 +215,10 @@ class Importer:
 
     def _result_dtype(self, node: Node) -> str | None:
         """The element type of shape arithmetic that inference does not know."""
-        if node.op in ("Shape", "Size"):
+        traits = traits_of(node.qualified_op)
+        if traits.reads_sizes:
             return "int64"
-        if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not"):
+        if traits.asks:
             return "bool"
         if node.op == "Cast":
             return dtype_name(oir.DataType(node.int("to")))
@@ -255,7 +257,7 @@ class Importer:
 
 
 def _unsupported(node: Node) -> str:
-    if node.domain == "irprune" or node.op in ("If", "Loop", "Scan"):
+    if node.domain == "irprune" or traits_of(node.qualified_op).control:
         return (
             f"node '{node.entry_of or node.name}' is control flow, which has no PyTorch equivalent here: "
             "export the model without it, or fold it with `irprune opt`"
