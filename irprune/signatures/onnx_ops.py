@@ -136,7 +136,7 @@ register(
         "Pad": Operator(elements.pad, moves=(0,), shape_operands=(1,)),
         "Tile": Operator(layout.tile, moves=(0,), shape_operands=(1,)),
         "Expand": Operator(layout.expand, moves=(0,), shape_operands=(1,)),
-        "Transpose": Operator(layout.transpose, copies=True),
+        "Transpose": Operator(layout.transpose, copies=True, permutation="perm"),
         "Reshape": Operator(layout.reshape, copies=True, shape_operands=(1,)),
         "Flatten": Operator(layout.flatten, copies=True),
         "Squeeze": Operator(layout.squeeze, copies=True),

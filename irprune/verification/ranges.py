@@ -95,11 +95,16 @@ def _constant_sizes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
             for attribute in node.attribute:
                 if attribute.HasField("t"):
                     sizes[node.output[0]] = tuple(attribute.t.dims)
-        elif traits_of(node.op_type, node.domain).keeps_shape and node.input and node.input[0] in sizes:
-            sizes[node.output[0]] = sizes[node.input[0]]
-        elif node.op_type == "Transpose" and node.input and node.input[0] in sizes:
-            before = sizes[node.input[0]]
-            order = next((list(a.ints) for a in node.attribute if a.name == "perm"), list(range(len(before)))[::-1])
+            continue
+        traits = traits_of(node.op_type, node.domain)
+        before = sizes.get(node.input[0]) if node.input else None
+        if before is None:
+            continue
+        if traits.keeps_shape:
+            sizes[node.output[0]] = before
+        elif traits.permutation:
+            given = (list(a.ints) for a in node.attribute if a.name == traits.permutation)
+            order = next(given, list(range(len(before)))[::-1])
             if sorted(order) == list(range(len(before))):
                 sizes[node.output[0]] = tuple(before[k] for k in order)
     return sizes

@@ -41,6 +41,11 @@ def meta_rule_of(func: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return None if shape is None or order is None else _empty(shape, tensors[0].dtype, order)
 
 
+def known_operators() -> frozenset[Operator]:
+    """The operators that a rule names; element-wise ones need none."""
+    return frozenset(_RULES) | _RANGES | _RECURRENT | _ELEMENTWISE_TOO | {_ATEN.scaled_dot_product_attention.default}
+
+
 def _are_of_one_type(tensors: Sequence[Tensor]) -> bool:
     """Whether all floating-point operands have one type."""
     return {tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point} == {tensors[0].dtype}
