@@ -126,5 +126,6 @@ class Traits:
         return self.copies or self.reads_sizes or bool(self.moves)
 
     def picks_from(self, position: int) -> bool:
-        """Whether the result is made of rows of an operand, which other operands pick."""
-        return self.hands_on(position) and any(position in tables for tables in self.lookups.values())
+        """Whether the result is made of rows of an operand, or of a weight, which other operands pick."""
+        is_source = self.hands_on(position) or position in self.weights
+        return is_source and any(position in tables for tables in self.lookups.values())
