@@ -25,6 +25,7 @@ from .lowering import AtenCall, Lowered, Lowering, read_entry
 class AtenOperator:
     """A line of the table: how a call becomes an IR operator, and what PyTorch's schemas do not say.
 
+    ``copies``: the result is equal to the operand.
     ``may_be_view``: the result may be the operand itself, or a view of it, without an alias in the schema.
     ``keeps_elements``: in place, it changes nothing but what autograd knows of the tensor.
     ``keeps_results``: every result is a part of the operand, whether or not somebody takes it.
@@ -33,6 +34,7 @@ class AtenOperator:
     """
 
     lowering: str | Lowering | None = None
+    copies: bool = False
     may_be_view: bool = False
     keeps_elements: bool = False
     keeps_results: bool = False
@@ -92,9 +94,9 @@ heaviside complex polar real imag _conj _conj_physical
 _SINGULAR = "acosh addcdiv digamma lgamma logit polygamma rsqrt special_ndtri".split()  # noqa: SIM905
 """Infinite, or no number, where an operand is zero."""
 
-_SAME = "alias lift_fresh to _to_copy native_dropout positive float double half bfloat16".split()  # noqa: SIM905
+_SAME = "to _to_copy native_dropout positive float double half bfloat16".split()  # noqa: SIM905
 
-_SAME_OR_COPY = "contiguous type_as lift alpha_dropout feature_dropout feature_alpha_dropout".split()  # noqa: SIM905
+_SAME_OR_COPY = "type_as alpha_dropout feature_dropout feature_alpha_dropout".split()  # noqa: SIM905
 """The operand itself, unless it lies otherwise in memory, is of another type, or is trained on."""
 
 TABLE: dict[str, str | Lowering | AtenOperator] = {
@@ -103,8 +105,10 @@ TABLE: dict[str, str | Lowering | AtenOperator] = {
     **dict.fromkeys(_SAME, calls.same),
     **dict.fromkeys(_SAME_OR_COPY, AtenOperator(calls.same, may_be_view=True)),
     "dropout": AtenOperator(calls.same, may_be_view=True, fills=True),
-    **dict.fromkeys(("clone", "lift_fresh_copy"), AtenOperator(calls.same, fills=True)),
-    **dict.fromkeys(("detach", "requires_grad"), AtenOperator(calls.same, keeps_elements=True)),
+    **dict.fromkeys(("alias", "lift_fresh"), AtenOperator(calls.same, copies=True)),
+    **dict.fromkeys(("contiguous", "lift"), AtenOperator(calls.same, copies=True, may_be_view=True)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), AtenOperator(calls.same, copies=True, fills=True)),
+    **dict.fromkeys(("detach", "requires_grad"), AtenOperator(calls.same, copies=True, keeps_elements=True)),
     **dict.fromkeys(("view", "view_copy", "_reshape_alias"), "Reshape(self, size)"),
     "_unsafe_view": AtenOperator("Reshape(self, size)", may_be_view=True),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),

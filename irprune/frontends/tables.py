@@ -20,10 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from .aten import aten_operator
 from .captured import Captured
 from .effects import is_reproducible, operator_name
-
-_COPIES = frozenset({"alias", "clone", "detach", "lift_fresh", "lift_fresh_copy"})
 
 _LIMIT = 1 << 20
 """Results of more elements than this are not computed at import."""
@@ -63,7 +62,7 @@ def _find_tables(
         if node.target is operator.getitem:
             is_table = node.args[0] in found  # all results of a call, or none
         else:
-            is_copy = operator_name(node) in _COPIES and node.args[0] in stored
+            is_copy = aten_operator(operator_name(node)).copies and node.args[0] in stored
             is_table = not is_copy and not all(map(_is_uniform, _tensors(result)))
         if is_table and node not in spared:
             found[node] = None
