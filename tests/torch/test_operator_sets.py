@@ -12,6 +12,8 @@ from irprune.torch.importer.functions import FUNCTIONS
 _DRAWN = "PyTorch draws other numbers from the same seed"
 _INTEGERS = "it computes with integers, which do not train"
 _PACKED = "its weights are packed into bits, which do not train"
+_SEQUENCE = "a sequence is not a tensor of a traced module"
+_NOT_WRITTEN = "PyTorch has calls for it, but no function is written yet"
 _NO_BODY = "control flow is not a call of a traced module"
 _VISION = "it is a function of torchvision, which irprune does not need"
 
@@ -22,11 +24,19 @@ NOT_IMPORTED = {
     "If": _NO_BODY,
     "Loop": _NO_BODY,
     "Scan": _NO_BODY,
+    "DeformConv": _VISION,
+    "MaxRoiPool": _VISION,
     "NonMaxSuppression": _VISION,
     "RoiAlign": _VISION,
     "DFT": "PyTorch gives complex numbers, which the importer has no type for",
     "STFT": "PyTorch gives complex numbers, which the importer has no type for",
     "ReverseSequence": "no PyTorch function reverses each row up to a length of its own",
+    **dict.fromkeys(
+        ("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceErase", "SequenceInsert"), _SEQUENCE
+    ),
+    **dict.fromkeys(("SequenceLength", "SplitToSequence"), _SEQUENCE),
+    **dict.fromkeys(("CenterCropPad", "Col2Im", "CumProd", "Det", "MaxUnpool", "SwiGLU"), _NOT_WRITTEN),
+    "TensorScatter": "it writes into caches that the caller holds",
     "com.microsoft::BiasAdd": "ONNX Runtime has no CPU kernel of it to compare with",
     "com.microsoft::GroupQueryAttention": "it writes into caches that the caller holds",
     "com.microsoft::GatherBlockQuantized": _PACKED,
@@ -46,7 +56,6 @@ NOT_IMPORTED = {
 
 WITHOUT_SIGNATURE = {
     "AffineGrid": "its result holds coordinates, no channels: it is frozen",
-    "Compress": "which elements it keeps depends on data: it is frozen",
 }
 """Operators that ``from_onnx`` reads, and that have no signature."""
 

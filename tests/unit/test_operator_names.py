@@ -36,11 +36,15 @@ EVALUATORS = {
 WRITERS = {
     "irprune/rewriting/slicing.py": (
         "writes lookups and arithmetic of sizes into the smaller graph, and fixes the sizes in those that are there",
-        {"Add", "Concat", "Div", "Gather", "Mod", "Mul", "irprune::sizes"},
+        {"Add", "Concat", "Div", "Gather", "Identity", "Mod", "Mul", "Slice", "irprune::sizes"},
     ),
     "irprune/backends/fx.py": (
         "writes as ATen calls what the rewriter adds",
-        {"Add", "Div", "Gather", "Mod", "Mul"},
+        {"Add", "Concat", "Div", "Gather", "Identity", "Mod", "Mul", "Slice"},
+    ),
+    "irprune/frontends/branches.py": (
+        "writes a copy where a branch that is always taken hands a value out",
+        {"Identity"},
     ),
     "irprune/verification/reference.py": (
         "writes masks around the nodes of the original",
