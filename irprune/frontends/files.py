@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..collector import without_gc
 from ..errors import InputError
 from .calls import callees_first, name_nodes, require_bounded
 from .definitions import require_single_definitions
+from .external import data_folder, is_external, settle_external, tensors_of
 from .wire import Weights, lift_weights
 
 BYTE = 8
@@ -76,13 +77,14 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
         raise InputError(f"{path}: not an ONNX model: it has no graph or no opset")
     if not proto.graph.node:
         raise InputError(f"{path}: the graph has no nodes")
+    if proto.graph.sparse_initializer:
+        raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
     _check_opset(proto, path)
     types = _lift_maps(proto.graph)
     require_single_definitions(proto.graph, str(path))
-    _check_external_data(proto, path)
-    tensors = list(_tensors(proto.graph))
-    for position, tensor in enumerate(tensors):  # initializers of the outermost graph come first
+    for position, tensor in enumerate(tensors_of(proto)):  # initializers of the outermost graph come first
         _check_tensor(tensor, path, weights.get(position))
+    settle_external(proto, path)
     try:
         _return_unusual(proto.graph, weights)
         model = oir.serde.deserialize_model(proto)
@@ -92,11 +94,31 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> oir.Model:
         raise InputError(f"{path}: the model is malformed: {error}") from error
     if types:
         model.meta[MAP_TYPES] = types
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
-        oir.external_data.set_base_dir(model.graph, path.parent)
-    if proto.graph.sparse_initializer:
-        raise InputError(f"{path}: sparse initializers are not supported; make them dense first")
+    if any(map(is_external, proto.graph.initializer)):
+        _open_external(model, data_folder(path))
     return inline_functions(model)
+
+
+def _open_external(model: oir.Model, folder: Path) -> None:
+    """Let external tensors be read where they lie.
+
+    onnx_ir refuses files with several hard links inside a base folder, which caches of downloads make: such a file is
+    named without one. What a model may name was looked at before.
+    """
+    oir.external_data.set_base_dir(model.graph, folder)
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, oir.ExternalTensor) and os.stat(tensor.path).st_nlink > 1:
+            value.const_value = oir.ExternalTensor(
+                tensor.path,
+                tensor.offset,
+                tensor.length,
+                tensor.dtype,
+                shape=oir.Shape(tensor.shape.numpy()),
+                name=str(tensor.name),
+                doc_string=tensor.doc_string,
+                metadata_props=dict(tensor.metadata_props),
+            )
 
 
 def _return_unusual(graph: onnx.GraphProto, weights: Weights) -> None:
@@ -141,17 +163,6 @@ def inline_functions(model: oir.Model) -> oir.Model:
     return copy
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """The tensors stored in a graph, in the attributes of its nodes and in their subgraphs."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _tensors(inner)
-
-
 _COMPLEX = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
 
 
@@ -169,7 +180,7 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path, weight: memoryview | Non
         raise InputError(f"{where} has type {dtype.name.lower()} and dimensions {list(tensor.dims)}")
     if tensor.data_location == onnx.TensorProto.EXTERNAL or dtype == oir.DataType.STRING:
         return
-    count = int(np.prod(tensor.dims, dtype=np.int64))
+    count = math.prod(tensor.dims)
     if weight is not None or tensor.HasField("raw_data"):
         found = len(tensor.raw_data if weight is None else weight)
         expected, unit = -(-count * dtype.bitwidth // 8), "bytes"
@@ -218,34 +229,6 @@ def restore_maps(proto: onnx.ModelProto, model: oir.Model) -> None:
     for value in (*proto.graph.input, *proto.graph.output):
         if value.name in types:
             value.type.ParseFromString(types[value.name])
-
-
-def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
-    folder = path.resolve().parent
-    sizes: dict[str, int] = {}
-    for tensor in proto.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        name = entries.get("location", "")
-        if name not in sizes:
-            sizes[name] = _external_size(folder, name, f"{path}: tensor '{tensor.name}'")
-        end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
-        if sizes[name] < end:
-            raise InputError(
-                f"{path}: external data of tensor '{tensor.name}' is truncated: "
-                f"{(folder / name).resolve()} has {sizes[name]} bytes, expected at least {end}"
-            )
-
-
-def _external_size(folder: Path, name: str, who: str) -> int:
-    """The bytes of a file of external data."""
-    location = (folder / name).resolve()
-    if not location.is_relative_to(folder):
-        raise InputError(f"{who} names external data outside the model's folder: {location}")
-    if not location.is_file():
-        raise InputError(f"{who} names external data that is missing: {location}")
-    return location.stat().st_size
 
 
 def root_cause(error: BaseException) -> str:

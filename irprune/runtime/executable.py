@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from ..frontends.external import data_folder, settle_external
 from .session import Outputs, Session, open_session, run_session
 from .weights import Scratch, is_external, read_lean, tensors_of
 
@@ -49,8 +50,6 @@ class Executable:
     def data_folder(self) -> Path | None:
         """Where the external tensors of :attr:`proto` lie."""
         _ = self.proto
-        if self.folder is None and isinstance(self.model, Path):
-            return self.model.parent
         return self.folder
 
     def run(self, feeds: Mapping[str, Array], *, optimize: bool = False) -> Outputs:
@@ -104,14 +103,10 @@ class Executable:
         return open_session(bytes(proto.SerializeToString()), optimize=optimize, folder=self.data_folder)
 
     def _from_path(self, path: Path) -> onnx.ModelProto:
-        if path.resolve().parent == path.parent.resolve():
-            return read_lean(path)
-        # A link from another folder. ONNX Runtime wants the data in the folder of the file, or of the link.
-        proto = read_lean(path.resolve())
-        self.folder = path.resolve().parent
-        if any(is_external(tensor) and _location(tensor) != path.resolve().name for tensor in tensors_of(proto.graph)):
-            proto = onnx.load(path, load_external_data=False)
-            self._adopt(proto, path.parent)
+        """The model with its data where it really lies: ONNX Runtime follows links of models in files alone."""
+        proto = read_lean(path)
+        settle_external(proto, path)
+        self.folder = data_folder(path)
         return proto
 
     def _spilled(self, proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -133,11 +128,6 @@ class Executable:
         scratch.adopt(foreign, self.folder)
         self.scratch, self.folder = scratch, scratch.folder
         return lean
-
-    def _adopt(self, proto: onnx.ModelProto, folder: Path) -> None:
-        self.scratch = Scratch()
-        self.scratch.adopt([tensor for tensor in tensors_of(proto.graph) if is_external(tensor)], folder)
-        self.folder = self.scratch.folder
 
 
 def with_outputs(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

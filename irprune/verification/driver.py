@@ -14,6 +14,7 @@ from ..analysis import analyze
 from ..backends.onnx import to_proto
 from ..errors import InputError, VerificationError
 from ..frontends.branches import without_dead_branches
+from ..frontends.external import make_relative
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
 from ..frontends.scopes import is_control
@@ -147,8 +148,11 @@ def inlined(model: Model) -> Executable:
         return found
     given = _ir_model(found)
     plain = without_dead_branches(given)
-    stays = plain is given and not found.proto.functions
-    return found if stays else Executable(to_proto(plain), found.data_folder)
+    if plain is given and not found.proto.functions:
+        return found
+    proto = to_proto(plain)
+    make_relative(proto, found.data_folder)
+    return Executable(proto, found.data_folder)
 
 
 def _executable(model: Model) -> Executable:
