@@ -5,10 +5,8 @@ Everything that no pass touched (metadata, doc strings, custom operators, subgra
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,10 +16,12 @@ import onnx_ir as oir
 
 from ..collector import without_gc
 from ..errors import InputError
+from ..frontends.external import is_external, set_location, tensors_of
 from ..frontends.files import MAP_TYPES, restore_maps, root_cause
 from ..frontends.scopes import Scopes, subgraphs
 from ..frontends.wire import LARGE, fill_weights
 from ..ir import Attribute, Constant, Graph, Node, Opaque, Value
+from .staging import staged
 
 _PROTO_LIMIT = 2_000_000_000
 """Protobuf messages are limited to 2 GiB: in larger models, weights go to a separate file."""
@@ -249,29 +249,40 @@ def _attribute(name: str, value: Attribute) -> oir.Attr:
 def save(model: oir.Model, path: str | os.PathLike[str], *, external: bool = False) -> None:
     """Write a model; the file appears whole or not at all.
 
-    With ``external``, or above 2 GiB, weights go to ``<name>.data`` beside it. Raises :class:`InputError` where the
-    folder cannot be written to.
+    With ``external``, or above 2 GiB, weights go to ``<name>.<digest>.data`` beside it: a file named by its content is
+    never the wrong one, whenever the writing is cut short. Raises :class:`InputError` where the folder cannot be
+    written to.
     """
     path = Path(path)
     weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
-    external = external or weights > _PROTO_LIMIT
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        if external:
-            oir.save(model, folder / path.name, external_data=f"{path.name}.data", max_workers=os.cpu_count())
-            _restore_maps_in(folder / path.name, model)
-        else:
-            _write(model, folder / path.name)
-        for written in sorted(folder.iterdir(), key=lambda p: p.name == path.name):
-            os.replace(written, path.parent / written.name)  # the model itself comes last
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(folder)
+    with staged(path) as stage:
+        try:
+            if external or weights > _PROTO_LIMIT:
+                _write_external(model, stage.path)
+            else:
+                _write(model, stage.path)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        stage.commit()
+
+
+def _write_external(model: oir.Model, path: Path) -> None:
+    """Write a model, and its weights to a file beside it that is named by what it holds."""
+    data = path.with_name(f"{path.name}.data")
+    oir.save(model, path, external_data=data.name, max_workers=os.cpu_count())
+    _restore_maps_in(path, model)
+    if not data.exists():  # there are no weights
+        return
+    with data.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 22):
+            digest.update(block)
+    named = data.rename(path.with_name(f"{path.name}.{digest.hexdigest()[:16]}.data"))
+    proto = onnx.load(path, load_external_data=False)
+    for tensor in tensors_of(proto):
+        if is_external(tensor):
+            set_location(tensor, named.name)
+    onnx.save(proto, path)
 
 
 def to_proto(model: oir.Model) -> onnx.ModelProto:

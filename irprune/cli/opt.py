@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..backends.staging import staged
 from ..errors import InputError
 from . import options as o
 from .checks import checks_from
-from .outputs import staged
 from .progress import step
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def opt(
     if not isinstance(opened, OnnxFile):
         raise InputError(f"{model}: passes run on ONNX models; 'irprune prune' takes exported programs")
     source, graph = opened.source, opened.graph
-    with Trail(model, source.model, graph, rtol) as trail, staged(output) as stage:
+    with Trail(model, source.model, graph, rtol) as trail, staged(output, keep=opened.files()) as stage:
         start = State(graph, model=source.identity, context=trail)
         done = run_pipeline(
             passes,

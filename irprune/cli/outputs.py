@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..backends.staging import is_stream, place_of, staged
 from ..errors import InputError
 
 
@@ -18,7 +16,11 @@ def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     require_apart([path], inputs)
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
-    folder = path.parent
+    if is_stream(path):
+        if not os.access(path, os.W_OK):
+            raise InputError(f"cannot write {path}: it is read-only")
+        return
+    folder = place_of(path).parent
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {folder}")
     try:
@@ -45,44 +47,11 @@ def _same(left: Path, right: Path) -> bool:
 
 
 def require_distinct(*paths: Path | None) -> None:
-    """Raise :class:`InputError` where two outputs have one name."""
-    given = [path for path in paths if path is not None]
+    """Raise :class:`InputError` where two outputs are one file."""
+    given = [path for path in paths if path is not None and not is_stream(path)]
     for k, path in enumerate(given):
         if any(_same(path, other) for other in given[:k]):
             raise InputError(f"{path} is given for two outputs")
-
-
-@dataclass
-class Stage:
-    """A folder beside the output, in which files are made that :meth:`commit` moves to their place."""
-
-    output: Path
-    folder: Path
-
-    @property
-    def path(self) -> Path:
-        return self.folder / self.output.name
-
-    def commit(self) -> None:
-        """Move everything beside the output; the output itself comes last."""
-        try:
-            for made in sorted(self.folder.iterdir(), key=lambda path: path == self.path):
-                os.replace(made, self.output.parent / made.name)
-        except OSError as error:
-            raise InputError(f"cannot write {self.output}: {error.strerror}") from error
-
-
-@contextmanager
-def staged(output: Path) -> Iterator[Stage]:
-    """A stage for one output; without a commit nothing is left of it."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as error:
-        raise InputError(f"cannot write {output}: {error.strerror}") from error
-    try:
-        yield Stage(output, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..backends.staging import staged
 from ..errors import InputError
 from .artifacts import Artifact, open_artifact
 from .checks import Checks
-from .outputs import require_apart, require_distinct, require_writable, staged, write_text
+from .outputs import require_apart, require_distinct, require_writable, write_text
 from .progress import step
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def open_checked(
         source = open_artifact(path)
         if plan is not None:
             source.require_same(plan)
-        beside = [made.with_name(f"{made.name}.data") for made in wanted]
-        require_apart([*wanted, *beside], source.files())
+        require_apart(wanted, source.files())
     if runnable:
         with step("making sure that it runs"):
             source.require_runnable()
@@ -109,7 +109,7 @@ class Outcome:
 def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
     """Write a smaller model, verify the very file that is to be the output, and put it in its place if it passed."""
     plan = smaller.plan
-    with staged(output) as stage:
+    with staged(output, keep=given.source.files()) as stage:
         with step("writing the model"):
             given.source.write_smaller(smaller, given.analysis, stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())

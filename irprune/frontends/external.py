@@ -78,7 +78,7 @@ def settle_external(proto: onnx.ModelProto, path: Path) -> None:
     folder = data_folder(path)
     for tensor, place in zip(external, places, strict=True):
         if id(tensor) in outermost and place.path.is_relative_to(folder):
-            _set_location(tensor, str(place.path.relative_to(folder)))
+            set_location(tensor, str(place.path.relative_to(folder)))
         else:
             _embed(tensor, read_bytes(place))
 
@@ -160,7 +160,8 @@ def read_bytes(place: Place) -> bytes:
         return file.read(place.size)
 
 
-def _set_location(tensor: onnx.TensorProto, location: str) -> None:
+def set_location(tensor: onnx.TensorProto, location: str) -> None:
+    """Name another file for the data of an external tensor."""
     for entry in tensor.external_data:
         if entry.key == "location":
             entry.value = location
@@ -177,7 +178,7 @@ def make_relative(proto: onnx.ModelProto, folder: Path | None) -> None:
     for tensor in proto.graph.initializer:
         if is_external(tensor):
             entries = {entry.key: entry.value for entry in tensor.external_data}
-            _set_location(
+            set_location(
                 tensor,
                 os.path.relpath(entries["location"], folder)
                 if os.path.isabs(entries["location"])
