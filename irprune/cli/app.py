@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -67,13 +64,3 @@ def run(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else DONE
 
     return guarded(work, debug=lambda: _debug)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # unwinds like Ctrl-C: temporary files go
-
-
-def main() -> None:
-    """The command ``irprune``."""
-    signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..printable import printable
 from ..reasons import Reason, condensed
 from ..request import READING, Request
 from . import options as o
@@ -28,12 +29,12 @@ def dump(
 
     analysis = read(model, request.allow_io).analysis
     if plain:
-        print(render(analysis.graph), end="")
+        print(printable(render(analysis.graph)), end="")
         return
     notes = _Notes(analysis)
     text = render(analysis.graph, notes.of_value)
     first, _, rest = text.partition("\n")
-    print("\n".join([first, *(f"  # {line}" for line in notes.legend()), rest]), end="")
+    print(printable("\n".join([first, *(f"  # {line}" for line in notes.legend()), rest])), end="")
 
 
 class _Notes:

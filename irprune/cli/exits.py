@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from ..errors import IrpruneError
 from ..printable import printable
@@ -23,6 +25,36 @@ EPILOG = (
 )
 
 PROJECT = "the irprune project"
+
+
+_stopping = False
+"""Whether a signal said to stop. An extension module that is being imported turns its exception into another one."""
+
+
+def prepare() -> None:
+    """What a process needs before it does anything: standard streams, and an answer to SIGTERM."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: what is opened first would take its place, and get what is printed
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 (they live as long as the process)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, in the background
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    global _stopping
+    _stopping = True
+    raise KeyboardInterrupt  # unwinds: temporary files go
+
+
+def was_stopped() -> bool:
+    """Whether a signal said to stop."""
+    return _stopping
 
 
 def complain(message: str) -> None:
@@ -42,7 +74,7 @@ def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _interrupted()
+        return interrupted()
     except IrpruneError as error:
         if error.exit_code == BUG:
             return _bug(error, debug())
@@ -55,13 +87,13 @@ def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:
         complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
         return WRONG_INPUT
     except Exception as error:
-        return _foreign(error, debug())
+        return interrupted() if _stopping else _foreign(error, debug())
 
 
 def _foreign(error: Exception, debug: bool) -> int:
     """Errors of the command-line library (they know how to word themselves), and everything unexpected."""
     if type(error).__name__ == "Abort":
-        return _interrupted()
+        return interrupted()
     wording = getattr(error, "format_message", None)
     if wording is None:
         return _bug(error, debug)
@@ -71,7 +103,8 @@ def _foreign(error: Exception, debug: bool) -> int:
     return WRONG_INPUT
 
 
-def _interrupted() -> int:
+def interrupted() -> int:
+    """Say that the work was interrupted; the exit code."""
     print("irprune: interrupted", file=sys.stderr)
     return INTERRUPTED
 

@@ -78,7 +78,11 @@ def _parse(dim: str) -> ast.expr | None:
         return None
     nodes = list(ast.walk(tree))
     computes = any(isinstance(node, ast.Name) for node in nodes) and all(map(_is_arithmetic, nodes))
-    return tree if computes else None
+    return tree if computes and len(dim) <= _LONGEST else None
+
+
+_LONGEST = 200
+"""Characters of an expression; what is longer is one symbol."""
 
 
 def _is_arithmetic(node: ast.AST) -> bool:
@@ -99,7 +103,7 @@ def _evaluate(dim: str, symbols: Mapping[str, int]) -> int:
         if isinstance(node, ast.Name):
             return symbols[node.id]
         if isinstance(node, ast.Constant):
-            return int(node.value)  # type: ignore[arg-type]
+            return node.value  # type: ignore[return-value]
         assert isinstance(node, ast.BinOp)
         left, right = value(node.left), value(node.right)
         if isinstance(node.op, ast.Mult):

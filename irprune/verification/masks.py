@@ -121,7 +121,7 @@ def input_sizes(analysis: Analysis, shapes: Shapes) -> dict[str, int]:
 
 
 def _learn(size: Size, actual: int, sizes: dict[str, int]) -> None:
-    if len(size.symbols) == 1 and actual % size.coefficient == 0:
+    if len(size.symbols) == 1 and size.coefficient and actual % size.coefficient == 0:
         sizes.setdefault(size.symbols[0], actual // size.coefficient)
 
 
