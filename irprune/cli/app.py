@@ -17,6 +17,7 @@ from .opt import opt, passes
 from .plans import apply, plan, verify
 from .prune import prune
 from .schema import schema
+from .trust import set_trust
 
 app = typer.Typer(
     name="irprune",
@@ -39,12 +40,17 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a bug in irprune.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Read exported programs (.pt2) that hold more than tensors: it runs their code."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     global _debug
     _debug = debug
+    set_trust(trust)
 
 
 for _command in (prune, inspect, plan, apply, verify, compare, opt, passes, dump, schema, demo):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..torch import Program, apply, trace, verify
 from ..torch.api import emitted
-from ..torch.exporting.files import save_module
+from ..torch.exporting.files import load_program, save_module
+from .trust import trusted
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
@@ -30,8 +31,8 @@ class ExportedFile:
 
     @staticmethod
     def open(path: Path) -> ExportedFile:
-        """Read a program. Raises :class:`InputError` for any other file."""
-        return ExportedFile(path, trace(path))
+        """Read a program. Raises :class:`InputError` for any other file, and for one that is not safe to read."""
+        return ExportedFile(path, trace(load_program(path, trust=trusted())))
 
     @cached_property
     def identity(self) -> ModelIdentity:
@@ -61,7 +62,8 @@ class ExportedFile:
         """Verify the written file: a program is read back; of an ONNX file, the module before export is verified."""
         if checks.tuned:
             raise InputError("--tuned is for ONNX models; weights of an exported program are verified as it holds them")
-        small = trace(pruned).module if pruned.suffix == self.path.suffix else apply(self.program, plan)
+        is_program = pruned.suffix == self.path.suffix
+        small = trace(load_program(pruned, trust=trusted())).module if is_program else apply(self.program, plan)
         return verify(
             self.program,
             small,

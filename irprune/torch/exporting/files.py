@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,37 +19,73 @@ from ...errors import InputError
 from ..capture.module import quiet
 from ..cases import Case
 from ..verification import export_onnx
+from .vetting import Untrusted, require_harmless
 
 if TYPE_CHECKING:
     from ..program import Program
 
 
-def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
-    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none, or that is damaged."""
+def load_program(path: str | os.PathLike[str], *, trust: bool = False) -> ExportedProgram:
+    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none, that is damaged, or unsafe to read.
+
+    With ``trust`` the file is read as ``torch.export.load`` reads it, which runs code that it may hold.
+    """
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
-            problem = _problem_of(archive)
-    except (OSError, zipfile.BadZipFile) as error:
+            problem = _kind_of(archive)
+            if not (problem or trust):
+                require_harmless(archive)
+            problem = problem or _damage_of(archive)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: torch.export.load cannot read it: {error}") from error
+    except Untrusted as error:
+        raise InputError(f"{path}: it is not read: {error} ({_TRUST})") from error
     if problem:
         raise InputError(f"{path}: {problem}")
     try:
-        with quiet():
-            return torch.export.load(os.fspath(path))
+        with quiet(), nullcontext() if trust else _weights_only():
+            program = torch.export.load(os.fspath(path))
     except Exception as error:  # zipfile, pickle, json and torch each have their own
         lines = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}") from error
+        more = "" if trust else f" (only tensors are unpickled; {_TRUST})"
+        raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}{more}") from error
+    if not trust and hasattr(program, "_guards_code"):
+        program._guards_code = []  # Python text, which making a module of the program would evaluate
+    return program
 
 
-def _problem_of(archive: zipfile.ZipFile) -> str:
-    """What else an archive of torch is, or the entry of it that is damaged: torch reads it without looking."""
+_TRUST = "'irprune --trust COMMAND' reads a file that you trust"
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Let ``torch.load`` take tensors and plain containers alone, also where its caller says otherwise."""
+    names = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ[names[0]] = "1"
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _kind_of(archive: zipfile.ZipFile) -> str:
+    """What else than an exported program an archive of torch is."""
     names = {name.rpartition("/")[2] for name in archive.namelist()}
     if "constants.pkl" in names:
         return "it holds TorchScript, expected what torch.export.save writes"
     if "archive_format" not in names and "serialized_exported_program.json" not in names:
         return "it holds no exported program, expected what torch.export.save writes"
+    return ""
+
+
+def _damage_of(archive: zipfile.ZipFile) -> str:
+    """The entry that is damaged: torch reads it without looking."""
     damaged = archive.testzip()
     return "" if damaged is None else f"it is damaged: the checksum of '{damaged}' does not match"
 

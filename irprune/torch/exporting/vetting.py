@@ -1,0 +1,199 @@
+"""What a ``.pt2`` file may hold that comes from a stranger.
+
+``torch.export.load`` trusts what it reads: it unpickles, evaluates size expressions as Python (``sympify``), calls
+whatever function a node names, imports modules for enumerations in tree specifications, loads compiled libraries, and
+writes names into the source of the module that it makes. So an archive is looked through before torch reads it, and
+refused for anything that a program of operators on tensors does not need. (Seen in torch 2.9 to 2.13,
+``torch/_export/serde/serialize.py`` and ``torch/export/pt2_archive/_package.py``.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch._ops import HigherOrderOperator, OpOverload
+
+from .expressions import is_arithmetic
+
+_LARGEST = 1 << 28
+"""Bytes that an archive may unpack to in any case."""
+
+_RATIO = 4
+"""Times its own size that a larger one may unpack to: torch stores weights as they are."""
+
+_FREE = 1 << 26
+"""Elements that a view of fewer stored ones may have."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_PATH = re.compile(r"[\w.\-/:+@#$ ]*")
+"""Names of parameters: they are written into source as they are."""
+
+_OPERATOR = re.compile(r"torch\.ops(\.\w+){2,3}", re.ASCII)
+_SYMBOLIC = re.compile(r"torch\.(_sym|sym)_\w+|torch\._check\w*|math\.\w+", re.ASCII)
+_PLAIN = re.compile(
+    r"_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|xor|not_|"
+    r"lshift|rshift|matmul|index|inv|invert)"
+)
+_HIGHER_ORDER = {"cond", "while_loop", "scan", "map_impl", "wrap_with_set_grad_enabled", "wrap_with_autocast"}
+"""Operators that call graphs of the program itself."""
+
+
+class Untrusted(Exception):
+    """What an archive holds that is not read from a stranger."""
+
+
+def require_harmless(archive: zipfile.ZipFile) -> None:
+    """Raise :class:`Untrusted` for an archive that is not safe to read. Entries are read once their size is known."""
+    _require_sizes(archive)
+    for info in archive.infolist():
+        name = info.filename.partition("/")[2] or info.filename
+        if name.startswith("data/aotinductor/"):
+            raise Untrusted(f"it holds compiled code ('{info.filename}')")
+        if re.match(r"data/(weights|constants)/.*\.json$", name):
+            _require_tensors(archive, info)
+        elif re.match(r"models/.*\.json$", name) or name == "serialized_exported_program.json":
+            _vet(_document(archive, info), "")
+
+
+def _require_sizes(archive: zipfile.ZipFile) -> None:
+    """Entries that are stored unpack to their own size; only packed ones can be far larger."""
+    entries = archive.infolist()
+    total = sum(info.file_size for info in entries)
+    packed = sum(info.compress_size for info in entries)
+    if total > max(_LARGEST, _RATIO * packed):
+        raise Untrusted(f"it unpacks from {packed:,} to {total:,} bytes")
+    if packed > archive.start_dir:
+        raise Untrusted("its entries overlap")
+
+
+def _document(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    try:
+        return json.loads(archive.read(info))
+    except (ValueError, RecursionError) as error:
+        raise Untrusted(f"'{info.filename}' is no JSON") from error
+
+
+def _require_tensors(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Weights and constants are tensors, and no objects; none is larger than what is stored of it."""
+    folder = info.filename.rpartition("/")[0]
+    stored = {entry.filename: entry.file_size for entry in archive.infolist()}
+    for name, entry in _document(archive, info).get("config", {}).items():
+        path = str(entry.get("path_name", ""))
+        if path.startswith(("custom_obj", "opaque_obj")):
+            raise Untrusted(f"'{name}' is an object, expected a tensor")
+        meta = entry.get("tensor_meta")
+        if entry.get("use_pickle") or not isinstance(meta, dict):
+            continue  # torch.load reads it, which takes weights alone
+        sizes = [size.get("as_int", 0) for size in meta.get("sizes", ())]
+        if not all(isinstance(size, int) and size >= 0 for size in sizes):
+            raise Untrusted(f"'{name}' has sizes {sizes}")
+        elements = math.prod(sizes)
+        if elements > max(_FREE, stored.get(f"{folder}/{path}", 0)):
+            raise Untrusted(f"'{name}' has {elements:,} elements, more than the archive holds of it")
+
+
+# -- the program -------------------------------------------------------------------------------------------------------
+
+
+def _vet(item: Any, key: str) -> None:
+    """Look through a document: strings that torch evaluates, calls, or writes into source."""
+    waiting = [(key, item)]
+    while waiting:
+        key, item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.items()
+        elif isinstance(item, list):
+            waiting += ((key, inner) for inner in item)
+        elif isinstance(item, str) and key in _RULES:
+            _RULES[key](item)
+
+
+def _expression(text: str) -> None:
+    if not is_arithmetic(text):
+        raise Untrusted(f"the size {text[:80]!r} is no arithmetic")
+
+
+def _identifier(text: str) -> None:
+    if text and not _IDENTIFIER.fullmatch(text):
+        raise Untrusted(f"the name {text[:80]!r} is no identifier")
+
+
+def _path(text: str) -> None:
+    if not _PATH.fullmatch(text):
+        raise Untrusted(f"the name {text[:80]!r} is none of a parameter")
+
+
+def _function(text: str) -> None:
+    if _PLAIN.fullmatch(text) or not text:
+        return
+    if _OPERATOR.fullmatch(text) or _SYMBOLIC.fullmatch(text):
+        found: Any = math if text.startswith("math.") else torch
+        for part in text.split(".")[1:]:
+            found = getattr(found, part, None)
+        if isinstance(found, HigherOrderOperator) and text.rpartition(".")[2] in _HIGHER_ORDER:
+            return
+        if isinstance(found, OpOverload) or (callable(found) and _SYMBOLIC.fullmatch(text)):
+            return
+    raise Untrusted(f"it calls {text[:80]!r}, which is no operator on tensors that irprune knows")
+
+
+def _tree(text: str) -> None:
+    """A tree specification: enumerations in it are imported by name, and arguments end in a signature."""
+    try:
+        spec = json.loads(text)
+    except ValueError:
+        return  # torch refuses it
+    for inner in _strings_and_keys(spec):
+        if inner == "__enum__":
+            raise Untrusted("a tree specification imports a module")
+
+
+def _arguments(text: str) -> None:
+    """The specification of inputs: a tuple, and a dictionary whose keys become names of arguments."""
+    _tree(text)
+    try:
+        keywords = json.loads(text)[1]["children_spec"][1]
+        names = json.loads(keywords["context"])
+    except (ValueError, LookupError, TypeError):
+        return  # of something else than the arguments of a function
+    for name in names if isinstance(names, list) else ():
+        _identifier(str(name))
+
+
+def _strings_and_keys(item: Any) -> Iterator[str]:
+    waiting = [item]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str):
+            yield item
+            if item[:1] in ("[", "{", '"'):
+                try:
+                    waiting.append(json.loads(item))
+                except ValueError:
+                    continue
+
+
+_RULES: dict[str, Callable[[str], None]] = {
+    "expr_str": _expression,
+    "target": _function,
+    "as_operator": _function,
+    "name": _identifier,
+    "as_name": _identifier,
+    "forward_arg_names": _identifier,
+    "parameter_name": _path,
+    "buffer_name": _path,
+    "tensor_constant_name": _path,
+    "buffer_to_mutate": _path,
+    "in_spec": _arguments,
+    "out_spec": _tree,
+}
