@@ -10,10 +10,23 @@ if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
     from .plans import Plan
     from .request import Request
+    from .several import prune_together
     from .verification import Floors, Report
 
 __version__ = IRPRUNE
-__all__ = ["Floors", "Plan", "Report", "Request", "Result", "__version__", "apply", "plan", "prune", "verify"]
+__all__ = [
+    "Floors",
+    "Plan",
+    "Report",
+    "Request",
+    "Result",
+    "__version__",
+    "apply",
+    "plan",
+    "prune",
+    "prune_together",
+    "verify",
+]
 
 _HOMES = {
     **dict.fromkeys(("Result", "apply", "plan", "prune", "verify"), "api"),
@@ -21,6 +34,7 @@ _HOMES = {
     "Plan": "plans",
     "Report": "verification",
     "Request": "request",
+    "prune_together": "several",
 }
 """The module of each name: it is loaded when the name is first asked for, so that importing irprune is free."""
 

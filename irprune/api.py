@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 import onnx
 import onnx_ir as oir
 
-from .analysis import Analysis, analyze
+from .analysis import Analysis
 from .backends.onnx import emit, save, to_proto
 from .errors import InputError, VerificationError
 from .frontends.branches import without_dead_branches
@@ -24,9 +25,10 @@ from .frontends.files import inline_functions, load, parse, read_file
 from .frontends.onnx import import_model
 from .identity import identify, require_same
 from .ir import Graph
-from .plans import ModelIdentity, Plan
+from .plans import ModelIdentity, Plan, removed_atoms
+from .plans.cautions import cautions
 from .request import Request, RequestOptions, lists_options
-from .rewriting import decide, replay
+from .rewriting import analyzed, decide, replay
 from .runtime.feeds import AnyData
 from .runtime.labels import AnyLabels
 from .scoring import Scores
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .calibration.calibrate import Samples
     from .repair.recover import Recovery
     from .rewriting import Smaller
+    from .runtime.executable import Executable
     from .verification import Report
 
 OnProgress: TypeAlias = Callable[[str], object]
@@ -127,9 +130,25 @@ def has_external_data(model: oir.Model) -> bool:
     return any(isinstance(value.const_value, oir.ExternalTensor) for value in model.graph.initializers.values())
 
 
-def analyze_model(source: OpenedModel, allow_io: tuple[str, ...] = ()) -> Analysis:
-    """Import a model and analyze it."""
-    return analyze(graph_of(source), allow_io)
+def analyze_model(source: OpenedModel, request: Request | None = None) -> Analysis:
+    """Import a model and analyze it, as a request says; costs are those at its sizes, or at sizes that it runs at."""
+    request = request or Request()
+    return sized(source, analyzed(graph_of(source), request), request)
+
+
+def sized(source: OpenedModel, analysis: Analysis, request: Request) -> Analysis:
+    """The analysis with numbers for the open sizes of the model (see :mod:`irprune.verification.sizing`)."""
+    if not (analysis.cost_model.unknown or request.shapes or request.sizes):
+        return analysis
+    from .verification.driver import inlined
+    from .verification.sizing import at_sizes
+
+    with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
+
+        def executable() -> Executable:
+            return inlined(_runnable(source.given, Path(folder) / "model.onnx"))
+
+        return at_sizes(analysis, source.model, executable, shapes=request.shapes, sizes=request.sizes)
 
 
 def graph_of(source: OpenedModel) -> Graph:
@@ -165,9 +184,17 @@ def plan(
     begin("reading")
     source = open_model(model)
     begin("analyzing")
-    analysis = analyze_model(source, wanted.allow_io)
+    analysis = analyze_model(source, wanted)
     begin("deciding")
-    return decide(analysis, wanted, scores).of(source.identity).plan
+    smaller = decide(analysis, wanted, scores).of(source.identity)
+    _caution(analysis, smaller.plan)
+    return smaller.plan
+
+
+def _caution(analysis: Analysis, plan: Plan) -> None:
+    """Warn of what a user should know about a plan."""
+    for text in cautions(analysis, removed_atoms(plan, analysis)):
+        warnings.warn(text, stacklevel=3)
 
 
 def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) -> M:
@@ -183,7 +210,7 @@ def apply_to(source: OpenedModel, plan: Plan, analysis: Analysis | None = None) 
     """The smaller model as ``onnx_ir``; ``analysis`` saves doing it again."""
     require_same(source.identity, plan)
     if analysis is None:
-        analysis = analyze_model(source, plan.request.allow_io)
+        analysis = analyze_model(source, plan.request)
     smaller = replay(analysis, plan)
     return emitted(source, analysis.graph, smaller.graph, smaller.plan)
 
@@ -207,6 +234,8 @@ def verify(
     labels: AnyLabels | None = None,
     floors: Floors = NO_FLOORS,
     tuned: bool = False,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Report:
     """Check ``small``, which ``plan`` made of ``model``, on ONNX Runtime: structure, equivalence and fidelity.
 
@@ -215,12 +244,12 @@ def verify(
     both models. ``floors`` are the least fidelity for which the report is ok. Tensors that the plan
     lists as updated must have the digests that it gives, and the reference has their values in the places that stayed
     (:func:`irprune.torch.write_back` makes such plans); with ``tuned``, any weight may have changed after the plan was
-    written. Raises :class:`InputError` for a plan that was made for another
-    model.
+    written. ``shapes`` of inputs and open ``sizes`` by their symbols are among the random inputs, in place of those of
+    the plan. Raises :class:`InputError` for a plan that was made for another model.
     """
     require_same(open_model(model).identity, plan)
     checks = {"inputs": inputs, "rtol": rtol, "seed": seed, "runs": runs, "labels": labels, "floors": floors}
-    return _examine(model, small, plan, tuned=tuned, **checks)
+    return _examine(model, small, plan.at_sizes(shapes or {}, sizes or {}), tuned=tuned, **checks)
 
 
 def _examine(model: AnyModel, small: AnyModel, plan: Plan, **checks: Any) -> Report:
@@ -238,7 +267,7 @@ def _runnable(model: AnyModel, spare: Path) -> onnx.ModelProto | Path:
     if isinstance(model, (str, os.PathLike)):
         return Path(model)
     if isinstance(model, oir.Model):
-        save(model, spare)
+        save(model, spare, external=has_external_data(model))
         return spare
     return as_proto(model)
 
@@ -311,7 +340,7 @@ def prune(
     begin("reading")
     source = open_model(model)
     begin("analyzing")
-    analysis = analyze_model(source, wanted.allow_io)
+    analysis = analyze_model(source, wanted)
     begin("deciding")
     if data is None:
         found, recovery = decide(analysis, wanted, scores), None
@@ -321,6 +350,7 @@ def prune(
         found, recovery, samples = recovered(source, analysis, wanted, data)
         inputs = samples.held_out if inputs is None else inputs
     smaller = found.of(source.identity)
+    _caution(analysis, smaller.plan)
     begin("rewriting")
     small, decided = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan
     report = None

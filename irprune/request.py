@@ -9,14 +9,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .errors import InputError
 from .options import HIDDEN, Options, Shown, options_of
 
-TARGET, CHOICE = "Target (exactly one)", "What may go"
+TARGET, CHOICE, SIZES = "Target (exactly one)", "What may go", "Open sizes (costs are evaluated and verified there)"
 TARGETS = ("ratio", "params", "macs")
-READING = ("allow_io",)
+READING = ("allow_io", "states", "shapes", "sizes")
 """The options that say how a model is to be read: commands that only look at one take these."""
 
 GIVEN_SCORES = "given scores"
@@ -62,6 +62,32 @@ def spelled(named: Mapping[str, Any]) -> tuple[str, ...]:
         f"{name}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
         for name, value in named.items()
     )
+
+
+def _shape(value: str) -> tuple[int, ...]:
+    parts = value.replace("x", ",").split(",") if value else []
+    if not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"expected sizes with commas between them, such as 1,3,640,640, got '{value}'")
+    return tuple(map(int, parts))
+
+
+def _size(value: str) -> int:
+    if not value.isdigit():
+        raise ValueError(f"expected a whole number, got '{value}'")
+    return int(value)
+
+
+def _positive(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name, value in given.items():
+        if any(size < 1 for size in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"expected sizes of at least 1, got {value} for '{name}'")
+    return given
+
+
+Shapes = Annotated[
+    dict[str, tuple[int, ...]], BeforeValidator(lambda given: _named(given, _shape)), AfterValidator(_positive)
+]
+Sizes = Annotated[dict[str, int], BeforeValidator(lambda given: _named(given, _size)), AfterValidator(_positive)]
 
 
 def _numbers(value: str) -> tuple[int, ...]:
@@ -141,6 +167,20 @@ class Request(Options):
     allow_io: Annotated[Globs, Shown("GLOB", CHOICE)] = Field(
         default=(), description="Let these graph inputs and outputs change their shape; may be repeated."
     )
+    states: Annotated[Globs, Shown("IN=OUT", CHOICE, "--state")] = Field(
+        default=(),
+        description="Input and output that hold a state: they lose the same channels; may have *, may be repeated.",
+    )
+    ties: Annotated[Globs, Shown("A:NAME=B:NAME", CHOICE, "--tie")] = Field(
+        default=(),
+        description="Inputs or outputs of several models that hold the same channels; may have *, may be repeated.",
+    )
+    shapes: Annotated[Shapes, Shown("NAME=N,N,...", SIZES, "--shape")] = Field(
+        default={}, description="The shape of an input with open sizes; may be repeated."
+    )
+    sizes: Annotated[Sizes, Shown("SYMBOL=N", SIZES, "--size")] = Field(
+        default={}, description="The value of an open size; may be repeated."
+    )
     seed: Annotated[int, Shown("N", CHOICE)] = Field(default=0, description="For the random criterion and the inputs.")
 
     @model_validator(mode="before")
@@ -215,6 +255,10 @@ class RequestOptions(TypedDict, total=False):
     keep_only: Mapping[str, Sequence[int]] | Sequence[str]
     exact: bool
     allow_io: str | Sequence[str]
+    states: str | Sequence[str]
+    ties: str | Sequence[str]
+    shapes: Mapping[str, Sequence[int]]
+    sizes: Mapping[str, int]
     seed: int
 
 

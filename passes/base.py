@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..ir import Graph
@@ -22,9 +22,9 @@ class State:
 
     ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's
     slices are slices of the constants of ``base``. ``updated`` names constants of ``graph`` that a pass made,
-    or whose values are no slice of the tensor of that name in the original model. ``model``
-    identifies that model, and ``context`` is for the passes of the layer that started the pipeline;
-    passes of this layer do not look inside.
+    or whose values are no slice of the tensor of that name in the original model.``model``
+    identifies that model, ``sizes`` are numbers for its open sizes, at the shapes ``at`` of its inputs. ``context`` is
+    for the passes of the layer that started the pipeline; passes of this layer do not look inside.
     """
 
     graph: Graph
@@ -33,6 +33,8 @@ class State:
     updated: frozenset[str] = frozenset()
     model: ModelIdentity = UNIDENTIFIED
     context: object = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"State({self.graph!r}, {self.plan!r})"
@@ -111,10 +113,16 @@ def register(cls: type[P]) -> type[P]:
     return cls
 
 
+def _joined(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 _RESERVED = frozenset(",{}[]=\"'")
 
 
 def _spell(value: object) -> str:
+    if isinstance(value, Mapping):
+        return _spell(tuple(f"{name}={_joined(item)}" for name, item in value.items()))
     if isinstance(value, tuple):
         return f"[{','.join(map(_spell, value))}]"
     if isinstance(value, str):

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from ..analysis import analyze
 from ..errors import InputError
 from ..options import options_of
 from ..request import Request, spelled
-from ..rewriting import decide
+from ..rewriting import analyzed, decide
 from .base import Pass, PassOption, State, register
 
 
@@ -51,7 +50,7 @@ class Prune(Pass):
     def run(self, state: State) -> State:
         if state.plan is not None:
             raise InputError("prune: the graph is pruned already; a pipeline has one plan, so prune once")
-        analysis = analyze(state.graph, self.request.allow_io)
+        analysis = replace(analyzed(state.graph, self.request), sizes=state.sizes, at=state.at)
         smaller = decide(analysis, self.request).of(state.model)
         copies = [name for name, part in smaller.slices.items() if part.of in state.updated]
         planned = replace(state, plan=smaller.plan.with_slices(smaller.slices), base=state.graph)

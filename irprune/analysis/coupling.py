@@ -18,7 +18,7 @@ from ..signatures.grammar import Operand, Term, names_of
 from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
 from .repetition import Repetitions
-from .states import State, declared_states, found_states
+from .states import Pair, State, declared_states, declared_ties, found_states
 from .views import Region, find_region
 
 
@@ -76,23 +76,22 @@ class Coupling:
 
 
 def couple(
-    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[tuple[str, str]] = ()
+    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[str] = ()
 ) -> Coupling:
     """Match every node with its signature.
 
     ``allow_io`` are globs of inputs and outputs that may change shape, ``states`` declare pairs of them (``IN=OUT``)
-    that may change together; those of ``allow_io`` that are states by their names are tied as well. ``ties`` are pairs
-    of inputs or outputs that hold the same axes.
+    that may change together; those of ``allow_io`` that are states by their names are tied as well. ``ties`` declares
+    other pairs of inputs and outputs that hold the same axes.
 
-    Raises :class:`InputError` for a state that the graph does not have.
+    Raises :class:`InputError` for a state or a tie of what the graph does not have.
     """
-    return _Walk(graph, allow_io, declared_states(graph, states), ties).run()
+    across, pairs = declared_ties(graph, ties)
+    return _Walk(graph, allow_io, [*declared_states(graph, states), *across], pairs).run()
 
 
 class _Walk:
-    def __init__(
-        self, graph: Graph, allow_io: Sequence[str], declared: Sequence[State], ties: Sequence[tuple[str, str]]
-    ) -> None:
+    def __init__(self, graph: Graph, allow_io: Sequence[str], declared: Sequence[State], ties: Sequence[Pair]) -> None:
         self.graph = graph
         self.allow_io = allow_io
         self.declared = {name for pair in (*declared, *ties) for name in pair}

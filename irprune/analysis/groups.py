@@ -66,13 +66,15 @@ class Group:
 class Analysis:
     """Everything that is known about a graph before a decision is made.
 
-    Costs are evaluated at ``sizes``, which gives symbols of open sizes.
+    Costs are evaluated at ``sizes``, which gives symbols of open sizes; ``at`` are the shapes of the inputs there.
+    Symbols that it lacks count as one (:attr:`.CostModel.unknown`).
     """
 
     graph: Graph
     coupling: Coupling
     atoms: Atoms
     sizes: Mapping[str, int] = field(default_factory=dict)
+    at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Analysis({self.graph!r}, {sum(not group.frozen for group in self.groups)} groups)"
@@ -230,7 +232,7 @@ def _status(dims: tuple[Axis, ...], is_learned: bool, is_table: bool) -> tuple[b
 
 @without_gc
 def analyze(
-    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[tuple[str, str]] = ()
+    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[str] = ()
 ) -> Analysis:
     """Couple the dimensions of a graph and find its atoms; the options are those of :func:`.coupling.couple`."""
     coupling = couple(graph, allow_io, states, ties)

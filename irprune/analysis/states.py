@@ -18,6 +18,9 @@ from ..ir import Graph, Value
 State: TypeAlias = tuple[str, str]
 """An input, and the output that becomes it."""
 
+Pair: TypeAlias = tuple[str, str]
+"""Two inputs, or two outputs, that hold the same axes."""
+
 _BEFORE = {"past", "prev", "previous", "last", "old", "in", "input", "inputs", "init", "initial"}
 _AFTER = {"present", "new", "next", "final", "out", "output", "outputs", "updated", "last"}
 _BOTH = {"cur", "current"}
@@ -48,6 +51,29 @@ def declared_states(graph: Graph, patterns: Sequence[str]) -> list[State]:
     for before, after in states:
         require_alike(graph, before, after, f"--state '{before}={after}'")
     return states
+
+
+def declared_ties(graph: Graph, patterns: Sequence[str]) -> tuple[list[State], list[Pair]]:
+    """What ``A=B`` patterns tie: outputs with the inputs that they become, and pairs of inputs or of outputs.
+
+    Raises :class:`InputError` as :func:`declared_states` does.
+    """
+    names = (*graph.inputs, *graph.outputs)
+    states: list[State] = []
+    ties: list[Pair] = []
+    for pattern in patterns:
+        left, separator, right = pattern.partition("=")
+        if not (separator and left and right):
+            raise InputError(f"--tie '{pattern}': expected A:NAME=B:NAME, such as first:present_*=second:past_*")
+        option = f"--tie '{pattern}'"
+        for one, other in paired(left, names, right, names, option, ("input or output", "input or output")):
+            require_alike(graph, one, other, option)
+            ends = (one in graph.inputs, other in graph.inputs)
+            if ends[0] == ends[1]:
+                ties.append((one, other))
+            else:
+                states.append((one, other) if ends[0] else (other, one))
+    return states, ties
 
 
 def require_alike(graph: Graph, left: str, right: str, option: str) -> None:

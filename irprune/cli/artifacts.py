@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..api import OpenedModel
     from ..ir import Graph
     from ..plans import ModelIdentity, Plan
+    from ..request import Request
     from ..rewriting import Smaller
     from ..verification import Report
 
@@ -39,6 +40,9 @@ class Artifact(Protocol):
 
     def require_runnable(self) -> None:
         """Raise :class:`InputError` for a model that does not run: nothing could be verified with it."""
+
+    def sized(self, analysis: Analysis, request: Request) -> Analysis:
+        """The analysis with numbers for open sizes: those of the request, else such that the model runs."""
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
         """Write the model that a plan leaves."""
@@ -88,6 +92,11 @@ class OnnxFile:
 
     def require_runnable(self) -> None:
         require_runnable(self.path)
+
+    def sized(self, analysis: Analysis, request: Request) -> Analysis:
+        from ..api import sized
+
+        return sized(self.source, analysis, request)
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
         from ..api import emitted, has_external_data

@@ -27,7 +27,7 @@ def dump(
     from ..ir import render
     from .work import read
 
-    analysis = read(model, request.allow_io).analysis
+    analysis = read(model, request).analysis
     if plain:
         print(printable(render(analysis.graph)), end="")
         return

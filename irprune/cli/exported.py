@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..ir import Graph
     from ..plans import ModelIdentity, Plan
+    from ..request import Request
     from ..rewriting import Smaller
     from ..verification import Report
     from .checks import Checks
@@ -54,6 +55,13 @@ class ExportedFile:
                 f"{self.path}: the program holds no example inputs, so nothing can be verified "
                 "(--no-verify prunes it all the same)"
             )
+
+    def sized(self, analysis: Analysis, request: Request) -> Analysis:
+        if request.shapes or request.sizes:
+            raise InputError("--shape and --size are for ONNX models; an exported program brings its example inputs")
+        from ..torch.sizing import at_example
+
+        return at_example(analysis, self.program.captured.graph)
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
         save_module(emitted(self.program, smaller), self.program, target, smaller.plan.metadata)

@@ -13,7 +13,8 @@ from ..request import READING, Request
 from . import options as o
 
 if TYPE_CHECKING:
-    from ..analysis import Group
+    from ..analysis import Analysis, Group
+    from ..analysis.states import State
     from .work import Read
 
 INSPECTION_FORMAT = "irprune.inspection/1"
@@ -29,7 +30,7 @@ def inspect(
     """List the groups that can be pruned, and what is frozen, with the reason in words."""
     from .work import read
 
-    given = read(model, request.allow_io)
+    given = read(model, request)
     _require_matches(given, request.allow_io)
     if as_json:
         print(json.dumps(_document(given), indent=1))
@@ -58,12 +59,26 @@ def _document(given: Read) -> dict[str, Any]:
         "model": {"path": str(given.path), **given.source.identity.as_json()},
         "nodes": len(analysis.graph.nodes),
         "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "tables": cost.tables},
+        "at": {name: list(shape) for name, shape in analysis.at.items()},
+        "counted_as_one": sorted(analysis.cost_model.unknown),
         "groups": [_group(group) for group in analysis.groups if not group.frozen],
         "frozen": [{**_group(group), **_reasons(group)} for group in analysis.groups if group.frozen],
         "unsupported": dict(unsupported(given)),
         "refused": list(map(str, analysis.coupling.refused.values())),
         "observed": list(analysis.graph.observed),
+        "states": [list(state) for state in analysis.coupling.states],
+        "possible_states": [list(state) for state in possible_states(analysis)],
     }
+
+
+def possible_states(analysis: Analysis) -> list[State]:
+    """Inputs and outputs that are states by their names and shapes, and that nobody declared."""
+    from ..analysis.states import found_states
+
+    graph = analysis.graph
+    known = {name for state in analysis.coupling.states for name in state}
+    inputs, outputs = ([name for name in names if name not in known] for names in (graph.inputs, graph.outputs))
+    return found_states(graph, inputs, outputs)
 
 
 def _group(group: Group) -> dict[str, Any]:
@@ -98,7 +113,8 @@ def _show(given: Read, everything: bool) -> None:
         f"{len(analysis.graph.nodes)} operators, {report.number(cost.params)} parameters{tables} "
         f"({report.size(cost.bytes)}), {report.number(cost.macs)} multiply-accumulates"
     )
-    out.print(f"{given.path.name}: {totals}", markup=False)
+    sizes = report.sizes_of_costs(analysis)
+    out.print(f"{given.path.name}: {totals}{f' ({sizes})' if sizes else ''}", markup=False)
     rows = [
         (escape(g.name), g.kind, str(g.size), report.members(g), "yes" if g.exact else "no, normalized") for g in free
     ]
@@ -110,6 +126,11 @@ def _show(given: Read, everything: bool) -> None:
         out.print(report.table(title, ("group", "because"), listed))
     elif frozen:
         out.print(report.frozen(summarize(frozen)))
+    for before, after in analysis.coupling.states:
+        out.print(f"state: '{after}' becomes '{before}'", markup=False)
+    if found := possible_states(analysis):
+        spelled = " ".join(f"--state {before}={after}" for before, after in found)
+        out.print(f"by their names these are states, which may be pruned if you say so: {spelled}", markup=False)
     if analysis.graph.observed:
         from ..verification.observed import note
 

@@ -16,6 +16,11 @@ from .checks import checks_from
 from .progress import step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..api import OpenedModel
+    from ..ir import Graph
+    from ..passes import Pass
     from ..passes.pipeline import PassInfo
     from ..verification import Report
     from ..verification.trail import Trail
@@ -58,7 +63,8 @@ def opt(
         raise InputError(f"{model}: passes run on ONNX models; 'irprune prune' takes exported programs")
     source, graph = opened.source, opened.graph
     with Trail(model, source.model, graph, rtol) as trail, staged(output, keep=opened.files()) as stage:
-        start = State(graph, model=source.identity, context=trail)
+        sizes, at = sizes_of(source, graph, passes)
+        start = State(graph, model=source.identity, context=trail, sizes=sizes, at=at)
         done = run_pipeline(
             passes,
             start,
@@ -75,6 +81,21 @@ def opt(
                 trail.validate()
         stage.commit()
     _show(trail, output, [len(graph.nodes), len(done.graph.nodes)], verified=checks.verify)
+
+
+def sizes_of(
+    source: OpenedModel, graph: Graph, passes: Sequence[Pass]
+) -> tuple[Mapping[str, int], Mapping[str, tuple[int, ...]]]:
+    """Numbers for open sizes, and the shapes of the inputs they are for: where a pass counts costs."""
+    from ..api import sized
+    from ..passes.prune import Prune
+    from ..rewriting import analyzed
+
+    counting = next((each.request for each in passes if isinstance(each, Prune)), None)
+    if counting is None:
+        return {}, {}
+    analysis = sized(source, analyzed(graph, counting), counting)
+    return analysis.sizes, analysis.at
 
 
 def _show(trail: Trail, output: Path, nodes: list[int], *, verified: bool) -> None:

@@ -34,7 +34,7 @@ def plan(
     request = request.require_target().with_data(False)
     from .work import decide, read
 
-    given = read(model, request.allow_io, outputs=[output])
+    given = read(model, request, outputs=[output])
     decided = decide(given, request).plan
     write_text(output, decided.dumps())
     if as_json:
@@ -43,7 +43,7 @@ def plan(
     from . import report
 
     out = report.console()
-    out.print(report.costs(decided.cost_before, decided.cost_after))
+    out.print(report.costs(given.analysis, decided.cost_before, decided.cost_after))
     removed = {group.name: len(group.removed) for group in decided.groups}
     out.print(report.pruned_groups(given.analysis, removed))
     out.print(f"wrote {output}", markup=False)
@@ -78,11 +78,12 @@ def apply(
 
     require_writable(output, inputs=[plan_file])
     require_no_refit(decided, plan_file)
-    given = read(model, decided.request.allow_io, outputs=[output], runnable=checks.verify, plan=decided)
+    given = read(model, decided.request, outputs=[output], runnable=checks.verify, plan=decided)
     finish(given, output, carry_out(given, replay(given, decided), output, checks), as_json=as_json)
 
 
 @o.takes(Floors)
+@o.takes(Request, "shapes", "sizes")
 def verify(
     original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model before.", show_default=False)],
     pruned: Annotated[Path, typer.Argument(metavar="PRUNED", help="The smaller model.", show_default=False)],
@@ -101,6 +102,8 @@ def verify(
     tuned: Annotated[
         bool, typer.Option("--tuned", help="Weights may have changed after the plan was written; compare all else.")
     ] = False,
+    *,
+    request: Request,
 ) -> None:
     """Check a pruned model against the original and the plan; names the first tensor that differs."""
     checks = checks_from(floors, inputs=inputs, labels=labels, rtol=rtol, seed=seed, tuned=tuned)
@@ -109,7 +112,7 @@ def verify(
         if made is not None:
             require_writable(made, inputs=[original, pruned, plan_file])
     decided = read_plan(plan_file)
-    report = _examine(original, pruned, decided, checks)
+    report = _examine(original, pruned, decided.at_sizes(request.shapes, request.sizes), checks)
     _write(report, json_file, junit_file)
     _show(report)
     if not report.ok:

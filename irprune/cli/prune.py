@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from ..request import Request
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
@@ -16,14 +17,25 @@ from .checks import checks_from
 from .exits import DONE, FAILED, complain, warn
 
 if TYPE_CHECKING:
+    from .several import ReadTogether
     from .work import Outcome, Read
 
 
 @o.takes(Floors)
 @o.takes(Request)
 def prune(
-    model: o.Model,
-    output: o.Output,
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="An ONNX file, or a .pt2 of torch.export; several ONNX files are pruned as one (see --tie).",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="The file to write; of several models the folder."),
+    ],
     request: Request,
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
@@ -36,12 +48,27 @@ def prune(
     floors: Floors = NO_FLOORS,
     as_json: o.AsJSON = False,
 ) -> None:
-    """Plan, rewrite, verify and write the smaller model. One that fails is not written."""
+    """Plan, rewrite, verify and write the smaller model. One that fails is not written.
+
+    Several models that share axes are pruned as one: --tie A:present_*=B:past_* says what they share.
+    """
     request = request.require_target().with_data(data is not None)
     checks = checks_from(floors, no_verify=no_verify, inputs=inputs, labels=labels, rtol=rtol, seed=request.seed)
     from .work import carry_out, decide, read, recover
 
-    given = read(model, request.allow_io, outputs=[output, plan_file], runnable=checks.verify or data is not None)
+    if len(models) > 1:
+        if data is not None:
+            raise InputError("--data is for a single model; several are pruned together without data")
+        from .several import carry_out_together, read_together
+
+        together = read_together(models, request, plan_file, checks)
+        caution(request)
+        outcome = carry_out_together(together, decide(together, request), output, checks, plan_file)
+        finish(together, output, outcome, as_json=as_json)
+    model = models[0]
+    if request.ties:
+        raise InputError("--tie is for several models; of one model, --state ties an output to an input")
+    given = read(model, request, outputs=[output, plan_file], runnable=checks.verify or data is not None)
     if data is None:
         caution(request)
         outcome = carry_out(given, decide(given, request), output, checks, plan_file)
@@ -60,7 +87,7 @@ def caution(request: Request) -> None:
     )
 
 
-def finish(given: Read, output: Path, outcome: Outcome, *, as_json: bool) -> None:
+def finish(given: Read | ReadTogether, output: Path, outcome: Outcome, *, as_json: bool) -> None:
     """Print what was done; exit with 1 where nothing was written."""
     from .summary import as_document, show
 

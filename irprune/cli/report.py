@@ -83,17 +83,48 @@ def size(value: float) -> str:
     return f"{value:.0f} B"
 
 
-def costs(before: Cost, after: Cost, files: tuple[int, int] | None = None) -> Table:
+def spelled_shapes(at: Mapping[str, Sequence[int]]) -> str:
+    """``1x3x224x224``, or with their names where inputs have different shapes."""
+    shapes = {name: "x".join(map(str, shape)) or "scalar" for name, shape in at.items()}
+    if len(set(shapes.values())) == 1:
+        return next(iter(shapes.values()))
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+def sizes_of_costs(analysis: Analysis) -> str:
+    """At which sizes multiply-accumulates are counted, for a model with open ones; else nothing."""
+    unknown = analysis.cost_model.unknown
+    words = [f"at {spelled_shapes(analysis.at)}, for one element of the batch"] if analysis.at else []
+    if unknown and analysis.at:
+        words.append(f"{count(len(unknown), 'size')} that only data tell counted as one")
+    elif unknown:
+        names = [
+            str(dim) if dim is not None else f"{name}:{k}"
+            for name in analysis.graph.inputs
+            for k, dim in enumerate(analysis.graph.shape(name) or ())
+            if not isinstance(dim, int)
+        ]
+        names = list(dict.fromkeys(names)) or ["sizes that only data tell"]
+        words.append(f"{', '.join(names)} counted as one: the model runs at no size that was tried; give --shape")
+    return "; ".join(words)
+
+
+def costs(analysis: Analysis, before: Cost, after: Cost, files: tuple[int, int] | None = None) -> Table:
     """Before, after, and the share that stays."""
+    tables = [("numbers in tables", before.tables, after.tables, number)] if before.tables else []
     lines = [
         ("parameters", before.params, after.params, number),
+        *tables,
         ("multiply-accumulates", before.macs, after.macs, number),
         ("bytes of weights", before.bytes, after.bytes, size),
     ]
     if files is not None:
         lines.append(("bytes of the file", *files, size))
     rows = [(name, spell(old), spell(new), f"{new / max(old, 1):.1%}") for name, old, new, spell in lines]
-    return table("", ("", "before", "after", "kept"), rows, right=(1, 2, 3))
+    found = table("", ("", "before", "after", "kept"), rows, right=(1, 2, 3))
+    note = sizes_of_costs(analysis)
+    found.caption = escape(f"multiply-accumulates {note}") if note else None
+    return found
 
 
 def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:

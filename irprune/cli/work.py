@@ -11,6 +11,7 @@ from ..backends.staging import staged
 from ..errors import InputError
 from .artifacts import Artifact, open_artifact
 from .checks import Checks
+from .exits import warn
 from .outputs import require_apart, require_distinct, require_writable, write_text
 from .progress import step
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..rewriting import Smaller
     from ..runtime.feeds import DataSource
     from ..verification import Report
+    from .several import ReadTogether
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def open_checked(
 
 def read(
     path: Path,
-    allow_io: Sequence[str] = (),
+    request: Request | None = None,
     *,
     outputs: Sequence[Path | None] = (),
     runnable: bool = False,
@@ -77,9 +79,11 @@ def read(
     """:func:`open_checked`, then the analysis."""
     opened = open_checked(path, outputs, runnable=runnable, plan=plan)
     with step("finding what is coupled"):
-        from ..analysis import analyze
+        from ..request import Request
+        from ..rewriting import analyzed
 
-        analysis = analyze(opened.graph, tuple(allow_io))
+        request = request or Request()
+        analysis = opened.source.sized(analyzed(opened.graph, request), request)
         _ = analysis.groups
     return Read(path, opened.source, analysis)
 
@@ -132,12 +136,18 @@ def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Rep
         return original.examine(pruned, plan, checks)
 
 
-def decide(given: Read, request: Request) -> Smaller:
+def decide(given: Read | ReadTogether, request: Request) -> Smaller:
     """The plan, and the smaller graph."""
     with step("deciding what to remove"):
+        from ..plans import removed_atoms
+        from ..plans.cautions import cautions
         from ..rewriting import decide
 
-        return decide(given.analysis, request).of(given.source.identity)
+        smaller = decide(given.analysis, request).of(given.source.identity)
+        found = cautions(given.analysis, removed_atoms(smaller.plan, given.analysis))
+    for text in found:
+        warn(text)
+    return smaller
 
 
 def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recovery | None, DataSource]:

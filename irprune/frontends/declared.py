@@ -7,7 +7,7 @@ inference merges them with what it finds, and a size that is 28 in one run only 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import onnx
 
@@ -31,6 +31,19 @@ def drop_stale(proto: onnx.ModelProto) -> None:
         for dim, other in zip(declared, found.get(info.name, ()), strict=False):
             if dim.HasField("dim_value") and other.HasField("dim_value") and dim.dim_value != other.dim_value:
                 dim.Clear()
+
+
+def fix_inputs(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Give, in ``proto``, inputs these shapes; what the file says of the open sizes of other values is dropped."""
+    for info in proto.graph.input:
+        for dim, size in zip(info.type.tensor_type.shape.dim, shapes.get(info.name, ()), strict=False):
+            dim.Clear()
+            dim.dim_value = size
+    if shapes:
+        for info in (*proto.graph.value_info, *proto.graph.output):
+            for dim in info.type.tensor_type.shape.dim:
+                if dim.HasField("dim_param"):
+                    dim.Clear()
 
 
 def _at_some_size(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
 from ..ir.core import Array
 from ..signatures import traits_of
-from .declared import drop_stale
+from .declared import drop_stale, fix_inputs
 from .files import BYTE, root_cause, static_shape
 from .scopes import Scopes, captured, proto_scopes, qualified, sorted_nodes
 
@@ -26,8 +26,10 @@ _INFERENCE_LIMIT = 1024
 
 
 @without_gc
-def import_model(model: oir.Model) -> Graph:
+def import_model(model: oir.Model, inputs: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
     """The graph of a model, with shapes inferred. The model is not changed, except that unsorted nodes are sorted.
+
+    ``inputs`` gives shapes of inputs whose sizes the model leaves open.
 
     Raises :class:`InputError` for an opset older than 7, a cycle, or a value that nothing defines.
     """
@@ -45,6 +47,7 @@ def import_model(model: oir.Model) -> Graph:
     except (RuntimeError, ValueError, oir.serde.SerdeError) as error:
         raise InputError(f"the model is malformed: {root_cause(error)}") from error
     drop_stale(proto)
+    fix_inputs(proto, inputs or {})
     plain = _build(model, scopes, opsets)
     graph = _with_shapes(plain, _inferred(proto))
     while _help_inference(proto, graph):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -179,7 +179,10 @@ class PlannedGroup(_Part):
 
 
 class Plan(_Part):
-    """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages."""
+    """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages.
+
+    The costs of a model with open sizes are those ``at`` some shapes of its inputs.
+    """
 
     format: Literal["irprune.plan/1"] = FORMAT
     model: ModelIdentity = UNIDENTIFIED
@@ -189,6 +192,7 @@ class Plan(_Part):
     slices: dict[Name, AnySlice] = {}
     updated: Updated = {}
     cost: dict[Name, tuple[Count, Count]]
+    at: dict[Name, tuple[Count, ...]] = {}
     verification: dict[str, Any] = {}
 
     @field_validator("cost")
@@ -241,6 +245,13 @@ class Plan(_Part):
         """The plan of a model in which these tensors have other values too: digests by name."""
         return self.model_copy(update={"updated": {**self.updated, **digests}})
 
+    def at_sizes(self, shapes: Mapping[str, Sequence[int]], sizes: Mapping[str, int]) -> Plan:
+        """The plan with other shapes of inputs, and other open sizes, to verify at; its own where none are given."""
+        if not (shapes or sizes):
+            return self
+        asked = {"shapes": {name: tuple(shape) for name, shape in shapes.items()}, "sizes": dict(sizes)}
+        return self.model_copy(update={"request": self.request.model_copy(update=asked)})
+
     def with_model(self, model: ModelIdentity) -> Plan:
         """The plan for a model: one that an analysis alone does not know."""
         return self.model_copy(update={"model": model})
@@ -261,6 +272,7 @@ class Plan(_Part):
             "slices": {name: part.as_json() for name, part in sorted(self.slices.items())},
             "updated": dict(sorted(self.updated.items())),
             "cost": {name: list(both) for name, both in self.cost.items()},
+            **({"at": {name: list(shape) for name, shape in self.at.items()}} if self.at else {}),
             "verification": self.verification,
         }
 

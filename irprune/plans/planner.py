@@ -82,6 +82,7 @@ def make_plan(
         request=request.model_copy(update={"criterion": GIVEN_SCORES if given else request.ranking}),
         groups=planned_groups(analysis, removed),
         cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
+        at=dict(analysis.at),
     )
 
 

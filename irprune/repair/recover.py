@@ -91,7 +91,7 @@ def _repaired(
     memory: int,
 ) -> tuple[Smaller, Recovery]:
     small = to_proto(emit(model, analysis.graph, smaller.graph))
-    after = analyze(smaller.graph, request.allow_io)
+    after = analyze(smaller.graph, request.allow_io, request.states, request.ties)
     updated, changes = refit(
         proto,
         small,

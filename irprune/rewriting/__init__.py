@@ -1,6 +1,6 @@
 """From a plan to the smaller graph."""
 
-from .recipe import Smaller, decide, replay
+from .recipe import Smaller, analyzed, decide, replay
 from .slicing import remove_atoms
 
-__all__ = ["Smaller", "decide", "remove_atoms", "replay"]
+__all__ = ["Smaller", "analyzed", "decide", "remove_atoms", "replay"]

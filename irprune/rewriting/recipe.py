@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..analysis import Analysis, Mask
+from ..analysis import Analysis, Mask, analyze
 from ..errors import InputError
 from ..ir import Graph
 from ..plans import ModelIdentity, Plan, Slice, make_plan, removed_atoms
@@ -40,6 +40,14 @@ class Smaller:
     def of(self, model: ModelIdentity) -> Smaller:
         """A copy whose plan names its model. Call it last: the digest is computed in the background meanwhile."""
         return replace(self, plan=self.plan.with_model(model))
+
+
+def analyzed(graph: Graph, request: Request) -> Analysis:
+    """The analysis of a graph, read as a request says: what may change its shape, and what is a state.
+
+    Raises :class:`InputError` for a state that the graph does not have.
+    """
+    return analyze(graph, request.allow_io, request.states, request.ties)
 
 
 def decide(

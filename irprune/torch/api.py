@@ -82,7 +82,7 @@ def plan(
     """
     request = Request.given(options).require_target()
     program = _traced(model, example_inputs, example_kwargs, dynamic_shapes)
-    return decide(program.analysis(request.allow_io), request, scores).of(program.identity).plan
+    return decide(program.analysis(request.allow_io, request.states), request, scores).of(program.identity).plan
 
 
 def apply(
@@ -99,7 +99,7 @@ def apply(
     """
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     program.require_same(plan)
-    smaller = replay(analysis or program.analysis(plan.request.allow_io), plan)
+    smaller = replay(analysis or program.analysis(plan.request.allow_io, plan.request.states), plan)
     return emitted(program, smaller)
 
 
@@ -133,7 +133,7 @@ def verify(
 
     floors.require_evidence(has_inputs=inputs is not None, has_labels=labels is not None)
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
-    analysis = program.analysis(plan.request.allow_io)
+    analysis = program.analysis(plan.request.allow_io, plan.request.states)
     kept = analysis.kept(removed_atoms(plan, analysis))
     verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.source)
     if inputs is None:
@@ -201,7 +201,7 @@ def prune(
 
 @without_gc
 def _smaller(program: Program, request: Request, scores: Scores | None) -> tuple[Plan, fx.GraphModule]:
-    smaller = decide(program.analysis(request.allow_io), request, scores).of(program.identity)
+    smaller = decide(program.analysis(request.allow_io, request.states), request, scores).of(program.identity)
     return smaller.plan, emitted(program, smaller)
 
 

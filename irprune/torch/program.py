@@ -16,6 +16,7 @@ from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
 from ..plans import ModelIdentity, Plan
 from .digest import digest_of
+from .sizing import at_example
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Program:
             return self.captured
         return replace(self.captured, state=state_of(self.module, self.captured.graph, {}))
 
-    def analysis(self, allow_io: Sequence[str] = ()) -> Analysis:
-        """The analysis of the model's graph."""
-        return analyze(self.imported.graph, allow_io)
+    def analysis(self, allow_io: Sequence[str] = (), states: Sequence[str] = ()) -> Analysis:
+        """The analysis of the model's graph; costs are those at the sizes that it was captured with."""
+        return at_example(analyze(self.imported.graph, allow_io, states), self.captured.graph)
 
     @property
     def sha256(self) -> str:

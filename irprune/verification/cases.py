@@ -35,6 +35,11 @@ class InputSpec:
     points: bool = False
     choices: tuple[int, ...] = ()
 
+    @property
+    def symbols(self) -> list[str]:
+        """The open sizes that its dimensions depend on."""
+        return [symbol for dim in self.dims if isinstance(dim, str) for symbol in symbols_of_dim(dim)]
+
     def shape(self, symbols: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(dim if isinstance(dim, int) else _evaluate(dim, symbols) for dim in self.dims)
 
@@ -93,7 +98,8 @@ def _is_arithmetic(node: ast.AST) -> bool:
     return isinstance(node, (ast.BinOp, ast.Name, ast.Load, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv))
 
 
-def _symbols(dim: str) -> list[str]:
+def symbols_of_dim(dim: str) -> list[str]:
+    """The symbols of ``past + 1``: those that it is computed of."""
     tree = _parse(dim)
     return [dim] if tree is None else [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
 
@@ -167,7 +173,7 @@ def _kinds(specs: Sequence[InputSpec]) -> dict[str, int]:
     kinds: dict[str, int] = {}
     for spec in specs:
         for k, dim in enumerate(spec.dims):
-            for symbol in _symbols(dim) if isinstance(dim, str) else ():
+            for symbol in symbols_of_dim(dim) if isinstance(dim, str) else ():
                 kind = 0 if k == 0 else 1 if k >= 2 and len(spec.dims) >= 4 else 2
                 kinds[symbol] = min(kind, kinds.get(symbol, kind))
     return kinds
@@ -223,19 +229,22 @@ class Cases:
     rejected: tuple[str, ...] = ()
 
 
-def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
+def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[str, int] | None = None) -> Cases:
     """Seeded random inputs, at two sizes where sizes are symbolic and the original accepts two.
 
+    ``asked`` gives open sizes (by symbol) that the first case has.
     If the graph compares an input number with constants, there is one more case for each of them, so that every branch
     is taken.
 
-    Raises :class:`InputError` where the original runs at none.
+    Raises :class:`InputError` where the original runs at none, or not at those that were asked for.
     """
     specs = input_specs(original.proto)
+    first = _asked_case(original, specs, asked or {}, seed)
     accepted, rejected, why = _accepted(original, specs, trial_sizes(specs), seed)
-    if not accepted:
+    if not (accepted or first):
         accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
         rejected, why = rejected + longer, last or why
+    accepted = _distinct_first([*first, *accepted])
     if not accepted and any(spec.dtype.kind in "iu" and spec.matched is None for spec in specs):
         specs = [replace(spec, points=True) for spec in specs]
         accepted, _, _ = _accepted(original, specs, trial_sizes(specs), seed)
@@ -247,6 +256,28 @@ def random_cases(original: Executable, *, seed: int, runs: int) -> Cases:
     sizes = [sizes for sizes, _ in accepted]
     cases += _chosen_cases(original, specs, _distinct([*sizes, *trial_sizes(specs), *long_sizes(specs)]), tuple(cases))
     return Cases(tuple(cases), tuple(rejected))
+
+
+def _asked_case(
+    original: Executable, specs: Sequence[InputSpec], asked: Mapping[str, int], seed: int
+) -> list[tuple[dict[str, int], Case]]:
+    """A case at the sizes that were asked for, others being the first that the original takes with them."""
+    if not asked:
+        return []
+    trials = _distinct({**sizes, **asked} for sizes in (*trial_sizes(specs), *long_sizes(specs)))
+    accepted, _, why = _accepted(original, specs, trials, seed, count=1)
+    if not accepted:
+        raise InputError(f"ONNX Runtime cannot run the original model at {_spell(asked)}: {why}")
+    return accepted
+
+
+def _distinct_first(accepted: Iterable[tuple[dict[str, int], Case]]) -> list[tuple[dict[str, int], Case]]:
+    """The first cases of different sizes."""
+    found: list[tuple[dict[str, int], Case]] = []
+    for sizes, case in accepted:
+        if all(sizes != other for other, _ in found) and len(found) < _DISTINCT_SIZES:
+            found.append((sizes, case))
+    return found
 
 
 def _chosen_cases(
@@ -266,7 +297,11 @@ def _chosen_cases(
 
 
 def _accepted(
-    original: Executable, specs: Sequence[InputSpec], trials: Iterable[dict[str, int]], seed: int
+    original: Executable,
+    specs: Sequence[InputSpec],
+    trials: Iterable[dict[str, int]],
+    seed: int,
+    count: int = _DISTINCT_SIZES,
 ) -> tuple[list[tuple[dict[str, int], Case]], list[str], str]:
     """The first sizes that the original runs at, with a case each; those it does not run at, and why it stopped."""
     accepted: list[tuple[dict[str, int], Case]] = []
@@ -278,7 +313,7 @@ def _accepted(
         except RunFailure as error:
             rejected.append(_spell(sizes))
             why = str(error)
-        if len(accepted) == _DISTINCT_SIZES:
+        if len(accepted) == count:
             break
     return accepted, rejected, why
 

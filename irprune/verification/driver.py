@@ -10,7 +10,6 @@ from typing import TypeAlias
 import onnx
 import onnx_ir as oir
 
-from ..analysis import analyze
 from ..backends.onnx import to_proto
 from ..errors import InputError, VerificationError
 from ..frontends.branches import without_dead_branches
@@ -20,12 +19,13 @@ from ..frontends.onnx import import_model
 from ..frontends.scopes import is_control
 from ..ir import Graph
 from ..plans import Plan, removed_atoms
+from ..rewriting import analyzed
 from ..runtime.data import open_source
 from ..runtime.executable import Executable
 from ..runtime.feeds import AnyData
 from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import Outputs, RunFailure
-from .cases import Cases, given_cases, random_cases
+from .cases import Cases, given_cases, input_specs, random_cases
 from .comparing import relative_error, tolerance_of
 from .cutting import runnable_part
 from .equivalence import Comparison
@@ -33,6 +33,8 @@ from .fidelity import measure_fidelity
 from .floors import NO_FLOORS, Floors
 from .observed import note, with_observed_shapes
 from .report import Equivalence, Report, Stopwatch
+from .sizing import requested_sizes
+from .steps import with_steps
 from .structure import check_structure
 from .tuned import with_tuned_weights
 
@@ -83,10 +85,14 @@ def verify_models(
         graph = with_observed_shapes(import_model(_ir_model(whole)), before)
     if graph.observed:
         structure = replace(structure, notes=(*structure.notes, note(graph)))
-    analysis = analyze(graph, plan.request.allow_io)
+    analysis = analyzed(graph, plan.request)
     kept = analysis.kept(removed_atoms(plan, analysis))
     try:
-        cases = random_cases(before, seed=seed, runs=runs) if source is None else given_cases(before, source)
+        if source is None:
+            asked = requested_sizes(input_specs(before.proto), plan.request.shapes, plan.request.sizes)
+            cases = random_cases(before, seed=seed, runs=runs, asked=asked)
+        else:
+            cases = given_cases(before, source)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
     before.close()
@@ -116,7 +122,9 @@ def _compared(comparison: Comparison, cases: Cases, plan: Plan, *, tuned: bool) 
     if not problem:
         try:
             updated = with_tuned_weights(*sides, plan, every=tuned)
-            return replace(comparison, original=updated).run(cases)
+            comparison = replace(comparison, original=updated)
+            found, outputs = comparison.run(cases)
+            return with_steps(comparison, cases, found), outputs
         except VerificationError as error:
             problem = str(error)
     return Equivalence((), tuple(case.label for case in cases.items), cases.rejected, (problem,)), []

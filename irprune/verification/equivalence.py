@@ -88,7 +88,7 @@ class Comparison:
                 if run.failure is not None:
                     return found.stopped(f"ONNX Runtime stops in the {run.failure} ({run.case.label})"), outputs
                 outputs.append(run.outputs)
-                errors, in_double = self._without_noise(run.case, run.errors)
+                errors, in_double = self.without_noise(run.case, run.errors)
                 found.add(errors, run.as_is, in_double)
                 if any(not error.ok for error in errors):
                     return found.verdict(self.first_divergence(run.case)), outputs
@@ -100,7 +100,7 @@ class Comparison:
         self._sweep(runs, [(self.pruned, self.reference(case)) for case in cases])
         if any(run.failure is not None for run in runs):
             return runs
-        rounded = [self._sides(run.case) for run in runs]
+        rounded = [self.sides(run.case) for run in runs]
         if any(pruned is not self.pruned for pruned, _ in rounded):
             for run in runs:
                 run.as_is, run.errors = run.errors, []
@@ -126,7 +126,7 @@ class Comparison:
         if run.failure is not None:
             return {}
         try:
-            got = pruned.run(self._pruned_feeds(run.case, self._sizes(run.case)), optimize=optimize)
+            got = pruned.run(self.pruned_feeds(run.case, self._sizes(run.case)), optimize=optimize)
         except RunFailure as error:
             run.failure = f"pruned model: {error}"
             return {}
@@ -145,13 +145,13 @@ class Comparison:
         where = f"{run.case.label}, optimizations {'on' if optimize else 'off'}"
         run.errors += [self._output(name, expected[name], got[name], where, sizes) for name in got]
 
-    def _sides(self, case: Case) -> tuple[Executable, Executable]:
+    def sides(self, case: Case) -> tuple[Executable, Executable]:
         """The pruned model and its reference; of a quantized model both without rounding."""
         plain = self.pruned, self.reference(case)
         pruned, reference = (self._twin(model) for model in plain)
         return plain if pruned is None or reference is None else (pruned, reference)
 
-    def _without_noise(self, case: Case, errors: list[OutputError]) -> tuple[list[OutputError], list[OutputError]]:
+    def without_noise(self, case: Case, errors: list[OutputError]) -> tuple[list[OutputError], list[OutputError]]:
         """The errors with the noise that accounts for them, and those in float64, which are asked for last."""
         if self.rtol is not None:
             return errors, []
@@ -160,14 +160,14 @@ class Comparison:
     def _noise(self, case: Case) -> dict[str, float]:
         """Per output the error that rounding accounts for."""
         sizes = self._sizes(case)
-        runs = nearby_runs(self._sides(case)[1], case.feeds)
+        runs = nearby_runs(self.sides(case)[1], case.feeds)
         return noise_of({name: self._kept(name, value, sizes) for name, value in run.items()} for run in runs)
 
     def _errors_in_double(self, case: Case) -> list[OutputError]:
         sizes = self._sizes(case)
-        pruned, reference = self._sides(case)
+        pruned, reference = self.sides(case)
         expected = run_in_double(reference, case.feeds)
-        got = run_in_double(pruned, self._pruned_feeds(case, sizes))
+        got = run_in_double(pruned, self.pruned_feeds(case, sizes))
         return [self._output(name, expected[name], got[name], f"{case.label}, float64", sizes) for name in got]
 
     def _twin(self, model: Executable) -> Executable | None:
@@ -182,6 +182,11 @@ class Comparison:
         return OutputError(
             name, got.dtype.name, relative_error(expected, got), tolerance_of(expected, self.rtol), where
         )
+
+    def errors_of(self, case: Case, expected: Outputs, got: Outputs) -> list[OutputError]:
+        """How far outputs of the pruned model are from the kept parts of those of the reference."""
+        sizes = self._sizes(case)
+        return [self._output(name, expected[name], got[name], case.label, sizes) for name in got]
 
     def _kept(self, name: str, value: Array, sizes: Mapping[str, int]) -> Array:
         return kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
@@ -200,9 +205,17 @@ class Comparison:
     def _sizes(self, case: Case) -> dict[str, int]:
         return input_sizes(self.analysis, {name: array.shape for name, array in case.feeds.items()})
 
-    def _pruned_feeds(self, case: Case, sizes: Mapping[str, int]) -> Feeds:
+    def pruned_feeds(self, case: Case, sizes: Mapping[str, int] | None = None) -> Feeds:
+        """The inputs of a case as the pruned model takes them."""
+        sizes = self._sizes(case) if sizes is None else sizes
         dims = self.analysis.coupling.dims
         return {name: kept_part(array, dims.get(name), self.kept, sizes) for name, array in case.feeds.items()}
+
+    def close(self) -> None:
+        """Close all sessions; the next run opens others."""
+        twins = [twin for model, twin in self._twins.values() if twin is not None]
+        for model in (self.original, self.pruned, *self._references.values(), *twins):
+            model.close()
 
     def reference(self, case: Case, *, guard: bool = False) -> Executable:
         """The reference for the sizes of a case, built when first asked for."""
@@ -226,10 +239,10 @@ class Comparison:
         makers = dict(self._comparable())
         names = list(makers)
         sizes = self._sizes(case)
-        pruned, reference = self._sides(case)
+        pruned, reference = self.sides(case)
         parts = zip(
             reference.probe(case.feeds, names),
-            pruned.probe(self._pruned_feeds(case, sizes), names),
+            pruned.probe(self.pruned_feeds(case, sizes), names),
             strict=True,
         )
         for expected, got in parts:

@@ -61,7 +61,9 @@ def _moved_by_index(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator
 
 
 def _allowed(plan: Plan) -> tuple[str, ...]:
-    return plan.request.allow_io
+    """Globs of inputs and outputs that may change shape."""
+    ends = [end for pair in (*plan.request.states, *plan.request.ties) for end in pair.split("=")]
+    return (*plan.request.allow_io, *ends)
 
 
 # -- the checker -------------------------------------------------------------------------------------------------------

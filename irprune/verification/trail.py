@@ -81,7 +81,7 @@ def _plan_of(step: Step) -> Plan:
     nothing = costs(Cost(0, 0, 0), Cost(0, 0, 0))
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})
     # Inputs and outputs that a removal changed keep their new shapes from then on.
-    request = Request(allow_io=() if made is None else made.request.allow_io)
+    request = Request() if made is None else Request(allow_io=made.request.allow_io, states=made.request.states)
     return Plan(request=request, groups=(), cost=nothing, updated=dict.fromkeys(names, ""))
 
 

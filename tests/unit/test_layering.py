@@ -37,6 +37,7 @@ LAYERS = (
     "repair",
     "verification",
     "api",
+    "several",
     "torch",
     "__init__",
     "torch",
