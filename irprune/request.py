@@ -192,10 +192,14 @@ class Request(Options):
         general = [text for text in texts if "=" not in str(text)]
         if len(general) > 1:
             raise InputError(f"give one ratio for all groups, got {', '.join(map(str, general))}")
-        named = _named([text for text in texts if "=" in str(text)], _number)
+        try:
+            named = _named([text for text in texts if "=" in str(text)], _number)
+            ratio = {"ratio": _number(str(general[0]))} if general else {}
+        except ValueError as error:
+            raise InputError(f"--ratio: {error}") from error
         rest = {name: value for name, value in given.items() if name != "ratio"}
         more = {"ratios": {**named, **_named(given.get("ratios", {}), _number)}} if named else {}
-        return {**rest, **({"ratio": _number(str(general[0]))} if general else {}), **more}
+        return {**rest, **ratio, **more}
 
     @property
     def chooses(self) -> bool:

@@ -62,16 +62,16 @@ def prune(
         from .several import carry_out_together, read_together
 
         together = read_together(models, request, plan_file, checks)
-        caution(request)
         outcome = carry_out_together(together, decide(together, request), output, checks, plan_file)
+        caution(request, outcome)
         finish(together, output, outcome, as_json=as_json)
     model = models[0]
     if request.ties:
         raise InputError("--tie is for several models; of one model, --state ties an output to an input")
     given = read(model, request, outputs=[output, plan_file], runnable=checks.verify or data is not None)
     if data is None:
-        caution(request)
         outcome = carry_out(given, decide(given, request), output, checks, plan_file)
+        caution(request, outcome)
     else:
         smaller, recovery, held_out = recover(given, request, data)
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
@@ -79,8 +79,10 @@ def prune(
     finish(given, output, outcome, as_json=as_json)
 
 
-def caution(request: Request) -> None:
-    """Say that a choice by norm alone rarely keeps the accuracy of a trained model."""
+def caution(request: Request, outcome: Outcome) -> None:
+    """Say of a model that was written that a choice by norm alone rarely keeps the accuracy of a trained one."""
+    if not outcome.ok or not (request.targets or request.ratios):
+        return
     warn(
         "channels are chosen without data: a trained model rarely keeps its accuracy that way. "
         "With --data INPUTS (unlabeled, .npz) they are chosen on data, and the weights that stay are refitted."

@@ -94,7 +94,7 @@ def test_measured_errors_are_spread_over_the_groups_that_are_left(two: Analysis)
         ({"drop": "a:1"}, "drop: expected NAME=VALUE, once for each name, got 'a:1'"),
         ({"drop": "a:1=x"}, "drop: expected positions with commas between them, such as 3,17, got 'x'"),
         ({"ratio": ["0.5", "0.6"]}, "give one ratio for all groups, got 0.5, 0.6"),
-        ({"ratio": ["a=high"]}, "expected a share such as 0.5, got 'high'"),
+        ({"ratio": ["a=high"]}, "--ratio: expected a share such as 0.5, got 'high'"),
         ({"ratio": ["a=1.5"]}, "ratios.a: input should be less than 1, got 1.5"),
         ({"ratio": 0.5, "macs": 0.5, "drop": {"a:1": [0]}}, "give exactly one of ratio, params and macs, got ratio"),
     ],
