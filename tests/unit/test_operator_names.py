@@ -60,6 +60,10 @@ WRITERS = {
 OTHER_MEANINGS = {
     "irprune/torch/importer/elements.py": ("the attributes of Clip", {"max", "min"}),
     "irprune/torch/training.py": ("the name of a schedule", {"linear"}),
+    "irprune/torch/exporting/expressions.py": (
+        "functions of sympy that sizes are written with",
+        {"Abs", "Add", "And", "Identity", "Max", "Min", "Mod", "Mul", "Not", "Or", "Pow", "Where"},
+    ),
 }
 
 STORED = {"Constant"}
