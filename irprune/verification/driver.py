@@ -31,6 +31,7 @@ from .cutting import runnable_part
 from .equivalence import Comparison
 from .fidelity import measure_fidelity
 from .floors import NO_FLOORS, Floors
+from .nodes import check_nodes, with_nodes
 from .observed import note, with_observed_shapes
 from .report import Equivalence, Report, Stopwatch
 from .sizing import requested_sizes
@@ -54,6 +55,7 @@ def verify_models(
     floors: Floors = NO_FLOORS,
     graph: Graph | None = None,
     tuned: bool = False,
+    nodes: bool = True,
 ) -> Report:
     """Verify ``pruned`` against ``original`` and the plan that says what was removed.
 
@@ -63,7 +65,8 @@ def verify_models(
 
     The reference has the values of tensors that the plan lists as updated, which must have their digests. With
     ``tuned``, it has those of all tensors: any of them may have changed after the plan was written.
-    ``graph`` is the import of ``original`` where that was made already.
+    ``graph`` is the import of ``original`` where that was made already. Without ``nodes``, as for passes that make
+    other nodes, these are not compared one by one.
 
     That the plan was made for this original is for the caller to check (:func:`irprune.identity.require_same`).
     Raises :class:`InputError` where the original does not run.
@@ -74,11 +77,12 @@ def verify_models(
     wanted = None if labels is None else as_labels(labels)
     source = None if inputs is None else open_source(inputs)
     clock = Stopwatch()
-    whole, after = inlined(original), _executable(pruned)
-    structure = check_structure(whole, after, plan, tuned=tuned)
+    whole, smaller = inlined(original), _executable(pruned)
+    structure = check_structure(whole, smaller, plan, tuned=tuned)
     before, lines = runnable_part(whole, free=inputs is None)
+    after = smaller
     if lines:
-        after, _ = runnable_part(after, free=inputs is None)
+        after, _ = runnable_part(smaller, free=inputs is None)
         structure = replace(structure, notes=(*structure.notes, *lines))
     clock.lap("structure")
     if graph is None:
@@ -86,7 +90,10 @@ def verify_models(
     if graph.observed:
         structure = replace(structure, notes=(*structure.notes, note(graph)))
     analysis = analyzed(graph, plan.request)
-    kept = analysis.kept(removed_atoms(plan, analysis))
+    removed = removed_atoms(plan, analysis)
+    kept = analysis.kept(removed)
+    if nodes:
+        structure = with_nodes(structure, check_nodes(whole, smaller, analysis, removed))
     try:
         if source is None:
             asked = requested_sizes(input_specs(before.proto), plan.request.shapes, plan.request.sizes)

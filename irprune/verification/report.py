@@ -13,11 +13,17 @@ from .floors import NO_FLOORS, Floors
 
 @dataclass(frozen=True)
 class Structure:
-    """The findings of the checker and the comparison of every tensor; ``notes`` are not failures."""
+    """The findings of the checker, and the comparison of every tensor and of every node; ``notes`` are not failures.
+
+    ``nodes`` were compared (none for a pass that makes other nodes). ``rewritten`` are the results of those that are
+    what the plan makes of the original's.
+    """
 
     problems: tuple[str, ...]
     tensors: int
     notes: tuple[str, ...] = ()
+    nodes: int = 0
+    rewritten: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -27,6 +33,8 @@ class Structure:
         return {
             "ok": self.ok,
             "tensors": self.tensors,
+            "nodes": self.nodes,
+            "rewritten": list(self.rewritten),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }

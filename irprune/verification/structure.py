@@ -46,9 +46,7 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tun
         *mismatches,
         *_missing(before, after, plan, original.proto.graph),
     ]
-    if len(found) > _MOST_PROBLEMS:
-        found = [*found[:_MOST_PROBLEMS], f"... and {len(found) - _MOST_PROBLEMS} more problems"]
-    return Structure(tuple(found), len(after), (*notes, *_moved_by_index(original.proto.graph, pruned.proto.graph)))
+    return Structure(shortened(found), len(after), (*notes, *_moved_by_index(original.proto.graph, pruned.proto.graph)))
 
 
 def _moved_by_index(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator[str]:
@@ -58,6 +56,13 @@ def _moved_by_index(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator
         maker = makers.get(node.output[0])
         if maker is not None and maker.copies and traits_of(node.op_type, node.domain).picks_from(0):
             yield f"'{node.output[0]}' was a chain of views and is now a {node.op_type} by an index vector"
+
+
+def shortened(problems: Sequence[str]) -> tuple[str, ...]:
+    """The first few of many problems."""
+    if len(problems) <= _MOST_PROBLEMS:
+        return tuple(problems)
+    return (*problems[:_MOST_PROBLEMS], f"... and {len(problems) - _MOST_PROBLEMS} more problems")
 
 
 def _allowed(plan: Plan) -> tuple[str, ...]:

@@ -66,17 +66,21 @@ class Trail:
             before = self._last or self.path
             after = Path(self._folder.name) / f"{len(self.reports)}.onnx"
             save(emit(self.model, self.imported, step.after.graph), after)
-            report = verify_models(before, after, _plan_of(step), rtol=self.rtol)
+            report = verify_models(before, after, _plan_of(step), rtol=self.rtol, nodes=_removes(step))
             self.reports.append((str(step.applied), report))
             if not report.ok:
                 raise VerificationError(f"pass '{step.applied}': {'; '.join(report.failures())}")
             self._last = after
 
 
+def _removes(step: Step) -> bool:
+    return step.after.plan is not None and step.before.plan is None
+
+
 def _plan_of(step: Step) -> Plan:
     """The plan of a pass that removes, or an empty plan for one that only rewrites."""
     made = step.after.plan
-    if made is not None and step.before.plan is None:
+    if made is not None and _removes(step):
         return made.with_slices(made.slices)
     nothing = costs(Cost(0, 0, 0), Cost(0, 0, 0))
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})

@@ -113,6 +113,8 @@ def test_a_wiring_fault_that_leaves_all_weights_alone_is_caught(
     original, pruned, plan = pair
     pruned.graph.node[2].op_type = "Tanh"
     report = verify_models(original, pruned, plan)
+    assert report.structure.problems == ("the node that makes 's': expected operator Sigmoid, got Tanh",)
+    report = verify_models(original, pruned, plan, nodes=False)
     assert report.structure.ok
     assert report.equivalence.first is not None
     assert (report.equivalence.first.tensor, report.equivalence.first.node) == ("s", "gate")

@@ -1,0 +1,197 @@
+"""Is every node of the pruned model the one that the plan leaves: operator, attributes, connections, opset?
+
+A node that computes the same on the inputs that are tried need not do so on others: an arg-max hides what comes before
+it, a branch that is never taken hides all of it. So the nodes are compared with the original's, to which the rewriter's
+changes were made anew from the plan: attributes and shape operands that follow a removal, views that became others.
+Whether these changes are right is for the comparison of results to say, which shares nothing with the rewriter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import onnx_ir as oir
+
+from ..analysis import Analysis, Mask
+from ..backends.onnx import emit
+from ..frontends.scopes import is_control, proto_scopes, qualified
+from ..ir import Graph
+from ..rewriting.slicing import remove_atoms
+from ..runtime.executable import Executable
+from .report import Structure
+from .structure import Readers, shortened, tensors
+
+_STANDARD = ("", "ai.onnx")
+
+
+@dataclass(frozen=True)
+class NodeFindings:
+    """What is wrong with the nodes, how many there are, and the outputs of those that differ from the original's."""
+
+    problems: tuple[str, ...]
+    count: int
+    rewritten: tuple[str, ...]
+
+
+def check_nodes(original: Executable, pruned: Executable, analysis: Analysis, removed: Mask) -> NodeFindings:
+    """Compare the nodes of ``pruned`` with those that removing atoms from ``original`` leaves."""
+    smaller, _ = remove_atoms(analysis, removed)
+    expected = emit(_ir_model(original), analysis.graph, smaller)
+    wanted, found = _nodes(_without_weights(expected)), _nodes(pruned.proto.graph)
+    before = _nodes(original.proto.graph)
+    problems = (
+        *_compare_opsets(_opsets(expected.opset_imports), _opsets(_imports(pruned.proto)), found),
+        *_compare_nodes(wanted, found),
+        *_compare_integers(analysis.graph, smaller, tensors(pruned)),
+        *(f"function '{function.name}' is not in what the plan leaves" for function in pruned.proto.functions),
+    )
+    rewritten = (key for key, node in wanted.items() if key not in before or list(_differences(before[key], node)))
+    return NodeFindings(tuple(problems), len(found), tuple(rewritten))
+
+
+def with_nodes(structure: Structure, found: NodeFindings) -> Structure:
+    """The findings on tensors and interface, and those on nodes."""
+    problems = shortened([*structure.problems, *found.problems])
+    return replace(structure, problems=problems, nodes=found.count, rewritten=found.rewritten)
+
+
+def _ir_model(model: Executable) -> oir.Model:
+    """The model, whose weights are left in their files. Types of maps, which onnx_ir does not hold, are left out."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
+        if not output.type.HasField("tensor_type"):
+            output.ClearField("type")
+    found = oir.from_proto(proto)
+    if model.data_folder is not None:
+        oir.external_data.set_base_dir(found.graph, model.data_folder)
+    return found
+
+
+def _without_weights(model: oir.Model) -> onnx.GraphProto:
+    graph = onnx.GraphProto()
+    graph.node.extend(oir.serde.serialize_node(node) for node in model.graph)
+    return graph
+
+
+def _is_constant(node: onnx.NodeProto) -> bool:
+    """Constants are compared as tensors, also where one kind of them became the other."""
+    return node.op_type == "Constant" and node.domain in _STANDARD
+
+
+def _nodes(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """Every node of every scope, by its first output."""
+    return {
+        qualified(scope, next((name for name in node.output if name), node.name)): node
+        for scope, body in proto_scopes(graph)
+        for node in body.node
+        if not _is_constant(node)
+    }
+
+
+# -- opsets ------------------------------------------------------------------------------------------------------------
+
+
+def _imports(proto: onnx.ModelProto) -> dict[str, int]:
+    return {entry.domain: entry.version for entry in proto.opset_import}
+
+
+def _opsets(imports: Mapping[str, int]) -> dict[str, int]:
+    return {"" if domain in _STANDARD else domain: version for domain, version in imports.items()}
+
+
+def _compare_opsets(
+    expected: Mapping[str, int], got: Mapping[str, int], nodes: Mapping[str, onnx.NodeProto]
+) -> Iterator[str]:
+    used = {"" if node.domain in _STANDARD else node.domain for node in nodes.values()}
+    for domain in sorted(used & expected.keys()):
+        if got.get(domain) != expected[domain]:
+            yield f"opset of domain '{domain or 'ai.onnx'}': expected {expected[domain]}, got {got.get(domain)}"
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------------
+
+
+def _compare_nodes(expected: Mapping[str, onnx.NodeProto], got: Mapping[str, onnx.NodeProto]) -> Iterator[str]:
+    for key, node in expected.items():
+        if key not in got:
+            yield f"the node that makes '{key}' ({node.op_type}) is missing"
+            continue
+        yield from (f"the node that makes '{key}': {difference}" for difference in _differences(node, got[key]))
+    for key in got.keys() - expected.keys():
+        yield f"the node that makes '{key}' ({got[key].op_type}) is in neither the original nor what the plan leaves"
+
+
+def _differences(expected: onnx.NodeProto, got: onnx.NodeProto) -> Iterator[str]:
+    if _operator(expected) != _operator(got):
+        yield f"expected operator {_operator(expected)}, got {_operator(got)}"
+        return
+    for kind, left, right in (
+        ("inputs", _connections(expected.input), _connections(got.input)),
+        ("outputs", _connections(expected.output), _connections(got.output)),
+    ):
+        if left != right:
+            yield f"expected {kind} {left}, got {right}"
+    before, after = ({attribute.name: attribute for attribute in node.attribute} for node in (expected, got))
+    inside = is_control(expected.domain, expected.op_type)
+    for name in sorted(before.keys() | after.keys()):
+        values = [_value(side[name], inside) if name in side else None for side in (before, after)]
+        if not _equal(*values):
+            yield f"attribute '{name}' of {expected.op_type}: expected {_spell(values[0])}, got {_spell(values[1])}"
+
+
+def _operator(node: onnx.NodeProto) -> str:
+    return node.op_type if node.domain in _STANDARD else f"{node.domain}.{node.op_type}"
+
+
+def _connections(names: Iterable[str]) -> list[str]:
+    """Names of operands; absent ones at the end say nothing."""
+    found = list(names)
+    while found and not found[-1]:
+        found.pop()
+    return found
+
+
+def _value(attribute: onnx.AttributeProto, inside: bool) -> object:
+    """What an attribute holds; of a body that is looked into its interface, since its nodes are compared one by one."""
+    kinds = onnx.AttributeProto
+    if attribute.type == kinds.TENSOR:
+        return onnx.numpy_helper.to_array(attribute.t)
+    if attribute.type == kinds.GRAPH and inside:
+        return [[value.name for value in side] for side in (attribute.g.input, attribute.g.output)]
+    if attribute.type in (kinds.INTS, kinds.FLOATS, kinds.STRINGS):
+        return list(onnx.helper.get_attribute_value(attribute))
+    if attribute.type in (kinds.INT, kinds.FLOAT, kinds.STRING):
+        return onnx.helper.get_attribute_value(attribute)
+    return attribute.SerializeToString()
+
+
+def _equal(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
+    return type(left) is type(right) and (left == right or (left != left and right != right))
+
+
+def _spell(value: object) -> str:
+    text = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# -- integers ----------------------------------------------------------------------------------------------------------
+
+
+def _compare_integers(before: Graph, after: Graph, got: Readers) -> Iterator[str]:
+    """Shapes and indices that the rewriter made; the plan lists slices of tensors alone."""
+    for name, constant in after.constants.items():
+        if before.constants.get(name) is constant or not constant.dtype.startswith(("int", "uint", "bool")):
+            continue
+        if name not in got:
+            yield f"tensor '{name}' is missing"
+            continue
+        expected, found = constant.numpy(), got[name]()
+        if not _equal(expected, found):
+            yield f"tensor '{name}': expected {_spell(expected.tolist())}, got {_spell(found.tolist())}"

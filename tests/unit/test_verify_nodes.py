@@ -1,0 +1,157 @@
+"""Files changed after pruning: the nodes are the ones that the plan leaves, or the file is refused.
+
+Most of these changes do not show in the results: the output is a decision, or the branch is never taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from irprune import api
+from irprune.plans import Plan
+from irprune.verification.driver import verify_models
+from tests.golden.helpers.models import model_of
+
+DECIDED = """(float[2, 3, 8, 8] x, bool flag) => (int64[2] y)
+<float[8, 3, 3, 3] w, float[8] b, float[6, 8, 1, 1] v, int64[2] shape = {2, -1}> {
+    c = Conv <pads = [1, 1, 1, 1]> (x, w, b)
+    r = Relu(c)
+    d = Conv(r, v)
+    p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (d)
+    k = If (flag) <
+        then_branch = t () => (float[2, 6, 4, 4] u) { u = Sigmoid(p) },
+        else_branch = e () => (float[2, 6, 4, 4] o) { o = Tanh(p) }
+    >
+    m = GlobalAveragePool(k)
+    f = Reshape(m, shape)
+    s = Softmax <axis = 1> (f)
+    y = ArgMax <axis = 1, keepdims = 0> (s)
+}"""
+
+
+@pytest.fixture
+def pair() -> tuple[onnx.ModelProto, onnx.ModelProto, Plan]:
+    original = model_of(DECIDED, 17)
+    result = api.prune(original, ratio=0.5)
+    return original, result.model, result.plan
+
+
+def node(model: onnx.ModelProto, output: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if output in node.output)
+
+
+def _set(output: str, **attributes: object) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        found = node(model, output)
+        left = [attribute for attribute in found.attribute if attribute.name not in attributes]
+        del found.attribute[:]
+        found.attribute.extend([*left, *(helper.make_attribute(name, value) for name, value in attributes.items())])
+
+    return change
+
+
+def _other_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 13
+
+
+def _rewired(model: onnx.ModelProto) -> None:
+    node(model, "d").input[0] = "c"
+
+
+def _another_operator(model: onnx.ModelProto) -> None:
+    node(model, "s").op_type = "LogSoftmax"
+
+
+def _inside_a_branch(model: onnx.ModelProto) -> None:
+    branch = next(a.g for a in node(model, "k").attribute if a.name == "else_branch")
+    branch.node[0].op_type = "Softsign"
+
+
+def _one_more(model: onnx.ModelProto) -> None:
+    node(model, "r").output[0] = "before"
+    model.graph.node.insert(2, helper.make_node("Identity", ["before"], ["r"]))
+
+
+def _another_domain(model: onnx.ModelProto) -> None:
+    node(model, "s").domain = "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+
+
+TAMPERED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
+    "opset": (_other_opset, "opset of domain 'ai.onnx': expected 17, got 13"),
+    "connection": (_rewired, "the node that makes 'd': expected inputs ['r', 'v'], got ['c', 'v']"),
+    "operator": (_another_operator, "the node that makes 's': expected operator Softmax, got LogSoftmax"),
+    "domain": (_another_domain, "expected operator Softmax, got com.microsoft.Softmax"),
+    "attribute": (_set("c", pads=[1, 1, 1, 1], auto_pad="VALID"), "attribute 'auto_pad' of Conv: expected None"),
+    "number": (_set("y", axis=1, keepdims=0, select_last_index=1), "attribute 'select_last_index' of ArgMax"),
+    "branch": (_inside_a_branch, "expected operator Tanh, got Softsign"),
+    "node": (_one_more, "the node that makes 'before' (Relu) is in neither the original nor what the plan leaves"),
+}
+
+
+def test_as_it_was_made(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan]) -> None:
+    report = verify_models(*pair)
+    assert report.ok
+    assert report.structure.nodes == 11
+    assert report.structure.rewritten == ()
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_changed_node_is_named(pair: tuple[onnx.ModelProto, onnx.ModelProto, Plan], name: str) -> None:
+    original, pruned, plan = pair
+    change, message = TAMPERED[name]
+    change(pruned)
+    report = verify_models(original, pruned, plan)
+    assert not report.structure.ok
+    assert message in "; ".join(report.structure.problems)
+
+
+SHUFFLED = """(float[2, 3, 4, 4] x) => (float[2, 5, 4, 4] y)
+<float[12, 3, 1, 1] w, float[12, 6, 1, 1] g, float[5, 12, 1, 1] v,
+ int64[5] apart = {2, 2, 6, 4, 4}, int64[4] back = {2, 12, 4, 4}> {
+    c = Conv(x, w)
+    a = Reshape(c, apart)
+    t = Transpose <perm = [0, 2, 1, 3, 4]> (a)
+    h = Reshape(t, back)
+    d = Conv <group = 2> (h, g)
+    y = Conv(d, v)
+}"""
+
+
+def test_what_the_plan_rewrites_is_listed_and_its_integers_are_compared() -> None:
+    original = model_of(SHUFFLED, 17)
+    result = api.prune(original, ratio=0.5)
+    pruned: onnx.ModelProto = result.model
+    report = verify_models(original, pruned, result.plan)
+    assert report.ok and report.structure.rewritten
+    integers = [t for t in pruned.graph.initializer if t.data_type == onnx.TensorProto.INT64]
+    for tensor in integers:
+        changed = onnx.ModelProto.FromString(pruned.SerializeToString())
+        array = numpy_helper.to_array(tensor)
+        target = next(t for t in changed.graph.initializer if t.name == tensor.name)
+        target.CopyFrom(numpy_helper.from_array(np.roll(array, 1), tensor.name))
+        problems = "; ".join(verify_models(original, changed, result.plan).structure.problems)
+        assert f"tensor '{tensor.name}'" in problems
+
+
+def test_constants_of_either_kind_are_the_same() -> None:
+    """Optimizers make initializers of the nodes that hold constants."""
+    text = """(float[2, 3] x) => (float[2, 4] y) <float[3, 8] w, float[8, 4] v> {
+        h = MatMul(x, w)
+        half = Constant <value = float {0.5}> ()
+        s = Mul(h, half)
+        y = MatMul(s, v)
+    }"""
+    original = model_of(text, 17)
+    result = api.prune(original, ratio=0.5)
+    pruned: onnx.ModelProto = result.model
+    constant = node(pruned, "half")
+    pruned.graph.initializer.append(constant.attribute[0].t)
+    pruned.graph.initializer[-1].name = "half"
+    pruned.graph.node.remove(constant)
+    assert verify_models(original, pruned, result.plan).ok
