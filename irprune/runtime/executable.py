@@ -36,7 +36,7 @@ class Executable:
     model: onnx.ModelProto | Path
     folder: Path | None = None
     scratch: Scratch | None = None
-    _open: tuple[bool, Session] | None = field(default=None, repr=False)
+    _open: tuple[tuple[object, ...], Session] | None = field(default=None, repr=False)
 
     @cached_property
     def proto(self) -> onnx.ModelProto:
@@ -52,11 +52,13 @@ class Executable:
         _ = self.proto
         return self.folder
 
-    def run(self, feeds: Mapping[str, Array], *, optimize: bool = False) -> Outputs:
-        """The graph's outputs. Raises :class:`RunFailure`."""
-        if self._open is None or self._open[0] != optimize:
+    def run(self, feeds: Mapping[str, Array], *, optimize: bool = False, also: Sequence[str] = ()) -> Outputs:
+        """The graph's outputs, and the values inside it that are asked for too. Raises :class:`RunFailure`."""
+        key = (optimize, *also)
+        if self._open is None or self._open[0] != key:
             self.close()
-            self._open = optimize, self._session(self.proto, optimize)
+            proto = with_outputs(self.proto, also) if also else self.proto
+            self._open = key, self._session(proto, optimize)
         return run_session(self._open[1], feeds)
 
     def require_runnable(self) -> None:

@@ -78,14 +78,15 @@ def keep_worst(worst: dict[str, OutputError], errors: Iterable[OutputError]) -> 
 def noise_of(runs: Iterable[Outputs]) -> dict[str, float]:
     """Per output the error that rounding accounts for, given runs of the reference on neighboring numbers.
 
-    The first run is on the inputs themselves. Nothing of a run is kept.
+    The first run is on the inputs themselves; others may lack some of its values. Nothing of a run is kept.
     """
     runs = iter(runs)
     first = next(runs)
     noise = dict.fromkeys(first, 0.0)
     for run in runs:
         for name, value in first.items():
-            noise[name] = max(noise[name], NOISE_FACTOR * relative_error(value, run[name]))
+            if name in run:
+                noise[name] = max(noise[name], NOISE_FACTOR * relative_error(value, run[name]))
     return noise
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..analysis import Analysis, Mask
 from ..ir.core import Array
@@ -12,11 +13,12 @@ from ..runtime.feeds import Feeds
 from ..runtime.session import Outputs, RunFailure
 from .cases import Case, Cases
 from .comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
+from .decisions import values_before_decisions
 from .masks import input_sizes, kept_part
 from .noise import nearby_runs, run_in_double
 from .reference import Reference, build
 from .report import Divergence, Equivalence, OutputError
-from .rounding import without_rounding
+from .rounding import is_rounded, without_rounding
 
 _CASES_AT_A_TIME = 16
 """Cases per session: the outputs of so many cases are held at a time."""
@@ -50,6 +52,8 @@ class _Findings:
     outputs: dict[str, OutputError] = field(default_factory=dict)
     as_is: dict[str, OutputError] = field(default_factory=dict)
     in_double: dict[str, OutputError] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    """Values inside the graph that decisions are made from."""
 
     def add(self, errors: list[OutputError], as_is: list[OutputError], in_double: list[OutputError]) -> None:
         keep_worst(self.outputs, errors)
@@ -57,11 +61,18 @@ class _Findings:
         keep_worst(self.in_double, in_double)
 
     def stopped(self, problem: str) -> Equivalence:
-        return Equivalence(tuple(self.outputs.values()), self._labels(), self.cases.rejected, (problem,))
+        outputs, _ = self._apart()
+        return Equivalence(outputs, self._labels(), self.cases.rejected, (problem,))
 
     def verdict(self, first: Divergence | None = None) -> Equivalence:
-        outputs, as_is, in_double = (tuple(found.values()) for found in (self.outputs, self.as_is, self.in_double))
-        return Equivalence(outputs, self._labels(), self.cases.rejected, (), first, as_is, in_double)
+        outputs, before = self._apart()
+        as_is, in_double = (tuple(found.values()) for found in (self.as_is, self.in_double))
+        return Equivalence(outputs, self._labels(), self.cases.rejected, (), first, as_is, in_double, before)
+
+    def _apart(self) -> tuple[tuple[OutputError, ...], tuple[OutputError, ...]]:
+        """What was found of the outputs, and of the values before decisions."""
+        outputs = tuple(error for name, error in self.outputs.items() if name not in self.before)
+        return outputs, tuple(error for name, error in self.outputs.items() if name in self.before)
 
     def _labels(self) -> tuple[str, ...]:
         return tuple(case.label for case in self.cases.items)
@@ -81,7 +92,7 @@ class Comparison:
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
         """The verdict, and the outputs of the pruned model in each case (optimizations off)."""
-        found = _Findings(cases)
+        found = _Findings(cases, before=self.before_decisions)
         outputs: list[Outputs] = []
         for start in range(0, len(cases.items), _CASES_AT_A_TIME):
             for run in self._measure(cases.items[start : start + _CASES_AT_A_TIME]):
@@ -92,52 +103,69 @@ class Comparison:
                 found.add(errors, run.as_is, in_double)
                 if any(not error.ok for error in errors):
                     return found.verdict(self.first_divergence(run.case)), outputs
-        return found.verdict(), outputs
+        verdict = found.verdict()
+        seen = {error.name for error in (*verdict.outputs, *verdict.before)}
+        return replace(verdict, hidden=len(set(values_before_decisions(self.analysis)) - seen)), outputs
+
+    @cached_property
+    def before_decisions(self) -> tuple[str, ...]:
+        """The values inside the graph that are compared besides the outputs, in runs without optimizations.
+
+        None of a model that rounds on the way to them, since a rounding falls to either side.
+        """
+        if is_rounded(self.pruned.proto) and self._twin(self.pruned) is None:
+            return ()
+        outputs = {output.name for output in self.pruned.proto.graph.output}
+        comparable = {name for name, _ in self._comparable()} - outputs
+        own = {name for node in self.original.proto.graph.node for name in node.output}
+        return tuple(name for name in values_before_decisions(self.analysis) if name in comparable and name in own)
 
     def _measure(self, cases: Sequence[Case]) -> list[_Run]:
         """The errors of each case; of a quantized model those without rounding, and those as it is beside them."""
         runs = [_Run(case) for case in cases]
-        self._sweep(runs, [(self.pruned, self.reference(case)) for case in cases])
+        also = () if is_rounded(self.pruned.proto) else self.before_decisions
+        self._sweep(runs, [(self.pruned, self.reference(case)) for case in cases], also)
         if any(run.failure is not None for run in runs):
             return runs
         rounded = [self.sides(run.case) for run in runs]
         if any(pruned is not self.pruned for pruned, _ in rounded):
             for run in runs:
                 run.as_is, run.errors = run.errors, []
-            self._sweep(runs, rounded)
+            self._sweep(runs, rounded, self.before_decisions)
         return runs
 
-    def _sweep(self, runs: Sequence[_Run], sides: Sequence[tuple[Executable, Executable]]) -> None:
+    def _sweep(self, runs: Sequence[_Run], sides: Sequence[tuple[Executable, Executable]], also: Sequence[str]) -> None:
         """Run each model on all of its cases before the next one is opened: one session at a time."""
         self.original.close()
-        for optimize in (False, True):
+        for optimize, inside in ((False, also), (True, ())):
             results: list[Outputs] = [{} for _ in runs]
             for pruned, members in _grouped([pruned for pruned, _ in sides]):
                 for k in members:
-                    results[k] = self._run_pruned(runs[k], pruned, optimize)
+                    results[k] = self._run_pruned(runs[k], pruned, optimize, inside)
                 pruned.close()
             for reference, members in _grouped([reference for _, reference in sides]):
                 for k in members:
-                    self._compare(runs[k], reference, results[k], optimize)
+                    self._compare(runs[k], reference, results[k], optimize, inside)
                     results[k] = {}
                 reference.close()
 
-    def _run_pruned(self, run: _Run, pruned: Executable, optimize: bool) -> Outputs:
+    def _run_pruned(self, run: _Run, pruned: Executable, optimize: bool, also: Sequence[str]) -> Outputs:
         if run.failure is not None:
             return {}
         try:
-            got = pruned.run(self.pruned_feeds(run.case, self._sizes(run.case)), optimize=optimize)
+            feeds = self.pruned_feeds(run.case, self._sizes(run.case))
+            got = pruned.run(feeds, optimize=optimize, also=also)
         except RunFailure as error:
             run.failure = f"pruned model: {error}"
             return {}
-        run.outputs = run.outputs or got
+        run.outputs = run.outputs or {name: value for name, value in got.items() if name not in also}
         return got
 
-    def _compare(self, run: _Run, reference: Executable, got: Outputs, optimize: bool) -> None:
+    def _compare(self, run: _Run, reference: Executable, got: Outputs, optimize: bool, also: Sequence[str]) -> None:
         if run.failure is not None:
             return
         try:
-            expected = self._expected(run.case, reference, got, optimize)
+            expected = self._expected(run.case, reference, got, optimize, also)
         except RunFailure as error:
             run.failure = f"reference of the removal: {error}"
             return
@@ -160,14 +188,14 @@ class Comparison:
     def _noise(self, case: Case) -> dict[str, float]:
         """Per output the error that rounding accounts for."""
         sizes = self._sizes(case)
-        runs = nearby_runs(self.sides(case)[1], case.feeds)
+        runs = nearby_runs(self.sides(case)[1], case.feeds, self.before_decisions)
         return noise_of({name: self._kept(name, value, sizes) for name, value in run.items()} for run in runs)
 
     def _errors_in_double(self, case: Case) -> list[OutputError]:
         sizes = self._sizes(case)
         pruned, reference = self.sides(case)
-        expected = run_in_double(reference, case.feeds)
-        got = run_in_double(pruned, self.pruned_feeds(case, sizes))
+        expected = run_in_double(reference, case.feeds, self.before_decisions)
+        got = run_in_double(pruned, self.pruned_feeds(case, sizes), self.before_decisions)
         return [self._output(name, expected[name], got[name], f"{case.label}, float64", sizes) for name in got]
 
     def _twin(self, model: Executable) -> Executable | None:
@@ -191,14 +219,16 @@ class Comparison:
     def _kept(self, name: str, value: Array, sizes: Mapping[str, int]) -> Array:
         return kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
 
-    def _expected(self, case: Case, reference: Executable, got: Outputs, optimize: bool) -> Outputs:
-        """The outputs of the reference. If only it has NaNs, activations are masked at all contractions instead."""
-        expected = reference.run(case.feeds, optimize=optimize)
+    def _expected(
+        self, case: Case, reference: Executable, got: Outputs, optimize: bool, also: Sequence[str]
+    ) -> Outputs:
+        """What the reference computes; where only it has NaNs, with activations masked at all contractions."""
+        expected = reference.run(case.feeds, optimize=optimize, also=also)
         if has_other_nans(expected, got):
             guarded = self.reference(case, guard=True)
             twin = None if reference is self.reference(case) else self._twin(guarded)
             reference.close()
-            expected = (twin or guarded).run(case.feeds, optimize=optimize)
+            expected = (twin or guarded).run(case.feeds, optimize=optimize, also=also)
             (twin or guarded).close()
         return expected
 

@@ -14,7 +14,7 @@ weight row rotated) are 1e-5 and more away, if they have any effect at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -40,13 +40,16 @@ _MOST_ELEMENTS = 1 << 28
 """Larger models are not copied to float64."""
 
 
-def nearby_runs(model: Executable, feeds: Feeds) -> Iterator[Outputs]:
-    """What a model computes with optimizations off and on, as fed and with floats moved to a neighboring number."""
+def nearby_runs(model: Executable, feeds: Feeds, also: Sequence[str] = ()) -> Iterator[Outputs]:
+    """What a model computes with optimizations off and on, as fed and with floats moved to a neighboring number.
+
+    With optimizations off, the values inside the graph that are asked for too.
+    """
     rng = np.random.default_rng(0)
     moves = [feeds, *({name: moved(array, rng) for name, array in feeds.items()} for _ in range(MOVES))]
     for optimize in (False, True):
         for near in moves:
-            yield model.run(near, optimize=optimize)
+            yield model.run(near, optimize=optimize, also=() if optimize else also)
     model.close()
 
 
@@ -59,15 +62,17 @@ def moved(array: Array, rng: np.random.Generator) -> Array:
     return np.asarray(np.nextafter(array, toward))
 
 
-def run_in_double(model: Executable, feeds: Feeds) -> Outputs:
-    """The outputs with every float in float64, by onnx's own evaluator: ONNX Runtime lacks most kernels for it.
+def run_in_double(model: Executable, feeds: Feeds, also: Sequence[str] = ()) -> Outputs:
+    """The outputs, and values inside the graph, with every float in float64.
+
+    It is onnx's own evaluator that runs: ONNX Runtime lacks most kernels for this type.
 
     Raises :class:`RunFailure` for what the evaluator does not run.
     """
     from onnx.reference import ReferenceEvaluator
 
     wide = _widened(model)
-    names = [output.name for output in wide.graph.output]
+    names = [*(output.name for output in wide.graph.output), *also]
     fed = {name: _wide_array(array) if _is_narrow(array) else array for name, array in feeds.items()}
     try:
         with np.errstate(all="ignore"):

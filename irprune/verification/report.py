@@ -88,6 +88,8 @@ class Equivalence:
 
     For a quantized model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
     ``in_double`` compares in float64, in those cases in which an error could be rounding noise.
+    ``before`` are float values inside the graph, from which decisions are made and what saturates is computed;
+    ``hidden`` is how many more of these there are, which were not compared.
     """
 
     outputs: tuple[OutputError, ...]
@@ -97,10 +99,12 @@ class Equivalence:
     first: Divergence | None = None
     as_is: tuple[OutputError, ...] = ()
     in_double: tuple[OutputError, ...] = ()
+    before: tuple[OutputError, ...] = ()
+    hidden: int = 0
 
     @property
     def ok(self) -> bool:
-        return not self.problems and all(output.ok for output in (*self.outputs, *self.in_double))
+        return not self.problems and all(found.ok for found in (*self.outputs, *self.before, *self.in_double))
 
     @property
     def error(self) -> float:
@@ -115,6 +119,12 @@ class Equivalence:
             for output in (*self.outputs, *self.in_double)
             if not output.ok
         ]
+        lines += [
+            f"value '{found.name}' ({found.dtype}), which outputs hide, differs from the reference by "
+            f"{found.error:.2e} of its scale, at most {found.tolerance:.0e} is allowed ({found.case})"
+            for found in self.before
+            if not found.ok
+        ]
         if self.first is not None:
             lines.append(f"the first tensor that differs is '{self.first.tensor}', made by node '{self.first.node}'")
         return [*self.problems, *lines]
@@ -128,6 +138,11 @@ class Equivalence:
             "rejected": list(self.rejected),
             "problems": list(self.problems),
             "as_is": [{"name": found.name, "error": _finite(found.error)} for found in self.as_is],
+            "before_decisions": {
+                "compared": len(self.before),
+                "of": len(self.before) + self.hidden,
+                "values": [found.as_json() for found in self.before],
+            },
             "in_double": [output.as_json() for output in self.in_double],
             "first": None if self.first is None else self.first.as_json(),
         }

@@ -21,17 +21,32 @@ from ..runtime.weights import read_tensor
 
 _PREFIX = "irprune_rounding/"
 
+_MOVES = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
+_MOVES |= {"Slice", "Split", "Gather", "GatherElements", "GatherND", "Expand", "Tile", "MaxPool", "Pad", "Resize"}
+"""Operators that hand on some of the numbers of their first operand; a greater one stands for a greater one."""
+
+_JOINS = {"Concat"}
+"""Operators that hand on numbers of all operands."""
+
+
+def is_rounded(proto: onnx.ModelProto) -> bool:
+    """Whether activations are rounded to a few levels anywhere."""
+    kinds = ("DynamicQuantize", "QLinear", "QAttention", "QGemm")
+    return bool(_rounded(proto.graph)) or any(node.op_type.startswith(kinds) for node in proto.graph.node)
+
 
 def without_rounding(proto: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto | None:
     """The model with every rounded activation only saturated.
 
-    ``None`` where nothing is rounded, or where rounded values are used other than by DequantizeLinear, or
+    Rounded values may be moved before they reach DequantizeLinear (int8 models converted from TFLite): floats are moved
+    in the same way then. ``None`` where nothing is rounded, or where rounded values are used in any other way, or are
     scaled along an axis or by a number known only at run time: such models are compared as they are.
     """
     rounded = _rounded(proto.graph)
-    readers = [node for node in proto.graph.node if set(node.input) & rounded]
-    if not rounded or any(node.op_type != "DequantizeLinear" for node in readers):
+    moved = _moved(proto.graph, rounded)
+    if not rounded or moved is None:
         return None
+    rounded |= moved
     if rounded & {output.name for output in proto.graph.output}:
         return None
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
@@ -52,7 +67,55 @@ def without_rounding(proto: onnx.ModelProto, folder: Path | None) -> onnx.ModelP
             )
         else:
             copy.graph.node.append(node)
+    for node in copy.graph.node:
+        if node.op_type == "Pad" and node.input[0] in rounded and _mode(node, "constant") == "constant":
+            fill = _fill(proto.graph, node, constants, folder)
+            if fill is None:
+                return None
+            fill.name = f"{_PREFIX}{node.output[0]}/fill"
+            copy.graph.initializer.append(fill)
+            names = [*node.input[:2], fill.name, *node.input[3:]]
+            del node.input[:]
+            node.input.extend(names)
     return copy
+
+
+def _moved(graph: onnx.GraphProto, rounded: set[str]) -> set[str] | None:
+    """Rounded values that were moved on their way to DequantizeLinear; ``None`` where they are used otherwise."""
+    moved = set[str]()
+    for node in graph.node:
+        held = [name in rounded or name in moved for name in node.input]
+        if not any(held) or node.op_type == "DequantizeLinear":
+            continue
+        data = len(held) if node.op_type in _JOINS else 1
+        if node.op_type not in _MOVES | _JOINS or not all(held[:data]) or any(held[data:]):
+            return None
+        if node.op_type == "Resize" and _mode(node, "nearest") != "nearest":
+            return None
+        moved |= set(node.output)
+    return moved
+
+
+def _mode(node: onnx.NodeProto, default: str) -> str:
+    return next((attribute.s.decode() for attribute in node.attribute if attribute.name == "mode"), default)
+
+
+def _fill(
+    graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], folder: Path | None
+) -> onnx.TensorProto | None:
+    """The number that the integer stands for with which Pad fills; ``None`` where that is not known."""
+    makers = {name: maker for maker in graph.node for name in maker.output}
+    maker = makers.get(node.input[0])
+    while maker is not None and maker.op_type != "QuantizeLinear":
+        maker = makers.get(maker.input[0])
+    given = [name for name in node.input[2:3] if name]
+    if maker is None or not all(name in constants for name in (*maker.input[1:3], *given)):
+        return None
+    scale, *point = (read_tensor(constants[name], folder) for name in maker.input[1:3])
+    zero = int(point[0].item()) if point else 0
+    filled = int(read_tensor(constants[given[0]], folder).item()) if given else 0
+    value = (filled - zero) * scale.reshape(()).astype(np.float64)
+    return numpy_helper.from_array(np.asarray(value, scale.dtype))
 
 
 def _rounded(graph: onnx.GraphProto) -> set[str]:

@@ -15,10 +15,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class StructureDocument(TypedDict):
-    """The ONNX checker, and the comparison of every tensor."""
+    """The ONNX checker, and the comparison of every tensor and node."""
 
     ok: bool
     tensors: Annotated[int, Field(ge=0)]
+    nodes: NotRequired[Annotated[int, Field(ge=0)]]
+    rewritten: NotRequired[list[str]]
     problems: list[str]
     notes: list[str]
 
@@ -49,6 +51,14 @@ class DivergenceDocument(TypedDict):
     error: Number
 
 
+class DecisionsDocument(TypedDict):
+    """The float values that decisions are made from: how many were compared, of how many, and their errors."""
+
+    compared: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=0)]
+    values: list[OutputDocument]
+
+
 class EquivalenceDocument(TypedDict):
     """The comparison with the reference."""
 
@@ -59,6 +69,7 @@ class EquivalenceDocument(TypedDict):
     rejected: list[str]
     problems: list[str]
     as_is: list[NamedError]
+    before_decisions: NotRequired[DecisionsDocument]
     in_double: list[OutputDocument]
     first: DivergenceDocument | None
 

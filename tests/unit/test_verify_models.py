@@ -447,7 +447,7 @@ def test_a_reference_that_stops_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def stopped(self: equivalence.Comparison, case: object, *, guard: bool = False) -> object:
         class Stops:
-            def run(self, feeds: object, *, optimize: bool) -> object:
+            def run(self, feeds: object, *, optimize: bool, also: object) -> object:
                 raise equivalence.RunFailure("division by zero")
 
             def close(self) -> None: ...

@@ -81,7 +81,7 @@ def test_a_tolerance_that_was_asked_for_holds(noisy: Triple) -> None:
 
 
 def test_no_float64_is_no_excuse(noisy: Triple, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(model: Executable, feeds: object) -> None:
+    def refused(model: Executable, feeds: object, also: object) -> None:
         raise RunFailure("no float64")
 
     monkeypatch.setattr(equivalence, "run_in_double", refused)

@@ -1,0 +1,88 @@
+"""The last numbers before a decision: what outputs do not show where they are arg-maxes, thresholds or picks.
+
+Logits may be wrong by several times their scale while the arg-max of them stays the same, while a softmax of them is
+one and zero, and while suppression of boxes leaves the same ones. So the operands of such steps are compared as well:
+of every step that decides, wherever it is, and of every step that saturates between an output (or a decision) and the
+contraction before it. Further back nothing is hidden, since contractions show their operands.
+"""
+
+from __future__ import annotations
+
+from ..analysis import Analysis
+from ..ir.core import Node
+from ..ir.dtypes import is_float
+
+_DECIDES = {"ArgMax", "ArgMin", "TopK", "NonMaxSuppression", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+_DECIDES |= {"Equal", "NonZero", "Round", "Floor", "Ceil", "Sign", "Unique", "Multinomial", "Hardmax", "Compress"}
+"""Operators whose result stays the same while their operand changes."""
+
+_SATURATES = {
+    "Softmax",
+    "LogSoftmax",
+    "Sigmoid",
+    "HardSigmoid",
+    "Tanh",
+    "Clip",
+    "Relu",
+    "Min",
+    "Max",
+    "ThresholdedRelu",
+}
+"""Operators whose result hardly changes with their operand, over part of its range."""
+
+_PICKS = {"Gather", "GatherElements", "GatherND", "Where", "ScatterElements", "ScatterND", "MaxPool", "RoiAlign"}
+_PICKS |= {"ReduceMax", "ReduceMin", "MaxRoiPool"}
+"""Operators whose result holds part of their operands."""
+
+
+def values_before_decisions(analysis: Analysis) -> tuple[str, ...]:
+    """The float values that decisions and saturating steps are made from, in the order of the graph."""
+    graph = analysis.graph
+    waiting = [name for node in graph.nodes if _decides(node, analysis) for name in node.inputs]
+    waiting += graph.outputs
+    seen, found = set[str](), set[str]()
+    while waiting:
+        name = waiting.pop()
+        node = graph.producers.get(name)
+        if name in seen or node is None or name in graph.constants:
+            continue
+        seen.add(name)
+        if _is_step(node, analysis):
+            found |= {operand for operand in node.inputs if _counts(operand, analysis)}
+        if not _is_contraction(node, analysis):
+            waiting += [operand for operand in node.inputs if operand]
+    found |= {
+        name for node in graph.nodes if _decides(node, analysis) for name in node.inputs if _counts(name, analysis)
+    }
+    return tuple(name for node in graph.nodes for name in node.outputs if name in found)
+
+
+def _decides(node: Node, analysis: Analysis) -> bool:
+    if node.op in _DECIDES:
+        return True
+    return node.op == "Cast" and _is_whole(node.outputs[0], analysis) and _is_float(node.inputs[0], analysis)
+
+
+def _is_step(node: Node, analysis: Analysis) -> bool:
+    return node.op in _SATURATES or node.op in _PICKS or _decides(node, analysis)
+
+
+def _is_contraction(node: Node, analysis: Analysis) -> bool:
+    matched = analysis.coupling.matched.get(node.name)
+    return matched is not None and bool(matched.signature.notation.macs)
+
+
+def _counts(name: str, analysis: Analysis) -> bool:
+    """A float that is computed, and not by another step that saturates."""
+    producer = analysis.graph.producers.get(name)
+    return producer is not None and producer.op not in _SATURATES and _is_float(name, analysis)
+
+
+def _is_float(name: str, analysis: Analysis) -> bool:
+    value = analysis.graph.values.get(name)
+    return value is not None and value.dtype is not None and is_float(value.dtype)
+
+
+def _is_whole(name: str, analysis: Analysis) -> bool:
+    value = analysis.graph.values.get(name)
+    return value is not None and value.dtype is not None and not is_float(value.dtype)
