@@ -15,6 +15,7 @@ from torch import Tensor, fx
 from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
+from ...backends.staging import staged
 from ...errors import InputError
 from ..capture.module import quiet
 from ..cases import Case
@@ -100,23 +101,22 @@ def save_module(
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise InputError(f"{path}: expected a name that ends in .pt2 or .onnx")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
-    try:
-        if path.suffix == ".onnx":
-            from onnx import StringStringEntryProto
+    with staged(path) as stage:
+        try:
+            if path.suffix == ".onnx":
+                from onnx import StringStringEntryProto
 
-            case = Case("", program.args, program.kwargs)
-            proto = export_onnx(module, case, dynamic_shapes(program))
-            proto.metadata_props.extend(StringStringEntryProto(key=k, value=v) for k, v in (metadata or {}).items())
-            temporary.write_bytes(proto.SerializeToString())
-        else:
-            with quiet():
-                torch.export.save(re_export(module, program), os.fspath(temporary), extra_files=dict(metadata or {}))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+                case = Case("", program.args, program.kwargs)
+                proto = export_onnx(module, case, dynamic_shapes(program))
+                proto.metadata_props.extend(StringStringEntryProto(key=k, value=v) for k, v in (metadata or {}).items())
+                stage.path.write_bytes(proto.SerializeToString())
+            else:
+                with quiet():
+                    smaller = re_export(module, program)
+                    torch.export.save(smaller, os.fspath(stage.path), extra_files=dict(metadata or {}))
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+        stage.commit()
 
 
 def re_export(module: fx.GraphModule, program: Program) -> ExportedProgram:
