@@ -17,6 +17,9 @@ Order: TypeAlias = NDArray[np.intp]
 Counts: TypeAlias = NDArray[np.intp]
 """How many steps each candidate group shrinks by."""
 
+_FEWEST_STEPS = 8
+"""Shuffled channels that shrink in fewer steps than this go one by one, so that a small ratio removes something."""
+
 
 @dataclass(frozen=True)
 class GroupOrder:
@@ -134,7 +137,7 @@ def _order_group(analysis: Analysis, group: Group, scores: Scores) -> GroupOrder
     use = _incidence(analysis, group)
     own = scores[group.atoms]
     shuffled = analysis.shuffled.get(group.name)
-    if shuffled is not None:
+    if shuffled is not None and shuffled.steps >= _FEWEST_STEPS:
         return _in_steps(group, use, _shrink(shuffled, use, own))
     uniform = (use == use[:, :1]).all()
     order = _increasing(own) if uniform else _balanced(use, own)

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from .coupling import Coupling
     from .groups import Group
 
-_FEWEST_STEPS = 4
-"""Axes that shrink together in fewer steps than this are pruned freely."""
-
 
 @dataclass(frozen=True)
 class _Chain:
@@ -194,9 +191,7 @@ def find_shuffled(coupling: Coupling, atoms: Atoms, groups: Sequence[Group]) -> 
             continue
         marks = _marks(len(group.leaves))[:, None]
         kinds = (marks * (elements >= 0).astype(np.uint64)).sum(axis=0, dtype=np.uint64)
-        found = Shuffled(group.leaves, group.atoms, elements, kinds, inside)
-        if found.steps >= _FEWEST_STEPS:
-            yield group.name, found
+        yield group.name, Shuffled(group.leaves, group.atoms, elements, kinds, inside)
 
 
 def _chains(coupling: Coupling, region: Region) -> Iterator[_Chain]:

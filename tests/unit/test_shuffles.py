@@ -70,6 +70,14 @@ def test_sizes_that_the_graph_computes_follow_by_themselves() -> None:
     assert Counter(n.op_type for n in result.model.graph.node) == Counter(n.op_type for n in proto.graph.node)
 
 
+def test_a_few_channels_go_one_by_one() -> None:
+    """Four steps of a quarter each would round a small ratio to nothing."""
+    proto = model_of(units(2, 8))
+    result = api.prune(proto, ratio=0.15)
+    assert result.report is not None and result.report.ok, result.report
+    assert "Gather" not in {node.op_type for node in result.model.graph.node}
+
+
 def test_every_step_of_a_stage_is_a_smaller_network() -> None:
     found = analysis(model_of(units(3, 32)))
     (shuffled,) = found.shuffled.values()
