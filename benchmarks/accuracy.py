@@ -69,7 +69,7 @@ def rows(model: Path, fit: Feeds, judge: Feeds, targets: Sequence[float]) -> Ite
 def decisions(model: Executable, feeds: Feeds) -> NDArray[np.intp]:
     """The largest element of the last axis of the first output."""
     first = next(iter(model.run(feeds, optimize=True).values()))
-    return first.argmax(axis=-1).ravel()
+    return np.asarray(first.argmax(axis=-1), dtype=np.intp).ravel()
 
 
 def main() -> None:
