@@ -160,7 +160,9 @@ session.run(None, {given.name: numpy.random.default_rng(0).standard_normal(shape
 def _measure(arguments: list[str], checkout: Path) -> Cost:
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(
+            [sys.executable, *arguments], stdout=output, stderr=output, env=environment, cwd=checkout
+        )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

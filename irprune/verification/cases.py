@@ -15,6 +15,7 @@ from ..runtime.data import open_data
 from ..runtime.executable import Executable
 from ..runtime.feeds import AnyData, Feeds, input_types
 from ..runtime.session import Outputs, RunFailure
+from .affordable import by_cost
 from .ranges import choices, index_bounds, masks
 
 
@@ -240,7 +241,8 @@ def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[s
     """
     specs = input_specs(original.proto)
     first = _asked_case(original, specs, asked or {}, seed)
-    accepted, rejected, why = _accepted(original, specs, trial_sizes(specs), seed)
+    trials = by_cost(original.proto, specs, trial_sizes(specs))
+    accepted, rejected, why = _accepted(original, specs, trials, seed)
     if not (accepted or first):
         accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
         rejected, why = rejected + longer, last or why
@@ -254,7 +256,7 @@ def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[s
     for k in range(len(cases), runs):
         cases.append(_random_case(original, specs, accepted[k % len(accepted)][0], seed + k))
     sizes = [sizes for sizes, _ in accepted]
-    cases += _chosen_cases(original, specs, _distinct([*sizes, *trial_sizes(specs), *long_sizes(specs)]), tuple(cases))
+    cases += _chosen_cases(original, specs, _distinct([*sizes, *trials, *long_sizes(specs)]), tuple(cases))
     return Cases(tuple(cases), tuple(rejected))
 
 

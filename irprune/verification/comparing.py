@@ -37,7 +37,7 @@ def relative_error(reference: Array, pruned: Array) -> float:
         reference, pruned = reference.astype(np.float32), pruned.astype(np.float32)
     finite = np.isfinite(reference)
     if not finite.all():
-        if not np.array_equal(reference[~finite], pruned[~finite], equal_nan=True):
+        if not _same_places(reference[~finite], pruned[~finite]):
             return float("inf")
         reference, pruned = reference[finite], pruned[finite]
     if reference.size == 0:
@@ -45,6 +45,15 @@ def relative_error(reference: Array, pruned: Array) -> float:
     scale = max(float(np.abs(reference).max()), _FLOOR)
     error = float(np.abs(np.asarray(reference, np.float64) - np.asarray(pruned, np.float64)).max()) / scale
     return error if np.isfinite(error) else float("inf")
+
+
+def _same_places(reference: Array, pruned: Array) -> bool:
+    """Whether numbers that are not finite in the reference are not finite in the pruned model, infinities of one sign.
+
+    Infinities of both signs that meet are NaN, or one of them, depending on the order of a sum.
+    """
+    infinite = np.isinf(reference) & np.isinf(pruned)
+    return not np.isfinite(pruned).any() and np.array_equal(reference[infinite], pruned[infinite])
 
 
 def is_float(array: Array) -> bool:

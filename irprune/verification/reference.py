@@ -266,6 +266,8 @@ class _Builder:
         dtype = (known.dtype if known is not None else None) or "float32"
         rank = len(self.analysis.coupling.dims[value] or ())
         shape = [-1 if k == axis else 1 for k in range(rank)]
+        if self.graph.opset < _WHERE_OPSET and dtype.startswith("float"):
+            return self._cut(tensor, axis, mask, rank)
         if self.graph.opset < _WHERE_OPSET:
             factor = mask.reshape(shape).astype(dtype)
             return [self._node("Mul", [tensor, self._constant("mask", factor)])]
@@ -277,6 +279,19 @@ class _Builder:
         zero = widened[1].outputs[0] if fill is not None else self._constant("zero", np.zeros((), np.float32))
         chosen = self._node("Where", [condition, widened[0].outputs[0], zero])
         return [*widened, chosen, self._cast(chosen.outputs[0], dtype)]
+
+    def _cut(self, tensor: gs.Tensor, axis: int, mask: Mask, rank: int) -> list[gs.Node]:
+        """As :meth:`_mask` before there was Where: the kept part, zeros behind it, and all in its place again.
+
+        A product with zeros and ones would not do: zero times infinity is no number.
+        """
+        kept = self._node("Gather", [tensor, self._constant("kept", as_indices(mask))])
+        padded = self._node("Pad", [kept.outputs[0]])
+        back = np.where(mask, np.cumsum(mask) - 1, mask.sum()).astype(np.int64)
+        placed = self._node("Gather", [padded.outputs[0], self._constant("back", back)])
+        kept.attrs["axis"] = placed.attrs["axis"] = axis
+        padded.attrs["pads"] = [int(k == rank + axis) for k in range(2 * rank)]
+        return [kept, padded, placed]
 
     def _cast(self, tensor: gs.Tensor, dtype: str) -> gs.Node:
         node = self._node("Cast", [tensor])

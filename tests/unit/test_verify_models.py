@@ -367,6 +367,9 @@ def test_lengths_of_sequences_fit_every_sequence() -> None:
         ([np.nan, 1.0], [0.0, 1.0], np.inf),
         ([0.0, 1.0], [np.nan, 1.0], np.inf),
         ([np.inf, 1.0], [-np.inf, 1.0], np.inf),
+        ([np.inf, 1.0], [np.nan, 1.0], 0.0),
+        ([np.nan, 1.0], [-np.inf, 1.0], 0.0),
+        ([np.inf, 1.0], [1.0, np.inf], np.inf),
         ([0.0, 0.0], [0.0, 0.0], 0.0),
     ],
 )

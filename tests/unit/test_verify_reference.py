@@ -250,6 +250,22 @@ def test_what_is_added_is_marked_and_shapes_are_the_originals() -> None:
     assert [node.op_type for node in built.graph.node] == ["MatMul", "MatMul"]
 
 
+@pytest.mark.parametrize("opset", [7, 8, 9])
+def test_an_infinity_that_is_removed_leaves_no_trace(opset: int) -> None:
+    """Zero times infinity is no number: old models are not masked by a product."""
+    w = f32(3, 6)
+    w[:, 0] = 1e30
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Exp", ["h"], ["g"]),
+        helper.make_node("ReduceSum", ["g"], ["y"], axes=[1], keepdims=0),
+    ]
+    x = np.abs(f32(2, 3))
+    expected = np.exp(x @ w[:, 1:]).sum(axis=1)
+    found = run_reference(model(nodes, [2, 3], [2], {"w": w}, opset), "g", 1, [0], x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("opset", [7, 8])
 def test_models_older_than_where(opset: int) -> None:
     w = f32(3, 6)
