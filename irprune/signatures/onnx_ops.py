@@ -14,15 +14,23 @@ from .registry import Operator, register
 from .traits import EVERY
 
 _ELEMENTWISE = """
-Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Celu Cos Cosh Elu Erf Floor Gelu
-HardSigmoid HardSwish IsInf IsNaN LeakyRelu Mean Mish Round Selu Shrink Sign Sin Sinh Softsign Sum SwiGLU Swish Tan
-ThresholdedRelu
+Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Celu Cos Cosh Elu Erf Gelu
+HardSwish IsInf IsNaN LeakyRelu Mean Mish Selu Shrink Sin Sinh Softsign Sum SwiGLU Swish Tan
 """.split()  # noqa: SIM905 (a table of names reads better)
 
-_OF_WEIGHTS = "Abs Clip Exp Max Min Neg Sigmoid Softplus Sqrt Tanh".split()  # noqa: SIM905
+_OF_WEIGHTS = "Abs Exp Neg Softplus Sqrt".split()  # noqa: SIM905
 """Functions by which models keep a weight positive or within bounds."""
 
+_BOUNDING = "Clip Max Min Sigmoid Tanh".split()  # noqa: SIM905
+"""The same, over part of whose operand the result hardly changes."""
+
+_ROUNDING = "Ceil Floor Round Sign".split()  # noqa: SIM905
+_SATURATING = "HardSigmoid ThresholdedRelu".split()  # noqa: SIM905
+
 register(dict.fromkeys(_ELEMENTWISE, compute.elementwise))
+register(dict.fromkeys(_BOUNDING, Operator(compute.elementwise, passes_through=True, hides="saturation")))
+register(dict.fromkeys(_SATURATING, Operator(compute.elementwise, hides="saturation")))
+register(dict.fromkeys(_ROUNDING, Operator(compute.elementwise, hides="decision")))
 register(dict.fromkeys(_OF_WEIGHTS, Operator(compute.elementwise, passes_through=True)))
 register(
     {
@@ -31,20 +39,21 @@ register(
         "Cast": Operator(compute.cast, copies=True, keeps_shape=True),
         "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
         "Dropout": Operator(compute.dropout, copies=True, keeps_shape=True, training_operand=2),
-        "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True),
+        "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True, hides="saturation"),
         "Add": Operator(compute.elementwise, combines="arithmetic", sums=True),
         **dict.fromkeys(("Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
         "Div": Operator(compute.elementwise, combines="arithmetic", singular_at_zero=True, divisor=1),
         "Mod": Operator(compute.elementwise, singular_at_zero=True, divisor=1),
         "Log": Operator(compute.elementwise, passes_through=True, singular_at_zero=True),
         **dict.fromkeys(("Acosh", "Pow", "Reciprocal"), Operator(compute.elementwise, singular_at_zero=True)),
-        "Equal": Operator(compute.elementwise, asks="equality"),
+        "Equal": Operator(compute.elementwise, asks="equality", hides="decision"),
         **dict.fromkeys(
-            ("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), Operator(compute.elementwise, asks="order")
+            ("Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
+            Operator(compute.elementwise, asks="order", hides="decision"),
         ),
         **dict.fromkeys(("And", "Not", "Or", "Xor"), Operator(compute.elementwise, asks="logic")),
         "PRelu": Operator(compute.elementwise, weights=(1,)),
-        "Where": Operator(compute.elementwise, moves=(1, 2)),
+        "Where": Operator(compute.elementwise, moves=(1, 2), hides="pick"),
         # contractions
         "Conv": Operator(compute.conv, weights=(1, 2), window="forward"),
         "ConvTranspose": Operator(compute.conv_transpose, weights=(1, 2), window="transposed"),
@@ -66,28 +75,28 @@ register(
         "LRN": signature("n c *s -> n c *s", normalized="c"),
         # pooling, reductions, selections
         "AveragePool": compute.pool,
-        "MaxPool": compute.pool,
+        "MaxPool": Operator(compute.pool, hides="pick"),
         "MaxUnpool": Operator(compute.max_unpool, shape_operands=(2,)),
         "LpPool": compute.pool,
         "GlobalAveragePool": compute.global_pool,
-        "GlobalMaxPool": compute.global_pool,
+        "GlobalMaxPool": Operator(compute.global_pool, hides="pick"),
         "GlobalLpPool": compute.global_pool,
         "ReduceSum": Operator(compute.reduce_sum, passes_through=True),
         "ReduceMean": Operator(compute.reduce, passes_through=True),
-        "ReduceMax": compute.reduce,
-        "ReduceMin": compute.reduce,
+        "ReduceMax": Operator(compute.reduce, hides="pick"),
+        "ReduceMin": Operator(compute.reduce, hides="pick"),
         "ReduceProd": compute.reduce,
         "ReduceL1": compute.reduce_sum,
         "ReduceL2": compute.reduce_sum,
         "ReduceSumSquare": compute.reduce_sum,
         "ReduceLogSum": Operator(compute.reduce, singular_at_zero=True),
         "ReduceLogSumExp": compute.reduce,
-        "ArgMax": compute.arg_reduce,
-        "ArgMin": compute.arg_reduce,
-        "TopK": Operator(compute.top_k, shape_operands=(1,)),
-        "Softmax": compute.softmax,
-        "LogSoftmax": compute.softmax,
-        "Hardmax": compute.softmax,
+        "ArgMax": Operator(compute.arg_reduce, hides="decision"),
+        "ArgMin": Operator(compute.arg_reduce, hides="decision"),
+        "TopK": Operator(compute.top_k, shape_operands=(1,), hides="decision"),
+        "Softmax": Operator(compute.softmax, hides="saturation"),
+        "LogSoftmax": Operator(compute.softmax, hides="saturation"),
+        "Hardmax": Operator(compute.softmax, hides="decision"),
         "CumSum": compute.cumulative_sum,
         "CumProd": compute.cumulative_sum,
         # quantization
@@ -105,11 +114,11 @@ register(
         "Attention": attention.attention,
         "RotaryEmbedding": Operator(attention.rotary_onnx, lookups={3: (1, 2)}),
         # looked up at run time
-        "GatherElements": Operator(indexing.gather_elements, moves=(0,), lookups={1: (0,)}),
-        "ScatterElements": indexing.scatter_elements,
-        "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}),
-        "ScatterND": indexing.scatter_nd,
-        "Compress": Operator(indexing.compress, moves=(0,), bounded=True),
+        "GatherElements": Operator(indexing.gather_elements, moves=(0,), lookups={1: (0,)}, hides="pick"),
+        "ScatterElements": Operator(indexing.scatter_elements, hides="pick"),
+        "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}, hides="pick"),
+        "ScatterND": Operator(indexing.scatter_nd, hides="pick"),
+        "Compress": Operator(indexing.compress, moves=(0,), bounded=True, hides="decision"),
         "TensorScatter": Operator(indexing.tensor_scatter, moves=(0, 1)),
         "OneHot": indexing.one_hot,
         "Trilu": indexing.trilu,
@@ -120,19 +129,19 @@ register(
         ),
         "DFT": indexing.fourier_transform,
         "EyeLike": signature("a b -> a b", opaque="a b"),
-        "NonZero": Operator(indexing.non_zero, bounded=True),
-        "Unique": Operator(reason="it keeps one of equal elements each", bounded=True),
+        "NonZero": Operator(indexing.non_zero, bounded=True, hides="decision"),
+        "Unique": Operator(reason="it keeps one of equal elements each", bounded=True, hides="decision"),
         "STFT": signature("n s *part, _, w, _ -> n t f parts", opaque="s t w f part parts"),
         "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
-        "RoiAlign": signature("n c *s, _, _ -> r c u v", opaque="n s r u v"),
-        "MaxRoiPool": signature("n c *s, r _5 -> r c u v", opaque="n s r _5 u v"),
+        "RoiAlign": Operator(signature("n c *s, _, _ -> r c u v", opaque="n s r u v"), hides="pick"),
+        "MaxRoiPool": Operator(signature("n c *s, r _5 -> r c u v", opaque="n s r _5 u v"), hides="pick"),
         "Det": signature("*b m k -> *b", opaque="m k"),
-        "NonMaxSuppression": signature("b s _4, b c s, _, _, _ -> _", opaque="b s c _4"),
+        "NonMaxSuppression": Operator(signature("b s _4, b c s, _, _, _ -> _", opaque="b s c _4"), hides="decision"),
         # layout
         "Concat": Operator(elements.concat, moves=EVERY, combines="join"),
         "Split": Operator(elements.split, moves=(0,), implied={"split": "num_outputs", 1: "num_outputs"}),
         "Slice": Operator(elements.slice_, moves=(0,), shape_operands=(1, 2, 3, 4)),
-        "Gather": Operator(elements.gather, moves=(0,), lookups={1: (0,)}),
+        "Gather": Operator(elements.gather, moves=(0,), lookups={1: (0,)}, hides="pick"),
         "Pad": Operator(elements.pad, moves=(0,), shape_operands=(1,)),
         "Tile": Operator(layout.tile, moves=(0,), shape_operands=(1,)),
         "Expand": Operator(layout.expand, moves=(0,), shape_operands=(1,)),

@@ -26,6 +26,7 @@ Combination: TypeAlias = Literal["", "arithmetic", "product", "join"]
 Control: TypeAlias = Literal["", "branches", "loop", "scan"]
 Window: TypeAlias = Literal["", "forward", "transposed"]
 Question: TypeAlias = Literal["", "equality", "order", "logic"]
+Hiding: TypeAlias = Literal["", "decision", "saturation", "pick"]
 
 
 def _none() -> Mapping[K, V]:
@@ -74,6 +75,7 @@ class Traits:
     ``sums``: the result is the sum of both operands.
     ``rectifies``: the result is the operand where that is positive, else zero.
     ``running_statistics``: the operands with the mean and the variance of each channel.
+    ``hides``: changes of its operands need not show in the result: it decides, saturates, or picks part of them.
 
     Evaluation:
 
@@ -106,6 +108,7 @@ class Traits:
     takes_type: bool = False
     implied: Mapping[str | int, str] = field(default_factory=_none)
     asks: Question = ""
+    hides: Hiding = ""
     window: Window = ""
     sums: bool = False
     rectifies: bool = False

@@ -11,28 +11,7 @@ from __future__ import annotations
 from ..analysis import Analysis
 from ..ir.core import Node
 from ..ir.dtypes import is_float
-
-_DECIDES = {"ArgMax", "ArgMin", "TopK", "NonMaxSuppression", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
-_DECIDES |= {"Equal", "NonZero", "Round", "Floor", "Ceil", "Sign", "Unique", "Multinomial", "Hardmax", "Compress"}
-"""Operators whose result stays the same while their operand changes."""
-
-_SATURATES = {
-    "Softmax",
-    "LogSoftmax",
-    "Sigmoid",
-    "HardSigmoid",
-    "Tanh",
-    "Clip",
-    "Relu",
-    "Min",
-    "Max",
-    "ThresholdedRelu",
-}
-"""Operators whose result hardly changes with their operand, over part of its range."""
-
-_PICKS = {"Gather", "GatherElements", "GatherND", "Where", "ScatterElements", "ScatterND", "MaxPool", "RoiAlign"}
-_PICKS |= {"ReduceMax", "ReduceMin", "MaxRoiPool"}
-"""Operators whose result holds part of their operands."""
+from ..signatures import traits_of
 
 
 def values_before_decisions(analysis: Analysis) -> tuple[str, ...]:
@@ -58,13 +37,19 @@ def values_before_decisions(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _decides(node: Node, analysis: Analysis) -> bool:
-    if node.op in _DECIDES:
+    traits = traits_of(node.qualified_op)
+    if traits.hides == "decision":
         return True
-    return node.op == "Cast" and _is_whole(node.outputs[0], analysis) and _is_float(node.inputs[0], analysis)
+    return (
+        traits.copies
+        and not traits.quantization
+        and _is_whole(node.outputs[0], analysis)
+        and _is_float(node.inputs[0], analysis)
+    )
 
 
 def _is_step(node: Node, analysis: Analysis) -> bool:
-    return node.op in _SATURATES or node.op in _PICKS or _decides(node, analysis)
+    return bool(traits_of(node.qualified_op).hides) or _decides(node, analysis)
 
 
 def _is_contraction(node: Node, analysis: Analysis) -> bool:
@@ -75,7 +60,7 @@ def _is_contraction(node: Node, analysis: Analysis) -> bool:
 def _counts(name: str, analysis: Analysis) -> bool:
     """A float that is computed, and not by another step that saturates."""
     producer = analysis.graph.producers.get(name)
-    return producer is not None and producer.op not in _SATURATES and _is_float(name, analysis)
+    return producer is not None and traits_of(producer.qualified_op).hides != "saturation" and _is_float(name, analysis)
 
 
 def _is_float(name: str, analysis: Analysis) -> bool:

@@ -18,21 +18,16 @@ from onnx import numpy_helper
 
 from ..ir.core import Array
 from ..runtime.weights import read_tensor
+from ..signatures import traits_of
 
 _PREFIX = "irprune_rounding/"
-
-_MOVES = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
-_MOVES |= {"Slice", "Split", "Gather", "GatherElements", "GatherND", "Expand", "Tile", "MaxPool", "Pad", "Resize"}
-"""Operators that hand on some of the numbers of their first operand; a greater one stands for a greater one."""
-
-_JOINS = {"Concat"}
-"""Operators that hand on numbers of all operands."""
 
 
 def is_rounded(proto: onnx.ModelProto) -> bool:
     """Whether activations are rounded to a few levels anywhere."""
-    kinds = ("DynamicQuantize", "QLinear", "QAttention", "QGemm")
-    return bool(_rounded(proto.graph)) or any(node.op_type.startswith(kinds) for node in proto.graph.node)
+    others = [node for node in proto.graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
+    traits = [traits_of(node.op_type, node.domain) for node in others]
+    return bool(_rounded(proto.graph)) or any(facts.quantization or facts.zero_points for facts in traits)
 
 
 def without_rounding(proto: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto | None:
@@ -87,10 +82,12 @@ def _moved(graph: onnx.GraphProto, rounded: set[str]) -> set[str] | None:
         held = [name in rounded or name in moved for name in node.input]
         if not any(held) or node.op_type == "DequantizeLinear":
             continue
-        data = len(held) if node.op_type in _JOINS else 1
-        if node.op_type not in _MOVES | _JOINS or not all(held[:data]) or any(held[data:]):
-            return None
-        if node.op_type == "Resize" and _mode(node, "nearest") != "nearest":
+        traits = traits_of(node.op_type, node.domain)
+        data = len(held) if traits.combines == "join" else 1
+        nearest = node.op_type == "Resize" and _mode(node, "nearest") == "nearest"
+        # A greater integer stands for a greater number: what picks the greatest moves it.
+        moves = traits.hands_on(0) or traits.hides == "pick" or nearest
+        if not moves or not all(held[:data]) or any(held[data:]):
             return None
         moved |= set(node.output)
     return moved

@@ -48,11 +48,11 @@ WRITERS = {
     ),
     "irprune/verification/reference.py": (
         "writes masks around the nodes of the original",
-        {"Cast", "Gather", "Mul", "Where"},
+        {"Cast", "Gather", "Mul", "Pad", "Where"},
     ),
     "irprune/verification/rounding.py": (
-        "writes a saturation in the place of a quantization and its inverse",
-        {"DequantizeLinear", "Identity", "Max", "Min", "QuantizeLinear"},
+        "writes a saturation in the place of a quantization and its inverse, and moves numbers as integers were",
+        {"DequantizeLinear", "Identity", "Max", "Min", "Pad", "QuantizeLinear", "Resize"},
     ),
 }
 """Modules that write nodes, with the names of what they write or replace."""
