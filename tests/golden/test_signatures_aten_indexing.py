@@ -79,12 +79,11 @@ lambda x, w: torch.native_layer_norm(x, (3,), w, None, 1e-5)[0]
 arguments_0[a=2 b=3] arguments_1[b]
 -> getitem[a b] getitem_1[a 1] getitem_2[a 1]
 
-match aten::extremum: a median
+match aten::extremum: a median whose position nothing reads
 lambda x: x.median(1)[0]
 2 3 4
-arguments_0[a=2 b=3! c=4]
+arguments_0[a=2 b=3 c=4]
 -> getitem[a c] getitem_1[a c]
-frozen b: aten::extremum 'median': the positions of its extrema are a result
 
 match aten::ordered: a running maximum
 lambda x: x.cummax(1)[0]
