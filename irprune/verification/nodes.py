@@ -18,7 +18,7 @@ import onnx_ir as oir
 from ..analysis import Analysis, Mask
 from ..backends.onnx import emit
 from ..frontends.scopes import is_control, proto_scopes, qualified
-from ..ir import Graph
+from ..ir import Graph, dtypes
 from ..rewriting.slicing import remove_atoms
 from ..runtime.executable import Executable
 from .report import Structure
@@ -184,10 +184,14 @@ def _spell(value: object) -> str:
 # -- integers ----------------------------------------------------------------------------------------------------------
 
 
+def _is_integer(dtype: str) -> bool:
+    return dtypes.is_integer(dtype) or dtype == "bool"
+
+
 def _compare_integers(before: Graph, after: Graph, got: Readers) -> Iterator[str]:
     """Shapes and indices that the rewriter made; the plan lists slices of tensors alone."""
     for name, constant in after.constants.items():
-        if before.constants.get(name) is constant or not constant.dtype.startswith(("int", "uint", "bool")):
+        if before.constants.get(name) is constant or not _is_integer(constant.dtype):
             continue
         if name not in got:
             yield f"tensor '{name}' is missing"

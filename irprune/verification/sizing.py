@@ -183,13 +183,13 @@ def _solve(
 ) -> dict[str, int]:
     """The known symbols, and those that shapes of values tell."""
     sizes = dict(known)
-    open_dims = {
-        (id(axis), actual): (axis, actual)
+    open_dims = dict.fromkeys(
+        (axis, actual)
         for name, dims in analysis.coupling.dims.items()
         for axis, actual in zip(dims or (), shapes.get(name, ()), strict=False)
         if actual is not None and symbols_of(axis)
-    }
-    waiting = list(open_dims.values())
+    )
+    waiting = list(open_dims)
     while True:
         before = len(sizes)
         for axis, actual in waiting:
