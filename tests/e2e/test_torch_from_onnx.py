@@ -254,7 +254,8 @@ def test_the_example_in_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (code,) = (block for block in blocks if "from_onnx" in block)
     (tmp_path / "model.onnx").write_bytes((ROOT / "models" / "digits.onnx").read_bytes())
     monkeypatch.chdir(tmp_path)
-    irprune.prune("model.onnx", "smaller.onnx", ratio=0.3, verify=False)
+    pruned = irprune.prune("model.onnx", "smaller.onnx", ratio=0.3, verify=False)
+    pruned.plan.save("plan.json")
     (case,) = random_cases(Executable(Path("model.onnx")), seed=0, runs=1).items
     (x,) = case.feeds.values()
     exec(compile(code, "README.md", "exec"), {"inputs": [torch.from_numpy(x)] * 20})
