@@ -105,7 +105,7 @@ def error(expected: list[Array], got: list[Array]) -> float:
     return max(float(np.abs(e - g).max() / max(np.abs(e).max(), 1e-6)) for e, g in zip(expected, got, strict=True))
 
 
-def learned_parameters(model: onnx.ModelProto) -> int:
+def stored_numbers(model: onnx.ModelProto) -> int:
     """Elements of the float tensors that nodes read; running statistics, scalars and scales of images left out."""
     measured = {"BatchNormalization": slice(3, 5), "Resize": slice(1, None), "Upsample": slice(1, None)}
     read = {
