@@ -38,6 +38,7 @@ from .sizing import requested_sizes
 from .steps import with_steps
 from .structure import check_structure
 from .tuned import with_tuned_weights
+from .untaken import untaken_branches
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 
@@ -102,6 +103,7 @@ def verify_models(
             cases = given_cases(before, source)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
+    structure = replace(structure, notes=(*structure.notes, *untaken_branches(before, cases.items)))
     before.close()
     equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases, plan, tuned=tuned)
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.

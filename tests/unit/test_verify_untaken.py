@@ -1,0 +1,64 @@
+"""Branches and loop bodies that no tried input reaches are named: results say nothing of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from irprune import api
+from irprune.verification import junit_xml
+from tests.golden.helpers.models import model_of
+
+HEAD = "<float[4, 6] w, float[6, 3] v, float[6, 3] u, int64 none = {0}, int64 two = {2}, float[2, 3] start>"
+THEN = "then_branch = left () => (float[2, 3] p) { p = MatMul(h, v) }"
+ELSE = "else_branch = right () => (float[2, 3] q) { q = MatMul(h, u) }"
+COMPUTED = "h = MatMul(x, w) s = ReduceSumSquare <keepdims = 0> (h) low = Constant <value = float {-1.0}> ()"
+LOOP = """y = Loop ({trips}, {on}, start) <body = step (int64 i, bool go, float[2, 3] before)
+    => (bool on, float[2, 3] after) {{ on = Identity(go) m = MatMul(h, v) after = Add(before, m) }}>"""
+ON = "yes = Constant <value = bool {1}> () no = Constant <value = bool {0}> ()"
+
+CASES = {
+    "a computed condition": ("", f"{COMPUTED} c = Greater(s, low) y = If (c) <{THEN}, {ELSE}>", ["'else' of If"]),
+    "the other way round": ("", f"{COMPUTED} c = Less(s, low) y = If (c) <{THEN}, {ELSE}>", ["'then' of If"]),
+    "chosen by an input": (", bool flag", f"h = MatMul(x, w) y = If (flag) <{THEN}, {ELSE}>", []),
+    "a loop of no steps": ("", f"h = MatMul(x, w) {LOOP.format(trips='none', on='')}", ["body of Loop"]),
+    "a loop that never starts": ("", f"h = MatMul(x, w) {ON} {LOOP.format(trips='two', on='no')}", ["body of Loop"]),
+    "a loop of two steps": ("", f"h = MatMul(x, w) {ON} {LOOP.format(trips='two', on='yes')}", []),
+}
+
+
+def notes_of(inputs: str, nodes: str) -> list[str]:
+    model = model_of(f"(float[2, 4] x{inputs}) => (float[2, 3] y) {HEAD} {{ {nodes} }}", 17)
+    report = api.prune(model, ratio=0.5).report
+    assert report is not None and report.ok
+    notes = [note for note in report.structure.notes if "reaches" in note]
+    assert all(note in junit_xml(report).replace("&apos;", "'") for note in notes)
+    return notes
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_no_input_reaches_is_named(name: str) -> None:
+    inputs, nodes, expected = CASES[name]
+    notes = notes_of(inputs, nodes)
+    assert len(notes) == len(expected)
+    for note, words in zip(notes, expected, strict=True):
+        assert note.startswith("no tried input reaches") and words in note
+        assert note.endswith("compared by structure alone")
+
+
+NESTED = """inside = Greater(s, low)
+    p = If (inside) <then_branch = a () => (float[2, 3] pa) { pa = MatMul(h, v) },
+                     else_branch = b () => (float[2, 3] pb) { pb = MatMul(h, u) }>"""
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_condition_inside_a_branch_is_not_observed(reached: bool) -> None:
+    """Of what lies in a branch that no input takes, the branch alone is named."""
+    compare = "Greater" if reached else "Less"
+    nodes = (
+        f"{COMPUTED} c = {compare}(s, low) y = If (c) <then_branch = left () => (float[2, 3] p) {{ {NESTED} }}, {ELSE}>"
+    )
+    first, *rest = notes_of("", nodes)
+    assert f"reaches branch '{'else' if reached else 'then'}' of If" in first
+    assert [note.startswith("not observed whether") for note in rest] == [True] * reached
+    if reached:
+        assert rest[0].count("of If") == 2
