@@ -60,8 +60,15 @@ def _equivalence(report: Report) -> Iterator[str]:
         rest = max(output.error for output in equivalence.in_double)
         words += f", where rounding noise accounts for {noise:.1e}; in float64 at most {rest:.1e}"
     yield words
+    if equivalence.before or equivalence.hidden:
+        yield _before_decisions(equivalence)
     how = "in torch" if report.exported is not None or report.note else "optimizations off and on"
     yield f"{len(equivalence.cases)} runs, {how}"
+
+
+def _before_decisions(equivalence: Equivalence) -> str:
+    compared = len(equivalence.before)
+    return f"{compared} of {compared + equivalence.hidden} float values before decisions were compared"
 
 
 def _exported(exported: Equivalence | None, note: str) -> Iterator[str]:

@@ -12,8 +12,10 @@ from onnx import helper, numpy_helper
 from irprune import api
 from irprune.analysis import analyze
 from irprune.frontends.onnx import import_model
+from irprune.verification import Equivalence, Fidelity, OutputError, Report, Structure, junit_xml
 from irprune.verification.decisions import values_before_decisions
 from irprune.verification.driver import verify_models
+from irprune.verification.verdicts import verdicts
 from tests.golden.helpers.models import model_of
 
 BODY = """
@@ -82,6 +84,26 @@ def test_a_plain_network_is_compared_by_its_outputs() -> None:
     model = model_of(f"(float[2, 3, 8, 8] x) => (float[2, 6] f) {WEIGHTS} {{ {BODY} }}", 17)
     report = api.prune(model, ratio=0.5).report
     assert report is not None and report.equivalence.before == () and report.equivalence.hidden == 0
+
+
+@pytest.mark.parametrize(
+    ("compared", "hidden", "words"),
+    [(2, 1, "2 of 3 float values before decisions were compared"), (0, 4, "0 of 4 float values"), (0, 0, None)],
+)
+def test_the_share_that_was_compared_is_shown(compared: int, hidden: int, words: str | None) -> None:
+    """On the terminal and in JUnit as in JSON; a network without decisions has no such line."""
+    before = tuple(OutputError(f"v{k}", "float32", 0.0, 1e-4, "seed 0") for k in range(compared))
+    equivalence = Equivalence((), ("seed 0",), before=before, hidden=hidden)
+    report = Report(Structure((), 1), equivalence, Fidelity(()))
+    shown = next(verdict.words for verdict in verdicts(report) if verdict.name == "equivalence")
+    for text in (shown, junit_xml(report)):
+        assert ("before decisions" not in text) if words is None else (words in text)
+
+
+def test_the_share_of_a_real_run_is_shown() -> None:
+    report = api.prune(headed("arg-max"), ratio=0.25).report
+    assert report is not None
+    assert "1 of 1 float values before decisions were compared" in junit_xml(report)
 
 
 MOVES = {
