@@ -11,7 +11,7 @@ import numpy as np
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
 from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
 from ..ir.core import Array
-from ..ir.dtypes import is_float
+from ..ir.dtypes import is_float, is_integer
 from ..reasons import Kind, Place, Reason, graph_input, graph_output, plain
 from ..signatures import NoSignature, RuleContext, Signature, signature_of, traits_of
 from ..signatures.grammar import Operand, Term, names_of
@@ -260,6 +260,13 @@ class _Walk:
             name = node.inputs[position] if position < len(node.inputs) else ""
             return self.integers.array(name) if name else None
 
+        def stored(position: int) -> Array | None:
+            name = node.inputs[position] if position < len(node.inputs) else ""
+            constant = self.graph.constants.get(name)
+            if constant is None or constant.read is None or not is_integer(constant.dtype):
+                return None
+            return constant.numpy()
+
         def entries(position: int) -> tuple[Size | None, ...] | None:
             name = node.inputs[position] if position < len(node.inputs) else ""
             found = self.integers.entries(name) if name else None
@@ -287,6 +294,7 @@ class _Walk:
             tuple(self._sizes(name) if name else None for name in node.inputs),
             tuple(inferred(name) for name in node.outputs),
             read,
+            stored,
             entries,
             ramp,
             readers,

@@ -469,8 +469,10 @@ class _Rewriter:
         )  # entries that no longer evaluate become constants
         if found is None and not any(wanted):
             return name
-        if found is None:
+        if found is None and not all(size is not None and size.is_static for size in wanted):
             raise IRError(f"node '{node.name}': shape operand '{name}' cannot be evaluated")
+        if found is None:  # a list too long for shape arithmetic, such as the parts of a large Split
+            found = np.full(len(wanted), None, dtype=object)
         flat = [entry if isinstance(entry, Size) else None for entry in found.ravel()]
         goal = [flat[k] if size is None else size for k, size in enumerate(wanted)]
         if flat == goal:

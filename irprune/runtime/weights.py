@@ -6,6 +6,7 @@ message that holds them costs more than running most models.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,9 @@ _BYTE = 8
 
 _ALIGNMENT = 64
 
+_SIZES = 1 << 16
+"""Elements that a shape operand may have."""
+
 
 def read_lean(path: Path) -> onnx.ModelProto:
     """The model in which tensors of the file itself are external data, at their place in this very file.
@@ -45,7 +49,7 @@ def read_lean(path: Path) -> onnx.ModelProto:
             proto = onnx.load_model_from_string(rest)
             for position, (start, end) in places.items():
                 tensor = proto.graph.initializer[position]
-                if _is_plain(tensor):
+                if _is_plain(tensor) and not _may_be_sizes(tensor):
                     refer(tensor, path.name, start, end - start)
                 else:
                     tensor.raw_data = data[start:end]
@@ -60,6 +64,11 @@ def _is_plain(tensor: TensorProto) -> bool:
         return onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize * _BYTE == _bits(tensor)
     except KeyError:
         return False
+
+
+def _may_be_sizes(tensor: TensorProto) -> bool:
+    """Whether a tensor may be a shape operand: ONNX Runtime infers shapes from these, which must be inline."""
+    return tensor.data_type == TensorProto.INT64 and len(tensor.dims) < 2 and math.prod(tensor.dims) <= _SIZES
 
 
 def _bits(tensor: TensorProto) -> int:
@@ -135,7 +144,7 @@ class Scratch:
         """A tensor of these elements: large ones go to the file."""
         kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
         tensor = TensorProto(name=name, dims=array.shape, data_type=kind)
-        if array.nbytes <= LARGE or not _is_plain(tensor):
+        if array.nbytes <= LARGE or not _is_plain(tensor) or _may_be_sizes(tensor):
             return onnx.numpy_helper.from_array(array, name)
         file = self._aligned()
         refer(tensor, self.name, file.tell(), array.nbytes)

@@ -29,9 +29,10 @@ class RuleContext:
 
     ``inputs`` and ``outputs`` hold the sizes of the dimensions of each operand and result, ``None`` for an absent
     operand or an unknown rank; within an output, ``None`` is an unknown size. ``read(k)`` gives operand ``k`` as an
-    array where it is known at compile time (entries are integers or floats), ``entries(k)`` the entries of a shape
-    operand, each a :class:`Size` or ``None``, ``ramp(k)`` an index operand that is a sum of ranges. ``readers(k)`` are
-    the operators that read result ``k``, with the operand at which they do; a caller of the graph is ``("", 0)``.
+    array where it is small and known at compile time (entries are integers or floats), ``stored(k)`` an initializer of
+    integers, whatever its size, ``entries(k)`` the entries of a shape operand, each a :class:`Size` or ``None``,
+    ``ramp(k)`` an index operand that is a sum of ranges. ``readers(k)`` are the operators that read result ``k``, with
+    the operand at which they do; a caller of the graph is ``("", 0)``.
     """
 
     node: Node
@@ -39,6 +40,7 @@ class RuleContext:
     inputs: tuple[tuple[Size, ...] | None, ...]
     outputs: tuple[tuple[Size | None, ...] | None, ...]
     read: Callable[[int], Array | None]
+    stored: Callable[[int], Array | None]
     entries: Callable[[int], tuple[Size | None, ...] | None]
     ramp: Callable[[int], Ramp | None]
     readers: Callable[[int], tuple[tuple[str, int], ...]]
@@ -77,6 +79,8 @@ class RuleContext:
     def constant(self, position: int, what: str) -> Array:
         """An operand that has to be known at compile time."""
         array = self.read(position)
+        if array is None:
+            array = self.stored(position)
         if array is None:
             raise NoSignature(f"{what} (operand {position}) is computed at run time")
         return np.asarray(array)

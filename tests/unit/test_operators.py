@@ -32,7 +32,7 @@ def table() -> Iterator[None]:
 
 def context(op: str, domain: str = "made") -> RuleContext:
     node = Node("n", op, ("x",), ("y",), domain)
-    return RuleContext(node, 1, ((),), ((),), lambda k: None, lambda k: None, lambda k: None, lambda k: ())
+    return RuleContext(node, 1, ((),), ((),), *[lambda k: None] * 4, lambda k: ())
 
 
 @pytest.mark.usefixtures("table")

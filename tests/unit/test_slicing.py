@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
+import irprune
 from tests.golden.helpers.models import model_of
 from tests.golden.helpers.removal import Removal, feeds_for, relative_error, remove_elements, run
 
@@ -143,3 +144,31 @@ def test_what_is_not_touched_is_the_same_object_in_the_file() -> None:
 def test_a_frozen_element_cannot_be_removed() -> None:
     with pytest.raises(AssertionError, match="an element is frozen"):
         removal_of(MLP, {"v:1": [0]})
+
+
+def test_a_split_of_more_parts_than_shape_arithmetic_reads_is_pruned() -> None:
+    """Its list of sizes is an initializer of 4,200 integers; ONNX Runtime reads such a list only where it is inline."""
+    count = 4_200
+    rng = np.random.default_rng(0)
+    arrays = {
+        "u": rng.standard_normal((4, 2 * count)).astype(np.float32),
+        "v": rng.standard_normal((2 * count, 3)).astype(np.float32),
+        "sizes": np.full(count, 2, dtype=np.int64),
+    }
+    parts = [f"part{k}" for k in range(count)]
+    nodes = [
+        helper.make_node("MatMul", ["x", "u"], ["h"]),
+        helper.make_node("Split", ["h", "sizes"], parts, axis=1),
+        helper.make_node("Concat", parts, ["c"], axis=1),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n, shape in (("x", [2, 4]), ("y", [2, 3]))
+    ]
+    weights = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    result = irprune.prune(model, ratio=0.5)
+    assert result.report is not None and result.report.ok
+    assert tensors(result.model)["u"].shape == (4, count)
