@@ -348,6 +348,8 @@ def prune(
         if scores is not None:
             raise InputError("give scores or data, not both: each says which channels go")
         found, recovery, samples = recovered(source, analysis, wanted, data)
+        for text in recovery.cautions() if recovery else ():
+            warnings.warn(text, stacklevel=2)
         inputs = samples.held_out if inputs is None else inputs
     smaller = found.of(source.identity)
     _caution(analysis, smaller.plan)
@@ -370,7 +372,9 @@ def prune(
 def recovered(
     source: OpenedModel, analysis: Analysis, request: Request, data: AnyData
 ) -> tuple[Smaller, Recovery | None, Samples]:
-    """What goes and what the rest becomes, by data; and the samples, some of them held out.
+    """The smaller model that data lead to, the effect of the refit, and the samples, some of them held out.
+
+    Open sizes have those of the samples, unless the request gives others.
 
     Raises :class:`InputError` for data that do not fit the model.
     """
@@ -380,4 +384,7 @@ def recovered(
     from .runtime.feeds import input_types
 
     samples = Samples.of(open_data(data, input_types(to_proto(source.model)), "the data"))
+    if not (request.shapes or request.sizes):
+        request = request.model_copy(update={"shapes": samples.shapes})
+        analysis = sized(source, analysis, request)
     return (*recover(source.model, analysis, request, samples), samples)

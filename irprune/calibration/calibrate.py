@@ -31,6 +31,18 @@ class Samples:
     held_out: tuple[Feeds, ...]
     inputs: tuple[InputType, ...]
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of one sample for inputs whose open sizes are more than the number of samples."""
+        first = self.fitted[0]
+        return {
+            spec.name: tuple(
+                1 if k == 0 and spec.first is None else size for k, size in enumerate(first[spec.name].shape)
+            )
+            for spec in self.inputs
+            if spec.dims is None or any(not isinstance(dim, int) for dim in spec.dims[1:])
+        }
+
     @staticmethod
     def of(data: Data) -> Samples:
         """Read all data, in batches where the inputs have an open first dimension.

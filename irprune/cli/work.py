@@ -163,6 +163,8 @@ def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recover
         raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
     with step("calibrating, choosing and refitting on data"):
         smaller, recovery, samples = recovered(given.source.source, given.analysis, request, data)
+    for text in recovery.cautions() if recovery else ():
+        warn(text)
     held_out = open_data(samples.held_out, samples.inputs, f"{data.name}, held out")
     return smaller.of(given.source.identity), recovery, held_out.source
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as oir
 
-from ..analysis import Analysis, analyze
+from ..analysis import Analysis
 from ..backends.onnx import emit, to_proto
 from ..calibration.calibrate import Samples, measure
 from ..calibration.stepwise import MEMORY
@@ -19,7 +19,7 @@ from ..ir import Constant, Graph
 from ..ir.core import Array
 from ..plans.digests import digest_of_values
 from ..request import Request
-from ..rewriting import Smaller, decide
+from ..rewriting import Smaller, analyzed, decide
 from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
 from ..runtime.session import RunFailure
@@ -31,7 +31,7 @@ FEW_SAMPLES = 64
 
 @dataclass(frozen=True)
 class Recovery:
-    """What data did: samples used, and errors on samples held out, as shares of the variance of the outputs.
+    """The effect of a refit: samples used, and errors on samples held out, as shares of the variance of the outputs.
 
     ``agreement`` is the share of equal decisions (the largest element of the last axis), ``None`` for outputs that have
     one element there.
@@ -45,7 +45,8 @@ class Recovery:
     agreement: float | None
     changes: tuple[Refit, ...]
 
-    def warnings(self) -> list[str]:
+    def cautions(self) -> list[str]:
+        """One line for each thing to know before the result is used."""
         if self.fitted + self.held_out >= FEW_SAMPLES:
             return []
         return [
@@ -91,7 +92,7 @@ def _repaired(
     memory: int,
 ) -> tuple[Smaller, Recovery]:
     small = to_proto(emit(model, analysis.graph, smaller.graph))
-    after = analyze(smaller.graph, request.allow_io, request.states, request.ties)
+    after = analyzed(smaller.graph, request)
     updated, changes = refit(
         proto,
         small,

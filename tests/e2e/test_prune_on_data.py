@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 import irprune
 from irprune.cli import run
+from tests.golden.helpers.models import model_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
 DIGITS = FOLDER / "digits.onnx"
@@ -137,3 +138,22 @@ def test_what_does_not_fit_is_refused_in_one_line(
     assert "nowhere.npz" in refused(capsys, *start, "--data", tmp_path / "nowhere.npz")
     assert "refitted on data" in refused(capsys, "apply", DIGITS, pruned[1], "-o", out)
     assert not out.exists()
+
+
+def test_open_sizes_are_those_of_the_data_and_few_samples_are_said() -> None:
+    """Images of other heights each: costs count at the size of the first, and the plan says so."""
+    rng = np.random.default_rng(0)
+    model = model_of(
+        """(float[N, 3, H, W] x) => (float[] y)
+        <float[16, 3, 3, 3] a, float[16] ab, float[24, 16, 3, 3] b, float[4, 24, 1, 1] c>
+        { h = Conv<pads = [1, 1, 1, 1]>(x, a, ab) r = Relu(h) k = Conv(r, b) s = Relu(k) y = Conv(s, c) }"""
+    )
+    heights = [10, 12, 14, 16] * 5
+    data = [{"x": rng.standard_normal((1, 3, height, 8)).astype(np.float32)} for height in heights]
+    with pytest.warns(UserWarning, match="only 20 samples"):
+        result = irprune.prune(model, macs=0.5, data=data)
+    assert result.plan.request.shapes == {"x": (1, 3, 10, 8)}
+    assert result.plan.cost_before.macs == 10 * 8 * 16 * 27 + 8 * 6 * 24 * 16 * 9 + 8 * 6 * 4 * 24
+    assert result.plan.cost_after.macs <= 0.5 * result.plan.cost_before.macs
+    assert result.report is not None
+    assert result.report.ok
