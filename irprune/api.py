@@ -358,9 +358,8 @@ def prune(
     report = None
     if verify:
         begin("verifying")
-        report = _examine(
-            model, small, decided, inputs=inputs, rtol=rtol, seed=wanted.seed, labels=labels, floors=floors
-        )
+        checks = {"inputs": inputs, "rtol": rtol, "seed": wanted.seed, "labels": labels, "floors": floors}
+        report = _examine(model, small, decided, graph=analysis.graph, **checks)
         if not report.ok:
             raise VerificationError("; ".join(report.failures()))
         decided = decided.with_verification(report.as_json())

@@ -32,6 +32,7 @@ from .verification.floors import NO_FLOORS, Floors
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .ir import Graph
     from .plans import Plan
     from .verification import Report
 
@@ -88,11 +89,15 @@ class Together:
         written: Mapping[str, Path],
         plan: Plan,
         *,
+        graph: Graph | None = None,
         rtol: float | None = None,
         seed: int = 0,
         floors: Floors = NO_FLOORS,
     ) -> Report:
-        """Verify written models, each and together: all of their outputs, and steps over what is tied."""
+        """Verify written models, each and together: all of their outputs, and steps over what is tied.
+
+        ``graph`` is the import of all of them, where that was made already.
+        """
         from .verification.driver import verify_models
 
         with tempfile.TemporaryDirectory(prefix="irprune-") as scratch:
@@ -100,7 +105,7 @@ class Together:
             external = any(map(has_external_data, self.parts.values()))
             save(self.source.model, before, external=external)
             save(merge({name: load(path) for name, path in written.items()}), after, external=external)
-            return verify_models(before, after, plan, rtol=rtol, seed=seed, floors=floors)
+            return verify_models(before, after, plan, rtol=rtol, seed=seed, floors=floors, graph=graph)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,9 @@ def prune_together(
     with staged_folder(Path(output), together.paths.values()) as folder:
         written = together.write(analysis, smaller, folder)
         if verify:
-            report = together.examine(written, decided, rtol=rtol, seed=wanted.seed, floors=floors)
+            report = together.examine(
+                written, decided, graph=analysis.graph, rtol=rtol, seed=wanted.seed, floors=floors
+            )
             if not report.ok:
                 raise VerificationError("; ".join(report.failures()))
             decided = decided.with_verification(report.as_json())

@@ -60,6 +60,16 @@ def open_artifact(path: Path) -> Artifact:
     return ExportedFile.open(path)
 
 
+def require_readable(path: Path) -> None:
+    """Raise :class:`InputError` for a file that is not a model. An ONNX model is read only, and not imported."""
+    if path.suffix == EXPORTED:
+        open_artifact(path)
+        return
+    from ..frontends.files import load
+
+    load(path)
+
+
 @dataclass(frozen=True)
 class OnnxFile:
     """An ONNX model."""

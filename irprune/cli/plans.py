@@ -121,14 +121,14 @@ def verify(
 
 
 def _examine(original: Path, pruned: Path, decided: Plan, checks: Checks) -> Report:
-    from .artifacts import open_artifact
+    from .artifacts import open_artifact, require_readable
     from .progress import step
     from .work import examine
 
     with step("reading the models"):
         source = open_artifact(original)
         source.require_same(decided)
-        open_artifact(pruned)
+        require_readable(pruned)
         source.require_runnable()
     return examine(source, pruned, decided, checks)
 

@@ -88,7 +88,12 @@ def carry_out_together(
             if checks.verify:
                 with step("verifying them"):
                     report = given.together.examine(
-                        written, plan, rtol=checks.rtol, seed=checks.seed, floors=checks.floors
+                        written,
+                        plan,
+                        graph=given.analysis.graph,
+                        rtol=checks.rtol,
+                        seed=checks.seed,
+                        floors=checks.floors,
                     )
                 verified = plan.with_verification(report.as_json())
                 outcome = Outcome(verified, False, size, report)
