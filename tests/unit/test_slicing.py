@@ -146,6 +146,7 @@ def test_a_frozen_element_cannot_be_removed() -> None:
         removal_of(MLP, {"v:1": [0]})
 
 
+@pytest.mark.slow
 def test_a_split_of_more_parts_than_shape_arithmetic_reads_is_pruned() -> None:
     """Its list of sizes is an initializer of 4,200 integers; ONNX Runtime reads such a list only where it is inline."""
     count = 4_200
