@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..torch import Program, apply, trace, verify
+from ..torch import Program, apply, load, trace, verify
 from ..torch.api import emitted
-from ..torch.exporting.files import load_program, save_module
+from ..torch.exporting.files import save_module
 from .trust import trusted
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ExportedFile:
     @staticmethod
     def open(path: Path) -> ExportedFile:
         """Read a program. Raises :class:`InputError` for any other file, and for one that is not safe to read."""
-        return ExportedFile(path, trace(load_program(path, trust=trusted())))
+        return ExportedFile(path, trace(path, trust=trusted()))
 
     @cached_property
     def identity(self) -> ModelIdentity:
@@ -71,7 +71,7 @@ class ExportedFile:
         if checks.tuned:
             raise InputError("--tuned is for ONNX models; weights of an exported program are verified as it holds them")
         is_program = pruned.suffix == self.path.suffix
-        small = trace(load_program(pruned, trust=trusted())).module if is_program else apply(self.program, plan)
+        small = load(pruned, trust=trusted()) if is_program else apply(self.program, plan)
         return verify(
             self.program,
             small,

@@ -1,14 +1,14 @@
 """The Python API for torch: plan, apply, verify, prune.
 
-A model is an ``nn.Module`` (with example inputs) or a ``torch.export.ExportedProgram``.
+A model is an ``nn.Module`` (with example inputs), a ``torch.export.ExportedProgram``, or the path of a saved one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import Tensor, fx
 from torch.export import ExportedProgram
@@ -27,66 +27,78 @@ from ..scoring import Scores
 from ..verification.floors import NO_FLOORS, Floors
 from ..verification.report import Report
 from .capture.module import AnyModule, capture
-from .cases import cases_for, given_cases
+from .cases import Inputs, cases_for, given_cases
 from .program import Program
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+AnyPath: TypeAlias = "str | os.PathLike[str]"
+
 
 def trace(
-    model: AnyModule | str | os.PathLike[str],
+    model: AnyModule | AnyPath,
     example_inputs: Sequence[Any] | Tensor | None = None,
     *,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
+    trust: bool = False,
 ) -> Program:
     """Capture a model: an ``nn.Module`` with example inputs, an ``ExportedProgram``, or the path of a ``.pt2`` file.
 
-    Raises :class:`InputError` for a model that ``torch.export`` cannot capture.
+    ``trust`` reads a file as ``torch.export.load`` does, which runs code that it may hold. Raises :class:`InputError`
+    for a model that ``torch.export`` cannot capture, and for a file that cannot be read.
     """
+    stored: Callable[[], Inputs] | None = None
     if isinstance(model, (str, os.PathLike)):
         from .exporting.files import load_program
 
-        model = load_program(model)
+        read = load_program(model, trust=trust)
+        model, stored = read.program, read.example_inputs
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
-    if isinstance(model, ExportedProgram) and inputs is None and model.example_inputs is not None:
-        inputs, example_kwargs = model.example_inputs
+    if inputs is not None or stored is None:
+        if isinstance(model, ExportedProgram) and inputs is None and model.example_inputs is not None:
+            inputs, example_kwargs = model.example_inputs
+        given: Inputs = tuple(inputs or ()), dict(example_kwargs or {})
+        stored = lambda: given  # noqa: E731
     captured = capture(model, inputs, example_kwargs, dynamic_shapes)
     source = None if isinstance(model, ExportedProgram) else model
-    return Program(captured, tuple(inputs or ()), dict(example_kwargs or {}), source)
+    return Program(captured, stored, source)
 
 
-def load(path: str | os.PathLike[str]) -> fx.GraphModule:
+def load(path: AnyPath, *, trust: bool = False) -> fx.GraphModule:
     """A saved ``.pt2`` as a module that trains, as the one that :func:`prune` gives.
 
     The ``ExportedProgram.module()`` of PyTorch refuses ``train()`` and ``eval()``; this one switches batch
-    normalization and dropout by them. Raises :class:`InputError` for a file that is none.
+    normalization and dropout by them. ``trust`` is that of :func:`trace`. Raises :class:`InputError` for another kind
+    of file, and for one that is damaged or unsafe to read.
     """
-    return trace(path).module
+    return trace(path, trust=trust).module
 
 
 @lists_options
 def plan(
-    model: AnyModule | Program,
+    model: AnyModule | Program | AnyPath,
     example_inputs: Any = None,
     *,
     scores: Scores | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
+    trust: bool = False,
     **options: Unpack[RequestOptions],
 ) -> Plan:
-    """Decide what to remove; ``example_inputs``, ``example_kwargs`` and ``dynamic_shapes`` are those of :func:`trace`.
+    """Decide what to remove; ``example_inputs``, ``example_kwargs``, ``dynamic_shapes`` and ``trust`` are those of
+    :func:`trace`.
 
     ``scores``, one number an atom (:func:`irprune.torch.importance`), take the place of a criterion.
     """
     request = Request.given(options).require_target()
-    program = _traced(model, example_inputs, example_kwargs, dynamic_shapes)
+    program = _traced(model, example_inputs, example_kwargs, dynamic_shapes, trust)
     return decide(program.analysis(request.allow_io, request.states), request, scores).of(program.identity).plan
 
 
 def apply(
-    model: AnyModule | Program,
+    model: AnyModule | Program | AnyPath,
     plan: Plan,
     example_inputs: Any = None,
     *,
@@ -109,7 +121,7 @@ def emitted(program: Program, smaller: Smaller) -> fx.GraphModule:
 
 
 def verify(
-    model: AnyModule | Program,
+    model: AnyModule | Program | AnyPath,
     small: fx.GraphModule,
     plan: Plan,
     example_inputs: Any = None,
@@ -171,7 +183,7 @@ class Result:
 
 @lists_options
 def prune(
-    model: AnyModule | Program,
+    model: AnyModule | Program | AnyPath,
     example_inputs: Any = None,
     *,
     verify: bool = True,
@@ -180,6 +192,7 @@ def prune(
     scores: Scores | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
+    trust: bool = False,
     **options: Unpack[RequestOptions],
 ) -> Result:
     """Plan, rewrite and verify; what :func:`plan` takes means the same here.
@@ -188,7 +201,7 @@ def prune(
     that is not equivalent.
     """
     request = Request.given(options).require_target()
-    program = _traced(model, example_inputs, example_kwargs, dynamic_shapes)
+    program = _traced(model, example_inputs, example_kwargs, dynamic_shapes, trust)
     decided, small = _smaller(program, request, scores)
     report = None
     if verify:
@@ -210,8 +223,12 @@ _verify = verify
 
 
 def _traced(
-    model: AnyModule | Program, example_inputs: Any, example_kwargs: Mapping[str, Any] | None, dynamic_shapes: Any
+    model: AnyModule | Program | AnyPath,
+    example_inputs: Any,
+    example_kwargs: Mapping[str, Any] | None,
+    dynamic_shapes: Any,
+    trust: bool,
 ) -> Program:
     if isinstance(model, Program):
         return model
-    return trace(model, example_inputs, example_kwargs=example_kwargs, dynamic_shapes=dynamic_shapes)
+    return trace(model, example_inputs, example_kwargs=example_kwargs, dynamic_shapes=dynamic_shapes, trust=trust)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ from ..runtime.feeds import AnyData, InputType
 
 if TYPE_CHECKING:
     from .program import Program
+
+
+Inputs: TypeAlias = "tuple[tuple[Any, ...], Mapping[str, Any]]"
+"""Positional and named arguments of a module."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
 def given_cases(program: Program, inputs: AnyData) -> list[Case]:
     """The user's inputs, by the names of the arguments' tensors in the captured graph (``forward``'s own, mostly).
 
-    Raises :class:`InputError` for inputs that do not fit the model. What is no tensor is as in the examples.
+    Raises :class:`InputError` for inputs that do not fit the model. Other arguments than tensors
+    are those of the examples.
     """
     leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
     names = [n.name for n in program.module.graph.nodes if n.op == "placeholder"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,21 +15,38 @@ from ..errors import InputError
 from ..frontends.captured import Captured, state_of
 from ..frontends.fx import Imported, import_calls
 from ..plans import ModelIdentity, Plan
+from .cases import Inputs
 from .digest import digest_of
 from .sizing import at_example
 
 
 @dataclass(frozen=True)
 class Program:
-    """A captured model with its IR and the inputs that it was captured with; ``source`` is the module it was."""
+    """A captured model with its IR; ``source`` is the module it was.
+
+    ``example_inputs`` gives the inputs that it was captured with; those of a file are read when they are first needed.
+    """
 
     captured: Captured
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    example_inputs: Callable[[], Inputs] = field(repr=False)
     source: nn.Module | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"Program({len(self.captured.graph.nodes)} calls, {len(self.captured.tensors)} parameters and buffers)"
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return self.example_inputs()
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments of the example; raises :class:`InputError` where a file's cannot be read."""
+        return self._inputs[0]
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """The named arguments of the example; raises :class:`InputError` where a file's cannot be read."""
+        return self._inputs[1]
 
     @cached_property
     def imported(self) -> Imported:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import irprune.torch
 from irprune.cli import run
 from irprune.errors import InputError
 from irprune.torch.exporting import vetting
@@ -134,7 +136,7 @@ def test_guards_are_not_evaluated(exported: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     path = edited(exported, tmp_path / "bad.pt2", lambda document: in_guards(document, marker))
     assert run(["inspect", str(path)]) == 0
-    load_program(path).module()(torch.randn(4, 4))
+    load_program(path).program.module()(torch.randn(4, 4))
     assert not marker.exists()
 
 
@@ -173,13 +175,56 @@ def _object(exported: Path, target: Path, marker: Path) -> Path:
     return half.rename(target)
 
 
-@pytest.mark.parametrize("make", [_inputs, _weight, _object])
+@pytest.mark.parametrize("make", [_weight, _object])
 def test_objects_are_not_unpickled(make: Callable[[Path, Path, Path], Path], exported: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     path = make(exported, tmp_path / "bad.pt2", marker)
     with pytest.raises(InputError, match="--trust"):
         load_program(path)
     assert not marker.exists()
+
+
+def test_example_inputs_are_read_by_verification_alone(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marker = tmp_path / "marker"
+    path = _inputs(exported, tmp_path / "bad.pt2", marker)
+    assert run(["inspect", str(path)]) == 0
+    assert run(["plan", str(path), "--ratio", "0.5", "-o", str(tmp_path / "p.json")]) == 0
+    assert irprune.torch.plan(path, ratio=0.5).slices
+    capsys.readouterr()
+    assert run(["prune", str(path), "--ratio", "0.5", "-o", str(tmp_path / "small.pt2")]) == 2
+    error = capsys.readouterr().err
+    assert "its example inputs cannot be read" in error and "--trust" in error and error.count("\n") == 1
+    assert not marker.exists()
+
+
+def test_example_inputs_are_those_that_were_saved(exported: Path) -> None:
+    program = irprune.torch.trace(exported)
+    (given,), _ = torch.export.load(exported).example_inputs or ((None,), {})
+    assert torch.equal(program.args[0], given) and not program.kwargs
+
+
+def test_a_wrong_number_of_example_inputs_is_named(exported: Path, tmp_path: Path) -> None:
+    torch.save(((torch.zeros(4, 4), torch.zeros(1)), {}), tmp_path / "inputs.pt")
+    data = (tmp_path / "inputs.pt").read_bytes()
+    path = changed(
+        exported, tmp_path / "bad.pt2", lambda name, old: data if name == "data/sample_inputs/model.pt" else old
+    )
+    with pytest.raises(InputError, match="it holds 2 example inputs, its program takes 1"):
+        irprune.torch.prune(path, ratio=0.5)
+
+
+def test_python_trusts_a_file_when_told_to(exported: Path, tmp_path: Path) -> None:
+    assert irprune.torch.prune(exported, ratio=0.5, runtime=False).report is not None
+    for number, read in enumerate((irprune.torch.load, irprune.torch.trace)):
+        marker = tmp_path / f"marker{number}"
+        path = _inputs(exported, tmp_path / "bad.pt2", marker)
+        read(path)
+        assert not marker.exists()
+        with contextlib.suppress(InputError):  # the payload is not a tuple of inputs
+            read(path, trust=True)
+        assert marker.exists()
 
 
 def test_a_trusted_file_is_read_as_torch_reads_it(exported: Path, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +21,27 @@ from torch.utils import _pytree as pytree
 from ...backends.staging import staged
 from ...errors import InputError
 from ..capture.module import quiet
-from ..cases import Case
+from ..cases import Case, Inputs
 from ..verification import export_onnx
-from .vetting import Untrusted, require_harmless
+from .vetting import Untrusted, copy_without_inputs, require_harmless
 
 if TYPE_CHECKING:
     from ..program import Program
 
 
-def load_program(path: str | os.PathLike[str], *, trust: bool = False) -> ExportedProgram:
-    """Read a ``.pt2`` file. Raises :class:`InputError` for anything that is none, that is damaged, or unsafe to read.
+@dataclass(frozen=True)
+class ProgramFile:
+    """What a ``.pt2`` file holds. ``example_inputs`` reads the inputs that it was exported with (none: empty)."""
 
-    With ``trust`` the file is read as ``torch.export.load`` reads it, which runs code that it may hold.
+    program: ExportedProgram
+    example_inputs: Callable[[], Inputs]
+
+
+def load_program(path: str | os.PathLike[str], *, trust: bool = False) -> ProgramFile:
+    """Read a ``.pt2`` file. Raises :class:`InputError` for another kind of file, and for one damaged or unsafe to read.
+
+    Its example inputs stay unread until they are asked for. With ``trust`` the file is read as ``torch.export.load``
+    reads it, which runs code that it may hold.
     """
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file")
@@ -39,25 +51,61 @@ def load_program(path: str | os.PathLike[str], *, trust: bool = False) -> Export
             if not (problem or trust):
                 require_harmless(archive)
             problem = problem or _damage_of(archive)
+            if problem:
+                raise InputError(f"{path}: {problem}")
+            if not trust:
+                return _vetted(path, archive)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: torch.export.load cannot read it: {error}") from error
     except Untrusted as error:
         raise InputError(f"{path}: it is not read: {error} ({_TRUST})") from error
-    if problem:
-        raise InputError(f"{path}: {problem}")
+    with _one_line(path, "torch.export.load cannot read it"), quiet():
+        program = torch.export.load(os.fspath(path))
+    inputs = program.example_inputs
+    return ProgramFile(program, lambda: ((), {}) if inputs is None else inputs)
+
+
+def _vetted(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> ProgramFile:
+    """Read an archive that is safe to read, but for its example inputs."""
+    with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
+        copy = os.path.join(folder, "program.pt2")
+        stored = copy_without_inputs(archive, copy)
+        with _one_line(path, "torch.export.load cannot read it", _ONLY_TENSORS), quiet(), _weights_only():
+            program = torch.export.load(copy)
+    if hasattr(program, "_guards_code"):
+        program._guards_code = []  # Python text, which making a module of the program would evaluate
+    return ProgramFile(program, lambda: _unpickled(path, stored, len(program.graph_signature.user_inputs)))
+
+
+def _unpickled(path: str | os.PathLike[str], stored: bytes, expected: int) -> Inputs:
+    """The example inputs of a file that is not trusted: tensors and plain containers alone."""
+    if not stored:
+        return (), {}
+    with _one_line(path, "its example inputs cannot be read", _ONLY_TENSORS), _weights_only():
+        found = torch.load(io.BytesIO(stored), weights_only=True)
+    if found is None:
+        return (), {}
+    if not (isinstance(found, tuple) and [type(part) for part in found] == [tuple, dict]):
+        raise InputError(f"{path}: its example inputs are not a tuple of arguments and a dictionary of named ones")
+    if len(pytree.tree_leaves(found)) != expected:
+        raise InputError(
+            f"{path}: it holds {len(pytree.tree_leaves(found))} example inputs, its program takes {expected}"
+        )
+    return found
+
+
+@contextmanager
+def _one_line(path: str | os.PathLike[str], what: str, more: str = "") -> Iterator[None]:
+    """Turn whatever error torch raises into one line."""
     try:
-        with quiet(), nullcontext() if trust else _weights_only():
-            program = torch.export.load(os.fspath(path))
+        yield
     except Exception as error:  # zipfile, pickle, json and torch each have their own
         lines = str(error).splitlines() or [type(error).__name__]
-        more = "" if trust else f" (only tensors are unpickled; {_TRUST})"
-        raise InputError(f"{path}: torch.export.load cannot read it: {lines[0][:200]}{more}") from error
-    if not trust and hasattr(program, "_guards_code"):
-        program._guards_code = []  # Python text, which making a module of the program would evaluate
-    return program
+        raise InputError(f"{path}: {what}: {lines[0][:200]}{more}") from error
 
 
-_TRUST = "'irprune --trust COMMAND' reads a file that you trust"
+_TRUST = "'irprune --trust COMMAND' reads a file that you trust, as trust=True does in Python"
+_ONLY_TENSORS = f" (only tensors are unpickled; {_TRUST})"
 
 
 @contextmanager
@@ -76,7 +124,7 @@ def _weights_only() -> Iterator[None]:
 
 
 def _kind_of(archive: zipfile.ZipFile) -> str:
-    """What else than an exported program an archive of torch is."""
+    """The kind of an archive that holds no exported program; empty for one that does."""
     names = {name.rpartition("/")[2] for name in archive.namelist()}
     if "constants.pkl" in names:
         return "it holds TorchScript, expected what torch.export.save writes"
@@ -86,7 +134,7 @@ def _kind_of(archive: zipfile.ZipFile) -> str:
 
 
 def _damage_of(archive: zipfile.ZipFile) -> str:
-    """The entry that is damaged: torch reads it without looking."""
+    """A damaged entry, if any: torch does not verify checksums."""
     damaged = archive.testzip()
     return "" if damaged is None else f"it is damaged: the checksum of '{damaged}' does not match"
 

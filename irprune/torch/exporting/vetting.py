@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,6 +30,14 @@ _RATIO = 4
 
 _FREE = 1 << 26
 """Elements that a view of fewer stored ones may have."""
+
+_ZIP64 = 1 << 31
+"""Bytes of an entry from which its sizes need 64 bits."""
+
+_BLOCK = 1 << 22
+"""Bytes copied at a time."""
+
+_INPUTS = re.compile(r"data/sample_inputs/.*")
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PATH = re.compile(r"[\w.\-/:+@#$ ]*")
@@ -61,6 +70,26 @@ def require_harmless(archive: zipfile.ZipFile) -> None:
             _vet(_document(archive, info), "")
 
 
+def copy_without_inputs(archive: zipfile.ZipFile, target: str) -> bytes:
+    """Write a copy of an archive in which the entries of example inputs are empty; returns these inputs, pickled.
+
+    ``torch.export.load`` unpickles them whenever they are there, and nothing needs them before the program is run.
+    """
+    inputs = b""
+    with zipfile.ZipFile(target, "w") as copy:
+        for info in archive.infolist():
+            name = info.filename
+            is_input = _INPUTS.fullmatch(name.partition("/")[2]) or name == "serialized_example_inputs.pt"
+            if is_input:
+                inputs = archive.read(info)
+                copy.writestr(name, b"")
+                continue
+            large = info.file_size >= _ZIP64
+            with archive.open(info) as source, copy.open(zipfile.ZipInfo(name), "w", force_zip64=large) as written:
+                shutil.copyfileobj(source, written, _BLOCK)
+    return inputs
+
+
 def _require_sizes(archive: zipfile.ZipFile) -> None:
     """Entries that are stored unpack to their own size; only packed ones can be far larger."""
     entries = archive.infolist()
@@ -68,6 +97,8 @@ def _require_sizes(archive: zipfile.ZipFile) -> None:
     packed = sum(info.compress_size for info in entries)
     if total > max(_LARGEST, _RATIO * packed):
         raise Untrusted(f"it unpacks from {packed:,} to {total:,} bytes")
+    if len({info.filename for info in entries}) < len(entries):
+        raise Untrusted("two of its entries have the same name")
     if packed > archive.start_dir:
         raise Untrusted("its entries overlap")
 
