@@ -173,20 +173,24 @@ def plan(
     *,
     scores: Scores | None = None,
     on_progress: OnProgress | None = None,
+    data: AnyData | None = None,
     **options: Unpack[RequestOptions],
 ) -> Plan:
     """Decide what to remove.
 
-    ``scores``, one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each
-    stage when it begins. The options are those of :class:`irprune.Request`.
+    With ``data``, unlabeled inputs, channels are chosen by what their removal does to the model on these. ``scores``,
+    one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each stage when it
+    begins. The options are those of :class:`irprune.Request`.
     """
-    wanted, begin = Request.given(options).require_target().with_data(False), on_progress or _unheard
+    wanted = Request.given(options).require_target().with_data(data is not None, repairs=False)
+    begin = on_progress or _unheard
     begin("reading")
     source = open_model(model)
     begin("analyzing")
     analysis = analyze_model(source, wanted)
     begin("deciding")
-    smaller = decide(analysis, wanted, scores).of(source.identity)
+    found, _, _ = decided_by(source, analysis, wanted, scores, data)
+    smaller = found.of(source.identity)
     _caution(analysis, smaller.plan)
     return smaller.plan
 
@@ -342,15 +346,10 @@ def prune(
     begin("analyzing")
     analysis = analyze_model(source, wanted)
     begin("deciding")
-    if data is None:
-        found, recovery = decide(analysis, wanted, scores), None
-    else:
-        if scores is not None:
-            raise InputError("give scores or data, not both: each says which channels go")
-        found, recovery, samples = recovered(source, analysis, wanted, data)
-        for text in recovery.cautions() if recovery else ():
-            warnings.warn(text, stacklevel=2)
-        inputs = samples.held_out if inputs is None else inputs
+    found, recovery, samples = decided_by(source, analysis, wanted, scores, data)
+    for text in recovery.cautions() if recovery else ():
+        warnings.warn(text, stacklevel=2)
+    inputs = samples.held_out if inputs is None and samples else inputs
     smaller = found.of(source.identity)
     _caution(analysis, smaller.plan)
     begin("rewriting")
@@ -366,6 +365,20 @@ def prune(
     begin("writing")
     like = small if source.is_path and output is None else like_given(source, model, small, output)
     return Result(like, decided, report, recovery, small, has_external_data(source.model))
+
+
+def decided_by(
+    source: OpenedModel, analysis: Analysis, request: Request, scores: Scores | None, data: AnyData | None
+) -> tuple[Smaller, Recovery | None, Samples | None]:
+    """What goes by scores, by a criterion, or by data; see :func:`recovered`.
+
+    Raises :class:`InputError` where both scores and data are given.
+    """
+    if data is None:
+        return decide(analysis, request, scores), None, None
+    if scores is not None:
+        raise InputError("give scores or data, not both: each says which channels go")
+    return recovered(source, analysis, request, data)
 
 
 def recovered(

@@ -206,14 +206,17 @@ class Request(Options):
         """Whether single groups are settled, beside a target or alone."""
         return bool(self.ratios or self.drop or self.keep_only)
 
-    def with_data(self, given: bool) -> Request:
-        """This request with what is not named filled in for a run with data, or without.
+    def with_data(self, given: bool, *, repairs: bool = True) -> Request:
+        """This request with the options that are not named filled in, for a run with data or without.
 
-        Raises :class:`InputError` for what needs data where there are none.
+        ``repairs`` tells whether the run writes weights. Raises :class:`InputError` for a criterion or a repair that
+        needs data where there are none, and for a repair where no weights are written.
         """
+        if given and not repairs and self.repair == "reconstruct":
+            raise InputError("a plan holds no weights to refit; 'irprune prune' refits them (--repair reconstruct)")
         if given:
-            filled = {"criterion": self.criterion or "obs", "repair": self.repair or "reconstruct"}
-            return self.model_copy(update=filled)
+            repair = self.repair or ("reconstruct" if repairs else "none")
+            return self.model_copy(update={"criterion": self.criterion or "obs", "repair": repair})
         if self.criterion in FROM_DATA:
             raise InputError(f"criterion '{self.criterion}' needs inputs of the model; name them with --data")
         if self.repair == "reconstruct":

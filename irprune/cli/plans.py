@@ -28,14 +28,18 @@ def plan(
     model: o.Model,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PLAN", help="The plan file to write.")],
     request: Request,
+    data: o.Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as well, and no tables.")] = False,
 ) -> None:
-    """Decide what to remove and write the plan; no model is written."""
-    request = request.require_target().with_data(False)
-    from .work import decide, read
+    """Decide what to remove and write the plan; no model is written.
 
-    given = read(model, request, outputs=[output])
-    decided = decide(given, request).plan
+    With --data channels are chosen on data. A plan holds no weights: to refit them as well, use prune.
+    """
+    request = request.require_target().with_data(data is not None, repairs=False)
+    from .work import decide, read, recover
+
+    given = read(model, request, outputs=[output], runnable=data is not None)
+    decided = (decide(given, request) if data is None else recover(given, request, data)[0]).plan
     write_text(output, decided.dumps())
     if as_json:
         print(decided.dumps(), end="")

@@ -90,6 +90,21 @@ def test_the_same_command_writes_the_same_bytes(pruned: tuple[Path, Path], data:
     assert first == second
 
 
+def test_a_plan_is_made_on_data_and_carried_out_later(data: Path, tmp_path: Path) -> None:
+    """The same channels as by prune, weights as they were."""
+    plan, out, direct = tmp_path / "plan.json", tmp_path / "small.onnx", tmp_path / "direct.onnx"
+    assert command("plan", DIGITS, "-o", plan, "--macs", 0.4, "--data", data) == 0
+    assert command("apply", DIGITS, plan, "-o", out) == 0
+    assert command("prune", DIGITS, "-o", direct, "--macs", 0.4, "--data", data, "--repair", "none") == 0
+    first, second = (onnx.load(path).graph.initializer for path in (out, direct))
+    assert {t.name: t.raw_data for t in first} == {t.name: t.raw_data for t in second}
+    name = onnx.load(DIGITS).graph.input[0].name
+    decided = irprune.plan(DIGITS, macs=0.4, data={name: images()[::2]})
+    assert [group.removed for group in decided.groups] == [
+        tuple(group["removed"]) for group in json.loads(plan.read_text())["groups"]
+    ]
+
+
 def test_python_takes_arrays_and_tells_what_the_data_did() -> None:
     name = onnx.load(DIGITS).graph.input[0].name
     result = irprune.prune(DIGITS, macs=0.4, data={name: images()[:300]})
@@ -135,6 +150,8 @@ def test_what_does_not_fit_is_refused_in_one_line(
         wrong = tmp_path / "wrong.npz"
         np.savez(wrong, **values)
         assert words in refused(capsys, *start, "--data", wrong)
+    planned = ("plan", DIGITS, "-o", tmp_path / "plan.json", "--macs", 0.5, "--data", data, "--repair", "reconstruct")
+    assert "a plan holds no weights to refit" in refused(capsys, *planned)
     assert "nowhere.npz" in refused(capsys, *start, "--data", tmp_path / "nowhere.npz")
     assert "refitted on data" in refused(capsys, "apply", DIGITS, pruned[1], "-o", out)
     assert not out.exists()
