@@ -14,9 +14,10 @@ from ..runtime.session import Outputs, RunFailure
 from .cases import Case, Cases
 from .comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
 from .decisions import values_before_decisions
-from .masks import input_sizes, kept_part
+from .masks import complete_sizes, input_sizes, kept_part
 from .noise import nearby_runs, run_in_double
-from .reference import Reference, build
+from .reference import build
+from .removal import Removal
 from .report import Divergence, Equivalence, OutputError
 from .rounding import is_rounded, without_rounding
 
@@ -88,6 +89,7 @@ class Comparison:
     kept: Mapping[int, Mask]
     rtol: float | None = None
     _references: dict[tuple[object, ...], Executable] = field(default_factory=dict)
+    _sizes_of: dict[tuple[bool, int], tuple[Case, dict[str, int]]] = field(default_factory=dict)
     _twins: dict[int, tuple[Executable, Executable | None]] = field(default_factory=dict)
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
@@ -249,20 +251,28 @@ class Comparison:
 
     def reference(self, case: Case, *, guard: bool = False) -> Executable:
         """The reference for the sizes of a case, built when first asked for."""
+        if (guard, None) in self._references:
+            return self._references[guard, None]
+        sizes = self._run_time_sizes(case, guard)
         shapes = tuple((name, array.shape) for name, array in sorted(case.feeds.items()))
-        for key in ((guard, None), (guard, shapes)):
-            if key in self._references:
-                return self._references[key]
+        key = guard, (shapes, frozenset(sizes.items())) if sizes else None
+        if key not in self._references:
+            known = {**self._sizes(case), **sizes}
+            self._references[key] = build(self.original, self.analysis, self.kept, sizes=known, guard=guard)
+        return self._references[key]
 
-        def probe(names: list[str]) -> dict[str, Array]:
-            return {k: v for part in self.original.probe(case.feeds, names) for k, v in part.items()}
+    def _run_time_sizes(self, case: Case, guard: bool) -> dict[str, int]:
+        """The open sizes that the reference depends on. Values of inputs may decide them, as the steps of a loop."""
+        key = guard, id(case)
+        if key not in self._sizes_of:
 
-        built: Reference = build(
-            self.original, self.analysis, self.kept, sizes=self._sizes(case), probe=probe, guard=guard
-        )
-        executable = built.model
-        self._references[guard, shapes if built.depends_on_sizes else None] = executable
-        return executable
+            def probe(names: list[str]) -> dict[str, Array]:
+                return {k: v for part in self.original.probe(case.feeds, names) for k, v in part.items()}
+
+            wanted = Removal(self.analysis, self.kept, guard).run_time_symbols()
+            found = complete_sizes(self.analysis, wanted, self._sizes(case), probe)
+            self._sizes_of[key] = case, {symbol: found[symbol] for symbol in wanted}
+        return self._sizes_of[key][1]
 
     def first_divergence(self, case: Case) -> Divergence | None:
         """The first tensor, in the order of the graph, whose kept part the pruned model does not compute."""

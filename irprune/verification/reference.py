@@ -11,7 +11,6 @@ alone, and shares no code with the slicing of weights and shapes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from ..runtime.executable import Executable
 from ..runtime.weights import Scratch, is_external, tensors_of
 from ..signatures import traits_of
 from .cases import input_specs, random_feeds
-from .masks import Probe, as_indices, complete_sizes
+from .masks import as_indices, complete_sizes
 from .removal import Dimension, Removal
 from .structure import tensors
 
@@ -41,28 +40,19 @@ _SELECTABLE = {"float32", "float64", "float16", "int8", "uint8", "int32", "int64
 """Element types of ONNX Runtime's Where; others are cast to float32 (exact for them) and back."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A reference model, and whether it holds for the sizes it was built for alone."""
-
-    model: Executable
-    depends_on_sizes: bool
-
-
 def build(
     original: Executable,
     analysis: Analysis,
     kept: Mapping[int, Mask],
     *,
     sizes: Mapping[str, int],
-    probe: Probe | None = None,
     guard: bool = False,
-) -> Reference:
+) -> Executable:
     """The reference of a removal; ``kept`` is :meth:`Analysis.kept` of it.
 
-    ``sizes`` gives the symbols of the graph inputs, ``probe`` reads values of a run of the original (for sizes that
-    the inputs do not tell; by default it is run on random inputs). ``guard`` masks activations at every contraction,
-    also where they meet zeroed constants: needed only where removed channels hold infinities.
+    ``sizes`` gives the symbols of the graph inputs and other run-time symbols; those that it lacks are read from a run
+    of the original on random inputs. ``guard`` masks activations at every contraction, also where they meet zeroed
+    constants: needed only where removed channels hold infinities.
     """
 
     def run_original(names: list[str]) -> dict[str, Array]:
@@ -71,8 +61,8 @@ def build(
 
     builder = _Builder(original, analysis, kept, guard)
     wanted = builder.removal.run_time_symbols()
-    builder.removal.sizes = complete_sizes(analysis, wanted, sizes, probe or run_original)
-    return Reference(builder.run(), bool(wanted))
+    builder.removal.sizes = complete_sizes(analysis, wanted, sizes, run_original)
+    return builder.run()
 
 
 def _cleared(array: Array, masks: Sequence[Mask], fill: Array) -> Array:

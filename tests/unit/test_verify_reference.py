@@ -11,12 +11,14 @@ import onnx_ir as oir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from irprune import api
 from irprune.analysis import Analysis, Mask, analyze
 from irprune.axes import leaves_of
 from irprune.frontends.onnx import import_model
 from irprune.runtime.executable import Executable
 from irprune.verification.cases import random_cases
 from irprune.verification.reference import PREFIX, build
+from tests.golden.helpers.models import model_of
 
 RNG = np.random.default_rng(0)
 
@@ -63,7 +65,7 @@ def run_reference(
 ) -> np.ndarray:
     analysis, kept = remove(proto, value, axis, gone)
     assert kept
-    built = build(Executable(proto), analysis, kept, sizes=sizes or {}).model
+    built = build(Executable(proto), analysis, kept, sizes=sizes or {})
     whole = onnx.ModelProto.FromString(built.proto.SerializeToString())
     onnx.load_external_data_for_model(whole, str(built.data_folder))
     onnx.checker.check_model(whole, full_check=True)
@@ -84,7 +86,7 @@ def test_nothing_removed_is_the_original_bit_for_bit(shared_models: Path) -> Non
         case = random_cases(original, seed=0, runs=1).items[0]
         analysis = analyze(import_model(oir.load(path)))
         sizes = {"unused": 1}
-        built = build(original, analysis, {}, sizes=sizes).model.run(case.feeds)
+        built = build(original, analysis, {}, sizes=sizes).run(case.feeds)
         assert all(np.array_equal(built[name], value) for name, value in case.outputs.items()), path.name
 
 
@@ -188,7 +190,7 @@ def test_group_normalization_keeps_its_groups() -> None:
     _, inner = leaves_of(dims[1])
     removed = np.zeros(analysis.atoms.count, dtype=bool)
     removed[analysis.atoms.of_leaf(inner)[[1]]] = True
-    built = build(Executable(proto), analysis, analysis.kept(removed), sizes={}).model
+    built = build(Executable(proto), analysis, analysis.kept(removed), sizes={})
     x = f32(2, 3, 4, 4)
     keep = [0, 2, 3, 4, 6, 7]
     h = np.einsum("nchw,oc->nohw", x, w1[keep, :, 0, 0]).reshape(2, 2, 3 * 16)
@@ -243,7 +245,7 @@ def test_what_is_added_is_marked_and_shapes_are_the_originals() -> None:
         {"w1": w1, "w2": w2},
     )
     analysis, kept = remove(proto, "h", 1, [0])
-    built = build(Executable(proto), analysis, kept, sizes={}).model.proto
+    built = build(Executable(proto), analysis, kept, sizes={}).proto
     shapes = {tuple(tensor.dims) for tensor in built.graph.initializer}
     assert shapes == {(3, 6), (6, 2)}
     assert all(tensor.name.startswith(PREFIX) for tensor in built.graph.initializer)
@@ -283,3 +285,33 @@ def test_models_older_than_where(opset: int) -> None:
     x = f32(2, 3)
     expected = sigmoid(x @ w[:, 1:]).sum(axis=1)
     np.testing.assert_allclose(run_reference(proto, "h", 1, [0], x), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_the_steps_of_a_loop_decide_an_open_size(seed: int) -> None:
+    """Group normalization over all steps: the inputs have the same shapes, and the kept part another size each time."""
+    text = """(float[N, 4] x, int64 steps) => (float[N, 3, T] y)
+    <float[4, 16] w, float[16, 16] u, float[16, 1] scale, float[16, 1] bias, float[3, 16, 1] v> {
+        first = MatMul(x, w)
+        yes = Constant <value = bool {1}> ()
+        last, all = Loop (steps, yes, first) <body = step (int64 i, bool go, float[N, 16] before)
+            => (bool on, float[N, 16] after, float[N, 16] out)
+            { on = Identity(go) m = MatMul(before, u) after = Sigmoid(m) out = Identity(after) }>
+        h = Transpose <perm = [1, 2, 0]> (all)
+        whole = Shape(h)
+        groups = Constant <value_ints = [0, 4, -1]> ()
+        r = Reshape(h, groups)
+        one = Constant <value = float[4] {1, 1, 1, 1}> ()
+        zero = Constant <value = float[4] {0, 0, 0, 0}> ()
+        q = InstanceNormalization(r, one, zero)
+        back = Reshape(q, whole)
+        scaled = Mul(back, scale)
+        g = Add(scaled, bias)
+        y = Conv(g, v)
+    }"""
+    rng = np.random.default_rng(seed)
+    feeds = [
+        {"x": rng.standard_normal((2, 4)).astype(np.float32), "steps": np.array(steps, np.int64)} for steps in (3, 5, 1)
+    ]
+    report = api.prune(model_of(text, 17, seed=seed), ratio=0.5, inputs=feeds).report
+    assert report is not None and report.ok and len(report.equivalence.cases) == 3
