@@ -79,7 +79,7 @@ def find_atoms(system: AxisSystem, live: Iterable[Axis]) -> Atoms:
     reasons = _frozen_leaves(system)
     for leaf in leaves:
         if leaf.size.is_static and leaf.size.coefficient > _MOST_ELEMENTS:
-            why = f"its size {leaf.size} is no number of channels"
+            why = f"its size {leaf.size} is not a number of channels"
             reasons.setdefault(leaf.number, []).append(plain(why, Kind.SIZES))
     free = [leaf for leaf in leaves if leaf.number not in reasons and leaf.size.is_static]
     offset: dict[int, int] = {}

@@ -174,7 +174,7 @@ def _remainder(item: Composite, whole: Size, known: list[Size]) -> Size:
     if not item.is_sum:
         quotient = whole.divided_by(combined)
         if quotient is None:
-            raise NoSignature(f"size {whole} is no multiple of {combined}")
+            raise NoSignature(f"size {whole} is not a multiple of {combined}")
         return quotient
     if not whole.is_static or not combined.is_static or whole.coefficient < combined.coefficient:
         raise NoSignature(f"size {whole} cannot be split into {combined} and the rest")

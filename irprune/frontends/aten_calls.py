@@ -15,7 +15,7 @@ def elementwise(call: AtenCall) -> Lowered:
     """One result, whose shape is that of all tensors together."""
     rank = max((len(call.shapes[name]) for name in call.tensors()), default=0)
     if call.result is None or len(call.result) != rank:
-        raise NoSignature("the result is no broadcast of the operands")
+        raise NoSignature("the result is not a broadcast of the operands")
     return Lowered("elementwise", tuple(call.tensors()), "aten")
 
 

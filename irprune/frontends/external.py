@@ -119,7 +119,7 @@ def _file_of(location: str, path: Path, who: str) -> tuple[Path, int]:
     except OSError as error:
         raise InputError(f"{who} names external data that is missing: {str(real)[:500]}") from error
     if not real.is_file():
-        raise InputError(f"{who} names external data that is no file: {real}")
+        raise InputError(f"{who} names external data that is not a file: {real}")
     return real, size
 
 
@@ -131,7 +131,7 @@ def _real_path(location: str, path: Path, who: str) -> Path:
         real = named.resolve()
         allowed = (folder.resolve(), data_folder(path))
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{who} names external data at a path that is none: {location!r}") from error
+        raise InputError(f"{who} names external data at an invalid path: {location!r}") from error
     if "\0" in location or not named.is_relative_to(folder) or not any(map(real.is_relative_to, allowed)):
         raise InputError(f"{who} names external data outside the model's folder: {real}")
     return real

@@ -162,4 +162,4 @@ def number(value: Any) -> Number:
         return value
     if isinstance(value, (int, bool)):
         return int(value)
-    raise NoSignature(f"argument {value!r} is no number")
+    raise NoSignature(f"argument {value!r} is not a number")

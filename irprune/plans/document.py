@@ -338,7 +338,7 @@ def costs(before: Cost, after: Cost) -> dict[str, tuple[int, int]]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 _REQUIRED = ["format", "model", "request", "groups", "cost"]

@@ -223,7 +223,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _require_type(spec: InputType, array: Stored, origin: str) -> None:
     if spec.dtype is None:
-        raise InputError(f"{origin}: input '{spec.name}' is no tensor, which no file of arrays can hold")
+        raise InputError(f"{origin}: input '{spec.name}' is not a tensor, and files of arrays hold tensors only")
     kinds = _kind(spec.dtype), _kind(array.dtype)
     if kinds[0] != kinds[1]:
         expected = "strings" if kinds[0] == "string" else spec.dtype.name

@@ -36,7 +36,7 @@ def _pins(ctx: RuleContext, size: Size | None) -> dict[str, float]:
 
 def _divided(size: Size, count: int, what: str) -> int:
     if not size.is_static or size.coefficient % count:
-        raise NoSignature(f"{what} {size} is no multiple of {count} heads")
+        raise NoSignature(f"{what} {size} is not a multiple of {count} heads")
     return size.coefficient // count
 
 

@@ -82,7 +82,7 @@ class Traits:
     ``quantization``: without it a quantized model is quantized no longer.
     ``random``: numbers are drawn.
     ``training_operand``: the operand that turns training on, where numbers are drawn.
-    ``makes_map``: the result is no tensor, but a map.
+    ``makes_map``: the result is a map, not a tensor.
     ``bounded``: the size of the result depends on data, but is at most a small multiple of the operand's.
     """
 

@@ -67,7 +67,7 @@ def _input_spec(info: onnx.ValueInfoProto) -> InputSpec:
         onnx.TensorProto.STRING,
         onnx.TensorProto.UNDEFINED,
     ):
-        raise InputError(f"input '{info.name}' is no numeric tensor of known rank: give --inputs")
+        raise InputError(f"input '{info.name}' is not a numeric tensor of known rank: give --inputs")
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     dims = tuple(
         int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or f"{info.name}:{k}"

@@ -273,7 +273,7 @@ class _Builder:
     def _cut(self, tensor: gs.Tensor, axis: int, mask: Mask, rank: int) -> list[gs.Node]:
         """As :meth:`_mask` before there was Where: the kept part, zeros behind it, and all in its place again.
 
-        A product with zeros and ones would not do: zero times infinity is no number.
+        A product with zeros and ones would not do: zero times infinity is NaN.
         """
         kept = self._node("Gather", [tensor, self._constant("kept", as_indices(mask))])
         padded = self._node("Pad", [kept.outputs[0]])

@@ -151,4 +151,4 @@ def test_a_dimension_that_no_memory_holds(tmp_path: Path) -> None:
     path = written(tmp_path, nodes, w=WEIGHT, target=np.array([2**40, 6]))
     assert "w:1" in groups_of(path)
     found = api.analyze_model(api.open_model(path)).atoms.reasons
-    assert any(f"its size {2**40} is no number of channels" in map(str, reasons) for reasons in found.values())
+    assert any(f"its size {2**40} is not a number of channels" in map(str, reasons) for reasons in found.values())

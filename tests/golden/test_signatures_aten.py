@@ -59,7 +59,7 @@ lambda x: torch.where(x > 0)[0]
 2 3
 arguments_0[a=2! b=3!]
 -> gt[a b] getitem_2[c=u0] getitem_1[d=u0]
-frozen a b c d: torch::where 'where': the result is no broadcast of the operands
+frozen a b c d: torch::where 'where': the result is not a broadcast of the operands
 
 match aten::singular: as any other function
 lambda x: x.abs().add(1).rsqrt()

@@ -38,7 +38,7 @@ refuse LSTM: a hidden size that the weights do not have [not run: malformed]
 (float[T, N, 4] x) => (float[] y) <float[1, 21, 4] w, float[1, 21, 5] r> { y = LSTM<hidden_size = 5>(x, w, r) }
 x[a=T b=N c=4!] w[1 d=21! e=4!] r[1 f=21! g=5!]
 -> y[h=T 1 i=N j=5!]
-frozen a b c d e f g h i j: LSTM 'LSTM:y': size 21 is no multiple of 4
+frozen a b c d e f g h i j: LSTM 'LSTM:y': size 21 is not a multiple of 4
 
 match GRU: one direction with bias
 (float[T, N, 4] x) => (float[] y, float[] h) <float[1, 15, 4] w, float[1, 15, 5] r, float[1, 30] b>
@@ -53,7 +53,7 @@ refuse GRU: a hidden size that the weights do not have [not run: malformed]
 (float[T, N, 4] x) => (float[] y) <float[1, 16, 4] w, float[1, 16, 5] r> { y = GRU<hidden_size = 5>(x, w, r) }
 x[a=T b=N c=4!] w[1 d=16! e=4!] r[1 f=16! g=5!]
 -> y[h=T 1 i=N j=5!]
-frozen a b c d e f g h i j: GRU 'GRU:y': size 16 is no multiple of 3
+frozen a b c d e f g h i j: GRU 'GRU:y': size 16 is not a multiple of 3
 
 match RNN: lengths of the sequences
 (float[T, N, 4] x, int32[N] lengths) => (float[] y) <float[1, 5, 4] w, float[1, 5, 5] r, float[1, 10] b>
@@ -88,7 +88,7 @@ refuse Attention: query heads are no multiple [opset 23] [not run: malformed]
 (float[N, 3, S, 8] q, float[N, 2, T, 8] k, float[N, 2, T, 8] v) => (float[] y) { y = Attention(q, k, v) }
 q[a=N b=3! c=S d=8!] k[e=N f=2! g=T h=8!] v[i=N j=2! k=T l=8!]
 -> y[m=N n=3! o=S p=8!]
-frozen a b c d e f g h i j k l m n o p: Attention 'Attention:y': query heads 3 is no multiple of 2 heads
+frozen a b c d e f g h i j k l m n o p: Attention 'Attention:y': query heads 3 is not a multiple of 2 heads
 
 match RotaryEmbedding: halves of a head [opset 23]
 (float[N, 3, S, 8] x, float[M, 4] cos, float[M, 4] sin, int64[N, S] at) => (float[] y)

@@ -95,7 +95,7 @@ refuse Conv: channels are no multiple of the groups [not run: malformed]
 (float[N, 5, 8, 8] x) => (float[] y) <float[6, 2, 3, 3] w> { y = Conv<group = 2>(x, w) }
 x[a=N b=5! c=8! d=8!] w[e=6! f=2! g=3! h=3!]
 -> y[i=N j=6! k=6! l=6!]
-frozen a b c d e f g h i j k l: Conv 'Conv:y': size 5 is no multiple of 2
+frozen a b c d e f g h i j k l: Conv 'Conv:y': size 5 is not a multiple of 2
 
 match ConvTranspose: one group with bias
 (float[N, 4, 8, 8] x) => (float[] y) <float[4, 6, 2, 2] w, float[6] b>
@@ -126,7 +126,7 @@ refuse ConvTranspose: channels are no multiple of the groups [not run: malformed
 (float[N, 5, 8] x) => (float[] y) <float[5, 3, 2] w> { y = ConvTranspose<group = 2>(x, w) }
 x[a=N b=5! c=8!] w[d=5! e=3! f=2!]
 -> y[?]
-frozen a b c d e f: ConvTranspose 'ConvTranspose:y': size 5 is no multiple of 2
+frozen a b c d e f: ConvTranspose 'ConvTranspose:y': size 5 is not a multiple of 2
 
 match Gemm: plain with bias vector
 (float[N, 4] x) => (float[] y) <float[4, 6] w, float[6] b> { y = Gemm(x, w, b) }

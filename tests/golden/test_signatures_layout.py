@@ -249,7 +249,7 @@ refuse DepthToSpace: channels are no multiple [not run: malformed]
 (float[N, 6, 3, 5] x) => (float[] y) { y = DepthToSpace<blocksize = 2>(x) }
 x[a=N b=6! c=3! d=5!]
 -> y[e=N 1 f=6! g=10!]
-frozen a b c d e f g: DepthToSpace 'DepthToSpace:y': size 6 is no multiple of 4
+frozen a b c d e f g: DepthToSpace 'DepthToSpace:y': size 6 is not a multiple of 4
 
 match SpaceToDepth: blocks of space
 (float[N, 3, 4, 6] x) => (float[] y) { y = SpaceToDepth<blocksize = 2>(x) }
@@ -261,7 +261,7 @@ refuse SpaceToDepth: space is no multiple [not run: malformed]
 (float[N, 3, 5, 6] x) => (float[] y) { y = SpaceToDepth<blocksize = 2>(x) }
 x[a=N b=3! c=5! d=6!]
 -> y[e=N f=12! g=2! h=3!]
-frozen a b c d e f g h: SpaceToDepth 'SpaceToDepth:y': size 5 is no multiple of 2
+frozen a b c d e f g h: SpaceToDepth 'SpaceToDepth:y': size 5 is not a multiple of 2
 
 match Shape: only sizes are read [not run: sizes change]
 (float[N, 4] x) => (int64[] y) { y = Shape(x) }

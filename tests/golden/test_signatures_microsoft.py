@@ -202,7 +202,7 @@ refuse com.microsoft::FusedConv: groups that do not divide the filters [not run:
 { y = com.microsoft.FusedConv<group = 2, activation = "Relu">(x, w) }
 x[a=2! (b=2! c=2!) d=8! e=8!] w[f=5! g=2! h=3! i=3!]
 -> y[j=2! k=5! l=6! m=6!]
-frozen a b c d e f g h i j k l m: com.microsoft::FusedConv 'FusedConv:y': size 5 is no multiple of 2
+frozen a b c d e f g h i j k l m: com.microsoft::FusedConv 'FusedConv:y': size 5 is not a multiple of 2
 
 match com.microsoft::FusedMatMul: the second factor transposed
 (float[2, 3, 4] x) => (float[2, 3, 6] y) <float[6, 4] w> { y = com.microsoft.FusedMatMul<transB = 1>(x, w) }

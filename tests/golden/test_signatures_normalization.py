@@ -119,7 +119,7 @@ refuse GroupNormalization: channels are no multiple [opset 21] [not run: malform
 (float[N, 5, 8] x) => (float[] y) <float[5] g, float[5] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
 x[a=N b=5! c=8!] g[d=5!] b[e=5!]
 -> y[?]
-frozen a b c d e: GroupNormalization 'GroupNormalization:y': size 5 is no multiple of 2
+frozen a b c d e: GroupNormalization 'GroupNormalization:y': size 5 is not a multiple of 2
 
 match LpNormalization: over channels
 (float[N, 4, 8] x) => (float[] y) { y = LpNormalization<axis = 1>(x) }

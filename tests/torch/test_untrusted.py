@@ -111,10 +111,10 @@ def in_name(document: Document, marker: Path) -> None:
 
 
 PROGRAMS = {
-    "expression": (in_expression, "is no arithmetic"),
+    "expression": (in_expression, "is not arithmetic"),
     "tree": (in_tree, "imports a module"),
     "target": (in_target, "it calls 'torch.os.mkdir'"),
-    "name": (in_name, "is no identifier"),
+    "name": (in_name, "is not an identifier"),
 }
 
 

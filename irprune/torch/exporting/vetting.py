@@ -107,7 +107,7 @@ def _document(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     try:
         return json.loads(archive.read(info))
     except (ValueError, RecursionError) as error:
-        raise Untrusted(f"'{info.filename}' is no JSON") from error
+        raise Untrusted(f"'{info.filename}' is not JSON") from error
 
 
 def _require_tensors(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
@@ -147,17 +147,17 @@ def _vet(item: Any, key: str) -> None:
 
 def _expression(text: str) -> None:
     if not is_arithmetic(text):
-        raise Untrusted(f"the size {text[:80]!r} is no arithmetic")
+        raise Untrusted(f"the size {text[:80]!r} is not arithmetic")
 
 
 def _identifier(text: str) -> None:
     if text and not _IDENTIFIER.fullmatch(text):
-        raise Untrusted(f"the name {text[:80]!r} is no identifier")
+        raise Untrusted(f"the name {text[:80]!r} is not an identifier")
 
 
 def _path(text: str) -> None:
     if not _PATH.fullmatch(text):
-        raise Untrusted(f"the name {text[:80]!r} is none of a parameter")
+        raise Untrusted(f"the name {text[:80]!r} is not a parameter's name")
 
 
 def _function(text: str) -> None:
@@ -171,7 +171,7 @@ def _function(text: str) -> None:
             return
         if isinstance(found, OpOverload) or (callable(found) and _SYMBOLIC.fullmatch(text)):
             return
-    raise Untrusted(f"it calls {text[:80]!r}, which is no operator on tensors that irprune knows")
+    raise Untrusted(f"it calls {text[:80]!r}, which is not an operator on tensors that irprune knows")
 
 
 def _tree(text: str) -> None:
