@@ -1,7 +1,7 @@
 """Several models that share axes, pruned as one: a decoder and its twin with past, an encoder and a decoder.
 
-The models become one, in which every name is preceded by that of its model (``decoder:past_0``), and what is tied is
-one axis. One plan is made for it and verified on it; then each model gets back what is its own.
+The models are merged into one, in which every name is prefixed by its model's name (``decoder:past_0``) and tied
+inputs and outputs share axes. One plan is made and verified for the merged model, which is then split again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SEPARATOR = ":"
 
 @dataclass(frozen=True)
 class Together:
-    """Models by their names, and the one that they make, which is read as a single model is."""
+    """Models by their names, and the merged model, which is analyzed like a single one."""
 
     paths: Mapping[str, Path]
     parts: Mapping[str, oir.Model]
@@ -50,7 +50,7 @@ class Together:
 
     @staticmethod
     def of(paths: Sequence[str | os.PathLike[str]]) -> Together:
-        """Read files; each is called as it is without folder and ending.
+        """Read files; the name of each model is its file name without folder and ending.
 
         Raises :class:`InputError` for fewer than two, for two of one name, and for opsets that differ.
         """
@@ -65,7 +65,7 @@ class Together:
         merged = merge(parts)
 
         def identify() -> ModelIdentity:
-            """Of all files: the digest of their digests."""
+            """The identity of all files: the digest of their digests."""
             each = [source.identity for source in sources]
             digest = hashlib.sha256("".join(identity.sha256 for identity in each).encode()).hexdigest()
             data = {name: digest for identity in each for name, digest in identity.data.items()}
@@ -76,7 +76,7 @@ class Together:
         return Together(files, parts, OpenedModel(merged, merged, size, in_background(identify)))
 
     def write(self, analysis: Analysis, smaller: Smaller, folder: Path) -> dict[str, Path]:
-        """Write the smaller models into a folder, each under the name of its file; weights apart where they were."""
+        """Write the smaller models into a folder, each under the name of its file; external data stays external."""
         merged = emitted(self.source, analysis.graph, smaller.graph, smaller.plan)
         written: dict[str, Path] = {}
         for name, model in split(merged, self.parts).items():
@@ -94,9 +94,9 @@ class Together:
         seed: int = 0,
         floors: Floors = NO_FLOORS,
     ) -> Report:
-        """Verify written models, each and together: all of their outputs, and steps over what is tied.
+        """Verify written models, each and together: all of their outputs, and steps over tied states.
 
-        ``graph`` is the import of all of them, where that was made already.
+        ``graph`` is the imported merged graph, if it exists already.
         """
         from .verification.driver import verify_models
 
@@ -110,7 +110,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Results:
-    """What became of several models: the files by the name of the model, the plan for all, and what was found.
+    """The result for several models: their files by model name, their common plan, and the verification report.
 
     ``report`` is ``None`` where verification was turned off.
     """
@@ -132,7 +132,7 @@ def prune_together(
 ) -> Results:
     """Prune models that share axes as one, and write them into the folder ``output`` under the names of their files.
 
-    ``ties`` says what they share: ``first:present_*=second:past_*``. The options are those of
+    ``ties`` names the inputs and outputs that they share: ``first:present_*=second:past_*``. The options are those of
     :class:`irprune.Request`. Raises :class:`VerificationError`, and writes nothing, where a result is not equivalent.
     """
     wanted = Request.given(options).require_target()
@@ -156,7 +156,7 @@ def prune_together(
 def staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[Path]:
     """A folder beside ``output`` whose files move there at the end, if nothing was raised.
 
-    Raises :class:`InputError` for an output that is no folder, or that holds the inputs.
+    Raises :class:`InputError` for an output that is not a folder, or that holds the inputs.
     """
     for path in inputs:
         if path.resolve().parent == output.resolve():
@@ -173,7 +173,7 @@ def staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[Path]:
 
 
 def merge(parts: Mapping[str, oir.Model]) -> oir.Model:
-    """One model that computes what all compute; names are preceded by that of their model.
+    """One model that computes the outputs of all; each name is prefixed by its model's name.
 
     Raises :class:`InputError` where models need different versions of one operator set.
     """
@@ -201,7 +201,7 @@ def merge(parts: Mapping[str, oir.Model]) -> oir.Model:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """What a graph is made of."""
+    """The parts of a graph."""
 
     inputs: list[oir.Value]
     outputs: list[oir.Value]
@@ -210,7 +210,7 @@ class _Pieces:
 
     @staticmethod
     def of(graph: oir.Graph) -> _Pieces:
-        """Take a graph apart; nothing is left in it."""
+        """Move all parts out of a graph, which is empty afterwards."""
         nodes = sorted_nodes(graph)
         pieces = _Pieces(list(graph.inputs), list(graph.outputs), nodes, list(graph.initializers.values()))
         graph.remove(nodes)
@@ -237,7 +237,7 @@ def _prefixed(graph: oir.Graph, prefix: str) -> _Pieces:
 
 
 def split(merged: oir.Model, parts: Mapping[str, oir.Model]) -> dict[str, oir.Model]:
-    """The models that one was made of, each with its own names and what its file said about itself."""
+    """The models that were merged, each with its own names and metadata."""
     pieces = _Pieces.of(merged.clone().graph)
     found: dict[str, oir.Model] = {}
     for name, original in parts.items():
@@ -277,7 +277,7 @@ def _own(pieces: _Pieces, prefix: str) -> _Pieces:
 
 
 def _restore_names(pieces: _Pieces, original: oir.Model, prefix: str) -> None:
-    """Names as the file has them: without the prefix, and none where it has none."""
+    """Restore the names of the file: without the prefix, and empty for nodes that had no name."""
     old = sorted_nodes(original.graph)
     names = {prefix + key: node.name for key, node in zip(node_keys(old), old, strict=True)}
     for node in pieces.nodes:

@@ -17,7 +17,7 @@ Target = Literal["macs", "params", "bytes"]
 class CostTable:
     """Sums of products of axis sizes, each of which depends on a few groups.
 
-    ``settled`` has, by leaf number, what other groups keep whatever these lose.
+    ``settled`` gives, by leaf number, the sizes that other groups keep.
     """
 
     def __init__(

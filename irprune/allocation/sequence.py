@@ -1,4 +1,4 @@
-"""In which order atoms would go: per group, then over all groups."""
+"""The order in which atoms are removed: per group, then over all groups."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Counts: TypeAlias = NDArray[np.intp]
 """How many steps each candidate group shrinks by."""
 
 _FEWEST_STEPS = 8
-"""Shuffled channels that shrink in fewer steps than this go one by one, so that a small ratio removes something."""
+"""With fewer steps than this, shuffled channels are removed one by one, so that a small ratio removes something."""
 
 
 @dataclass(frozen=True)
 class GroupOrder:
-    """What one group loses, in steps; ``share[k]`` of the group's elements are gone after ``k + 1`` steps.
+    """The order in which one group loses atoms; ``share[k]`` of its elements are gone after ``k + 1`` steps.
 
-    A step is one atom of ``atoms``, the first to go first, except where ``steps`` gives for each step all atoms that
-    are gone by then. ``kept[k]`` is the number of elements that each leaf keeps after ``k`` steps
+    Each step removes the next atom of ``atoms``. If ``steps`` is given, ``steps[k]`` lists all atoms that are gone
+    after ``k + 1`` steps. ``kept[k]`` is the number of elements that each leaf keeps after ``k`` steps
     (``[n_steps + 1, n_leaves]``).
     """
 
@@ -43,29 +43,29 @@ class GroupOrder:
         return self.steps[count - 1] if count else self.atoms[:0]
 
     def keys(self, scores: Scores) -> NDArray[np.float64]:
-        """Per step the highest score among what is gone."""
+        """For each step, the highest score among the atoms removed so far."""
         if self.steps is None:
             return np.maximum.accumulate(scores[self.atoms])
         return np.maximum.accumulate([scores[gone].max(initial=0.0) for gone in self.steps])
 
     @property
     def sizes(self) -> Counts:
-        """How many atoms go with each step."""
+        """The number of atoms that each step removes."""
         if self.steps is None:
             return np.ones(len(self.atoms), dtype=np.intp)
         return np.diff([0, *map(len, self.steps)])
 
     def allowed(self, max_ratio: float, min_channels: int) -> int:
-        """How many may go: every leaf keeps at least ``min_channels`` and the group at least ``1 - max_ratio``."""
+        """The most removals: every leaf keeps at least ``min_channels`` and the group at least ``1 - max_ratio``."""
         floor = np.minimum(np.maximum(min_channels, 1), self.kept[0])
         enough = (self.kept >= floor[None, :]).all(axis=1)
         within = np.append(0.0, self.share) <= max_ratio + 1e-9
         return int(np.flatnonzero(enough & within).max(initial=0))
 
     def aligned(self, count: int, multiple: int) -> int:
-        """The largest number of removals up to ``count`` that leaves every leaf a multiple; else 0 or ``count``.
+        """The largest number of removals up to ``count`` that leaves every leaf a multiple.
 
-        Leaves that never were a multiple, and cannot become one, are left as the target wants them.
+        If no count gives a multiple, ``count`` is returned unchanged; if only larger counts do, 0.
         """
         if multiple <= 1 or count == 0:
             return count
@@ -78,7 +78,7 @@ class GroupOrder:
 
 @dataclass(frozen=True)
 class RemovalOrder:
-    """All candidate groups; ``keys`` has, for each, when one more atom of it goes, as far as it may."""
+    """All candidate groups; ``keys`` has, for each group, the sort key of each removal that its limits allow."""
 
     groups: tuple[GroupOrder, ...]
     keys: tuple[NDArray[np.float64], ...]
@@ -101,7 +101,7 @@ class RemovalOrder:
         return np.bincount(self.events[:prefix], minlength=len(self.groups)).astype(np.intp)
 
     def prefix(self, atoms: int) -> int:
-        """How many events, in order, remove at most so many atoms."""
+        """The number of events, in order, that remove at most ``atoms`` atoms."""
         sizes = np.concatenate([group.sizes[:limit] for group, limit in zip(self.groups, self.limits, strict=True)])
         order = np.argsort(np.concatenate(self.keys), kind="stable")
         return int(np.searchsorted(np.cumsum(sizes[order]), atoms, side="right"))
@@ -126,7 +126,7 @@ def order_groups(
     keys: list[NDArray[np.float64]] = []
     for order in orders:
         worst = order.keys(scores)
-        scored = np.isfinite(worst)  # what no data speak of has to stay
+        scored = np.isfinite(worst)  # atoms without data have to stay
         known = len(scored) if scored.all() else int(scored.argmin())
         key = order.share if by_share else worst
         keys.append(key[: min(known, order.allowed(max_ratio, min_channels))])
@@ -156,9 +156,9 @@ def _in_steps(group: Group, use: NDArray[np.intp], steps: Sequence[NDArray[np.bo
 
 
 def _shrink(shuffled: Shuffled, use: NDArray[np.intp], own: Scores) -> list[NDArray[np.bool_]]:
-    """Which atoms are gone as all axes shrink alike: of each kind, the least important ones.
+    """The atoms gone after each step when all axes shrink alike: the least important ones of each kind.
 
-    Where the smaller network has atoms of a kind that there is none of, the least important ones in the usual order.
+    If the smaller network has more atoms of a kind than exist here, the least important atoms in the usual order.
     """
     kinds, kind = np.unique(shuffled.kinds, return_inverse=True)
     counts = np.bincount(kind)
@@ -182,7 +182,7 @@ def _shrink(shuffled: Shuffled, use: NDArray[np.intp], own: Scores) -> list[NDAr
 
 
 def _increasing(scores: Scores) -> Order:
-    """The order of the scores, of equal ones that of the atoms: only then is the slower stable sort needed."""
+    """Atoms sorted by score, ties by atom number; the slower stable sort is needed for ties only."""
     order = np.argsort(scores)
     ranked = scores[order]
     return order if (ranked[1:] > ranked[:-1]).all() else np.argsort(scores, kind="stable")
@@ -193,7 +193,7 @@ def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
     rows = []
     for leaf in group.leaves:
         own = analysis.atoms.of_leaf(leaf)
-        if np.array_equal(own, group.atoms):  # one element an atom, as is the rule
+        if np.array_equal(own, group.atoms):  # one element per atom, the usual case
             rows.append(np.ones(group.size, dtype=np.intp))
         else:
             rows.append(np.bincount(np.searchsorted(group.atoms, own[own >= 0]), minlength=group.size))
@@ -201,9 +201,9 @@ def _incidence(analysis: Analysis, group: Group) -> NDArray[np.intp]:
 
 
 def _balanced(use: NDArray[np.intp], own: Scores) -> Order:
-    """Atoms of unequal reach: take the least important among those that keep all leaves shrinking alike.
+    """The order for atoms of unequal reach: the least important of those that let all leaves shrink alike.
 
-    Atoms of the same reach go in the order of their scores: only the next one of each kind is looked at.
+    Atoms of the same reach are taken in the order of their scores, so only the next one of each kind is a candidate.
     """
     kinds, kind = np.unique(use, axis=1, return_inverse=True)
     ranked = np.lexsort((np.arange(len(own)), own, kind.ravel()))
@@ -232,7 +232,7 @@ def _balanced(use: NDArray[np.intp], own: Scores) -> Order:
 
 
 def removed_mask(analysis: Analysis, order: RemovalOrder, counts: Counts) -> Mask:
-    """The atoms that go when each group loses that many."""
+    """The atoms that are removed when each group shrinks by its count."""
     mask = np.zeros(analysis.atoms.count, dtype=bool)
     for group, count in zip(order.groups, counts, strict=True):
         mask[group.gone(int(count))] = True

@@ -2,10 +2,9 @@
 
     minimize sum of e_g(n_g)   subject to   cost(n) <= budget
 
-The cost is a polynomial in the sizes of axes (in-width times out-width), exact for every combination of counts. For a
-price on the cost, a group's best count follows from looking at all of its counts while the other groups stand still;
-groups take turns until nothing changes, and the price is bisected until the budget is met. What the steps of the price
-leave over is given back where it lowers the error most.
+The cost is a polynomial in the sizes of axes (in-width times out-width), exact for every combination of counts. At a
+given price per unit of cost, each group in turn takes its best count while the other groups stay fixed, until nothing
+changes. The price is bisected until the budget is met. Budget left over is given back where it lowers the error most.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class _Problem:
         return float(sum(error[np.searchsorted(options, n)] for error, options, n in pairs))
 
     def by_price(self, least: Counts, most: Counts) -> Counts:
-        """The best counts within the budget that some price leads to."""
+        """The best counts within the budget, over all prices tried."""
         unit = 1.0 / self.table.total(least)
         low, high = 0.0, 1.0
         counts, best = least, most
@@ -87,7 +86,7 @@ class _Problem:
         return counts
 
     def give_back(self, counts: Counts) -> Counts:
-        """Groups get atoms back while the budget allows, first where that lowers the error most."""
+        """Give atoms back to groups while the budget allows, starting where that lowers the error most."""
         counts = counts.copy()
         while True:
             best, gain = None, 0.0

@@ -1,15 +1,16 @@
-"""Which elements a channel shuffle may lose, and in which order the others stand, so that it stays a shuffle.
+"""Which elements a channel shuffle may lose, and the order of the others, so that it stays a shuffle.
 
 A view chain (:mod:`.views`) moves element ``i n + j`` to ``j g + i``. If the layer before it may write its channels in
 any order, and the layer behind it may read them in any order, then the smaller chain, with ``m`` in place of ``n``, is
-right for *some* order of the kept channels. To find it, look at the same network with ``m`` in place of ``n``: each of
-its atoms runs through certain axes, and has to be matched by a kept atom of the large network that runs through the
-same axes. The matching gives the order of every axis::
+right for *some* order of the kept channels. To find it, look at the same network with ``m`` in place of ``n``. Each of
+its atoms runs through certain axes, and is matched with a kept atom of the large network that runs through the same
+axes. The matching gives the order of every axis::
 
     large  [a0 a1 a2 a3 | b0 b1 b2 b3]    keep a0 a2 b1 b3    small  [a0 a2 | b1 b3]  ->  [a0 b1 a2 b3]
 
-In ShuffleNet v2 a channel is handed on by one block, or two, or three, and so on: each of these kinds shrinks alike.
-Where there is no matching, the kept atoms are ordered so that the result of a chain is a few runs of its source.
+In ShuffleNet v2 a channel passes unchanged through one block, or two, or three, and so on; each of these kinds shrinks
+by the same share. If there is no matching, the kept atoms are ordered so that the result of a chain is a few runs of
+its source.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Chain:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Axes that view chains, and nothing else, relate by elements. They shrink alike, in ``steps`` steps.
+    """Axes whose elements are tied by view chains alone. All of them shrink by the same share, in ``steps`` steps.
 
     ``elements[leaf][k]`` is the position in the leaf of the ``k``-th atom of ``atoms``, -1 where it does not run
     through the leaf; ``kinds[k]`` says through which leaves the atom runs.
@@ -65,9 +66,9 @@ class Shuffled:
         return gcd(*(leaf.size.coefficient for leaf in self.leaves))
 
     def kept_of(self, step: int) -> tuple[NDArray[np.uint64], NDArray[np.intp]] | None:
-        """Kinds of atoms and how many of each are kept where every axis keeps ``step / steps`` of its elements.
+        """The kinds of atoms, and the number kept of each, if every axis keeps ``step / steps`` of its elements.
 
-        ``None`` where the smaller network has more atoms of a kind than there are.
+        ``None`` if the smaller network has more atoms of a kind than exist here.
         """
         small = self._small(step)
         if small is None:
@@ -79,13 +80,13 @@ class Shuffled:
         return (kinds, counts.astype(np.intp)) if fits.all() else None
 
     def orders(self, kept: Mapping[int, Mask]) -> dict[int, Indices]:
-        """Per leaf its kept elements in the order that makes every chain a view, or else a few runs."""
+        """The kept elements of each leaf, ordered so that every chain is a view, or otherwise a few runs."""
         if not any(leaf.number in kept for leaf in self.leaves):
             return {}
         return self._as_views(kept) or self._in_runs(kept)
 
     def _in_runs(self, kept: Mapping[int, Mask]) -> dict[int, Indices]:
-        """Atoms in the order of the leaves that they run through: those that part later stand side by side."""
+        """Kept elements with atoms sorted by the leaves they run through: atoms of similar paths are adjacent."""
         paths = [self.leaves.index(leaf) for leaf in self._in_time()]
         rank = np.lexsort((self.elements[paths] < 0)[::-1])
         found: dict[int, Indices] = {}
@@ -170,7 +171,7 @@ def resized_indices(region: Region, name: str, size: int, new_size: int) -> Indi
 
 
 def find_shuffled(coupling: Coupling, atoms: Atoms, groups: Sequence[Group]) -> Iterator[tuple[str, Shuffled]]:
-    """Those groups, with their names, whose elements are related by view chains alone.
+    """The groups whose elements are tied by view chains alone, by name.
 
     Each atom has to run through a leaf at most once, and no leaf may be frozen in part.
     """
@@ -203,7 +204,7 @@ def _chains(coupling: Coupling, region: Region) -> Iterator[_Chain]:
 
 
 def _elements(atoms: Atoms, leaves: tuple[Leaf, ...], own: NDArray[np.intp]) -> NDArray[np.intp] | None:
-    """Per leaf and atom the element; ``None`` where an atom has two elements in a leaf or an element is frozen."""
+    """The element of each atom in each leaf; ``None`` if an atom has two elements in a leaf or one is frozen."""
     found = np.full((len(leaves), len(own)), -1, dtype=np.intp)
     for row, leaf in zip(found, leaves, strict=True):
         atom = atoms.of_leaf(leaf)
@@ -214,7 +215,7 @@ def _elements(atoms: Atoms, leaves: tuple[Leaf, ...], own: NDArray[np.intp]) -> 
 
 
 def _marks(count: int) -> NDArray[np.uint64]:
-    """A number a leaf, so that sums of them tell sets of leaves apart."""
+    """One random number per leaf: different sets of leaves have different sums."""
     return np.random.default_rng(0).integers(1, 2**63, count, dtype=np.uint64)
 
 

@@ -1,8 +1,8 @@
-"""States: an output that the caller feeds back as an input, so that both are one axis, as the two ends of a wire are.
+"""States: outputs that the caller feeds back as inputs, so that both share their axes.
 
-A state is declared (``IN=OUT``, with globs), or found by its names: what is left of them without words and marks of
+A state is declared (``IN=OUT``, with globs), or found by its names: both have to be equal without words and marks of
 direction (``past_key_0`` and ``present_key_0``, ``in_cache1`` and ``out_cache1``, ``h`` and ``h_out``, ``h0`` and
-``hn``, ``r1i`` and ``r1o``) is the same, and so are element types and sizes, as far as both are known.
+``hn``, ``r1i`` and ``r1o``), and element types and sizes must not differ where both are known.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def declared_states(graph: Graph, patterns: Sequence[str]) -> list[State]:
 
 
 def declared_ties(graph: Graph, patterns: Sequence[str]) -> tuple[list[State], list[Pair]]:
-    """What ``A=B`` patterns tie: outputs with the inputs that they become, and pairs of inputs or of outputs.
+    """The ties of ``A=B`` patterns: states (an input and an output), and pairs of two inputs or two outputs.
 
     Raises :class:`InputError` as :func:`declared_states` does.
     """
@@ -86,7 +86,7 @@ def require_alike(graph: Graph, left: str, right: str, option: str) -> None:
 def paired(
     left: str, lefts: Iterable[str], right: str, rights: Sequence[str], option: str, kinds: tuple[str, str]
 ) -> list[tuple[str, str]]:
-    """Names that two globs match with the same text in place of their stars.
+    """Pairs of names that two globs match with the same text for their stars.
 
     Raises :class:`InputError` where the numbers of stars differ, or a name has no counterpart.
     """
@@ -109,13 +109,13 @@ def paired(
 
 
 def _stars(pattern: str, name: str) -> list[str] | None:
-    """What the stars of a glob stand for in a name; ``None`` where it does not match."""
+    """The text of each star of a glob in a name; ``None`` if the name does not match."""
     matched = re.fullmatch("(.*)".join(re.escape(piece) for piece in pattern.split("*")), name)
     return None if matched is None else list(matched.groups())
 
 
 def found_states(graph: Graph, inputs: Iterable[str], outputs: Iterable[str]) -> list[State]:
-    """Pairs among some inputs and outputs that are states by their names and shapes; ambiguous ones are left out."""
+    """States recognized by the names and shapes of an input and an output; ambiguous pairs are left out."""
     outputs = list(outputs)
     ranked: list[tuple[int, State]] = []
     for before in inputs:
@@ -133,7 +133,7 @@ def found_states(graph: Graph, inputs: Iterable[str], outputs: Iterable[str]) ->
 
 
 def possible_states(graph: Graph, inputs: Iterable[str], outputs: Iterable[str]) -> Iterator[State]:
-    """Inputs and outputs of one type and shape: nothing says whether the caller feeds one back."""
+    """Pairs of equal type and shape, which the caller may or may not feed back."""
     outputs = list(outputs)
     for before in inputs:
         shape = graph.shape(before)
@@ -146,7 +146,7 @@ def possible_states(graph: Graph, inputs: Iterable[str], outputs: Iterable[str])
 
 
 def _likeness(before: str, after: str) -> int | None:
-    """0 where the names are the same without words of direction, more where marks go as well, ``None`` otherwise."""
+    """0 if the names are equal without words of direction, 1 or 2 without marks as well, ``None`` otherwise."""
     one, other = _stem(before, _BEFORE | _BOTH), _stem(after, _AFTER | _BOTH)
     if not one or (one.isdigit() and not _stem(before, _PLAIN).strip("_0123456789")):
         return None

@@ -17,7 +17,7 @@ Matrix = NDArray[np.float64]
 
 _MOST_ELEMENTS = 1 << 24
 _FEWEST = 8
-"""Fewer rows, or shorter ones, may follow the formula by chance."""
+"""The fewest rows and columns: smaller matrices may follow the formula by chance."""
 
 _SAMPLE = 6
 _MISFIT = 1e-2
@@ -37,10 +37,10 @@ def is_transform(constant: Constant) -> bool:
 
 
 def are_sinusoids(array: Array) -> bool:
-    """Whether the rows, or the columns, of a matrix (or of a tensor, flattened behind its first axis) are sinusoids.
+    """Whether the rows or columns of a matrix (or of a tensor, flattened after its first axis) are sinusoids.
 
-    They may share a window. A sinusoid is what solves ``x[n+1] + x[n-1] = 2 cos(w) x[n]``; most rows have frequencies
-    of their own.
+    They may share a window. A sinusoid satisfies ``x[n+1] + x[n-1] = 2 cos(w) x[n]``; most rows have to differ in
+    frequency.
     """
     return any(_sampled(rows) and _are_sinusoids(_unwindowed(rows)) for rows in _orientations(array))
 
@@ -51,7 +51,7 @@ def is_filter_bank(array: Array) -> bool:
 
 
 def _orientations(array: Array) -> list[Matrix]:
-    """The tensor as rows: flattened behind its first axis, and in front of its last."""
+    """The tensor as matrices: flattened after its first axis, and before its last."""
     squeezed = array.squeeze()
     if squeezed.ndim < 2:
         return []
@@ -64,14 +64,14 @@ def _orientations(array: Array) -> list[Matrix]:
 
 
 def _sampled(rows: Matrix) -> bool:
-    """Whether a few rows come near enough to sinusoids to look at all of them."""
+    """Whether a sample of the rows is close enough to sinusoids to check all of them."""
     chosen = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)].astype(np.float64)
     # a window changes slowly: its product with a sinusoid still follows the recurrence roughly
     return bool(np.isfinite(chosen).all() and np.median(_misfits(chosen)[0]) < np.sqrt(_MISFIT))
 
 
 def _unwindowed(rows: Matrix) -> Matrix:
-    """The rows without the window that they share, which is the root of the energy of the columns."""
+    """The rows divided by their common window: the square root of the energy of each column."""
     rows = rows.astype(np.float64)
     window = np.sqrt((rows**2).sum(axis=0))
     used = window > _WINDOW_FLOOR * window.max(initial=0.0)
@@ -93,14 +93,14 @@ def _are_sinusoids(rows: Matrix) -> bool:
 
 
 def _misfits(rows: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per row that is not zero: how far it is from the recurrence in the median of its places, and its coefficient."""
+    """For each nonzero row: its distance from the recurrence (a quantile over positions), and its coefficient."""
     scale = np.abs(rows).max(axis=1, initial=0.0)
     rows = rows[scale > _MISFIT * scale.max(initial=0.0)]
     middle, around = rows[:, 1:-1], rows[:, 2:] + rows[:, :-2]
     energy = (middle**2).sum(axis=1)
     cosine = (middle * around).sum(axis=1) / np.where(energy > 0, energy, 1.0)
     size = np.sqrt((rows**2).mean(axis=1))
-    for _ in range(2):  # a few places may lie outside, such as both ends of a basis without its sines
+    for _ in range(2):  # ignore a few outliers, such as both ends of a basis without its sines
         residual = np.abs(around - cosine[:, None] * middle) / size[:, None]
         inlier = residual <= np.quantile(residual, _FITTING, axis=1, keepdims=True)
         energy = (middle**2 * inlier).sum(axis=1)

@@ -1,4 +1,4 @@
-"""From data to what criteria and repairs need: samples to fit, samples held out, and the moments of a model."""
+"""Turn data into samples to fit, samples held out, and the moments of a model, for criteria and repairs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FEWEST_BATCHES = 10
 
 @dataclass(frozen=True)
 class Samples:
-    """Feeds by their use: ``fitted`` are what weights are solved for, ``held_out`` are never fitted."""
+    """Feeds by their use: weights are solved for on ``fitted``; ``held_out`` only measures errors."""
 
     fitted: tuple[Feeds, ...]
     held_out: tuple[Feeds, ...]
@@ -33,7 +33,7 @@ class Samples:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of one sample for inputs whose open sizes are more than the number of samples."""
+        """The shape of one sample, for inputs that have open sizes besides the number of samples."""
         first = self.fitted[0]
         return {
             spec.name: tuple(

@@ -124,7 +124,7 @@ class Contraction:
 
     @cached_property
     def _outer(self) -> set[str]:
-        """The letters of a result that are no positions."""
+        """The letters of a result that index groups and rows; the others index positions."""
         return {letter.name for letter in (*self.groups, *self.rows)}
 
     # -- weights -------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class Contraction:
         return spread[index].reshape(len(chosen), g, o)
 
     def summands(self, operand: Array, result: Sequence[int], chosen: Positions) -> Rows:
-        """``[p, g, c]``: what is summed at the chosen positions of a result of this shape."""
+        """``[p, g, c]``: the summands at the chosen positions of a result of this shape."""
         if self.window is not None:
             return self._windows(self.window, operand, result, chosen)
         split, names = _split(operand, self.operand)
@@ -208,7 +208,7 @@ class Contraction:
 
 
 def _split(array: Array, dims: Sequence[Sequence[Letter]]) -> tuple[Array, list[str]]:
-    """An array with one dimension a letter, and their names; dimensions without letters keep a name of their own."""
+    """An array with one dimension per letter, and the names of its dimensions (``unit0`` for one without letters)."""
     shape: list[int] = []
     names: list[str] = []
     for k, (size, letters) in enumerate(zip(array.shape, dims, strict=True)):
@@ -262,7 +262,7 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
 
 
 def _is_product(operand: Dims, weight: set[str], result: Dims) -> bool:
-    """Whether the result is the product: not that of a recurrent cell, or of a window that moves with the data."""
+    """Whether the result is the product itself, not so for recurrent cells and windows that move with the data."""
     left, right = _names(operand), _names(result)
     return weight <= left | right and left <= weight | right
 
@@ -272,7 +272,7 @@ def _names(dims: Sequence[Sequence[Letter]]) -> set[str]:
 
 
 def _is_fused(node: Node) -> bool:
-    """Whether the node does more than to contract: it scales the product, or applies an activation."""
+    """Whether the node also scales the product or applies an activation."""
     scaled = any(node.attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta"))
     return scaled or bool(node.str("activation"))
 

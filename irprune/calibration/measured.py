@@ -1,4 +1,4 @@
-"""What a criterion asks: a model, its contractions, and their moments on data."""
+"""The input of a criterion: a model, its contractions, and their moments on data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 STREAM_FACTOR = 3.0
 """Weight of errors in a residual stream.
 
-A contraction sees only its own loss; what a stream loses is missing in every later sum as well. Measured on a
+The error of one contraction covers its own loss only; a loss in a stream reaches every later sum as well. Measured on a
 ResNet-20 at 1/2, 1/3 and 1/4 of its multiply-accumulates: factors of 2 to 4 keep the most, 1 loses up to nine points.
 """
 
@@ -35,14 +35,14 @@ class Measured:
     moments: Mapping[str, Moments]
 
     def weight(self, point: Point) -> Floats:
-        """``[g, o, c]`` in units of the target: a batch normalization behind the contraction is part of it."""
+        """``[g, o, c]`` in units of the target; includes the scale of a batch normalization behind the contraction."""
         graph = self.analysis.graph
         matrix = point.contraction.matrix(graph.constants[point.contraction.constant].numpy())
         scale, _ = affine(graph, point)
         return matrix * scale.reshape(-1, matrix.shape[1], 1) if scale.size > 1 else matrix * scale
 
     def scale(self, point: Point) -> float:
-        """What a squared error of the target counts: ``1 / (2 variance)``."""
+        """The weight of a squared error of the target: ``1 / (2 variance)``."""
         return 0.5 / max(self.moments[point.contraction.node.name].variance, 1e-30)
 
     def damped(self, point: Point) -> Floats:
@@ -54,12 +54,12 @@ class Measured:
 
     @cached_property
     def incidence(self) -> dict[str, list[NDArray[np.intp]]]:
-        """By node name, for every factor of the columns the atom of each column (-1: none)."""
+        """By node name: one array per factor of the columns, with the atom of each column (-1: no atom)."""
         return {p.contraction.node.name: _column_atoms(self.analysis, p.contraction) for p in self.points}
 
     def columns(self, point: Point, group: Group) -> NDArray[np.intp] | None:
-        """For each column its atom as a position in the group, -1 for others; ``None`` where all are others."""
-        place = np.full(self.analysis.atoms.count + 1, -1, dtype=np.intp)  # the last one stands for -1
+        """The position in the group of each column's atom, -1 outside of the group; ``None`` if all are outside."""
+        place = np.full(self.analysis.atoms.count + 1, -1, dtype=np.intp)  # index -1 reads the last entry
         place[group.atoms] = np.arange(group.size)
         found = np.full(point.contraction.shape[2], -1, dtype=np.intp)
         for atoms in self.incidence[point.contraction.node.name]:
@@ -74,7 +74,7 @@ class Measured:
                 yield point, columns
 
     def per_atom(self, errors: Mapping[str, Floats]) -> Floats:
-        """Errors by column ``[c]`` of each contraction, added up for each atom; infinity for atoms without any."""
+        """Sum the errors of columns (``[c]`` per contraction) over each atom; infinity for atoms without columns."""
         total = np.full(self.analysis.atoms.count, np.inf)
         for group in self.analysis.groups:
             if group.frozen:

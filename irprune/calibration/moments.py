@@ -1,7 +1,7 @@
-"""Second moments of what contractions sum over: ``H[g] = E[u u^T]`` with a 1 appended to u, and the scale of results.
+"""Second moments of the summands u of contractions, ``H[g] = E[u u^T]`` with a 1 appended, and the scale of results.
 
-Positions are drawn without replacement, the same number from every sample, uniformly over the result: borders, where
-zeros of the padding are part of u, count as often as they occur.
+Positions are drawn without replacement, the same number from every sample, uniformly over the result, so
+borders (where u holds zeros of the padding) count as often as they occur.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .points import Point
 from .stepwise import Stepwise
 
 MOST_ROWS = 20_000
-"""Positions a contraction: a quarter of them costs two points of accuracy where 577 columns are solved for."""
+"""Positions per contraction; a quarter of them costs two points of accuracy for a layer of 577 columns."""
 
 DAMPING = 1e-3
 """Share of the mean diagonal that is added to the diagonal; between 1e-4 and 1e-2 it makes no difference."""
@@ -41,7 +41,7 @@ class Moments:
         return Moments(0, np.zeros((g, c + 1, c + 1)), np.zeros((g, o)), np.zeros((g, o)))
 
     def add(self, rows: Rows, targets: Rows) -> None:
-        """Take rows ``[p, g, c]`` and the targets ``[p, g, o]`` of the same positions in."""
+        """Add rows ``[p, g, c]`` and the targets ``[p, g, o]`` of the same positions to the sums."""
         full = with_constant(rows.astype(np.float32, copy=False)).transpose(1, 2, 0)
         self.gram += np.matmul(full, full.transpose(0, 2, 1))
         self.first += targets.sum(axis=0, dtype=np.float64)
@@ -65,7 +65,7 @@ def with_constant(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def damping(mean: NDArray[np.float64], share: float = DAMPING) -> NDArray[np.float64]:
-    """What is added to the diagonal of ``[g, c + 1, c + 1]``: next to nothing for the constant."""
+    """The damping of the diagonal of ``[g, c + 1, c + 1]``: nearly zero for the constant column."""
     diagonal = np.einsum("gcc->gc", mean)[:, :-1]
     level = share * diagonal.mean(axis=1, keepdims=True) + 1e-12
     constant = np.full((len(mean), 1), CONSTANT_DAMPING)
@@ -89,7 +89,7 @@ def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int =
 
 
 def draw(rng: np.random.Generator, positions: int, count: int) -> NDArray[np.intp]:
-    """``count`` different positions, in order; all, where there are no more."""
+    """Up to ``count`` different positions, in order."""
     if count >= positions:
         return np.arange(positions)
     return np.sort(rng.choice(positions, count, replace=False))

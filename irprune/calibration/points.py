@@ -1,4 +1,4 @@
-"""Where the result of a contraction can be compared with the original's: behind its bias, and behind a residual sum.
+"""Points at which a contraction is compared with the original: behind its bias, and behind a residual sum.
 
     t = scale * (W u + b) + shift + skip        then perhaps a ReLU
 
@@ -58,7 +58,7 @@ def _point(graph: Graph, item: Contraction) -> Point:
 
 
 def _bias(graph: Graph, item: Contraction) -> tuple[str | None, Node | None, str]:
-    """The vector that is added to the product, the batch normalization that it is part of, and the value behind."""
+    """The vector added to the product, the batch normalization it belongs to, and the value after both."""
     operands = item.node.inputs
     following = _only_reader(graph, item.output)
     if len(operands) > 2 and operands[2] in graph.constants:
@@ -75,7 +75,7 @@ def _bias(graph: Graph, item: Contraction) -> tuple[str | None, Node | None, str
 
 
 def _residual(graph: Graph, target: str) -> tuple[str | None, str]:
-    """The other summand where the value runs into an addition of activations, and the sum."""
+    """If the value is an operand of a residual addition: the other operand and the sum."""
     following = _only_reader(graph, target)
     if following is None or not _sums(following[0]):
         return None, target
@@ -101,7 +101,7 @@ def _is_vector(graph: Graph, name: str) -> bool:
 
 
 def affine(graph: Graph, point: Point) -> tuple[Floats, Floats]:
-    """Scale and shift of a batch normalization behind the contraction, one a channel; 1 and 0 without one."""
+    """Scale and shift per channel of the batch normalization behind the contraction; 1 and 0 without one."""
     if point.norm is None:
         return np.ones(1), np.zeros(1)
     gamma, beta, _, variance = (graph.constants[name].numpy().astype(np.float64) for name in point.norm.inputs[1:5])

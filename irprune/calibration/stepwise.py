@@ -1,7 +1,7 @@
-"""Running a model piece by piece, so that the weights of what comes later may still change.
+"""Run a model piece by piece, so that the weights of later pieces may still change.
 
-Every node runs once: a piece starts from what earlier pieces left, and that is kept until its last reader has run.
-Values of all samples are held; beyond a budget of memory they wait in a temporary folder.
+Every node runs once. A value is kept until its last reader has run: in memory up to a budget, beyond that in a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Stepwise:
         self.initializers[name] = onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
 
     def get(self, names: Iterable[str]) -> Iterator[dict[str, Array]]:
-        """The named values of every batch, in order; runs what is missing for them."""
+        """The named values of every batch, in order; runs the nodes that they still need."""
         names = list(names)
         missing = [name for name in names if name not in self.store]
         if missing:
@@ -113,11 +113,11 @@ class Stepwise:
             yield {name: self.store.get(k, name) for name in names}
 
     def watch(self, names: Iterable[str]) -> None:
-        """These values will be asked for as well."""
+        """Keep these values as well."""
         self.watched.update(names)
 
     def release(self, watched: Iterable[str]) -> None:
-        """Watch these from now on, and forget what no waiting node reads."""
+        """Watch these values from now on, and drop those that no waiting node reads."""
         self.watched = set(watched)
         for name in list(self.store.batches[0]):
             if not self._is_needed(name):
@@ -179,7 +179,7 @@ def _value(node: NodeProto) -> onnx.TensorProto:
 
 
 def _reads(node: NodeProto) -> Iterator[str]:
-    """What a node reads, also inside of its bodies."""
+    """The names that a node reads, including those its bodies capture."""
     yield from (name for name in node.input if name)
     for attribute in node.attribute:
         bodies = [attribute.g] if attribute.type == AttributeProto.GRAPH else list(attribute.graphs)

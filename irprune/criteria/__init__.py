@@ -1,8 +1,8 @@
 """Criteria from data: the error that the removal of each atom adds. One file each, with its formula and its source.
 
-A criterion takes what was measured (:class:`~irprune.calibration.measured.Measured`) and gives one number an atom;
-atoms that no contraction sums over get infinity, since the data say nothing about them. Numbers of different groups
-compare: all are shares of the variance of a contraction's target.
+A criterion takes :class:`~irprune.calibration.measured.Measured` and returns one number per atom: infinity for atoms
+that no contraction sums over, since the data say nothing about them. Numbers of different groups are comparable: all
+are shares of the variance of a contraction's target.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fluctuation: ``E(c) = |W_c|^2 Var[u_c] / (2 v)`` for a column c; what is constant can go into a bias.
+"""Fluctuation: ``E(c) = |W_c|^2 Var[u_c] / (2 v)`` for a column c; a bias makes up for a constant.
 
 FLAP (An et al., AAAI 2024, arXiv 2312.11983). Time: one pass over the weights.
 """
@@ -12,7 +12,7 @@ from ..calibration.measured import Measured
 
 
 def flap(measured: Measured) -> NDArray[np.float64]:
-    """How much of each contraction's variance an atom makes by itself."""
+    """The share of each contraction's variance that an atom contributes by itself."""
     errors = {}
     for point in measured.points:
         mean = measured.moments[point.contraction.node.name].mean

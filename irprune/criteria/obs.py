@@ -5,9 +5,9 @@ by least squares adds
 
     E(g) = 1 / (2 v) tr(W_g [(H + D)^-1_gg]^-1 W_g^T)
 
-to the squared error of its target, in shares of the target's variance v. The errors of an atom in all contractions that
-sum over it add up. The cheapest goes, W and the inverse are downdated (the columns that are left take over), and so on;
-the number of an atom is the error that it added in its turn, made monotone.
+to the squared error of its target, in shares of the target's variance v. The score of an atom
+is the sum over all contractions that sum over it. The cheapest atom is removed, W and the inverse are downdated (the
+remaining columns take over), and so on. An atom's number is the error it added when it was removed, made monotone.
 
 Hassibi and Stork, 1993; for structures: ZipLM (Kurtic et al., NeurIPS 2023), OSSCAR (Meng et al., ICML 2024), SlimGPT
 (Ling et al., NeurIPS 2024). Time: O(c^3) once a contraction, and O(c^2) an atom.
@@ -28,11 +28,11 @@ from ..calibration.points import Point
 Floats: TypeAlias = NDArray[np.float64]
 
 ROUNDS = 64
-"""A group goes in at most so many rounds: large ones lose several atoms a round."""
+"""The most rounds for a group: large groups lose several atoms per round."""
 
 
 def obs(measured: Measured) -> Floats:
-    """The error that each atom adds when it goes in its turn."""
+    """The error that each atom adds when it is removed in order."""
     scores = np.full(measured.analysis.atoms.count, np.inf)
     for group in measured.analysis.groups:
         surgeons = [] if group.frozen else [_surgeon(measured, *found) for found in measured.consumers(group)]
@@ -44,7 +44,7 @@ def obs(measured: Measured) -> Floats:
 
 @dataclass
 class Surgeon:
-    """A contraction on the way: weights ``[g, o, c]``, the inverse of the damped moments, the atom of each column."""
+    """A contraction being reduced: weights ``[g, o, c]``, inverse of the damped moments, and each column's atom."""
 
     weight: Floats
     inverse: Floats
@@ -52,7 +52,7 @@ class Surgeon:
     scale: float
 
     def errors(self, atoms: int) -> Floats:
-        """What each atom would add now; zero for those that are not here."""
+        """The error that removing each atom now would add; zero for atoms without columns here."""
         found = np.zeros(atoms)
         order = np.argsort(self.atom, kind="stable")
         order = order[self.atom[order] >= 0]
@@ -66,7 +66,7 @@ class Surgeon:
         return found
 
     def remove(self, gone: NDArray[np.bool_]) -> None:
-        """Take the columns of these atoms out, and let the others take over."""
+        """Remove the columns of these atoms, and adjust the others by least squares."""
         column = (self.atom >= 0) & gone[np.maximum(self.atom, 0)]
         if not column.any():
             return
@@ -87,7 +87,7 @@ def _surgeon(measured: Measured, point: Point, columns: NDArray[np.intp]) -> Sur
 
 
 def eliminate(surgeons: Sequence[Surgeon], atoms: int, rounds: int = ROUNDS) -> tuple[NDArray[np.intp], Floats]:
-    """The order in which atoms go, the cheapest first, and what each adds."""
+    """The order of removal, cheapest atom first, and the error that each adds."""
     left = np.ones(atoms, dtype=bool)
     order: list[NDArray[np.intp]] = []
     added: list[Floats] = []

@@ -12,7 +12,7 @@ from ..calibration.measured import Measured
 
 
 def wanda(measured: Measured) -> NDArray[np.float64]:
-    """What each atom contributes to its contractions by itself, in shares of their variance."""
+    """The contribution of each atom alone to its contractions, in shares of their variance."""
     errors = {}
     for point in measured.points:
         mean = measured.moments[point.contraction.node.name].mean

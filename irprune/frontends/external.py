@@ -1,9 +1,8 @@
-"""Data of tensors that lies in files of its own: which of them a model may name, and how they are read.
+"""External data of tensors: which files a model may name, and how they are read.
 
-A model from a stranger may name any file of the machine it is read on. So everything that a model names, in every
-scope, is looked at before anything is read: a file lies in the folder of the model, or is a link there to one in the
-folder that the model itself is a link into (the cache of Hugging Face keeps a folder of links into a folder of
-blobs). ONNX Runtime accepts the same files.
+An untrusted model may name any file of the machine. So all names, in every scope, are checked before anything is read.
+A data file has to lie in the model's folder, or be a link there into the folder that the model itself is a link into
+(the cache of Hugging Face keeps a folder of links into a folder of blobs). ONNX Runtime accepts the same files.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class Place:
-    """Where the data of a tensor lies: the real path of a file, and where in it."""
+    """The location of a tensor's data: the real path of a file, and the range in it."""
 
     path: Path
     offset: int
@@ -66,9 +65,9 @@ def is_external(tensor: onnx.TensorProto) -> bool:
 
 
 def settle_external(proto: onnx.ModelProto, path: Path) -> None:
-    """Check all external data that a model names; make locations those of real files, seen from :func:`data_folder`.
+    """Check all external data, and rewrite its locations relative to :func:`data_folder`.
 
-    Data of other tensors than initializers of the outermost graph, which are small, is read into the message.
+    Initializers of the outermost graph stay in their files; the data of all other tensors is read into the message.
     Raises :class:`InputError` for files that the model may not name, that are missing or too short.
     """
     external = [tensor for tensor in tensors_of(proto) if is_external(tensor)]
@@ -84,12 +83,12 @@ def settle_external(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def data_folder(path: Path) -> Path:
-    """The real folder in which the data files of a model lie: that of the file that a link to a model leads to."""
+    """The real folder of a model, with all links followed: its data files lie there."""
     return path.resolve().parent
 
 
 def _place_of(tensor: onnx.TensorProto, path: Path, files: dict[str, tuple[Path, int]]) -> Place:
-    """Where the data of an external tensor lies; ``files`` holds locations that were looked at."""
+    """The place of an external tensor's data; ``files`` caches locations that were checked."""
     who = f"{path}: tensor '{tensor.name}'"
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
@@ -112,7 +111,7 @@ def _place_of(tensor: onnx.TensorProto, path: Path, files: dict[str, tuple[Path,
 
 
 def _file_of(location: str, path: Path, who: str) -> tuple[Path, int]:
-    """The file that a location leads to, and its bytes."""
+    """The file that a location leads to, and its size in bytes."""
     real = _real_path(location, path, who)
     try:
         size = real.stat().st_size
@@ -124,7 +123,7 @@ def _file_of(location: str, path: Path, who: str) -> tuple[Path, int]:
 
 
 def _real_path(location: str, path: Path, who: str) -> Path:
-    """The file that a location leads to, where the model may name it."""
+    """The file that a location leads to. Raises :class:`InputError` if the model may not name it."""
     folder = Path(os.path.abspath(path.parent))
     named = Path(os.path.normpath(folder / location))
     try:
@@ -161,7 +160,7 @@ def read_bytes(place: Place) -> bytes:
 
 
 def set_location(tensor: onnx.TensorProto, location: str) -> None:
-    """Name another file for the data of an external tensor."""
+    """Change the file of an external tensor."""
     for entry in tensor.external_data:
         if entry.key == "location":
             entry.value = location
@@ -174,7 +173,7 @@ def _embed(tensor: onnx.TensorProto, data: bytes) -> None:
 
 
 def make_relative(proto: onnx.ModelProto, folder: Path | None) -> None:
-    """Name the data files of initializers as they are seen from ``folder``: ONNX Runtime takes no absolute paths."""
+    """Make the locations of initializers relative to ``folder``: ONNX Runtime takes no absolute paths."""
     for tensor in proto.graph.initializer:
         if is_external(tensor):
             entries = {entry.key: entry.value for entry in tensor.external_data}

@@ -1,6 +1,6 @@
 """The parts of a request that name groups: atoms by position, and ratios of single groups.
 
-Atoms that are tied go together wherever they stand: a class of a detector leaves every scale, a head all projections.
+Tied atoms are removed together: a class of a detector from every scale, a head from all of its projections.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GLOB = frozenset("*?[")
 
 @dataclass(frozen=True)
 class Choice:
-    """The atoms that go, and the names of the groups that are settled by that."""
+    """The atoms to remove, and the names of the groups that this settles."""
 
     removed: Mask
     groups: frozenset[str]
@@ -48,9 +48,9 @@ def node_names(analysis: Analysis) -> dict[str, list[str]]:
 
 
 def named_groups(analysis: Analysis, option: str, pattern: str) -> list[Group]:
-    """The groups that a pattern names: the one of that very name, else all that match.
+    """The groups that a pattern names: the group of exactly that name, otherwise all that match.
 
-    Raises :class:`InputError` where there are none, or where one of them is frozen.
+    Frozen groups are left out. Raises :class:`InputError` if nothing matches, or if all groups that match are frozen.
     """
     exact = [group for group in analysis.groups if group.name == pattern]
     owners = node_names(analysis)
@@ -59,16 +59,16 @@ def named_groups(analysis: Analysis, option: str, pattern: str) -> list[Group]:
     if not found:
         raise InputError(f"{option} '{pattern}' matches no group, node or initializer")
     if not free:
-        reasons = "; ".join(str(reason) for reason in found[0].reasons[:3]) or "nothing of it may go"
+        reasons = "; ".join(str(reason) for reason in found[0].reasons[:3]) or "none of its atoms may be removed"
         raise InputError(f"{option} '{pattern}': group '{found[0].name}' is frozen: {reasons}")
     return free
 
 
 def choose(analysis: Analysis, request: Request, scores: Scores) -> Choice:
-    """What ``drop``, ``keep_only`` and ``ratios`` settle.
+    """The removals that ``drop``, ``keep_only`` and ``ratios`` ask for.
 
-    Raises :class:`InputError` for a group that does not exist, is frozen, or has no such position, and for one that
-    is named by two of them.
+    Raises :class:`InputError` for a group that does not exist, is frozen, or has no such position, and for a group
+    that two options name.
     """
     removed = np.zeros(analysis.atoms.count, dtype=bool)
     settled: dict[str, str] = {}

@@ -1,1 +1,1 @@
-"""Weights that make up for what was removed."""
+"""Adjust remaining weights to make up for removed ones."""

@@ -1,4 +1,4 @@
-"""From data to a smaller model that still does its job: calibrate, choose, allocate, rewrite, refit."""
+"""Prune with data: calibrate, choose, allocate, rewrite, refit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..runtime.session import RunFailure
 from .refit import Refit, refit
 
 FEW_SAMPLES = 64
-"""With fewer samples than this, what is fitted to them may not hold for others."""
+"""With fewer samples than this, a fit may not generalize."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Recovery:
     changes: tuple[Refit, ...]
 
     def cautions(self) -> list[str]:
-        """One line for each thing to know before the result is used."""
+        """Warnings about the result, one line each."""
         if self.fitted + self.held_out >= FEW_SAMPLES:
             return []
         return [
@@ -58,10 +58,10 @@ class Recovery:
 def recover(
     model: oir.Model, analysis: Analysis, request: Request, samples: Samples, *, memory: int = MEMORY
 ) -> tuple[Smaller, Recovery | None]:
-    """Decide on data what goes, and refit what stays; the recovery is ``None`` without a repair.
+    """Choose removals on data and refit the remaining weights; the recovery is ``None`` without a repair.
 
-    ``model`` is what was analyzed. Raises :class:`InputError` for data on which ONNX Runtime stops, and what
-    :func:`~irprune.rewriting.decide` raises.
+    ``model`` is the analyzed model. Raises :class:`InputError` if ONNX Runtime fails on the data, and the errors of
+    :func:`~irprune.rewriting.decide`.
     """
     proto = to_proto(model)
     try:

@@ -2,10 +2,10 @@
 
     (H + D) W' = E[u (t - skip)^T] + D W
 
-u are the summands in the smaller model, t the original's result. Where the result runs into a residual addition, t is
-the original's sum and skip the smaller model's other summand: this makes up for the drift of earlier layers. Before a
-ReLU a few rounds of majorization follow, ``t <- where(t > 0, t, min(z, 0))`` with z the result so far: below zero any
-value will do.
+u are the summands in the smaller model, t is the original's result. If the result is added to a residual stream, t is
+the original's sum and skip is the smaller model's other summand, which corrects the drift of earlier layers. Before a
+ReLU a few rounds of majorization follow, ``t <- where(t > 0, t, min(z, 0))`` with z the result so far, since a ReLU
+maps every negative value to zero.
 
 GRAIL (CPAL 2026) and CORP (arXiv 2602.05243) refit consumers; here every weighted node is, in the order of the graph.
 """
@@ -70,10 +70,10 @@ def refit(
     most: int = MOST_ROWS,
     memory: int = MEMORY,
 ) -> tuple[dict[str, Array], list[Refit]]:
-    """New values by initializer of the smaller model, and what each change did.
+    """New values for initializers of the smaller model, and the effect of each change.
 
     ``before`` and ``after`` are the analyses of both models, ``kept`` is :meth:`Analysis.kept` of the removal. Nodes
-    meet by name. A change that does not lower the error on ``held_out`` is not made.
+    are matched by name. A change that does not lower the error on ``held_out`` is not made.
     """
     rng = np.random.default_rng(seed)
     todo = [p for p in find_points(after) if _is_private(after, p)]
@@ -99,7 +99,7 @@ def refit(
 
 
 def _is_private(analysis: Analysis, point: Point) -> bool:
-    """Whether no other node reads the weight: what is shared is not this node's to change."""
+    """Whether no other node reads the weight: shared weights stay unchanged."""
     return len(analysis.graph.consumers[point.contraction.constant]) == 1
 
 

@@ -1,4 +1,4 @@
-"""Sizes are chosen by what they cost: attention over the positions of an image grows with the square of its area."""
+"""Choose trial sizes by cost: attention over the pixels of an image grows with the square of its area."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _AFFORDABLE = 1 << 28
 def by_cost(
     proto: onnx.ModelProto, specs: Sequence[InputSpec], trials: Sequence[dict[str, int]]
 ) -> list[dict[str, int]]:
-    """The trials, those last that cost too much, cheapest first.
+    """The trials, with those that cost too much moved to the end, cheapest first.
 
-    Where the order had to change, the second is one that differs from the first in as many sizes as any.
+    If the order changed, the second trial is the one that differs from the first in the most sizes.
     """
     if len(trials) < 2:
         return list(trials)
@@ -36,7 +36,7 @@ def by_cost(
 def largest_node(proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> int:
     """The bytes of activations that the largest node reads and writes at these shapes of the inputs.
 
-    Values whose shape inference does not tell count nothing.
+    Values of unknown shape count as zero bytes.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
@@ -49,7 +49,7 @@ def largest_node(proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) ->
     try:
         inferred = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
-        return 0  # the model does not run at this size, or says nothing
+        return 0  # the model is invalid at this size, or inference fails
     found = {info.name: _bytes(info) for info in (*inferred.input, *inferred.value_info, *inferred.output)}
     return max((sum(found.get(name, 0) for name in _touched(node)) for node in inferred.node), default=0)
 

@@ -18,13 +18,13 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 4e-3, "bfloat16": 3.2e
 Sums of different length are added up in a different order. Measured on exported CNNs and one FSMN: correct removals
 differ by at most 1e-5 in float32 and 8e-5 in float16; a float16 Llama of two layers differs by 1.0e-3, which is one
 unit in the last place of its largest output. The half precisions are given four such units (2**-10 and 2**-7 each).
-Of 92 planted faults (the inputs of one weight row rotated), 85 show in an output as 2.5e-3 or more; 7 do not show
-beyond 3e-5, and what catches those is the bitwise comparison of weights, not this one. float64 is a choice: ONNX
+Of 92 planted faults (the inputs of one weight row rotated), 85 show in an output as 2.5e-3 or more; 7 stay
+below 3e-5; the bitwise comparison of weights catches those. float64 is a choice: ONNX
 Runtime's CPU kernels run too little of it to measure. Types other than floats are compared exactly.
 """
 
 _FLOOR = 1e-6
-"""A tensor whose largest magnitude is below this is compared as if it were this."""
+"""The smallest scale: tensors of smaller magnitude are compared on this scale."""
 
 
 def relative_error(reference: Array, pruned: Array) -> float:
@@ -48,9 +48,9 @@ def relative_error(reference: Array, pruned: Array) -> float:
 
 
 def _same_places(reference: Array, pruned: Array) -> bool:
-    """Whether numbers that are not finite in the reference are not finite in the pruned model, infinities of one sign.
+    """Whether places not finite in the reference are not finite in the pruned model; infinities have equal signs.
 
-    Infinities of both signs that meet are NaN, or one of them, depending on the order of a sum.
+    NaN matches any infinity: a sum of infinities of both signs is either, depending on its order.
     """
     infinite = np.isinf(reference) & np.isinf(pruned)
     return not np.isfinite(pruned).any() and np.array_equal(reference[infinite], pruned[infinite])
@@ -68,7 +68,7 @@ def tolerance_of(array: Array, rtol: float | None) -> float:
 
 
 def has_other_nans(expected: Mapping[str, Array], got: Mapping[str, Array]) -> bool:
-    """Whether an output has NaNs in the reference alone: what masks removed channels may have met an infinity."""
+    """Whether an output has NaNs in the reference alone: masking a removed channel may multiply infinity by zero."""
     return any(_has_nan(value) and not _has_nan(got[name]) for name, value in expected.items())
 
 
@@ -77,7 +77,7 @@ def _has_nan(value: Array) -> bool:
 
 
 def keep_worst(worst: dict[str, OutputError], errors: Iterable[OutputError]) -> None:
-    """Per output the worst error. A failure is worse than any error that noise accounts for."""
+    """Keep the worst error of each output. A failure is worse than any error that noise explains."""
     for found in errors:
         known = worst.get(found.name)
         if known is None or (not found.ok, found.error) > (not known.ok, known.error):
@@ -85,9 +85,9 @@ def keep_worst(worst: dict[str, OutputError], errors: Iterable[OutputError]) -> 
 
 
 def noise_of(runs: Iterable[Outputs]) -> dict[str, float]:
-    """Per output the error that rounding accounts for, given runs of the reference on neighboring numbers.
+    """The error of each output that rounding explains, given runs of the reference on neighboring inputs.
 
-    The first run is on the inputs themselves; others may lack some of its values. Nothing of a run is kept.
+    The first run is on the inputs themselves; other runs may lack some of its values. No run is kept in memory.
     """
     runs = iter(runs)
     first = next(runs)
@@ -104,11 +104,11 @@ def settled(
     noise: Callable[[], Mapping[str, float]],
     in_double: Callable[[], Sequence[OutputError]],
 ) -> tuple[list[OutputError], list[OutputError]]:
-    """Errors, with the noise that accounts for what exceeds their tolerance; and the errors in float64.
+    """Errors with the noise that explains those above their tolerance, and the errors in float64.
 
-    An error is noise only where the reference is a quarter as far from itself on neighboring numbers, and where the
-    models agree in float64. Both questions are asked where float32 finds a difference, and may raise
-    :class:`RunFailure`: the errors stand as they are then.
+    An error is noise only if the reference itself moves by at least a quarter of it on neighboring inputs, and if the
+    models agree in float64. Both are computed only if float32 finds a difference. If they raise :class:`RunFailure`,
+    the errors stay as they are.
     """
     found = list(errors)
     if all(error.ok for error in found):

@@ -1,11 +1,11 @@
-"""Operators that ONNX Runtime does not have (plugins, quantizers of other tools): the model without them.
+"""Cut a model at operators that ONNX Runtime does not have (plugins, quantizers of other tools).
 
 ::
 
     y = Plugin(f(x)); z = g(y)   ->   outputs f(x) and g(y), inputs x and y
 
-What such an operator reads becomes an output, and what it yields an input, where its shape is known: its axes are
-frozen, so that both models take the same numbers there. Where the shape is not known, what follows is left out.
+The operands of such an operator become outputs. Its results become inputs if their shapes are known: their axes are
+frozen, so both models take the same values there. If a shape is unknown, all nodes that depend on it are left out.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ..signatures import traits_of
 
 
 def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, tuple[str, ...]]:
-    """The model without operators that ONNX Runtime lacks or whose results are maps, and a line on each of them.
+    """The model without operators that ONNX Runtime lacks or whose results are maps, and one line about each.
 
-    ``free`` makes inputs of their results; without it, what depends on them is left out. A model that has none is
-    returned as it is. Raises :class:`InputError` where nothing is left that could be compared.
+    With ``free`` their results become inputs; without it, nodes that depend on them are left out. A model without such
+    operators is returned unchanged. Raises :class:`InputError` if nothing is left to compare.
     """
     nodes = list(model.proto.graph.node)
     foreign = [not all(map(_runs, _within(node))) for node in nodes]
@@ -54,7 +54,7 @@ def _why(is_lacking: bool) -> str:
 
 
 def _is_taken(model: Executable) -> bool:
-    """Whether ONNX Runtime takes the model as it is: operators without a kernel may be made of others."""
+    """Whether ONNX Runtime takes the model unchanged: it may expand operators without a kernel into others."""
     try:
         model.require_runnable()
     except RunFailure:
@@ -82,7 +82,7 @@ def _within(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
 
 
 def _reads(node: onnx.NodeProto) -> set[str]:
-    """What a node reads, its subgraphs included."""
+    """The names that a node and its subgraphs read."""
     inner = list(_within(node))
     return {name for each in inner for name in each.input if name}
 
@@ -100,7 +100,7 @@ class _Cut:
         self.lost = set(results) - set(self.added)
 
     def run(self, names: list[str]) -> onnx.ModelProto:
-        """The model that is left; nodes keep the names that the analysis knows them by."""
+        """The remaining model; nodes get the names that the analysis uses."""
         dropped = self._dropped()
         kept = [k for k in range(len(self.nodes)) if k not in dropped]
         made = {name for k in kept for name in self.nodes[k].output if name}
@@ -124,7 +124,7 @@ class _Cut:
         return model
 
     def _dropped(self) -> set[int]:
-        """The foreign nodes, and those that depend on results of them that are no inputs now."""
+        """The foreign nodes, and the nodes that depend on results that did not become inputs."""
         dropped = {k for k, out in enumerate(self.foreign) if out}
         readers: dict[str, list[int]] = {}
         for k, node in enumerate(self.nodes):

@@ -1,9 +1,9 @@
-"""The last numbers before a decision: what outputs do not show where they are arg-maxes, thresholds or picks.
+"""The last float values before a decision (arg-max, threshold, top-k), which outputs may hide.
 
-Logits may be wrong by several times their scale while the arg-max of them stays the same, while a softmax of them is
-one and zero, and while suppression of boxes leaves the same ones. So the operands of such steps are compared as well:
-of every step that decides, wherever it is, and of every step that saturates between an output (or a decision) and the
-contraction before it. Further back nothing is hidden, since contractions show their operands.
+Logits may be wrong by several times their scale and still give the same arg-max, a softmax of ones and zeros, or the
+same boxes after suppression. So verification also compares the operands of every decision, and of every saturating
+step between an output (or a decision) and the contraction before it. Steps before a contraction need no comparison:
+the result of a contraction shows differences of its operands.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..signatures import traits_of
 
 
 def values_before_decisions(analysis: Analysis) -> tuple[str, ...]:
-    """The float values that decisions and saturating steps are made from, in the order of the graph."""
+    """The float operands of decisions and saturating steps, in the order of the graph."""
     graph = analysis.graph
     waiting = [name for node in graph.nodes if _decides(node, analysis) for name in node.inputs]
     waiting += graph.outputs
@@ -58,7 +58,7 @@ def _is_contraction(node: Node, analysis: Analysis) -> bool:
 
 
 def _counts(name: str, analysis: Analysis) -> bool:
-    """A float that is computed, and not by another step that saturates."""
+    """Whether a value is a computed float, and not the result of another saturating step."""
     producer = analysis.graph.producers.get(name)
     return producer is not None and traits_of(producer.qualified_op).hides != "saturation" and _is_float(name, analysis)
 

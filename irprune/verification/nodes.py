@@ -1,9 +1,9 @@
-"""Is every node of the pruned model the one that the plan leaves: operator, attributes, connections, opset?
+"""Check every node of the pruned model against the plan: operator, attributes, connections, opset.
 
-A node that computes the same on the inputs that are tried need not do so on others: an arg-max hides what comes before
-it, a branch that is never taken hides all of it. So the nodes are compared with the original's, to which the rewriter's
-changes were made anew from the plan: attributes and shape operands that follow a removal, views that became others.
-Whether these changes are right is for the comparison of results to say, which shares nothing with the rewriter.
+Equal results on the tried inputs do not prove that nodes are equal: an arg-max hides differences before it, and a
+branch that is never taken hides all of its nodes. So the rewriter's changes are made again from the plan (attributes
+and shape operands that follow a removal, rewritten views), and the nodes are compared with the result. Whether the
+changes themselves are right is decided by the comparison of outputs, which shares no code with the rewriter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STANDARD = ("", "ai.onnx")
 
 @dataclass(frozen=True)
 class NodeFindings:
-    """What is wrong with the nodes, how many there are, and the outputs of those that differ from the original's."""
+    """Problems of nodes, the number of nodes, and the outputs of nodes that differ from the original's."""
 
     problems: tuple[str, ...]
     count: int
@@ -37,7 +37,7 @@ class NodeFindings:
 
 
 def check_nodes(original: Executable, pruned: Executable, analysis: Analysis, removed: Mask) -> NodeFindings:
-    """Compare the nodes of ``pruned`` with those that removing atoms from ``original`` leaves."""
+    """Compare the nodes of ``pruned`` with ``original`` after the removal of atoms."""
     smaller, _ = remove_atoms(analysis, removed)
     expected = emit(_ir_model(original), analysis.graph, smaller)
     wanted, found = _nodes(_without_weights(expected)), _nodes(pruned.proto.graph)
@@ -53,13 +53,13 @@ def check_nodes(original: Executable, pruned: Executable, analysis: Analysis, re
 
 
 def with_nodes(structure: Structure, found: NodeFindings) -> Structure:
-    """The findings on tensors and interface, and those on nodes."""
+    """Add the findings on nodes to those on tensors and interface."""
     problems = shortened([*structure.problems, *found.problems])
     return replace(structure, problems=problems, nodes=found.count, rewritten=found.rewritten)
 
 
 def _ir_model(model: Executable) -> oir.Model:
-    """The model, whose weights are left in their files. Types of maps, which onnx_ir does not hold, are left out."""
+    """The model without reading its weights. Map types are left out: onnx_ir does not support them."""
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
     del proto.graph.value_info[:]
@@ -79,7 +79,7 @@ def _without_weights(model: oir.Model) -> onnx.GraphProto:
 
 
 def _is_constant(node: onnx.NodeProto) -> bool:
-    """Constants are compared as tensors, also where one kind of them became the other."""
+    """Constant nodes are compared as tensors: an initializer may replace one."""
     return node.op_type == "Constant" and node.domain in _STANDARD
 
 
@@ -149,7 +149,7 @@ def _operator(node: onnx.NodeProto) -> str:
 
 
 def _connections(names: Iterable[str]) -> list[str]:
-    """Names of operands; absent ones at the end say nothing."""
+    """Names of operands without absent ones at the end."""
     found = list(names)
     while found and not found[-1]:
         found.pop()
@@ -157,7 +157,7 @@ def _connections(names: Iterable[str]) -> list[str]:
 
 
 def _value(attribute: onnx.AttributeProto, inside: bool) -> object:
-    """What an attribute holds; of a body that is looked into its interface, since its nodes are compared one by one."""
+    """The value of an attribute. For bodies only the interface, since their nodes are compared one by one."""
     kinds = onnx.AttributeProto
     if attribute.type == kinds.TENSOR:
         return onnx.numpy_helper.to_array(attribute.t)

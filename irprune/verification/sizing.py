@@ -1,9 +1,9 @@
-"""At which sizes costs are evaluated: those that were asked for, or the first that the model runs at.
+"""The sizes for cost figures: those that the user gives, or the first ones that the model runs at.
 
 Multiply-accumulates count for one element of the batch. All other open sizes have the value that ``--shape`` and
-``--size`` give them, or, where they say nothing, the first of the sizes that verification tries and ONNX Runtime
-accepts. What follows from the sizes of the inputs (the height of a feature map, the length of a sequence after
-strides) is read from shape inference with the inputs fixed, and where that leaves a size open, from a run.
+``--size`` give them; without these, the first of verification's trial sizes that ONNX Runtime accepts. Sizes that
+follow from the inputs (the height of a feature map, the length of a sequence after strides) are read from shape
+inference with fixed inputs, or from a run if inference leaves them open.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BATCH = re.compile(r"n|b|bs|batch\w*|\w*_batch|\w*batch_?size", re.IGNORECASE)
 
 
 def requested_sizes(specs: Sequence[InputSpec], shapes: Shapes, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The symbols of the inputs that shapes of inputs and sizes of symbols give.
+    """The values of the inputs' symbols that the user's shapes and sizes give.
 
     Raises :class:`InputError` for inputs and symbols that the model does not have, and for sizes that contradict the
     model or each other.
@@ -67,7 +67,7 @@ def _read_shape(spec: InputSpec, shape: Sequence[int], found: dict[str, int]) ->
 
 
 def batch_symbols(specs: Sequence[InputSpec]) -> frozenset[str]:
-    """The open sizes that count elements of the batch: by their names, or else what stands first in inputs."""
+    """The open sizes that count elements of the batch: by name, otherwise the first dimensions of inputs."""
     named = {symbol for spec in specs for symbol in spec.symbols if _BATCH.fullmatch(symbol)}
     first = {spec.dims[0] for spec in specs if len(spec.dims) > 1 and isinstance(spec.dims[0], str)}
     return frozenset(named or first)
@@ -83,7 +83,7 @@ def at_sizes(
 ) -> Analysis:
     """The analysis with numbers for open sizes, so that its costs are those of a run.
 
-    ``executable`` opens the model on ONNX Runtime, which is asked for only where its sizes are not known otherwise.
+    ``executable`` opens the model on ONNX Runtime; it is called only if sizes are not known otherwise.
 
     Raises :class:`InputError` for shapes and sizes that the model does not have, or does not run at.
     """
@@ -107,7 +107,7 @@ def at_sizes(
 
 
 def _declared_inputs(model: oir.Model) -> list[InputSpec]:
-    """The inputs that have to be fed, as far as the model declares them."""
+    """The inputs that have to be fed, if the model declares their types."""
     found: list[InputSpec] = []
     for value in model.graph.inputs:
         if value.name in model.graph.initializers or value.shape is None or value.dtype is None:
@@ -123,9 +123,9 @@ def _declared_inputs(model: oir.Model) -> list[InputSpec]:
 def _completed(
     executable: Callable[[], Executable], specs: Sequence[InputSpec], fixed: Mapping[str, int], *, is_asked: bool
 ) -> dict[str, int] | None:
-    """Numbers for all open sizes of the inputs: those that are fixed, and for others the first the model runs at.
+    """Values for all open sizes of the inputs: the fixed ones, and for others the first that the model runs at.
 
-    ``None`` where it runs at none, and none were asked for.
+    ``None`` if the model runs at no trial size and the user gave none.
     """
     trials = [{**sizes, **fixed} for sizes in (*trial_sizes(specs), *long_sizes(specs))] or [dict(fixed)]
     if trials[0].keys() == fixed.keys():
@@ -161,7 +161,7 @@ def _inferred(model: oir.Model, inputs: Mapping[str, tuple[int, ...]]) -> dict[s
 def _observed(
     analysis: Analysis, executable: Executable, symbols: Mapping[str, int], left: set[str]
 ) -> dict[str, tuple[int | None, ...]]:
-    """The shapes, in a run, of values whose dimensions tell some symbols; none where the model does not run."""
+    """The shapes, in a run, of values whose dimensions determine some symbols; empty if the model does not run."""
     inside = {name for node in executable.proto.graph.node for name in node.output}
     telling = [
         name
@@ -181,7 +181,7 @@ def _observed(
 def _solve(
     analysis: Analysis, shapes: Mapping[str, tuple[int | None, ...]], known: Mapping[str, int]
 ) -> dict[str, int]:
-    """The known symbols, and those that shapes of values tell."""
+    """The known symbols, and those determined by shapes of values."""
     sizes = dict(known)
     open_dims = dict.fromkeys(
         (axis, actual)

@@ -1,7 +1,7 @@
-"""Several steps with the state fed back: does the smaller model stay with the reference when it lives on its own state?
+"""Compare several steps in which each model reads its own state.
 
-Each side gets its own outputs back, the reference in the original's shapes and the pruned model in its own. Were other
-channels kept in an input than in the output that becomes it, the second step would show it.
+Each side gets its own outputs back, the reference in the original's shapes and the pruned model in its own. If a state
+input and its output kept different channels, the second step would differ.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .report import Equivalence, OutputError
 
 STEPS = 3
 _CHAINS = 2
-"""Cases from which steps are taken."""
+"""Number of cases that start a sequence of steps."""
 
 
 def with_steps(comparison: Comparison, cases: Cases, found: Equivalence) -> Equivalence:
-    """What was found, with the errors of further steps; as it is for a model without states, or one that failed."""
+    """Add the errors of further steps; returned unchanged for a model without states, or one that failed already."""
     states = comparison.analysis.coupling.states
     if not states or not found.ok:
         return found
@@ -46,7 +46,7 @@ def with_steps(comparison: Comparison, cases: Cases, found: Equivalence) -> Equi
 def _chain(
     comparison: Comparison, case: Case, states: Sequence[State], specs: Sequence[InputSpec]
 ) -> list[OutputError]:
-    """The errors of all steps from one case on, none where the original does not run on its own state.
+    """The errors of all steps from one case on; empty if the original does not run on its own state.
 
     Raises :class:`RunFailure` where only the pruned model stops.
     """
@@ -75,7 +75,7 @@ def _chain(
 def _next_feeds(
     specs: Sequence[InputSpec], states: Sequence[State], feeds: Feeds, outputs: Outputs, step: int
 ) -> Feeds | None:
-    """The state that was returned, and new random numbers for all else, at sizes that follow a state that grows."""
+    """The returned state and new random values for all other inputs; sizes follow a state that grows."""
     returned = {before: outputs[after] for before, after in states}
     symbols = _symbols(specs, feeds) | _symbols(specs, returned)
     try:
@@ -85,7 +85,7 @@ def _next_feeds(
 
 
 def _symbols(specs: Sequence[InputSpec], feeds: Feeds) -> dict[str, int]:
-    """The open sizes that are dimensions of some inputs."""
+    """The values of open sizes, read from the dimensions of some inputs."""
     return {
         dim: size
         for spec in specs

@@ -1,7 +1,7 @@
-"""Models whose weights were changed after the pruning: the original with these weights in the places that stayed.
+"""Verify models whose weights were changed after pruning.
 
-A removal and a change of weights commute: tuned weights of the smaller model are scattered back into the original, and
-the reference is built from that. Elements in removed places play no role.
+Removal and a change of weights commute. So the tuned weights of the smaller model are scattered back into the kept
+places of the original, and the reference is built from the result. Elements in removed places do not matter.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from .structure import Readers, same_bits, tensors
 def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan, *, every: bool = False) -> Executable:
     """The original with weights of the smaller model in the places that the plan keeps.
 
-    These are the weights that the plan lists as updated, with digests, or ``every`` one of floats. The original itself
-    is given back where there are none.
+    These are the weights that the plan lists as updated, or with ``every`` all float weights. Without any, the original
+    itself is returned.
 
-    Raises :class:`VerificationError` where a weight has no such place, or two weights ask for different values in one.
+    Raises :class:`VerificationError` if a weight does not fit its places, or two weights give one place different
+    values.
     """
     after = tensors(tuned)
     parts = _parts([name for name in after if every or plan.updated.get(name)], plan)
@@ -47,7 +48,7 @@ def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan, *, e
 
 
 def _parts(names: Iterable[str], plan: Plan) -> dict[str, list[tuple[str, Slice]]]:
-    """By the name in the original, those of the smaller model's tensors that were made of it."""
+    """For each tensor of the original, the tensors of the smaller model that are slices of it."""
     found: dict[str, list[tuple[str, Slice]]] = {}
     for name in names:
         part = plan.slices.get(name, Slice({}))
@@ -74,7 +75,7 @@ def _scattered(name: str, before: Array, parts: list[tuple[str, Slice]], after: 
     for part_name, part in parts:
         values = after[part_name]()
         if values.dtype != before.dtype or values.dtype.kind in "iubOUS":
-            return before  # the comparison of structure says so
+            return before  # the structure check reports it
         places = _places(name, before, part)
         shape = tuple(len(indices) for indices in places)
         if values.shape != shape:
@@ -86,7 +87,7 @@ def _scattered(name: str, before: Array, parts: list[tuple[str, Slice]], after: 
             both = written[where]
             if not same_bits(result[where][both], values[both]):
                 raise VerificationError(
-                    f"tensor '{part_name}' is a part of '{name}', of which another part was tuned to other values: "
+                    f"tensor '{part_name}' is a part of '{name}', and another part has other values: "
                     "there is no original to compare with"
                 )
             written[where] = True
@@ -95,7 +96,7 @@ def _scattered(name: str, before: Array, parts: list[tuple[str, Slice]], after: 
 
 
 def _places(name: str, before: Array, part: Slice) -> list[Array]:
-    """Per axis the indices that stay."""
+    """The kept indices of each axis."""
     places: list[Array] = [np.arange(size) for size in before.shape]
     for axis, (size, kept) in part.axes.items():
         if axis >= before.ndim or before.shape[axis] != size:

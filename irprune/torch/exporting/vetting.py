@@ -1,9 +1,9 @@
-"""What a ``.pt2`` file may hold that comes from a stranger.
+"""Checks of ``.pt2`` files from untrusted sources.
 
 ``torch.export.load`` trusts what it reads: it unpickles, evaluates size expressions as Python (``sympify``), calls
 whatever function a node names, imports modules for enumerations in tree specifications, loads compiled libraries, and
-writes names into the source of the module that it makes. So an archive is looked through before torch reads it, and
-refused for anything that a program of operators on tensors does not need. (Seen in torch 2.9 to 2.13,
+writes names into the source of the module that it makes. So an archive is checked before torch reads it, and
+refused if it holds anything that a program of tensor operators does not need. (Seen in torch 2.9 to 2.13,
 ``torch/_export/serde/serialize.py`` and ``torch/export/pt2_archive/_package.py``.)
 """
 
@@ -23,13 +23,13 @@ from torch._ops import HigherOrderOperator, OpOverload
 from .expressions import is_arithmetic
 
 _LARGEST = 1 << 28
-"""Bytes that an archive may unpack to in any case."""
+"""Bytes that any archive may unpack to, whatever its own size."""
 
 _RATIO = 4
-"""Times its own size that a larger one may unpack to: torch stores weights as they are."""
+"""A larger archive may unpack to this multiple of its own size: torch stores weights uncompressed."""
 
 _FREE = 1 << 26
-"""Elements that a view of fewer stored ones may have."""
+"""Elements that a tensor may have even if fewer are stored (an expanded view)."""
 
 _ZIP64 = 1 << 31
 """Bytes of an entry from which its sizes need 64 bits."""
@@ -41,7 +41,7 @@ _INPUTS = re.compile(r"data/sample_inputs/.*")
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PATH = re.compile(r"[\w.\-/:+@#$ ]*")
-"""Names of parameters: they are written into source as they are."""
+"""Names of parameters: torch writes them into source code unchanged."""
 
 _OPERATOR = re.compile(r"torch\.ops(\.\w+){2,3}", re.ASCII)
 _SYMBOLIC = re.compile(r"torch\.(_sym|sym)_\w+|torch\._check\w*|math\.\w+", re.ASCII)
@@ -50,15 +50,15 @@ _PLAIN = re.compile(
     r"lshift|rshift|matmul|index|inv|invert)"
 )
 _HIGHER_ORDER = {"cond", "while_loop", "scan", "map_impl", "wrap_with_set_grad_enabled", "wrap_with_autocast"}
-"""Operators that call graphs of the program itself."""
+"""Operators whose operands are subgraphs of the program."""
 
 
 class Untrusted(Exception):
-    """What an archive holds that is not read from a stranger."""
+    """An archive that is not safe to read; the message names the unsafe entry."""
 
 
 def require_harmless(archive: zipfile.ZipFile) -> None:
-    """Raise :class:`Untrusted` for an archive that is not safe to read. Entries are read once their size is known."""
+    """Raise :class:`Untrusted` for an archive that is not safe to read. Sizes are checked before entries are read."""
     _require_sizes(archive)
     for info in archive.infolist():
         name = info.filename.partition("/")[2] or info.filename
@@ -91,7 +91,7 @@ def copy_without_inputs(archive: zipfile.ZipFile, target: str) -> bytes:
 
 
 def _require_sizes(archive: zipfile.ZipFile) -> None:
-    """Entries that are stored unpack to their own size; only packed ones can be far larger."""
+    """Limit the unpacked size: uncompressed entries have their stored size, compressed ones may be far larger."""
     entries = archive.infolist()
     total = sum(info.file_size for info in entries)
     packed = sum(info.compress_size for info in entries)
@@ -111,7 +111,7 @@ def _document(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
 
 
 def _require_tensors(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """Weights and constants are tensors, and no objects; none is larger than what is stored of it."""
+    """Weights and constants have to be tensors, not objects, and no larger than their stored data."""
     folder = info.filename.rpartition("/")[0]
     stored = {entry.filename: entry.file_size for entry in archive.infolist()}
     for name, entry in _document(archive, info).get("config", {}).items():
@@ -120,7 +120,7 @@ def _require_tensors(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
             raise Untrusted(f"'{name}' is an object, expected a tensor")
         meta = entry.get("tensor_meta")
         if entry.get("use_pickle") or not isinstance(meta, dict):
-            continue  # torch.load reads it, which takes weights alone
+            continue  # read by torch.load, weights-only
         sizes = [size.get("as_int", 0) for size in meta.get("sizes", ())]
         if not all(isinstance(size, int) and size >= 0 for size in sizes):
             raise Untrusted(f"'{name}' has sizes {sizes}")
@@ -133,7 +133,7 @@ def _require_tensors(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
 
 
 def _vet(item: Any, key: str) -> None:
-    """Look through a document: strings that torch evaluates, calls, or writes into source."""
+    """Check all strings of a document that torch evaluates, calls, or writes into source code."""
     waiting = [(key, item)]
     while waiting:
         key, item = waiting.pop()
@@ -175,7 +175,7 @@ def _function(text: str) -> None:
 
 
 def _tree(text: str) -> None:
-    """A tree specification: enumerations in it are imported by name, and arguments end in a signature."""
+    """A tree specification: torch imports the modules of enumerations by name."""
     try:
         spec = json.loads(text)
     except ValueError:
@@ -186,13 +186,13 @@ def _tree(text: str) -> None:
 
 
 def _arguments(text: str) -> None:
-    """The specification of inputs: a tuple, and a dictionary whose keys become names of arguments."""
+    """The specification of inputs: a tuple, and a dictionary whose keys become argument names."""
     _tree(text)
     try:
         keywords = json.loads(text)[1]["children_spec"][1]
         names = json.loads(keywords["context"])
     except (ValueError, LookupError, TypeError):
-        return  # of something else than the arguments of a function
+        return  # not the arguments of a function
     for name in names if isinstance(names, list) else ():
         _identifier(str(name))
 
