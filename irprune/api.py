@@ -179,7 +179,7 @@ def plan(
     """Decide what to remove.
 
     With ``data``, unlabeled inputs, channels are chosen by what their removal does to the model on these. ``scores``,
-    one number an atom, take the place of a criterion. ``on_progress`` is called with the name of each stage when it
+    one number per atom, take the place of a criterion. ``on_progress`` is called with the name of each stage when it
     begins. The options are those of :class:`irprune.Request`.
     """
     wanted = Request.given(options).require_target().with_data(data is not None, repairs=False)
@@ -334,7 +334,7 @@ def prune(
 
     ``data`` are unlabeled inputs (see :mod:`irprune.runtime.data`): with them channels are chosen by what their removal
     does to the model on these inputs, and the weights that stay are refitted. A fifth is held out, never fitted, and
-    tells in ``result.recovery`` what that did. ``scores``, one number an atom, take the place of a criterion.
+    tells in ``result.recovery`` what that did. ``scores``, one number per atom, take the place of a criterion.
     ``on_progress`` is called with the name of each stage when it begins (``reading``, ``analyzing``, ``deciding``,
     ``rewriting``, ``verifying``, ``writing``). The options are those of :class:`irprune.Request`, the others those of
     :func:`verify`. Raises :class:`VerificationError`, and writes nothing, for a result that is not equivalent, or below

@@ -15,7 +15,7 @@ Target = Literal["macs", "params", "bytes"]
 
 
 class CostTable:
-    """Sums of products of axis sizes, each of which depends on a few groups.
+    """Sums of products of axis sizes; each product depends on a few groups.
 
     ``settled`` gives, by leaf number, the sizes that other groups keep.
     """

@@ -1,1 +1,1 @@
-"""What a model does on data: the inputs of its contractions, and their second moments."""
+"""Measure a model on data: the inputs of its contractions, and their second moments."""

@@ -90,7 +90,7 @@ def plan(
     """Decide what to remove; ``example_inputs``, ``example_kwargs``, ``dynamic_shapes`` and ``trust`` are those of
     :func:`trace`.
 
-    ``scores``, one number an atom (:func:`irprune.torch.importance`), take the place of a criterion.
+    ``scores``, one number per atom (:func:`irprune.torch.importance`), take the place of a criterion.
     """
     request = Request.given(options).require_target()
     program = _traced(model, example_inputs, example_kwargs, dynamic_shapes, trust)

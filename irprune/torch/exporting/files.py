@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProgramFile:
-    """What a ``.pt2`` file holds. ``example_inputs`` reads the inputs that it was exported with (none: empty)."""
+    """The content of a ``.pt2`` file. ``example_inputs`` reads the inputs of the export (empty if none)."""
 
     program: ExportedProgram
     example_inputs: Callable[[], Inputs]

@@ -80,7 +80,7 @@ class _Weighted(_Called):
 
 
 def parse_aten_cases(text: str) -> list[AtenCase]:
-    """The blocks of a text, in order. Raises ``ValueError`` for a block that is none."""
+    """The blocks of a text, in order. Raises ``ValueError`` for a malformed block."""
     cases = []
     for block in re.split(r"\n\s*\n", text.strip()):
         head, code, shapes, *expected = block.strip().splitlines()

@@ -52,7 +52,7 @@ class Case:
 
 
 def parse_cases(text: str) -> list[Case]:
-    """The blocks of a text, in order. Raises ``ValueError`` for a block that is none."""
+    """The blocks of a text, in order. Raises ``ValueError`` for a malformed block."""
     cases = []
     for block in re.split(r"\n\s*\n", text.strip()):
         head, *lines = block.strip().splitlines()

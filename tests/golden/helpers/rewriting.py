@@ -51,7 +51,7 @@ class Rewriting:
 
 
 def parse_rewritings(text: str) -> list[Rewriting]:
-    """The blocks of a text, in order. Raises ``ValueError`` for a block that is none."""
+    """The blocks of a text, in order. Raises ``ValueError`` for a malformed block."""
     found = []
     for block in re.split(r"\n\s*\n", text.strip()):
         head, *lines = block.strip().splitlines()
