@@ -188,6 +188,9 @@ def _distinct(trials: Iterable[dict[str, int]]) -> list[dict[str, int]]:
     return found
 
 
+_ATTEMPTS = 5
+"""Seeds that are tried for a case at sizes that the original runs at."""
+
 _INTEGER_BOUND = 8
 """Bound of random integers that the graph does not constrain."""
 
@@ -254,10 +257,23 @@ def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[s
         raise InputError(f"ONNX Runtime cannot run the original model on random inputs: {why}")
     cases = [case for _, case in accepted][:runs]
     for k in range(len(cases), runs):
-        cases.append(_random_case(original, specs, accepted[k % len(accepted)][0], seed + k))
+        seeds = range(seed + k, seed + k + _ATTEMPTS * runs, runs)
+        cases.append(_first_case(original, specs, accepted[k % len(accepted)][0], seeds))
     sizes = [sizes for sizes, _ in accepted]
     cases += _chosen_cases(original, specs, _distinct([*sizes, *trials, *long_sizes(specs)]), tuple(cases))
     return Cases(tuple(cases), tuple(rejected))
+
+
+def _first_case(
+    original: Executable, specs: Sequence[InputSpec], sizes: Mapping[str, int], seeds: Sequence[int]
+) -> Case:
+    """The case of the first seed that the original runs with: at some numbers, as no step of a loop, it may not run."""
+    for seed in seeds[:-1]:
+        try:
+            return _random_case(original, specs, sizes, seed)
+        except RunFailure:
+            continue
+    return _random_case(original, specs, sizes, seeds[-1])
 
 
 def _asked_case(

@@ -287,31 +287,41 @@ def test_models_older_than_where(opset: int) -> None:
     np.testing.assert_allclose(run_reference(proto, "h", 1, [0], x), expected, rtol=1e-5)
 
 
+STEPS = """(float[N, 4] x, int64 steps) => (float[N, 3, T] y)
+<float[4, 16] w, float[16, 16] u, float[16, 1] scale, float[16, 1] bias, float[3, 16, 1] v> {
+    first = MatMul(x, w)
+    yes = Constant <value = bool {1}> ()
+    last, all = Loop (steps, yes, first) <body = step (int64 i, bool go, float[N, 16] before)
+        => (bool on, float[N, 16] after, float[N, 16] out)
+        { on = Identity(go) m = MatMul(before, u) after = Sigmoid(m) out = Identity(after) }>
+    h = Transpose <perm = [1, 2, 0]> (all)
+    whole = Shape(h)
+    groups = Constant <value_ints = [0, 4, -1]> ()
+    r = Reshape(h, groups)
+    one = Constant <value = float[4] {1, 1, 1, 1}> ()
+    zero = Constant <value = float[4] {0, 0, 0, 0}> ()
+    q = InstanceNormalization(r, one, zero)
+    back = Reshape(q, whole)
+    scaled = Mul(back, scale)
+    g = Add(scaled, bias)
+    y = Conv(g, v)
+}"""
+
+
 @pytest.mark.parametrize("seed", [0, 2])
 def test_the_steps_of_a_loop_decide_an_open_size(seed: int) -> None:
     """Group normalization over all steps: the inputs have the same shapes, and the kept part another size each time."""
-    text = """(float[N, 4] x, int64 steps) => (float[N, 3, T] y)
-    <float[4, 16] w, float[16, 16] u, float[16, 1] scale, float[16, 1] bias, float[3, 16, 1] v> {
-        first = MatMul(x, w)
-        yes = Constant <value = bool {1}> ()
-        last, all = Loop (steps, yes, first) <body = step (int64 i, bool go, float[N, 16] before)
-            => (bool on, float[N, 16] after, float[N, 16] out)
-            { on = Identity(go) m = MatMul(before, u) after = Sigmoid(m) out = Identity(after) }>
-        h = Transpose <perm = [1, 2, 0]> (all)
-        whole = Shape(h)
-        groups = Constant <value_ints = [0, 4, -1]> ()
-        r = Reshape(h, groups)
-        one = Constant <value = float[4] {1, 1, 1, 1}> ()
-        zero = Constant <value = float[4] {0, 0, 0, 0}> ()
-        q = InstanceNormalization(r, one, zero)
-        back = Reshape(q, whole)
-        scaled = Mul(back, scale)
-        g = Add(scaled, bias)
-        y = Conv(g, v)
-    }"""
     rng = np.random.default_rng(seed)
     feeds = [
         {"x": rng.standard_normal((2, 4)).astype(np.float32), "steps": np.array(steps, np.int64)} for steps in (3, 5, 1)
     ]
-    report = api.prune(model_of(text, 17, seed=seed), ratio=0.5, inputs=feeds).report
+    report = api.prune(model_of(STEPS, 17, seed=seed), ratio=0.5, inputs=feeds).report
     assert report is not None and report.ok and len(report.equivalence.cases) == 3
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_numbers_at_which_the_original_does_not_run_are_drawn_again(seed: int) -> None:
+    """A loop of no steps leaves nothing to normalize, and ONNX Runtime stops."""
+    cases = random_cases(Executable(model_of(STEPS, 17)), seed=seed, runs=6).items
+    assert len(cases) == 6 and len({case.label for case in cases}) == 6
+    assert all(case.feeds["steps"] > 0 for case in cases)
