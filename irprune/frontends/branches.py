@@ -19,6 +19,9 @@ from ..ir import Integers, Size, fresh_name
 from .onnx import import_model
 from .scopes import Scopes, is_control, subgraphs
 
+_FIRST_WITH_CONSTANT_INITIALIZERS = 4
+"""The version of ONNX IR since which an initializer need not be an input."""
+
 
 def without_dead_branches(model: oir.Model) -> oir.Model:
     """The model with every decided If replaced by the branch that is taken; as it is where there is none.
@@ -74,6 +77,7 @@ def _decided(model: oir.Model) -> list[tuple[oir.Node, oir.Graph]]:
     for _, node in _nodes(bare.graph):
         for value in node.outputs:
             value.shape = None
+    _forget_replaceable(bare)
     graph = import_model(bare)
     integers = Integers(graph, lambda name: _sizes(graph.shape(name)))
     scopes = Scopes.of(model.graph)
@@ -88,6 +92,17 @@ def _decided(model: oir.Model) -> list[tuple[oir.Node, oir.Graph]]:
             name = "then_branch" if bool(condition.ravel()[0]) else "else_branch"
             found.append((node, node.attributes[name].as_graph()))
     return found
+
+
+def _forget_replaceable(model: oir.Model) -> None:
+    """Make plain inputs of flags and numbers that a caller may replace, being inputs and initializers in one."""
+    if model.ir_version < _FIRST_WITH_CONSTANT_INITIALIZERS:
+        return
+    for value in model.graph.inputs:
+        is_number = value.dtype is not None and not value.dtype.is_floating_point()
+        if is_number and value.name and value.name in model.graph.initializers:
+            model.graph.initializers.pop(value.name)
+            value.const_value = None
 
 
 def _sizes(shape: tuple[int | str | None, ...] | None) -> tuple[Size, ...] | None:

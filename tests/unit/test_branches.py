@@ -14,6 +14,7 @@ import pytest
 from irprune import api
 from irprune.errors import InputError
 from irprune.frontends.branches import without_dead_branches
+from irprune.runtime.executable import Executable
 from tests.golden.helpers.models import model_of
 
 RECURRENT = """(float[N, T, 6] x) => (float[N, T, 5] y)
@@ -123,3 +124,26 @@ def test_a_branch_with_inputs_is_an_error_of_the_model(tmp_path: Path) -> None:
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(InputError, match="has inputs \\('extra'\\)"):
         api.open_model(path)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_flag_that_a_caller_may_replace_decides_nothing(flag: bool) -> None:
+    """An initializer that is an input too is a default. Both branches stay, and both are what the original computes."""
+    text = """(float[N, 4] x) => (float[N, 3] y) <float[4, 16] w, bool flag = {1}, float[16, 3] v, float[16, 3] u> {
+        h = MatMul(x, w)
+        s = Sigmoid(h)
+        y = If (flag) <then_branch = l () => (float[N, 3] p) { p = MatMul(s, v) },
+                       else_branch = r () => (float[N, 3] q) { q = MatMul(s, u) }>
+    }"""
+    model = model_of(text, 17, {"v": np.ones((16, 3), np.float32), "u": np.full((16, 3), 2, np.float32)})
+    decided = api.prune(model, ratio=0.5).model
+    assert [node.op_type for node in decided.graph.node] == ["MatMul", "Sigmoid", "MatMul"]
+    model.graph.input.append(onnx.helper.make_tensor_value_info("flag", onnx.TensorProto.BOOL, []))
+    result = api.prune(model, ratio=0.5)
+    assert "If" in [node.op_type for node in result.model.graph.node]
+    assert result.report is not None
+    assert any("'else' of If" in note for note in result.report.structure.notes)
+    feeds = {"x": np.ones((2, 4), np.float32)}
+    default = Executable(result.model).run(feeds)["y"]
+    given = Executable(result.model).run({**feeds, "flag": np.array(flag)})["y"]
+    assert np.allclose(given, default * (1 if flag else 2))
