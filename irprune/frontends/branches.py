@@ -19,7 +19,7 @@ from ..ir import Integers, Size, fresh_name
 from .onnx import import_model
 from .scopes import Scopes, is_control, subgraphs
 
-_FIRST_WITH_CONSTANT_INITIALIZERS = 4
+FIRST_WITH_CONSTANT_INITIALIZERS = 4
 """The version of ONNX IR since which an initializer need not be an input."""
 
 
@@ -96,7 +96,7 @@ def _decided(model: oir.Model) -> list[tuple[oir.Node, oir.Graph]]:
 
 def _forget_replaceable(model: oir.Model) -> None:
     """Make plain inputs of flags and numbers that a caller may replace, being inputs and initializers in one."""
-    if model.ir_version < _FIRST_WITH_CONSTANT_INITIALIZERS:
+    if model.ir_version < FIRST_WITH_CONSTANT_INITIALIZERS:
         return
     for value in model.graph.inputs:
         is_number = value.dtype is not None and not value.dtype.is_floating_point()

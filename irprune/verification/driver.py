@@ -12,7 +12,7 @@ import onnx_ir as oir
 
 from ..backends.onnx import to_proto
 from ..errors import InputError, VerificationError
-from ..frontends.branches import without_dead_branches
+from ..frontends.branches import FIRST_WITH_CONSTANT_INITIALIZERS, without_dead_branches
 from ..frontends.external import make_relative
 from ..frontends.files import inline_functions, load
 from ..frontends.onnx import import_model
@@ -39,9 +39,6 @@ from .steps import with_steps
 from .structure import check_structure
 from .tuned import with_tuned_weights
 from .untaken import untaken_branches
-
-_FIRST_WITH_CONSTANT_INITIALIZERS = 4
-"""The version of ONNX IR since which an initializer need not be an input."""
 
 Model: TypeAlias = onnx.ModelProto | str | os.PathLike[str]
 
@@ -182,7 +179,7 @@ def with_constant_initializers(model: Executable) -> Executable:
     ONNX Runtime (1.31) fuses a normalization whose epsilon is such an input into one with an epsilon of 1e-5.
     """
     stored = {tensor.name for tensor in model.proto.graph.initializer}
-    if model.proto.ir_version < _FIRST_WITH_CONSTANT_INITIALIZERS or stored.isdisjoint(
+    if model.proto.ir_version < FIRST_WITH_CONSTANT_INITIALIZERS or stored.isdisjoint(
         value.name for value in model.proto.graph.input
     ):
         return model
