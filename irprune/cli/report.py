@@ -28,8 +28,8 @@ LARGEST = 8
 
 def console() -> Console:
     """Standard output, as it is now."""
-    found = _Console(highlight=False, soft_wrap=False)
-    return found if found.is_terminal else _Console(highlight=False, width=_WIDTH)
+    found = _Console(highlight=False, emoji=False)
+    return found if found.is_terminal else _Console(highlight=False, emoji=False, width=_WIDTH)
 
 
 class _Console(Console):

@@ -140,3 +140,13 @@ def test_names_do_not_reach_the_terminal_as_they_are(capsys: pytest.CaptureFixtu
     for text in (shown.out, shown.err):
         assert "\x1b" not in text
         assert "\\x1b[2J" in text
+
+
+def test_names_with_colons_are_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    from irprune.cli.report import console, table
+
+    names = ["first:V:0", "net:heart:w"]
+    console().print(table("in :heart:", ("of :V:",), [[name] for name in names]))
+    console().print("'net:heart:w'", markup=False)
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("in :heart:", "of :V:", *names, "'net:heart:w'"))
