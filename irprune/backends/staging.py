@@ -63,8 +63,6 @@ class Stage:
             else:
                 self._move()
         except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
             raise InputError(f"cannot write {self.output}: {error.strerror}") from error
 
     def _pour(self) -> None:

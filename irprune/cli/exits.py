@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -9,9 +10,15 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from ..errors import IrpruneError
 from ..printable import printable
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from typing_extensions import Buffer
 
 DONE = 0
 FAILED = 1
@@ -41,9 +48,34 @@ def prepare() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 (they live as long as the process)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stdout, sys.stderr = _read_or_not(sys.stdout), _read_or_not(sys.stderr)
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, in the background
         signal.signal(signal.SIGINT, _stop)
+
+
+class _ReadOrNot(io.FileIO):
+    """A stream whose reader may leave, as in ``irprune verify ... | head``: the exit code stays that of the work."""
+
+    def write(self, data: Buffer) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return memoryview(data).nbytes
+
+
+def _read_or_not(stream: TextIO) -> TextIO:
+    """The standard stream, where it is a terminal or a file; a pipe is one that may be closed by its reader."""
+    if stream.isatty():
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(_ReadOrNot(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=getattr(stream, "line_buffering", False),
+        write_through=getattr(stream, "write_through", False),
+    )
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -80,9 +112,6 @@ def guarded(work: Callable[[], int], *, debug: Callable[[], bool]) -> int:
             return _bug(error, debug())
         complain(str(error))
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader closed the pipe
-        return FAILED
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
         return WRONG_INPUT

@@ -489,3 +489,31 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout.startswith("graph ")
     assert done.stderr == ""
+
+
+def into_nobody(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command with a standard output whose reader has left already."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "irprune", *map(str, arguments)]
+    try:
+        return subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    finally:
+        os.close(writes)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    other = onnx.load(DIGITS)
+    array = onnx.numpy_helper.to_array(other.graph.initializer[0])
+    other.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(array + 1, other.graph.initializer[0].name))
+    changed = save(tmp_path / "changed.onnx", other)
+    for same in (["dump", DIGITS], ["schema", "plan"], ["compare", DIGITS, DIGITS]):
+        done = into_nobody(*same)
+        assert (done.returncode, done.stderr) == (0, "")
+    done = into_nobody("compare", DIGITS, changed)
+    assert done.returncode == 1
+    assert done.stderr.startswith("irprune: error: ") and done.stderr.count("\n") == 1
+    done = into_nobody("prune", DIGITS, "-o", "/dev/stdout", "--ratio", "0.5", "--no-verify")
+    assert done.returncode == 2
+    assert done.stderr == "irprune: error: cannot write /dev/stdout: Broken pipe\n"
