@@ -31,6 +31,7 @@ from ..verification.floors import NO_FLOORS, Floors
 from ..verification.masks import complete_sizes, input_sizes, kept_part
 from ..verification.removal import Removal
 from ..verification.report import Divergence, Equivalence, OutputError, Report, Stopwatch, Structure
+from ..verification.structure import allowed_to_change
 from .capture.module import quiet
 from .cases import Case
 from .noise import case_in_double, module_in_double, nearby_cases
@@ -78,7 +79,12 @@ class Verification:
         described = inputs or f"the example inputs{others}"
         complete = len(results) == len(cases)
         fidelity = measure_fidelity(
-            answers, results, labels if complete else None, inputs=described, is_random=not inputs
+            answers,
+            results,
+            labels if complete else None,
+            inputs=described,
+            is_random=not inputs,
+            may_change=allowed_to_change(self.plan),
         )
         clock.lap("fidelity")
         found, note = self.compare_exports(cases[0]) if runtime and equivalence.ok else (None, "not asked for")

@@ -36,7 +36,7 @@ from .observed import note, with_observed_shapes
 from .report import Equivalence, Report, Stopwatch
 from .sizing import requested_sizes
 from .steps import with_steps
-from .structure import check_structure
+from .structure import allowed_to_change, check_structure
 from .tuned import with_tuned_weights
 from .untaken import untaken_branches
 
@@ -115,7 +115,12 @@ def verify_models(
     complete = len(outputs) == len(answers)
     described = f"{len(answers)} random inputs" if source is None else source.described(len(answers))
     fidelity = measure_fidelity(
-        answers, outputs, wanted if complete else None, inputs=described, is_random=source is None
+        answers,
+        outputs,
+        wanted if complete else None,
+        inputs=described,
+        is_random=source is None,
+        may_change=allowed_to_change(plan),
     )
     clock.lap("fidelity")
     return Report(structure, equivalence, fidelity, floors=floors, seconds=clock.seconds)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -29,9 +30,10 @@ def measure_fidelity(
     *,
     inputs: str = "given inputs",
     is_random: bool = False,
+    may_change: Sequence[str] = (),
 ) -> Fidelity:
     """:class:`FidelityMeter` over runs that are all there."""
-    meter = FidelityMeter(labels)
+    meter = FidelityMeter(labels, may_change)
     for left, right in zip(original, pruned, strict=False):
         meter.add(left, right)
     return meter.result(inputs, is_random=is_random)
@@ -45,10 +47,12 @@ class FidelityMeter:
     it is always 1. Decisions are the largest of an axis (the last; of images, the smaller one of the last and the one
     after the batch), whether a number between 0 and 1 is above one half, and integers themselves.
 
-    ``labels`` are right decisions, in the order of the runs.
+    ``labels`` are right decisions, in the order of the runs. ``may_change`` are globs of outputs that may have another
+    shape than the original's.
     """
 
-    def __init__(self, labels: Array | None = None) -> None:
+    def __init__(self, labels: Array | None = None, may_change: Sequence[str] = ()) -> None:
+        self._may_change = tuple(may_change)
         self._labels = None if labels is None else labels.ravel()
         self._outputs: dict[str, _Output] = {}
 
@@ -60,7 +64,10 @@ class FidelityMeter:
 
     def result(self, inputs: str, *, is_random: bool) -> Fidelity:
         """What was measured. Raises :class:`InputError` where there are labels that no output's decisions fit."""
-        outputs = tuple(found.result(name) for name, found in self._outputs.items())
+        outputs = tuple(
+            replace(found.result(name), may_change=any(fnmatchcase(name, pattern) for pattern in self._may_change))
+            for name, found in self._outputs.items()
+        )
         return Fidelity(outputs, self._accuracy(), inputs, is_random)
 
     def _accuracy(self) -> tuple[float, float] | None:

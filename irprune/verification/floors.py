@@ -20,8 +20,10 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 class Floors(Options):
     """The least fidelity that is accepted; ``None`` asks for nothing.
 
-    Cosine and signal-to-noise ratio (dB) hold for each output, ``min_agreement`` for each output that decides. Floors
-    on random inputs need ``allow_random``: such inputs say little of the inputs that a model is for.
+    Cosine and signal-to-noise ratio (dB) hold for each float output, ``min_agreement`` for each output that decides.
+    A floor that no output can be measured by is missed. So is one that an output could not be compared with, unless the
+    request allows this output another shape. Floors on random inputs need ``allow_random``: such inputs say little of
+    the inputs that a model is for.
     Raises :class:`InputError` for numbers out of range.
     """
 
@@ -68,15 +70,27 @@ class Floors(Options):
         if self.asked and not measured:
             yield f"{self.asked[0]}: the fidelity of no output could be measured"
             return
+        if any(floor is not None for floor in (self.min_cosine, self.min_snr, self.min_agreement)):
+            for output in fidelity.outputs:
+                if output.note and not output.may_change:
+                    yield f"output '{output.name}': its fidelity could not be measured: {output.note}"
         for output in measured:
             yield from self._missed_by(output)
-        if self.min_agreement is not None and all(output.agreement is None for output in measured):
-            yield "agreement: no output makes decisions (classes along an axis, or numbers between 0 and 1)"
+        yield from self._unmet(measured)
         if self.min_accuracy is not None:
             accuracy = None if fidelity.accuracy is None else fidelity.accuracy[1]
             if accuracy is None or not accuracy >= self.min_accuracy:
                 found = "unknown" if accuracy is None else f"{accuracy:.2%}"
                 yield f"accuracy {found}, at least {self.min_accuracy:.2%} was asked for"
+
+    def _unmet(self, measured: list[OutputFidelity]) -> Iterator[str]:
+        """The floors that no output could be measured by."""
+        if not any(output.is_float for output in measured):
+            for floor, name in ((self.min_cosine, "--min-cosine"), (self.min_snr, "--min-snr")):
+                if floor is not None:
+                    yield f"{name}: no output that could be measured holds floats; --min-agreement compares decisions"
+        if self.min_agreement is not None and all(output.agreement is None for output in measured):
+            yield "agreement: no output makes decisions (classes along an axis, or numbers between 0 and 1)"
 
     def _missed_by(self, output: OutputFidelity) -> Iterator[str]:
         if self.min_cosine is not None and output.is_float:

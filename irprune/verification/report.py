@@ -156,6 +156,7 @@ class OutputFidelity:
     number a sample, of its variance). ``error`` is the root mean square error in units of the standard deviation of the
     original's values, ``None`` where these do not vary. ``agreement`` is the share of decisions that are the
     original's, which are made as ``decides`` says. ``remark`` says what the numbers hide, ``note`` why there are none.
+    With ``may_change`` the request allows the output another shape, so that no floor needs its numbers.
     """
 
     name: str
@@ -167,6 +168,7 @@ class OutputFidelity:
     remark: str = ""
     note: str = ""
     is_float: bool = True
+    may_change: bool = False
 
     def as_json(self) -> dict[str, Any]:
         if self.note:

@@ -42,7 +42,7 @@ def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tun
         notes = [*notes, f"{taken} {'tensor has' if taken == 1 else 'tensors have'} other values than the plan records"]
     found = [
         *problems,
-        *_compare_interfaces(original.proto.graph, pruned.proto.graph, _allowed(plan)),
+        *_compare_interfaces(original.proto.graph, pruned.proto.graph, allowed_to_change(plan)),
         *mismatches,
         *_missing(before, after, plan, original.proto.graph),
     ]
@@ -65,7 +65,7 @@ def shortened(problems: Sequence[str]) -> tuple[str, ...]:
     return (*problems[:_MOST_PROBLEMS], f"... and {len(problems) - _MOST_PROBLEMS} more problems")
 
 
-def _allowed(plan: Plan) -> tuple[str, ...]:
+def allowed_to_change(plan: Plan) -> tuple[str, ...]:
     """Globs of inputs and outputs that may change shape."""
     ends = [end for pair in (*plan.request.states, *plan.request.ties) for end in pair.split("=")]
     return (*plan.request.allow_io, *ends)

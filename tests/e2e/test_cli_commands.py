@@ -11,6 +11,7 @@ import pytest
 
 from irprune.cli import run
 from irprune.ir import parse
+from tests.golden.helpers.models import model_of
 
 DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits.onnx"
 REAL = (
@@ -134,6 +135,20 @@ def test_given_inputs_and_floors(tmp_path: Path, capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     assert irprune(*arguments, "--min-snr", 200) == 1
     assert "SNR in dB" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_floor_that_no_output_can_be_measured_by_is_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """<float[8, 6] w, float[6, 3] v>
+        { h = MatMul(x, w) r = Relu(h) s = MatMul(r, v) y = ArgMax <axis = 1> (s) }"""
+    model, out = tmp_path / "model.onnx", tmp_path / "small.onnx"
+    onnx.save(model_of(f"(float[2, 8] x) => (int64[2, 1] y) {text}", 17), model)
+    floors = ("--min-cosine", 0.9999, "--min-snr", 100, "--allow-random")
+    assert irprune("prune", model, "-o", out, "--ratio", 0.5, *floors) == 1
+    shown = capsys.readouterr().err
+    assert "--min-cosine: no output" in shown and "--min-snr: no output" in shown
     assert not out.exists()
 
 

@@ -65,6 +65,7 @@ def fidelities(draw: st.DrawFn) -> Fidelity:
         st.sampled_from(["", "the original decides the same for all of these inputs"]),
         st.sampled_from(["", "", "its shape changed from [1, 2] to [1, 1]"]),
         st.booleans(),
+        st.booleans(),
     )
     accuracy = draw(st.one_of(st.none(), st.tuples(st.floats(0, 1), st.floats(0, 1))))
     return Fidelity(tuple(draw(st.lists(outputs, max_size=2))), accuracy, draw(NAMES), draw(st.booleans()))
@@ -111,6 +112,28 @@ def test_everything_that_shows_a_verdict_shows_the_same(report: Report) -> None:
         assert text
         assert "\x1b" not in text
         assert "{" not in text  # words, not Python's own way to show values
+
+
+@settings(max_examples=150, deadline=None)
+@given(fidelities(), FLOORS)
+def test_a_floor_that_is_asked_for_and_not_measured_is_missed(fidelity: Fidelity, floors: Floors) -> None:
+    measured = [output for output in fidelity.outputs if not output.note]
+    floats = [output for output in measured if output.is_float]
+    is_measured = {
+        "min_cosine": any(output.cosine is not None for output in floats),
+        "min_snr": bool(floats),
+        "min_agreement": any(output.agreement is not None for output in measured),
+        "min_accuracy": fidelity.accuracy is not None,
+    }
+    asked = {name for name in is_measured if getattr(floors, name) is not None}
+    missed = floors.missed(fidelity)
+    assert missed or all(is_measured[name] for name in asked)
+    if asked & {"min_cosine", "min_snr", "min_agreement"} and any(
+        output.note and not output.may_change for output in fidelity.outputs
+    ):
+        assert missed
+    if not asked:
+        assert not missed
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,5 +1,7 @@
 """Fidelity: what is measured of outputs of every kind, and what makes the numbers say little."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,7 +101,28 @@ def test_an_output_of_another_shape_has_no_numbers() -> None:
     assert fidelity.outputs[0].as_json() == {"name": "y", "note": "its shape changed from [1, 4] to [1, 2]"}
     assert Floors(min_cosine=0.0).missed(fidelity) == ("--min-cosine: the fidelity of no output could be measured",)
     other = Fidelity((*fidelity.outputs, OutputFidelity("z", 0.9, 3.0)))
-    assert Floors(min_cosine=0.5).missed(other) == ()
+    assert Floors(min_cosine=0.5).missed(other) == (
+        "output 'y': its fidelity could not be measured: its shape changed from [1, 4] to [1, 2]",
+    )
+    allowed = Fidelity((replace(fidelity.outputs[0], may_change=True), OutputFidelity("z", 0.9, 3.0)))
+    assert Floors(min_cosine=0.5).missed(allowed) == ()
+    assert Floors(min_accuracy=0.5).missed(Fidelity(other.outputs, (0.9, 0.7))) == ()  # labels are for one output
+
+
+def test_outputs_that_the_request_lets_change_are_named_by_globs() -> None:
+    runs = [{"state_1": np.ones((1, 4)), "y": np.ones((1, 4))}], [{"state_1": np.ones((1, 2)), "y": np.ones((1, 4))}]
+    found = measure_fidelity(*runs, may_change=("state_*",))
+    assert [output.may_change for output in found.outputs] == [True, False]
+    assert Floors(min_cosine=0.9).missed(found) == ()
+    assert Floors(min_cosine=0.9).missed(measure_fidelity(*runs))
+
+
+def test_a_floor_on_floats_is_missed_where_no_output_holds_floats() -> None:
+    classes = measured([np.array([1, 2, 3])], [np.array([1, 2, 3])])
+    missed = Floors(min_cosine=0.9, min_snr=10.0, min_agreement=1.0).missed(classes)
+    assert [line.split(":")[0] for line in missed] == ["--min-cosine", "--min-snr"]
+    mixed = Fidelity((*classes.outputs, OutputFidelity("z", 0.9, 30.0)))
+    assert Floors(min_cosine=0.9, min_snr=10.0).missed(mixed) == ()
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,)])
