@@ -130,13 +130,17 @@ AnyRequest = Annotated[
 
 
 def _updated(given: Any) -> Any:
-    """A list of names is one without digests."""
-    is_list = isinstance(given, (list, tuple)) and all(isinstance(name, str) for name in given)
-    return dict.fromkeys(given, "") if is_list else given
+    """Raises :class:`ValueError` for what has no digests: such tensors would be compared with nothing."""
+    if isinstance(given, (list, tuple)):
+        raise ValueError(f"each tensor has the SHA-256 of its values, got a list of names: {brief(given)}")
+    for name, digest in given.items() if isinstance(given, Mapping) else ():
+        if digest == "":
+            raise ValueError(f"tensor {brief(name)} has no digest: its values could be any")
+    return given
 
 
-Updated = Annotated[dict[Name, Digest], BeforeValidator(_updated)]
-"""Tensors whose values are not the original's, with :func:`digest_of_values` of what they are; empty: not recorded."""
+Updated = Annotated[dict[Name, Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]], BeforeValidator(_updated)]
+"""Tensors whose values are not the original's, with :func:`digest_of_values` of what they are."""
 
 
 class _Part(BaseModel):
@@ -242,7 +246,10 @@ class Plan(_Part):
         return self.model_copy(update={"slices": dict(slices), "updated": dict(updated or {})})
 
     def with_updated(self, digests: Mapping[str, str]) -> Plan:
-        """The plan of a model in which these tensors have other values too: digests by name."""
+        """The plan of a model in which these tensors have other values too: digests by name.
+
+        An empty digest is for plans that are never written: that values are not recorded. No file is read with one.
+        """
         return self.model_copy(update={"updated": {**self.updated, **digests}})
 
     def at_sizes(self, shapes: Mapping[str, Sequence[int]], sizes: Mapping[str, int]) -> Plan:

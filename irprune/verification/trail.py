@@ -87,7 +87,7 @@ def _plan_of(step: Step) -> Plan:
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})
     # Inputs and outputs that a removal changed keep their new shapes from then on.
     request = Request() if made is None else Request(allow_io=made.request.allow_io, states=made.request.states)
-    return Plan(request=request, groups=(), cost=nothing, updated=dict.fromkeys(names, ""))
+    return Plan(request=request, groups=(), cost=nothing).with_updated(dict.fromkeys(names, ""))
 
 
 @register

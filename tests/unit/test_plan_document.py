@@ -101,6 +101,10 @@ def test_whatever_is_changed_is_read_or_refused_in_one_line(given: tuple[Path, d
         (("request", "ratio"), 3, "request: ratio must lie between 0 and 1 (both excluded), got 3"),
         (("cost",), {"params": [1, 1]}, "the costs are params, macs, bytes, tables, got params"),
         (("cost", "macs"), [1], "cost.macs.1 is missing"),
+        (("updated",), {"w2": ""}, "updated: tensor 'w2' has no digest: its values could be any"),
+        (("updated",), ["w2"], "updated: each tensor has the SHA-256 of its values, got a list of names: ['w2']"),
+        (("updated",), [], "updated: each tensor has the SHA-256 of its values, got a list of names: []"),
+        (("updated",), {"w2": "abc"}, "updated.w2: string should match pattern"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -111,6 +115,20 @@ def test_what_is_wrong_is_said(
         Plan.loads(json.dumps(document), where="p.json")
     assert str(caught.value).startswith("p.json: malformed plan: ")
     assert message in str(caught.value)
+
+
+def test_a_tensor_without_a_digest_is_refused_by_verify(
+    given: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, body = given
+    plan, out = tmp_path / "plan.json", tmp_path / "small.onnx"
+    plan.write_text(json.dumps(body))
+    assert run(["apply", str(model), str(plan), "-o", str(out)]) == 0
+    plan.write_text(json.dumps({**body, "updated": {"w2": ""}}))
+    capsys.readouterr()
+    assert run(["verify", str(model), str(out), "--plan", str(plan)]) == 2
+    error = capsys.readouterr().err
+    assert "tensor 'w2' has no digest" in " ".join(error.split())
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": NaN}', '{"format": "irprune.plan/1", "cost": Infinity}'])
