@@ -127,7 +127,7 @@ def in_words(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     kind, name, given = first["type"], ".".join(map(str, first["loc"])), first["input"]
     if kind == "value_error":
-        return f"{name}: {first['ctx']['error']}" if name else str(first["ctx"]["error"])
+        return f"{_called(model, name)}: {first['ctx']['error']}" if name else str(first["ctx"]["error"])
     if kind == "extra_forbidden":
         return f"unknown option '{name}'; the options are {', '.join(model.model_fields)}"
     if kind == "literal_error":
@@ -137,6 +137,13 @@ def in_words(error: ValidationError, model: type[BaseModel]) -> str:
     what = _taken(kind)
     wanted = f"{name} takes {what}" if what else f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}"
     return f"{wanted}, got {given!r}"
+
+
+def _called(model: type[BaseModel], place: str) -> str:
+    """The place of an error; where the flag of an option has another name, the flag: ``--size`` for ``sizes``."""
+    name, *inner = place.split(".")
+    known = {option.name: option.flag for option in options_of(model) if option.shown and option.shown.flag}
+    return ".".join([known[name] if known.get(name, HIDDEN) != HIDDEN else name, *inner])
 
 
 def location(error: ValidationError) -> str:

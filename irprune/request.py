@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -276,9 +276,11 @@ def lists_options(function: F) -> F:
     """Decorator: the signature and the docstring of a function name each option that its ``**options`` take."""
     signature = inspect.signature(function)
     named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    options = options_of(Request)
+    options, hints = options_of(Request), get_type_hints(RequestOptions)
     added = [
-        inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
+        inspect.Parameter(
+            option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=hints[option.name]
+        )
         for option in options
     ]
     listed = "\n".join(f"- ``{option.name}``: {option.help}" for option in options)

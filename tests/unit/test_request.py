@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,6 +55,9 @@ def test_the_api_shows_each_option(function: str) -> None:
     shown = getattr(irprune, function)
     parameters = inspect.signature(shown).parameters
     assert [parameters[name].default for name in FIELDS] == [option.default for option in options_of(Request)]
+    assert {name: parameters[name].annotation for name in FIELDS} == typing.get_type_hints(RequestOptions)
+    assert parameters["scope"].annotation == Literal["local", "global"]
+    assert parameters["sizes"].annotation == Mapping[str, int]
     assert all(f"``{option.name}``: {option.help}" in inspect.getdoc(shown) for option in options_of(Request))
 
 
@@ -143,3 +147,18 @@ def test_type_checkers_know_the_options(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = sorted(int(line.split(":")[1]) for line in done.stdout.splitlines() if "error" in line)
     assert lines == [5, 6, 7], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sizes": ["sequence=many"]}, "--size: expected a whole number, got 'many'"),
+        ({"sizes": {"sequence": 0}}, "--size: expected sizes of at least 1, got 0 for 'sequence'"),
+        ({"shapes": ["image=1;3"]}, "--shape: expected sizes with commas between them, such as 1,3,640,640, got '1;3'"),
+        ({"drop": ["a=x"]}, "drop: expected positions with commas between them, such as 3,17, got 'x'"),
+    ],
+)
+def test_an_error_of_an_option_names_its_flag(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Request(macs=0.5, **options)  # type: ignore[arg-type]
+    assert str(caught.value) == message
