@@ -156,7 +156,8 @@ class Data:
         """The piece, where names, types and shapes fit the inputs."""
         known = [spec.name for spec in self.inputs]
         for missing in (spec for spec in known if spec not in piece):
-            raise InputError(f"{name}: input '{missing}' is missing; the model has {_listed(known)}")
+            given = _listed(list(piece), "none")
+            raise InputError(f"{name}: input '{missing}' is missing; the model has {_listed(known)}, the data {given}")
         for unknown in (given for given in piece if given not in known):
             raise InputError(f"{name}: the model has no input '{unknown}'; it has {_listed(known)}")
         for spec in self.inputs:
@@ -214,8 +215,13 @@ def _as_array(value: Any, where: str) -> Array:
     return array
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) or "no inputs"
+_LISTED = 10
+"""Names in a message."""
+
+
+def _listed(names: Sequence[str], nothing: str = "no inputs") -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(f"'{name}'" for name in names[:_LISTED]) + more or nothing
 
 
 # -- types, shapes, numbers --------------------------------------------------------------------------------------------

@@ -139,7 +139,11 @@ def test_numbers_are_converted_where_nothing_is_lost() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"image": ramp(2)}, "the inputs: input 'length' is missing; the model has 'image', 'length'"),
+        (
+            {"image": ramp(2)},
+            "the inputs: input 'length' is missing; the model has 'image', 'length', the data 'image'",
+        ),
+        ({}, "the inputs: input 'image' is missing; the model has 'image', 'length', the data none"),
         ({"image": ramp(2), "length": np.ones(2, int), "k": np.ones(2)}, "the model has no input 'k'"),
         ({"image": ramp(2), "length": np.ones(2)}, "input 'length' has dtype float64, expected int64"),
         ({"image": np.ones((2, 2), int), "length": np.ones(2, int)}, "input 'image' has dtype int64, expected float32"),
