@@ -360,7 +360,7 @@ def prune(
         checks = {"inputs": inputs, "rtol": rtol, "seed": wanted.seed, "labels": labels, "floors": floors}
         report = _examine(model, small, decided, graph=analysis.graph, **checks)
         if not report.ok:
-            raise VerificationError("; ".join(report.failures()))
+            raise VerificationError(report.refusal())
         decided = decided.with_verification(report.as_json())
     begin("writing")
     like = small if source.is_path and output is None else like_given(source, model, small, output)

@@ -147,7 +147,7 @@ def prune_together(
                 written, decided, graph=analysis.graph, rtol=rtol, seed=wanted.seed, floors=floors
             )
             if not report.ok:
-                raise VerificationError("; ".join(report.failures()))
+                raise VerificationError(report.refusal())
             decided = decided.with_verification(report.as_json())
     return Results({name: Path(output) / path.name for name, path in written.items()}, decided, report)
 

@@ -120,7 +120,7 @@ def verify(
     _write(report, json_file, junit_file)
     _show(report)
     if not report.ok:
-        complain(f"{pruned}: {'; '.join(report.failures())}")
+        complain(f"{pruned}: {report.refusal()}")
         raise typer.Exit(FAILED)
 
 

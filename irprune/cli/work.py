@@ -105,9 +105,7 @@ class Outcome:
     def refusal(self) -> str:
         """Why nothing was written."""
         assert self.report is not None
-        lines = self.report.failures()
-        more = f" (and {len(lines) - 3} more findings)" if len(lines) > 3 else ""
-        return "; ".join(lines[:3]) + more
+        return self.report.refusal()
 
 
 def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:

@@ -207,7 +207,7 @@ def prune(
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
         if not report.ok:
-            raise VerificationError("; ".join(report.failures()))
+            raise VerificationError(report.refusal())
         decided = decided.with_verification(report.as_json())
     return Result(small, decided, report, program)
 

@@ -256,6 +256,17 @@ class Report:
             lines += [f"after export, on ONNX Runtime: {line}" for line in self.exported.failures()]
         return [*lines, *self.missed]
 
+    def refusal(self) -> str:
+        """The first failures in one line, and how many more there are."""
+        lines = self.failures()
+        more = len(lines) - _SAID
+        rest = f" (and {more} more {'finding' if more == 1 else 'findings'})" if more > 0 else ""
+        return "; ".join(lines[:_SAID]) + rest
+
+
+_SAID = 3
+"""Failures in one line; a report lists all of them."""
+
 
 class Stopwatch:
     """How long parts of a verification take."""

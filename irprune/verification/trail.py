@@ -70,7 +70,7 @@ class Trail:
             report = verify_models(before, after, _plan_of(step), rtol=self.rtol, nodes=_removes(step), graph=graph)
             self.reports.append((str(step.applied), report))
             if not report.ok:
-                raise VerificationError(f"pass '{step.applied}': {'; '.join(report.failures())}")
+                raise VerificationError(f"pass '{step.applied}': {report.refusal()}")
             self._last = after
 
 

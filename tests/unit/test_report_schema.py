@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from irprune import api
 from irprune.cli import run
+from irprune.verification.report import Equivalence, Fidelity, Report, Structure
 from irprune.verification.schema import schema
 from tests.unit.test_verify_models import network
 
@@ -52,3 +53,17 @@ def test_what_is_no_report_is_not_valid() -> None:
         missing = copy.deepcopy(document)
         del missing[section][key]
         assert not validator.is_valid(missing)
+
+
+@pytest.mark.parametrize(
+    ("problems", "line"),
+    [
+        (3, "a; b; c"),
+        (4, "a; b; c (and 1 more finding)"),
+        (9, "a; b; c (and 6 more findings)"),
+    ],
+)
+def test_a_refusal_is_one_short_line(problems: int, line: str) -> None:
+    report = Report(Structure(tuple("abcdefghi"[:problems]), 1), Equivalence((), ()), Fidelity(()))
+    assert report.refusal() == line
+    assert len(report.failures()) == problems
