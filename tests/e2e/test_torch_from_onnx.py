@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from irprune.runtime.executable import Executable
 from irprune.torch import from_onnx, write_back
 from irprune.torch.importer.module import INITIALIZERS, INPUTS, OUTPUTS
 from irprune.verification.cases import Case, random_cases
+from irprune.verification.noise import run_in_double
 from tests.e2e.test_shared_models import REAL
 from tests.e2e.zoo_support import FAST, VARIANTS, Exports, Variant
 
@@ -55,9 +57,15 @@ def error(module: torch.fx.GraphModule, case: Case) -> float:
 
 
 def require_equivalent(path: Path) -> torch.fx.GraphModule:
-    """The module of a file, compared at two sizes where sizes are open."""
-    module = from_onnx(path)
-    for case in random_cases(Executable(path), seed=0, runs=2).items:
+    """The module of a file, compared at two sizes where sizes are open.
+
+    ONNX Runtime rounds too, in an order that depends on the processor (seen: 1.3e-5 on Mamba, where the module is
+    within 1.4e-6 of the exact result). What differs from its float32 result is compared with its float64 result.
+    """
+    module, executable = from_onnx(path), Executable(path)
+    for case in random_cases(executable, seed=0, runs=2).items:
+        if error(module, case) >= TOLERANCE:
+            case = replace(case, outputs=run_in_double(executable, case.feeds))
         assert error(module, case) < TOLERANCE, case.label
     return module
 
