@@ -95,22 +95,25 @@ class Verification:
 
     def check_structure(self) -> Structure:
         """Every parameter and buffer is the original's, or the slice of it that the plan names, bit for bit."""
-        problems = list(_contradictions(self.small.graph))
+        wrong: list[str] = []
         before, after = tensors_of(self.original), tensors_of(self.small)
+        made = 0
         alias = {other: name for name, others in self.imported.aliases.items() for other in others}
         for name, tensor in after.items():
             part = self.plan.slices.get(alias.get(name, name))
             source = (part.of if part is not None else None) or name
             if source not in before:
-                continue  # indices that stand for a view chain
+                made += 1  # indices that stand for a view chain
+                continue
             expected = as_array(before[source])
             for axis, (_, indices) in (part.axes if part is not None else {}).items():
                 expected = expected.take(np.asarray(indices, dtype=np.intp), axis=axis)
             if expected.shape != tuple(tensor.shape) or expected.tobytes() != as_array(tensor).tobytes():
-                problems.append(f"tensor '{name}': expected the original's slice of shape {list(expected.shape)}")
+                wrong.append(f"tensor '{name}': expected the original's slice of shape {list(expected.shape)}")
         missing = [name for name in self.plan.slices if name not in after]
+        problems = [*_contradictions(self.small.graph), *wrong]
         problems += [f"tensor '{name}' of the plan is missing" for name in missing]
-        return Structure(tuple(problems), len(after))
+        return Structure(tuple(problems), len(after), unchanged=len(after) - made - len(wrong), made=made)
 
     def check_capture(self, case: Case) -> Iterator[str]:
         """Compare the captured calls with the module itself, unless running the module would change its state."""

@@ -15,8 +15,10 @@ from .floors import NO_FLOORS, Floors
 class Structure:
     """The findings of the checker, and the comparison of every tensor and of every node; ``notes`` are not failures.
 
-    ``nodes`` were compared (none for a pass that makes other nodes). ``rewritten`` are the results of those that are
-    what the plan makes of the original's.
+    Of the ``tensors``, ``unchanged`` are the original's or its slices, bit for bit, ``updated`` have the digests that
+    the plan gives, ``other_values`` have values that the plan does not record, and ``made`` are shapes and indices that
+    the original lacks. The rest are problems. ``nodes`` were compared (none for a pass that makes other nodes).
+    ``rewritten`` are the results of those that are what the plan makes of the original's.
     """
 
     problems: tuple[str, ...]
@@ -24,6 +26,10 @@ class Structure:
     notes: tuple[str, ...] = ()
     nodes: int = 0
     rewritten: tuple[str, ...] = ()
+    unchanged: int = 0
+    updated: int = 0
+    other_values: int = 0
+    made: int = 0
 
     @property
     def ok(self) -> bool:
@@ -33,6 +39,10 @@ class Structure:
         return {
             "ok": self.ok,
             "tensors": self.tensors,
+            "unchanged": self.unchanged,
+            "updated": self.updated,
+            "other_values": self.other_values,
+            "made": self.made,
             "nodes": self.nodes,
             "rewritten": list(self.rewritten),
             "problems": list(self.problems),

@@ -15,10 +15,18 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class StructureDocument(TypedDict):
-    """The ONNX checker, and the comparison of every tensor and node."""
+    """The ONNX checker, and the comparison of every tensor and node.
+
+    Tensors are unchanged (the original's or its slices, bit for bit), updated (with the digest of the plan), of values
+    that the plan does not record, made (shapes and indices that the original lacks), or a problem.
+    """
 
     ok: bool
     tensors: Annotated[int, Field(ge=0)]
+    unchanged: NotRequired[Annotated[int, Field(ge=0)]]
+    updated: NotRequired[Annotated[int, Field(ge=0)]]
+    other_values: NotRequired[Annotated[int, Field(ge=0)]]
+    made: NotRequired[Annotated[int, Field(ge=0)]]
     nodes: NotRequired[Annotated[int, Field(ge=0)]]
     rewritten: NotRequired[list[str]]
     problems: list[str]

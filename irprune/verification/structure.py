@@ -5,6 +5,7 @@ Uses the plan and the two files only, and shares no code with the rewriter.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,21 +33,28 @@ _INTEGER_TYPES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 def check_structure(original: Executable, pruned: Executable, plan: Plan, *, tuned: bool = False) -> Structure:
     """The ONNX checker with full shape inference, all tensors against the plan, and the interface of the graph.
 
-    Tensors that the plan lists as updated have the digest that it gives. With ``tuned``, floats may have other values
-    than the plan knows of, and a note says how many have.
+    Tensors that the plan lists as updated have the digest that it gives. With ``tuned``, floats may have values that
+    the plan does not record. The report counts both apart from the tensors that are unchanged.
     """
     problems, notes = _run_checker(original, pruned)
     before, after = tensors(original), tensors(pruned)
-    mismatches, taken = _compare_tensors(before, after, plan, tuned=tuned)
-    if taken:
-        notes = [*notes, f"{taken} {'tensor has' if taken == 1 else 'tensors have'} other values than the plan records"]
+    mismatches, counts = _compare_tensors(before, after, plan, tuned=tuned)
     found = [
         *problems,
         *_compare_interfaces(original.proto.graph, pruned.proto.graph, allowed_to_change(plan)),
         *mismatches,
         *_missing(before, after, plan, original.proto.graph),
     ]
-    return Structure(shortened(found), len(after), (*notes, *_moved_by_index(original.proto.graph, pruned.proto.graph)))
+    notes += _moved_by_index(original.proto.graph, pruned.proto.graph)
+    return Structure(
+        shortened(found),
+        len(after),
+        tuple(notes),
+        unchanged=counts["unchanged"],
+        updated=counts["updated"],
+        other_values=counts["other_values"],
+        made=counts["made"],
+    )
 
 
 def _moved_by_index(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator[str]:
@@ -129,23 +137,36 @@ def _attribute_reader(attribute: onnx.AttributeProto, folder: Path | None) -> Ca
     return None
 
 
-def _compare_tensors(before: Readers, after: Readers, plan: Plan, *, tuned: bool) -> tuple[list[str], int]:
-    """Problems, and the number of tensors whose values were not compared."""
+def _compare_tensors(before: Readers, after: Readers, plan: Plan, *, tuned: bool) -> tuple[list[str], Counter[str]]:
+    """Problems, and how many of the other tensors there are of each kind that :class:`Structure` counts."""
     problems: list[str] = []
-    taken = 0
+    counts = Counter[str]()
     for name, read in after.items():
-        if name in plan.updated:
-            found = list(_compare_digest(name, plan.updated[name], read))
-        else:
-            found = list(_compare_tensor(name, read, before, plan))
+        kind = _kind_of(name, before, plan)
+        compare = _compare_tensor if name not in plan.updated else _compare_digest
+        found = list(compare(name, read, before, plan))
         if found and tuned and _is_another_value(name, read(), before, plan):
-            taken += 1
-        else:
-            problems += found
-    return problems, taken
+            kind, found = "other_values", []
+        counts[kind] += not found
+        problems += found
+    return problems, counts
 
 
-def _compare_digest(name: str, digest: str, read: Callable[[], Array]) -> Iterator[str]:
+def _kind_of(name: str, before: Readers, plan: Plan) -> str:
+    """How a tensor without problems is counted."""
+    if name in plan.updated:
+        return "updated" if plan.updated[name] else "other_values"
+    return "unchanged" if _origin(name, plan) in before else "made"
+
+
+def _origin(name: str, plan: Plan) -> str:
+    """The tensor of the original that one is a slice of."""
+    part = plan.slices.get(name)
+    return name if part is None or part.of is None else part.of
+
+
+def _compare_digest(name: str, read: Callable[[], Array], _: Readers, plan: Plan) -> Iterator[str]:
+    digest = plan.updated[name]
     if digest and digest_of_values(read()) != digest:
         yield f"tensor '{name}': its values are not those that the plan has the digest of: it was changed afterwards"
 
@@ -153,7 +174,7 @@ def _compare_digest(name: str, digest: str, read: Callable[[], Array]) -> Iterat
 def _is_another_value(name: str, array: Array, before: Readers, plan: Plan) -> bool:
     """Whether a tensor is a weight of the original but for its values."""
     part = plan.slices.get(name)
-    origin = before.get((part.of if part is not None else None) or name)
+    origin = before.get(_origin(name, plan))
     if origin is None or array.dtype.kind in _INTEGERS:
         return False
     expected = origin()
@@ -165,7 +186,7 @@ def _is_another_value(name: str, array: Array, before: Readers, plan: Plan) -> b
 
 def _compare_tensor(name: str, read: Callable[[], Array], before: Readers, plan: Plan) -> Iterator[str]:
     part = plan.slices.get(name)
-    origin = part.of if part is not None and part.of is not None else name
+    origin = _origin(name, plan)
     if origin not in before:
         array = read()
         if part is not None:

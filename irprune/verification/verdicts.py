@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .report import Equivalence, Fidelity, OutputFidelity, Report
+from .report import Equivalence, Fidelity, OutputFidelity, Report, Structure
 
 _SHOWN = 3
 
@@ -44,8 +44,20 @@ def _structure(report: Report) -> Iterator[str]:
     if len(problems) > _SHOWN:
         yield f"... and {len(problems) - _SHOWN} more problems"
     if not problems:
-        yield f"{report.structure.tensors} tensors are the original's, or its slices, bit for bit"
+        yield from _tensors(report.structure)
         yield from report.structure.notes
+
+
+def _tensors(structure: Structure) -> Iterator[str]:
+    count = structure.unchanged
+    yield f"{count} {'tensor is' if count == 1 else 'tensors are'} the original's, or its slices, bit for bit"
+    for count, what in (
+        (structure.updated, "updated values that the plan has digests of"),
+        (structure.other_values, "values that the plan does not record"),
+        (structure.made, "shapes or indices that the original lacks"),
+    ):
+        if count:
+            yield f"{count} with {what}"
 
 
 def _equivalence(report: Report) -> Iterator[str]:

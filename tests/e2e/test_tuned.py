@@ -18,6 +18,7 @@ from irprune.errors import InputError
 from irprune.plans import Plan
 from irprune.torch import from_onnx, write_back
 from irprune.verification import Report
+from irprune.verification.verdicts import verdicts
 
 DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits.onnx"
 
@@ -98,13 +99,27 @@ def test_a_change_after_the_training_is_caught(folder: Path) -> None:
     )
     report = verified(folder, edited(folder, change), tuned=True)
     assert report.ok, report.failures()
-    assert "1 tensor has other values than the plan records" in report.structure.notes
+    assert report.structure.other_values == 1
+    assert "1 with values that the plan does not record" in verdicts(report)[0].lines
 
 
 def test_a_plan_without_digests_takes_the_weights_as_they_are(folder: Path) -> None:
     report = verified(folder, folder / "tuned.onnx", "p.json", tuned=True)
     assert report.ok, report.failures()
-    assert any("have other values than the plan records" in note for note in report.structure.notes)
+    assert report.structure.other_values == len(Plan.load(folder / "tuned.json").updated)
+    assert "with values that the plan does not record" in verdicts(report)[0].words
+
+
+def test_unchanged_and_updated_tensors_are_counted_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    updated = len(Plan.load(folder / "tuned.json").updated)
+    arguments = ["verify", str(DIGITS), str(folder / "tuned.onnx"), "--plan", str(folder / "tuned.json")]
+    assert run([*arguments, "--json", str(folder / "r.json")]) == 0
+    found = json.loads((folder / "r.json").read_text())["structure"]
+    assert (found["updated"], found["other_values"]) == (updated, 0)
+    assert found["unchanged"] + found["made"] == found["tensors"] - updated
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{found['unchanged']} tensor" in shown
+    assert f"{updated} with updated values that the plan has digests of" in shown
 
 
 @pytest.mark.parametrize("plan", ["p.json", "tuned.json"])
