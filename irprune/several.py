@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as oir
 
@@ -112,12 +112,18 @@ class Together:
 class Results:
     """The result for several models: their files by model name, their common plan, and the verification report.
 
-    ``report`` is ``None`` where verification was turned off.
+    ``report`` is ``None`` where verification was turned off; ``bytes`` is the size of all files.
     """
 
     files: Mapping[str, Path]
     plan: Plan
     report: Report | None
+    bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the files were written."""
+        return self.report is None or self.report.ok
 
 
 @lists_options
@@ -139,22 +145,65 @@ def prune_together(
     together = Together.of(models)
     analysis = analyze_model(together.source, wanted)
     smaller = decide(analysis, wanted).of(together.source.identity)
-    decided, report = smaller.plan, None
-    with staged_folder(Path(output), together.paths.values()) as folder:
-        written = together.write(analysis, smaller, folder)
+    found = carry_out(
+        together, analysis, smaller, Path(output), verify=verify, rtol=rtol, seed=wanted.seed, floors=floors
+    )
+    if found.report is not None and not found.ok:
+        raise VerificationError(found.report.refusal())
+    return found
+
+
+def carry_out(
+    together: Together,
+    analysis: Analysis,
+    smaller: Smaller,
+    output: Path,
+    *,
+    verify: bool = True,
+    rtol: float | None = None,
+    seed: int = 0,
+    floors: Floors = NO_FLOORS,
+    step: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+) -> Results:
+    """Write smaller models, verify these very files, and put them into the folder ``output`` if they passed.
+
+    Each part of the work runs in a ``step`` with its title.
+    """
+    plan, report = smaller.plan, None
+    with _staged_folder(output, together.paths.values()) as stage:
+        with step("writing the models"):
+            written = together.write(analysis, smaller, stage.folder)
+        size = sum(made.stat().st_size for made in stage.folder.iterdir())
         if verify:
-            report = together.examine(
-                written, decided, graph=analysis.graph, rtol=rtol, seed=wanted.seed, floors=floors
-            )
-            if not report.ok:
-                raise VerificationError(report.refusal())
-            decided = decided.with_verification(report.as_json())
-    return Results({name: Path(output) / path.name for name, path in written.items()}, decided, report)
+            with step("verifying them"):
+                report = together.examine(written, plan, graph=analysis.graph, rtol=rtol, seed=seed, floors=floors)
+            plan = plan.with_verification(report.as_json())
+        found = Results({name: output / path.name for name, path in written.items()}, plan, report, size)
+        if found.ok:
+            stage.commit()
+    return found
+
+
+@dataclass(frozen=True)
+class _StagedFolder:
+    """A folder beside ``output`` in which files are made."""
+
+    output: Path
+    folder: Path
+
+    def commit(self) -> None:
+        """Move the files to their place, models last."""
+        try:
+            self.output.mkdir(exist_ok=True)
+            for path in sorted(self.folder.iterdir(), key=lambda path: path.suffix == ".onnx"):
+                path.replace(self.output / path.name)
+        except OSError as error:
+            raise InputError(f"cannot write into {self.output}: {error.strerror}") from error
 
 
 @contextmanager
-def staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[Path]:
-    """A folder beside ``output`` whose files move there at the end, if nothing was raised.
+def _staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[_StagedFolder]:
+    """A stage for a folder; without a commit nothing is left of it.
 
     Raises :class:`InputError` for an output that is not a folder, or that holds the inputs.
     """
@@ -165,11 +214,7 @@ def staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[Path]:
         raise InputError(f"{output}: expected a folder for several models, found a file")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
-        yield Path(folder)
-        output.mkdir(exist_ok=True)
-        data_first = sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".onnx")
-        for path in data_first:
-            path.replace(output / path.name)
+        yield _StagedFolder(output, Path(folder))
 
 
 def merge(parts: Mapping[str, oir.Model]) -> oir.Model:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..backends.staging import is_stream, place_of, staged
+from ..backends.staging import Stage, is_stream, place_of, staged
 from ..errors import InputError
 
 
@@ -54,11 +55,18 @@ def require_distinct(*paths: Path | None) -> None:
             raise InputError(f"{path} is given for two outputs")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
+@contextmanager
+def staged_text(path: Path, text: str) -> Iterator[Stage]:
+    """A stage that holds a text file, to be committed. Raises :class:`InputError`."""
     with staged(path) as stage:
         try:
             stage.path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}") from error
+        yield stage
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    with staged_text(path, text) as stage:
         stage.commit()

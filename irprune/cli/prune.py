@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -89,7 +89,7 @@ def caution(request: Request, outcome: Outcome) -> None:
     )
 
 
-def finish(given: Read | ReadTogether, output: Path, outcome: Outcome, *, as_json: bool) -> None:
+def finish(given: Read | ReadTogether, output: Path, outcome: Outcome, *, as_json: bool) -> NoReturn:
     """Print what was done; exit with 1 where nothing was written."""
     from .summary import as_document, show
 

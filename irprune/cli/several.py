@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,36 +71,20 @@ def carry_out_together(
     given: ReadTogether, smaller: Smaller, output: Path, checks: Checks, plan_file: Path | None
 ) -> Outcome:
     """Write the smaller models, verify these very files, and put them in their place if they passed."""
-    from ..several import staged_folder
+    from ..several import carry_out
     from .work import Outcome
 
-    class Refused(Exception):
-        """Ends the staging without its files."""
-
-    plan = smaller.plan
-    outcome = Outcome(plan, False, 0)
-    try:
-        with staged_folder(output, given.together.paths.values()) as folder:
-            with step("writing the models"):
-                written = given.together.write(given.analysis, smaller, folder)
-            size = sum(made.stat().st_size for made in folder.iterdir())
-            outcome = replace(outcome, size=size)
-            if checks.verify:
-                with step("verifying them"):
-                    report = given.together.examine(
-                        written,
-                        plan,
-                        graph=given.analysis.graph,
-                        rtol=checks.rtol,
-                        seed=checks.seed,
-                        floors=checks.floors,
-                    )
-                verified = plan.with_verification(report.as_json())
-                outcome = Outcome(verified, False, size, report)
-            if not outcome.ok:
-                raise Refused
-            if plan_file is not None:
-                write_text(plan_file, outcome.plan.dumps())
-    except Refused:
-        return outcome
-    return replace(outcome, written=True)
+    found = carry_out(
+        given.together,
+        given.analysis,
+        smaller,
+        output,
+        verify=checks.verify,
+        rtol=checks.rtol,
+        seed=checks.seed,
+        floors=checks.floors,
+        step=step,
+    )
+    if found.ok and plan_file is not None:
+        write_text(plan_file, found.plan.dumps())
+    return Outcome(found.plan, found.ok, found.bytes, found.report)

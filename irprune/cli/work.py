@@ -12,7 +12,7 @@ from ..errors import InputError
 from .artifacts import Artifact, open_artifact
 from .checks import Checks
 from .exits import warn
-from .outputs import require_apart, require_distinct, require_writable, write_text
+from .outputs import require_apart, require_distinct, require_writable, staged_text
 from .progress import step
 
 if TYPE_CHECKING:
@@ -122,9 +122,12 @@ def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_
         outcome = Outcome(plan, False, size, report)
         if not outcome.ok:
             return outcome
-        if plan_file is not None:
-            write_text(plan_file, plan.dumps())
-        stage.commit()
+        if plan_file is None:
+            stage.commit()
+        else:
+            with staged_text(plan_file, plan.dumps()) as beside:
+                stage.commit()  # first: a plan without its model helps nobody
+                beside.commit()
     return replace(outcome, written=True)
 
 

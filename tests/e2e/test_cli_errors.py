@@ -514,6 +514,12 @@ def test_a_reader_that_leaves_does_not_change_the_exit_code(tmp_path: Path) -> N
     done = into_nobody("compare", DIGITS, changed)
     assert done.returncode == 1
     assert done.stderr.startswith("irprune: error: ") and done.stderr.count("\n") == 1
-    done = into_nobody("prune", DIGITS, "-o", "/dev/stdout", "--ratio", "0.5", "--no-verify")
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="writes to /dev/stdout")
+def test_a_model_that_nobody_takes_leaves_no_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    done = into_nobody("prune", DIGITS, "-o", "/dev/stdout", "--ratio", "0.5", "--no-verify", "--plan", plan)
     assert done.returncode == 2
     assert done.stderr == "irprune: error: cannot write /dev/stdout: Broken pipe\n"
+    assert list(tmp_path.iterdir()) == []

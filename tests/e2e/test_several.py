@@ -12,8 +12,9 @@ import pytest
 
 import irprune
 from irprune.cli import run
-from irprune.errors import InputError
+from irprune.errors import InputError, VerificationError
 from irprune.several import Together, split
+from irprune.verification.floors import Floors
 from tests.e2e.scatter import Array, stored
 from tests.golden.helpers.models import model_of
 
@@ -196,3 +197,18 @@ def test_several_models_need_a_folder(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "expected a folder" in capsys.readouterr().err
     assert run(["prune", *map(str, paths), "-o", str(tmp_path), "--ratio", "0.5"]) == 2
     assert "which is an input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("floor", "code"), [((), 2), (("--min-snr", "500", "--allow-random"), 1)])
+def test_without_its_models_there_is_no_plan(tmp_path: Path, floor: tuple[str, ...], code: int) -> None:
+    """Neither where a model cannot take its place (a folder has its name), nor where the models are refused."""
+    paths = written(tmp_path, enc=ENCODER, dec=DECODER)
+    out, plan_file = tmp_path / "out", tmp_path / "plan.json"
+    (out / "enc.onnx" / "full").mkdir(parents=True)
+    options = ["-o", str(out), "--plan", str(plan_file), "--ratio", "0.5", "--tie", "enc:hidden=dec:hidden", *floor]
+    before = {path.name for path in tmp_path.iterdir()}
+    assert run(["prune", *map(str, paths), *options]) == code
+    assert {path.name for path in tmp_path.iterdir()} == before
+    with pytest.raises(VerificationError, match="SNR"):
+        irprune.prune_together(paths, tmp_path / "new", ratio=0.5, floors=Floors(min_snr=500, allow_random=True))
+    assert not (tmp_path / "new").exists()
