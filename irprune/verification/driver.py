@@ -104,7 +104,9 @@ def verify_models(
             cases = given_cases(before, source)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model: {error}") from error
-    structure = replace(structure, notes=(*structure.notes, *untaken_branches(before, cases.items)))
+    structure = replace(
+        structure, notes=(*structure.notes, *untaken_branches(before, cases.items, structure.rewritten))
+    )
     before.close()
     equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases, plan, tuned=tuned)
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.

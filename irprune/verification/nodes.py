@@ -2,8 +2,10 @@
 
 Equal results on the tried inputs do not prove that nodes are equal: an arg-max hides differences before it, and a
 branch that is never taken hides all of its nodes. So the rewriter's changes are made again from the plan (attributes
-and shape operands that follow a removal, rewritten views), and the nodes are compared with the result. Whether the
-changes themselves are right is decided by the comparison of outputs, which shares no code with the rewriter.
+and shape operands that follow a removal, rewritten views), and the nodes are compared with the result. This finds files
+that were changed, and nodes that were lost. It cannot find a fault of the rewriter, since the rewriter makes both
+sides: whether its changes are right is judged by runs, which are compared with a reference that shares no code with it.
+Rewritten nodes that no run reaches are judged by nothing else; :mod:`.untaken` counts them in the report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Is the pruned model well formed, and is every kept weight the original's slice, bit for bit?
 
-Uses the plan and the two files only, and shares no code with the rewriter.
+Uses the plan and the two files only, and shares no code with the rewriter. Nodes are compared in :mod:`.nodes`, against
+the rewriter's own result.
 """
 
 from __future__ import annotations

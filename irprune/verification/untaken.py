@@ -1,8 +1,10 @@
 """Branches that no tried input takes, and bodies that no tried input runs: results say nothing of what is in them.
 
-They are compared by their structure alone, and the report names them. The conditions and the numbers of steps are read
-from runs of the original. A condition inside another body cannot be read from outside: such a node is named as not
-observed, unless it lies in a branch that is named already.
+They are compared by their structure alone, and the report names them. Nodes in them that the rewriter changed are
+compared with the rewriter's own result, and the report says how many these are: no run judges them.
+
+The conditions and the numbers of steps are read from runs of the original. A condition inside another body cannot be
+read from outside: such a node is named as not observed, unless it lies in a branch that is named already.
 """
 
 from __future__ import annotations
@@ -39,21 +41,30 @@ class _Body:
         return all(np.all(np.greater(values[name], 0)) for name in self.operands if name)
 
 
-def untaken_branches(original: Executable, cases: Sequence[Case]) -> tuple[str, ...]:
-    """A line on the bodies that no case runs, and one on those of which nothing is known; none where all are run."""
+def untaken_branches(original: Executable, cases: Sequence[Case], rewritten: Sequence[str] = ()) -> tuple[str, ...]:
+    """A line on the bodies that no case runs, and one on those of which nothing is known; none where all are run.
+
+    ``rewritten`` are the results of nodes that the rewriter changed, with their scopes.
+    """
     outer, inner = _bodies(original.proto.graph)
     unused, unknown = _unused(original, cases, outer)
     hidden = tuple(f"{body.scope}/" for body in unused)
     unknown += [body for body in inner if not body.scope.startswith(hidden)]
     return (
-        *_line(unused, "no tried input reaches {}: compared by structure alone"),
-        *_line(unknown, "not observed whether a tried input reaches {}"),
+        *_line(unused, "no tried input reaches {}: compared by structure alone", "not run", rewritten),
+        *_line(unknown, "not observed whether a tried input reaches {}", "perhaps not run", rewritten),
     )
 
 
-def _line(bodies: Sequence[_Body], words: str) -> Iterator[str]:
-    if bodies:
-        yield words.format(", ".join(body.words for body in bodies))
+def _line(bodies: Sequence[_Body], words: str, judged: str, rewritten: Sequence[str]) -> Iterator[str]:
+    if not bodies:
+        return
+    line = words.format(", ".join(body.words for body in bodies))
+    count = sum(name.startswith(tuple(f"{body.scope}/" for body in bodies)) for name in rewritten)
+    if count:
+        nodes = "1 rewritten node there is" if count == 1 else f"{count} rewritten nodes there are"
+        line += f"; {nodes} compared with what irprune writes, {judged}"
+    yield line
 
 
 def _bodies(graph: onnx.GraphProto) -> tuple[list[_Body], list[_Body]]:

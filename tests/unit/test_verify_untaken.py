@@ -62,3 +62,31 @@ def test_a_condition_inside_a_branch_is_not_observed(reached: bool) -> None:
     assert [note.startswith("not observed whether") for note in rest] == [True] * reached
     if reached:
         assert rest[0].count("of If") == 2
+
+
+NORM = """then_branch = left () => (float[2, 8, 4, 4] p) {{ p = Relu(c) }},
+    else_branch = right () => (float[2, 8, 4, 4] q) {{ z = Conv <group = 8> (c, v) q = Tanh(z) }}"""
+DEPTHWISE = f"""(float[2, 3, 4, 4] x{{flag}}) => (float[2, 5, 4, 4] y)
+<float[8, 3, 1, 1] w, float[8, 1, 1, 1] v, float[5, 8, 1, 1] u> {{{{
+    c = Conv(x, w)
+    s = ReduceSumSquare <keepdims = 0> (c)
+    low = Constant <value = float {{{{-1.0}}}}> ()
+    {{condition}}
+    k = If ({{by}}) <{NORM}>
+    y = Conv(k, u)
+}}}}"""
+
+
+@pytest.mark.parametrize("is_reached", [False, True])
+def test_rewritten_nodes_in_a_branch_that_no_input_reaches_are_counted(is_reached: bool) -> None:
+    """The group of a depthwise convolution follows the removal: only a run shows that it is right.
+
+    Its reader counts as well: the rewritten node has another name for its result.
+    """
+    flag, condition, by = (", bool on", "", "on") if is_reached else ("", "g = Greater(s, low)", "g")
+    model = model_of(DEPTHWISE.format(flag=flag, condition=condition, by=by), 17)
+    report = api.prune(model, ratio=0.5).report
+    assert report is not None and report.ok
+    assert any(name.endswith("/z") for name in report.structure.rewritten)
+    words = "; 2 rewritten nodes there are compared with what irprune writes, not run"
+    assert any(note.endswith(words) for note in report.structure.notes) is not is_reached
