@@ -333,8 +333,8 @@ def prune(
     """Plan, rewrite and verify; ``output`` is where to write the smaller model, if anywhere.
 
     ``data`` are unlabeled inputs (see :mod:`irprune.runtime.data`): with them channels are chosen by what their removal
-    does to the model on these inputs, and the weights that stay are refitted. A fifth is held out, never fitted, and
-    tells in ``result.recovery`` what that did. ``scores``, one number per atom, take the place of a criterion.
+    does to the model on these inputs, and the weights that stay are refitted. About a fifth is held out, never fitted,
+    and tells in ``result.recovery`` what that did. ``scores``, one number per atom, take the place of a criterion.
     ``on_progress`` is called with the name of each stage when it begins (``reading``, ``analyzing``, ``deciding``,
     ``rewriting``, ``verifying``, ``writing``). The options are those of :class:`irprune.Request`, the others those of
     :func:`verify`. Raises :class:`VerificationError`, and writes nothing, for a result that is not equivalent, or below

@@ -70,6 +70,8 @@ def require_same(model: ModelIdentity, plan: Plan) -> None:
     wanted = plan.model
     if not wanted.sha256:
         raise InputError("the plan does not say which model it is for: its sha256 is empty")
+    if wanted.sha256 != model.sha256 and plan.request.ties:
+        raise InputError("the plan was made for several models at once: it is a record, and fits none of them alone")
     if wanted.sha256 != model.sha256:
         raise InputError(
             "the plan was made for another model: "

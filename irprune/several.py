@@ -112,7 +112,8 @@ class Together:
 class Results:
     """The result for several models: their files by model name, their common plan, and the verification report.
 
-    ``report`` is ``None`` where verification was turned off; ``bytes`` is the size of all files.
+    The plan is a record: ``apply`` and ``verify`` take plans of single models only. ``report`` is ``None`` where
+    verification was turned off; ``bytes`` is the size of all files.
     """
 
     files: Mapping[str, Path]

@@ -212,3 +212,24 @@ def test_without_its_models_there_is_no_plan(tmp_path: Path, floor: tuple[str, .
     with pytest.raises(VerificationError, match="SNR"):
         irprune.prune_together(paths, tmp_path / "new", ratio=0.5, floors=Floors(min_snr=500, allow_random=True))
     assert not (tmp_path / "new").exists()
+
+
+def test_their_plan_fits_none_of_them_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = written(tmp_path, enc=ENCODER, dec=DECODER)
+    plan_file = tmp_path / "plan.json"
+    options = [
+        "-o",
+        str(tmp_path / "out"),
+        "--plan",
+        str(plan_file),
+        "--ratio",
+        "0.5",
+        "--tie",
+        "enc:hidden=dec:hidden",
+    ]
+    assert run(["prune", *map(str, paths), *options]) == 0
+    capsys.readouterr()
+    assert run(["apply", str(paths[0]), str(plan_file), "-o", str(tmp_path / "small.onnx")]) == 2
+    assert "the plan was made for several models at once" in capsys.readouterr().err
+    assert run(["verify", str(paths[0]), str(tmp_path / "out" / "enc.onnx"), "--plan", str(plan_file)]) == 2
+    assert "the plan was made for several models at once" in capsys.readouterr().err
