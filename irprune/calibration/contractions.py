@@ -29,6 +29,7 @@ from ..analysis import Analysis, MatchedNode
 from ..axes import Axis, size_of
 from ..ir import Node
 from ..ir.core import Array
+from ..ir.dtypes import bits
 from ..signatures import Composite, Name, Star, Term, Unit, traits_of
 
 Rows: TypeAlias = NDArray[Any]
@@ -252,12 +253,8 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     )
     if len(names) != len(set(names)):
         return None
-    if window is None and not (
-        set(names) <= _names(operand) | _names(result) and _names(operand) <= {*names, *_names(result)}
-    ):
-        return (
-            None  # the result is not the product: a recurrent cell, or a convolution whose window moves with the data
-        )
+    if window is None and not _is_product(operand, set(names), result):
+        return None
     return Contraction(node, node.inputs[1 - position], constant, node.outputs[0], operand, result, weight, window)
 
 
@@ -280,6 +277,25 @@ def _is_fused(node: Node) -> bool:
 def _is_weight(analysis: Analysis, name: str) -> bool:
     constant = analysis.graph.constants.get(name)
     return constant is not None and not constant.computed and constant.dtype in ("float32", "float64", "float16")
+
+
+def has_quantized_weights(analysis: Analysis) -> bool:
+    """Whether weights are quantized or dequantized by nodes of the graph, or summed over as integers."""
+    return any(_reads_quantized_weight(analysis, node) for node in analysis.graph.nodes)
+
+
+def _reads_quantized_weight(analysis: Analysis, node: Node) -> bool:
+    constants = analysis.graph.constants
+    matrices = [name for name in node.inputs if name in constants and len(constants[name].shape) > 1]
+    if traits_of(node.qualified_op).quantization:
+        return node.inputs[0] in matrices
+    matched = analysis.coupling.matched.get(node.name)
+    sums = matched is not None and bool(matched.signature.notation.macs)
+    return sums and any(bits(constants[name].dtype) <= _MOST_BITS for name in matrices)
+
+
+_MOST_BITS = 8
+"""Of an element of a quantized weight."""
 
 
 def _window(node: Node, kernel: Sequence[int]) -> Window:

@@ -12,6 +12,7 @@ import onnx_ir as oir
 from ..analysis import Analysis
 from ..backends.onnx import emit, to_proto
 from ..calibration.calibrate import Samples, measure
+from ..calibration.contractions import has_quantized_weights
 from ..calibration.stepwise import MEMORY
 from ..criteria import DATA_CRITERIA
 from ..errors import InputError
@@ -71,7 +72,7 @@ def recover(
             errors = DATA_CRITERIA[request.ranking](measured)
             if not np.isfinite(errors).any():
                 raise InputError(
-                    f"criterion '{request.ranking}': no contraction of the main graph sums over what may go; "
+                    f"criterion '{request.ranking}': {_nothing_to_measure(analysis)}; "
                     "choose a criterion that needs no data (--criterion l2)"
                 )
         smaller = decide(analysis, request, errors=errors)
@@ -80,6 +81,12 @@ def recover(
         return _repaired(model, proto, analysis, request, samples, smaller, memory)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
+
+
+def _nothing_to_measure(analysis: Analysis) -> str:
+    if has_quantized_weights(analysis):
+        return "the model's weights are quantized, and criteria from data read float weights"
+    return "no contraction of the main graph sums over what may go"
 
 
 def _repaired(

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 import irprune
 from irprune.cli import run
+from irprune.errors import InputError
 from tests.golden.helpers.models import model_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
@@ -174,3 +175,23 @@ def test_open_sizes_are_those_of_the_data_and_few_samples_are_said() -> None:
     assert result.plan.cost_after.macs <= 0.5 * result.plan.cost_before.macs
     assert result.report is not None
     assert result.report.ok
+
+
+DEQUANTIZED = """(float[N, 8] x) => (float[] y)
+<int8[8, 16] qa, int8[16, 4] qb, float scale, int8 zero = {0}>
+{ a = DequantizeLinear(qa, scale, zero) h = MatMul(x, a) r = Relu(h)
+  b = DequantizeLinear(qb, scale, zero) y = MatMul(r, b) }"""
+
+INTEGERS = """(uint8[N, 8] x) => (float[] y)
+<int8[8, 16] qa, int8[16, 4] qb, float scale = {0.01}, uint8 zero = {0}>
+{ h = MatMulInteger(x, qa) f = Cast<to = 1>(h) r = Relu(f) q = QuantizeLinear(r, scale, zero)
+  k = MatMulInteger(q, qb) y = Cast<to = 1>(k) }"""
+
+
+@pytest.mark.parametrize("text", [DEQUANTIZED, INTEGERS])
+def test_quantized_weights_are_said_to_be_no_floats(text: str) -> None:
+    model = model_of(text)
+    rows = np.random.default_rng(0).integers(1, 9, (100, 8))
+    data = rows.astype(np.float32 if text is DEQUANTIZED else np.uint8)
+    with pytest.raises(InputError, match="weights are quantized, and criteria from data read float weights; choose"):
+        irprune.prune(model, ratio=0.5, data={"x": data})

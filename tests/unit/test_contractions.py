@@ -8,10 +8,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from irprune.analysis import analyze
-from irprune.calibration.contractions import contractions
+from irprune.calibration.contractions import contractions, has_quantized_weights
 from irprune.frontends.files import parse
 from irprune.frontends.onnx import import_model
 from irprune.runtime.executable import Executable
+from tests.golden.helpers.models import analysis_of
 
 
 def one_node(
@@ -117,3 +118,30 @@ def test_recurrent_cells_and_products_of_activations_are_none() -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     assert contractions(analyze(import_model(parse(model.SerializeToString(), "model")))) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "quantized"),
+    [
+        ("(float[2, 8] x) => (float[] y) <float[8, 4] w> { y = MatMul(x, w) }", False),
+        ("(int64[2] i) => (int8[] y) <int8[8, 4] table> { y = Gather(table, i) }", False),
+        (
+            "(float[2, 8] x) => (float[] y) <float s, int8 z, float[8, 4] w> "
+            "{ q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = MatMul(d, w) }",
+            False,
+        ),
+        (
+            "(float[2, 8] x) => (float[] y) <float s, int8 z, float[8, 4] w> "
+            "{ q = QuantizeLinear(w, s, z) d = DequantizeLinear(q, s, z) y = MatMul(x, d) }",
+            True,
+        ),
+        (
+            "(float[2, 8] x) => (float[] y) <int8[8, 4] q, float s, int8 z> "
+            "{ d = DequantizeLinear(q, s, z) y = MatMul(x, d) }",
+            True,
+        ),
+        ("(uint8[2, 8] x) => (int32[] y) <int8[8, 4] q> { y = MatMulInteger(x, q) }", True),
+    ],
+)
+def test_quantized_weights_are_known(text: str, quantized: bool) -> None:
+    assert has_quantized_weights(analysis_of(text)) is quantized
