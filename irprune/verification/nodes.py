@@ -5,7 +5,8 @@ branch that is never taken hides all of its nodes. So the rewriter's changes are
 and shape operands that follow a removal, rewritten views), and the nodes are compared with the result. This finds files
 that were changed, and nodes that were lost. It cannot find a fault of the rewriter, since the rewriter makes both
 sides: whether its changes are right is judged by runs, which are compared with a reference that shares no code with it.
-Rewritten nodes that no run reaches are judged by nothing else; :mod:`.untaken` counts them in the report.
+Where no run reaches a rewritten node, only the attributes that spell sizes out are counted again, from the masks of the
+plan (:mod:`.followers`); :mod:`.untaken` counts these nodes in the report.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..frontends.scopes import is_control, proto_scopes, qualified
 from ..ir import Graph, dtypes
 from ..rewriting.slicing import remove_atoms
 from ..runtime.executable import Executable
+from .followers import check_followers
 from .report import Structure
 from .structure import Readers, shortened, tensors
 
@@ -42,11 +44,13 @@ def check_nodes(original: Executable, pruned: Executable, analysis: Analysis, re
     """Compare the nodes of ``pruned`` with ``original`` after the removal of atoms."""
     smaller, _ = remove_atoms(analysis, removed)
     expected = emit(_ir_model(original), analysis.graph, smaller)
-    wanted, found = _nodes(_without_weights(expected)), _nodes(pruned.proto.graph)
+    written = _without_weights(expected)
+    wanted, found = _nodes(written), _nodes(pruned.proto.graph)
     before = _nodes(original.proto.graph)
     problems = (
         *_compare_opsets(_opsets(expected.opset_imports), _opsets(_imports(pruned.proto)), found),
         *_compare_nodes(wanted, found),
+        *check_followers(analysis, analysis.kept(removed), written),
         *_compare_integers(analysis.graph, smaller, tensors(pruned)),
         *(f"function '{function.name}' is not in what the plan leaves" for function in pruned.proto.functions),
     )

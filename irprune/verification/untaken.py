@@ -1,7 +1,8 @@
 """Branches that no tried input takes, and bodies that no tried input runs: results say nothing of what is in them.
 
 They are compared by their structure alone, and the report names them. Nodes in them that the rewriter changed are
-compared with the rewriter's own result, and the report says how many these are: no run judges them.
+compared with the rewriter's own result, and the report says how many these are: no run judges them. Only
+attributes that spell sizes out are counted again (:mod:`.followers`).
 
 The conditions and the numbers of steps are read from runs of the original. A condition inside another body cannot be
 read from outside: such a node is named as not observed, unless it lies in a branch that is named already.

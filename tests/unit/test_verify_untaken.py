@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from irprune import api
+from irprune.errors import VerificationError
+from irprune.rewriting.slicing import _Rewriter
 from irprune.verification import junit_xml
 from tests.golden.helpers.models import model_of
 
@@ -90,3 +94,39 @@ def test_rewritten_nodes_in_a_branch_that_no_input_reaches_are_counted(is_reache
     assert any(name.endswith("/z") for name in report.structure.rewritten)
     words = "; 2 rewritten nodes there are compared with what irprune writes, not run"
     assert any(note.endswith(words) for note in report.structure.notes) is not is_reached
+
+
+GROUPS = """(float[2, 3, 4, 4] x) => (float[2, 5, 4, 4] y)
+<float[8, 3, 1, 1] w, float[8] scale, float[8] bias, float[5, 8, 1, 1] u> {
+    c = Conv(x, w)
+    s = ReduceSumSquare <keepdims = 0> (c)
+    low = Constant <value = float {-1.0}> ()
+    g = Less(s, low)
+    k = If (g) <
+        then_branch = left () => (float[2, 8, 4, 4] p) { z = GroupNormalization <num_groups = 4> (c, scale, bias)
+            p = Tanh(z) },
+        else_branch = right () => (float[2, 8, 4, 4] q) { q = Relu(c) }
+    >
+    y = Conv(k, u)
+}"""
+
+
+def test_a_fault_of_the_rewriter_in_a_branch_that_no_input_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the groups are removed, and their number stays: no run shows it, and the rewriter finds it right."""
+    model = model_of(GROUPS, 21)
+    report = api.prune(model, ratio=0.5).report
+    assert report is not None and report.ok
+    assert any("num_groups" not in note and "'then' of If" in note for note in report.structure.notes)
+    follow = _Rewriter._follow_attribute
+
+    def forget(self: _Rewriter, matched: Any, name: str, *rest: Any) -> None:
+        if name != "num_groups":
+            follow(self, matched, name, *rest)
+
+    monkeypatch.setattr(_Rewriter, "_follow_attribute", forget)
+    with pytest.raises(VerificationError) as caught:
+        api.prune(model, ratio=0.5)
+    assert "attribute 'num_groups' of GroupNormalization spells a size out, the plan leaves 2, got 4" in str(
+        caught.value
+    )
+    assert "differs from the reference" not in str(caught.value)
