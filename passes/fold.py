@@ -11,11 +11,11 @@ import numpy as np
 from ..errors import InputError
 from ..ir import Constant, Graph, Integers, Node, Size
 from ..ir.dtypes import is_size_like
+from ..rewriting.batchnorm import fold_batchnorm
+from ..rewriting.draft import Draft, Refused
+from ..rewriting.identities import remove_identity
 from ..signatures import traits_of
 from .base import Pass, State, register
-from .batchnorm import fold_batchnorm
-from .draft import Draft, Refused
-from .identities import remove_identity
 
 
 @register
@@ -118,7 +118,7 @@ class _Folding:
         leaving = {name for name in node.inputs if name and all(user is node for user in draft.users(name))}
         leaving -= draft.outputs
         freed = sum(_bytes(draft.constants[name]) for name in leaving)
-        from .evaluate import evaluate  # which loads onnx
+        from ..rewriting.evaluate import evaluate  # which loads onnx
 
         results = evaluate(node, operands, self.opsets, max(self.options.grow, freed), self.options.largest)
         draft.become_constants(node, results)

@@ -9,8 +9,8 @@ import pytest
 
 from irprune.analysis import Analysis, Mask, analyze
 from irprune.ir import Constant
-from irprune.passes.draft import Refused
-from irprune.passes.evaluate import evaluate
+from irprune.rewriting.draft import Refused
+from irprune.rewriting.evaluate import evaluate
 from irprune.rewriting.slicing import remove_atoms
 from irprune.runtime.executable import Executable
 from irprune.scoring import score

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..ir import Constant, Dim, Graph, Node, Value, fresh_name
-from ..rewriting.liveness import without_orphans
+from .liveness import without_orphans
 
 
 class Refused(Exception):
