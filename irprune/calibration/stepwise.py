@@ -26,8 +26,8 @@ class _Store:
 
     def __init__(self, feeds: Sequence[Mapping[str, Array]], memory: int) -> None:
         self.memory = memory
-        self.held = 0
         self.batches: list[dict[str, Array | Path]] = [dict(feed) for feed in feeds]
+        self.held = sum(array.nbytes for feed in feeds for array in feed.values())
         self.folder = tempfile.TemporaryDirectory(prefix="irprune-")
         self.files = 0
 
@@ -122,10 +122,6 @@ class Stepwise:
         for name in list(self.store.batches[0]):
             if not self._is_needed(name):
                 self.store.drop(name)
-
-    def finish(self) -> list[dict[str, Array]]:
-        """The outputs of every batch."""
-        return list(self.get(self.outputs))
 
     def _is_needed(self, name: str) -> bool:
         readers = self.readers.get(name, set())

@@ -121,3 +121,11 @@ def test_what_follows_is_read_from_the_graph() -> None:
     assert (points["d"].target, points["d"].rectified) == ("y", False)
     (norm, _) = find_points(analyze(import_model(oir.from_proto(model_of(NORM)))))
     assert (norm.bias, norm.target, norm.rectified) == ("m", "n", True)
+
+
+def test_values_beyond_the_memory_wait_in_files() -> None:
+    """One byte of memory: every value goes through a file, and the weights are the same."""
+    held, filed = (Case(RESIDUAL).refit(memory=memory)[0] for memory in (1 << 30, 1))
+    assert held.keys() == filed.keys()
+    for name, array in held.items():
+        np.testing.assert_array_equal(array, filed[name])
