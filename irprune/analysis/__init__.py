@@ -4,7 +4,7 @@ from .atoms import Atoms, Mask, find_atoms, kept_indices, kept_mask, orders_of
 from .cost import Cost, CostModel
 from .coupling import Coupling, MatchedNode, couple
 from .groups import Analysis, Group, Member, analyze
-from .learned import Parameter
+from .parameters import Parameter
 from .shuffles import Shuffled
 from .views import Region, Resizing
 

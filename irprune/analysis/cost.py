@@ -11,14 +11,14 @@ from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..ir.dtypes import item_bytes
 from .atoms import Mask, kept_mask
 from .coupling import Coupling
-from .learned import Parameter
+from .parameters import Parameter
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Learned parameters, multiply-accumulates for one element of the batch, bytes of all constants, table elements.
+    """Trainable parameters, multiply-accumulates for one element of the batch, bytes of all constants, table elements.
 
-    ``tables`` counts the numbers that nothing learns from (see :mod:`.learned`); ``params`` leaves them out.
+    ``tables`` counts the numbers in tables (see :mod:`.parameters`); ``params`` leaves them out.
     """
 
     params: int

@@ -19,7 +19,7 @@ from ..signatures import traits_of
 from .atoms import Atoms, Kept, Mask, find_atoms, kept_mask
 from .cost import CostModel
 from .coupling import Coupling, couple
-from .learned import Learned, Parameter
+from .parameters import Classifier, Parameter
 from .roles import Roles
 from .shuffles import Shuffled, find_shuffled
 from .states import State, possible_states
@@ -82,7 +82,7 @@ class Analysis:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Constants that hold weights, once for every way they are analyzed."""
-        coupling, learned = self.coupling, Learned(self.coupling)
+        coupling, classifier = self.coupling, Classifier(self.coupling)
         found: list[Parameter] = []
         per_use: dict[str, list[tuple[tuple[str, int], tuple[Axis, ...]]]] = {}
         for use, dims in coupling.uses.items():
@@ -92,9 +92,9 @@ class Analysis:
             if not is_weight_like(constant.dtype) or constant.computed or name not in self.graph.consumers:
                 continue
             uses = per_use.get(name, [])
-            is_table = learned.is_table(name)
+            is_table = classifier.is_table(name)
             found += [
-                Parameter(name, use, dims, constant, *_status(dims, not self._is_statistic(use), is_table))
+                Parameter(name, use, dims, constant, *_status(dims, not self._is_untrained(use), is_table))
                 for use, dims in uses
             ]
             tied = coupling.dims.get(name)
@@ -124,9 +124,9 @@ class Analysis:
                 found.update((*node.inputs, *node.outputs))
         return frozenset(found)
 
-    def _is_statistic(self, use: tuple[str, int]) -> bool:
+    def _is_untrained(self, use: tuple[str, int]) -> bool:
         matched = self.coupling.matched.get(use[0])
-        return matched is not None and use[1] in matched.signature.statistics
+        return matched is not None and matched.is_untrained(use[1])
 
     def _is_read(self, name: str) -> bool:
         """Whether a node reads the tensor by its shared axes, not by axes of its own use."""
@@ -137,9 +137,7 @@ class Analysis:
     def _is_trainable(self, name: str) -> bool:
         """Whether some operator reads the tensor along axes. The scales of a resize, for one, are plain numbers."""
         uses = [(self.coupling.matched.get(node.name), k) for node, k in self.graph.consumers[name]]
-        return any(
-            matched is None or (matched.has_axes(k) and k not in matched.signature.statistics) for matched, k in uses
-        )
+        return any(matched is None or (matched.has_axes(k) and not matched.is_untrained(k)) for matched, k in uses)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -225,9 +223,9 @@ class Analysis:
         return frozenset(p.tensor for p in self.parameters if p.trainable and is_transform(p.constant))
 
 
-def _status(dims: tuple[Axis, ...], is_learned: bool, is_table: bool) -> tuple[bool, bool]:
+def _status(dims: tuple[Axis, ...], is_trainable: bool, is_table: bool) -> tuple[bool, bool]:
     """Whether a parameter is trainable, and whether it is a table; a scalar is neither."""
-    return bool(dims) and is_learned and not is_table, bool(dims) and is_table
+    return bool(dims) and is_trainable and not is_table, bool(dims) and is_table
 
 
 @without_gc

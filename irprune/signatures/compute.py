@@ -215,7 +215,7 @@ def elementwise(ctx: RuleContext) -> Signature:
 def cast(ctx: RuleContext) -> Signature:
     """Element-wise. A cast to an integer type yields sizes, not weights: some exporters compute shapes in float."""
     found = elementwise(ctx)
-    return replace(found, statistics=frozenset({0})) if ctx.node.int("to") in _SIZES else found
+    return replace(found, untrained=frozenset({0})) if ctx.node.int("to") in _SIZES else found
 
 
 def cast_like(ctx: RuleContext) -> Signature:
@@ -264,10 +264,10 @@ def batch_normalization(ctx: RuleContext) -> Signature:
     names = "n c *s" if ctx.rank() > 1 else "n"
     if ctx.node.int("training_mode"):
         over = names.replace("c *", "")
-        return signature(f"{names}, c, c, c, c -> {names}, c, c", normalized=over, statistics=(3, 4))
+        return signature(f"{names}, c, c, c, c -> {names}, c, c", normalized=over)
     if len([o for o in ctx.node.outputs if o]) > 1:
         raise NoSignature("training mode")
-    return signature(f"{names}, c, c, c, c -> {names}", statistics=(3, 4))
+    return signature(f"{names}, c, c, c, c -> {names}")
 
 
 def layer_normalization(ctx: RuleContext) -> Signature:

@@ -135,11 +135,11 @@ class Signature:
 
     ``sizes`` gives the sizes of axes that attributes or shapes fix. ``attributes`` and ``operands`` say which
     numbers of the node follow a removal: attribute name or operand position to entries (a single :class:`SizeOf`
-    for a scalar). ``maps`` ties elements of two axes. ``statistics`` are operands that were measured, not learned: they
-    are stored, but are not parameters. ``pins`` are attributes and operands whose default depends on a size (the scale
-    of an attention): when the node changes, they are spelled out with the value that they had. A ``stateful`` node
-    passes its initial state into a body, and later the updated state. ``kinds`` gives the kind of group that axes make,
-    by name; for axes that no operator names, it follows from how contractions use them.
+    for a scalar). ``maps`` ties elements of two axes. ``untrained`` are operands whose
+    constants are not parameters. ``pins`` are attributes and operands whose default depends on a size (the scale of an
+    attention): when the node changes, they are spelled out with the value that they had. A ``stateful`` node passes
+    its initial state into a body, and later the updated state. ``kinds`` gives the kind of group that axes make, by
+    name; for axes that no operator names, it follows from how contractions use them.
     """
 
     notation: Notation
@@ -148,7 +148,7 @@ class Signature:
     operands: Mapping[int, tuple[Follower, ...] | Indices] = field(default_factory=dict)
     maps: tuple[ElementMap, ...] = ()
     reason: Why = DEFAULT_REASON
-    statistics: frozenset[int] = frozenset()
+    untrained: frozenset[int] = frozenset()
     pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
     stateful: bool = False
     kinds: Mapping[str, GroupKind] = field(default_factory=dict)
@@ -166,7 +166,6 @@ def signature(
     operands: Mapping[int, Sequence[Follower] | Indices] | None = None,
     maps: Sequence[ElementMap] = (),
     reason: Why | str = DEFAULT_REASON,
-    statistics: Sequence[int] = (),
     pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
     stateful: bool = False,
     kinds: Mapping[str, GroupKind] | None = None,
@@ -196,10 +195,9 @@ def signature(
         {k: v if isinstance(v, (Renumber, Grid, Restride)) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
         Why(reason) if isinstance(reason, str) else reason,
-        frozenset(statistics),
-        spelled,
-        stateful,
-        kinds or {},
+        pins=spelled,
+        stateful=stateful,
+        kinds=kinds or {},
     )
 
 

@@ -99,11 +99,10 @@ def test_followers_and_sizes() -> None:
         sizes={"g": 2, "c": "C"},
         attributes={"group": "g", "split": [SizeOf(term("c")), None]},
         operands={1: [None, 3]},
-        statistics=(3, 4),
         reason="why",
         pins={"scale": 0.5},
     )
     assert found.sizes == {"g": Size(2), "c": Size(1, ("C",))}
     assert found.attributes == {"group": SizeOf(Name("g")), "split": (SizeOf(Name("c")), None)}
     assert found.operands == {1: (None, 3)}
-    assert (found.statistics, found.reason, found.pins) == (frozenset({3, 4}), Why("why"), {"scale": 0.5})
+    assert (found.reason, found.pins) == (Why("why"), {"scale": 0.5})

@@ -1,9 +1,9 @@
 """Which constants of an exported graph are weights: an ONNX file does not say.
 
-A constant is learned where it meets data that flows from the inputs: as the weight of a contraction or a normalization,
-as a table that is looked up, or added to or multiplied with activations element by element. All other
+A constant is trainable where it meets data that flows from the inputs: as the weight of a contraction or a
+normalization, as a table that is looked up, or added to or multiplied with activations element by element. All other
 constants (running statistics, quantization scales, bounds, shapes), single numbers in arithmetic, attention masks,
-sines and cosines are not learned.
+sines and cosines are not trainable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is learned, and what is a table: both sides of the line."""
+"""Parameters and tables: both sides of the line."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
-"""Which constants are learned, which were measured, and which are tables that nothing learns from.
+"""Which constants are trainable parameters, which are running statistics, and which are tables of fixed numbers.
 
 A floating-point constant is a **parameter** where
 
-1. an operator that learns reads it: a contraction, a normalization, a lookup by computed indices, or a stage of
+1. an operator with weights reads it: a contraction, a normalization, a lookup by computed indices, or a stage of
    control flow or an operator without a signature, about which nothing better is known. Operators over constants
    alone (transposes, dequantization, weight normalization, slices) hand a constant on;
 2. it meets an activation element by element and lies along channels alone: each of its dimensions is an axis of some
    weight (biases, scales, slopes, layer scale);
 3. it meets an activation element by element and lies along positions too, and what it meets goes on to an operator
-   that learns: position embeddings, relative position biases, affine weights over all of ``[c, h, w]``.
+   with weights: position embeddings, relative position biases, affine weights over all of ``[c, h, w]``.
 
-Everything else is a **table**: anchors, priors and grids that decode the outputs (their values go on to no operator
-that learns), masks over positions, windows, initial states (an operand of a recurrent cell whose axes are all axes of
-the result, or equal elements on the data side of a contraction), and, wherever they stand, positional values that
-follow a formula: grids (few distinct values, in few distinct steps) and sinusoids of the position.
+Everything else is a **table**: anchors, priors and grids that decode the outputs (no operator with weights
+reads their values), masks over positions, windows, initial states (an operand of a recurrent cell whose axes are all
+axes of the result, or equal elements on the data side of a contraction), and, wherever they stand, positional values
+that follow a formula: grids (few distinct values, in few distinct steps) and sinusoids of the position.
 
-Stored statistics of normalization and plain numbers (the scales of a resize) are neither.
+Running statistics of normalization and plain numbers (the scales of a resize) are neither.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Use = tuple[str, int]
 class Parameter:
     """A constant as one operand sees it: ``use`` is ``None``, or the node and position it is analyzed for alone.
 
-    ``trainable`` is false for stored statistics (the mean and variance of batch normalization), plain numbers and
-    tables; ``is_table`` says that nothing learns from it.
+    ``trainable`` is false for running statistics (the mean and variance of batch normalization), plain numbers and
+    tables; ``is_table`` says that it is a table.
     """
 
     tensor: str
@@ -61,8 +61,8 @@ _DISTINCT = 4
 """In a grid each distinct value stands at this many places at least, and each step between this many values."""
 
 
-class Learned:
-    """Classifies the constants of one coupling, lazily."""
+class Classifier:
+    """Tells tables from parameters among the constants of one coupling, lazily."""
 
     def __init__(self, coupling: Coupling) -> None:
         self._coupling = coupling
@@ -80,7 +80,7 @@ class Learned:
 
     @cached_property
     def _reach(self) -> dict[str, tuple[bool, tuple[tuple[Node, int], ...]]]:
-        """Per value computed from constants: whether something learns from it, and where it meets an activation."""
+        """Per value computed from constants: whether it is the weight of an operator, and where it meets an activation."""
         graph, weights = self._graph, self._coupling.weights
         found: dict[str, tuple[bool, tuple[tuple[Node, int], ...]]] = {}
         named = {*graph.outputs, *graph.yielded}
@@ -88,7 +88,7 @@ class Learned:
         def read(name: str) -> None:
             direct, met = name in named, dict[Use, tuple[Node, int]]()
             for node, position in graph.consumers.get(name, ()):
-                if direct := direct or self._learns(node, position):
+                if direct := direct or self._is_weight_of(node, position):
                     break
                 if not self._has_axes(node, position):
                     continue
@@ -108,8 +108,8 @@ class Learned:
             read(name)
         return found
 
-    def _learns(self, node: Node, position: int) -> bool:
-        """Whether a node learns from an operand, or reads it in an unknown way."""
+    def _is_weight_of(self, node: Node, position: int) -> bool:
+        """Whether an operand is a weight of a node, or is read in an unknown way."""
         matched = self._coupling.matched.get(node.name)
         if matched is None or position < 0:
             return True
@@ -120,11 +120,11 @@ class Learned:
             return True
         if traits_of(node.qualified_op).picks_from(position) and not self._is_constant(node.inputs[1:]):
             return True
-        if position in found.statistics or self._is_state(node, position):
+        if matched.is_untrained(position) or self._is_state(node, position):
             return False
         if self._starts_from(node, position):
             return False
-        return bool(found.notation.macs or found.notation.normalized or found.statistics)
+        return _has_weights(matched)
 
     def _is_constant(self, names: Iterable[str]) -> bool:
         return all(name in self._coupling.weights for name in names if name)
@@ -180,7 +180,7 @@ class Learned:
             matched = self._coupling.matched.get(node.name)
             goes_on = not found.isdisjoint(node.outputs)
             for position, name in enumerate(node.inputs):
-                if matched is None or (matched.has_axes(position) and (goes_on or _is_learning(matched))):
+                if matched is None or (matched.has_axes(position) and (goes_on or _has_weights(matched))):
                     found.add(name)
         return found
 
@@ -191,7 +191,7 @@ class Learned:
         dims = [coupling.dims.get(name) or () for name in self._graph.constants if self._reach[name][0]]
         for matched in coupling.matched.values():
             positions = [k for k, name in enumerate(matched.node.inputs) if name in coupling.weights]
-            dims += [coupling.operand(matched.node, k) or () for k in positions if self._learns(matched.node, k)]
+            dims += [coupling.operand(matched.node, k) or () for k in positions if self._is_weight_of(matched.node, k)]
         refused = [node for node in self._graph.nodes if node.name in coupling.refused]
         dims += [coupling.dims.get(name) or () for node in refused for name in node.outputs]
         return _closure({leaf.number for each in dims for axis in each for leaf in leaves_of(axis)}, coupling.system)
@@ -214,9 +214,11 @@ def _is_grid(array: Array) -> bool:
     return len(np.unique(np.round(steps / steps.max(), 3))) <= max(2, len(distinct) // _DISTINCT)
 
 
-def _is_learning(matched: MatchedNode) -> bool:
-    found = matched.signature
-    return bool(found.notation.macs or found.notation.normalized or found.statistics)
+def _has_weights(matched: MatchedNode) -> bool:
+    """Whether an operator contracts or normalizes."""
+    notation = matched.signature.notation
+    normalizes = notation.normalized or traits_of(matched.node.qualified_op).running_statistics
+    return bool(notation.macs or normalizes)
 
 
 def _closure(leaves: set[int], system: AxisSystem) -> set[int]:
