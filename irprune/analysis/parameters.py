@@ -80,7 +80,7 @@ class Classifier:
 
     @cached_property
     def _reach(self) -> dict[str, tuple[bool, tuple[tuple[Node, int], ...]]]:
-        """Per value computed from constants: whether it is the weight of an operator, and where it meets an activation."""
+        """Per value computed from constants: whether it is an operator's weight, and where it meets an activation."""
         graph, weights = self._graph, self._coupling.weights
         found: dict[str, tuple[bool, tuple[tuple[Node, int], ...]]] = {}
         named = {*graph.outputs, *graph.yielded}
