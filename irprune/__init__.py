@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
     from .plans import Plan
     from .request import Request
-    from .several import prune_together
+    from .several import apply_together, plan_together, prune_together, verify_together
     from .verification import Floors, Report
 
 __version__ = IRPRUNE
@@ -22,10 +22,13 @@ __all__ = [
     "Result",
     "__version__",
     "apply",
+    "apply_together",
     "plan",
+    "plan_together",
     "prune",
     "prune_together",
     "verify",
+    "verify_together",
 ]
 
 _HOMES = {
@@ -34,7 +37,7 @@ _HOMES = {
     "Plan": "plans",
     "Report": "verification",
     "Request": "request",
-    "prune_together": "several",
+    **dict.fromkeys(("apply_together", "plan_together", "prune_together", "verify_together"), "several"),
 }
 """The module of each name: it is loaded when the name is first asked for, so that importing irprune is free."""
 

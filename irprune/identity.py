@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -70,8 +70,7 @@ def require_same(model: ModelIdentity, plan: Plan) -> None:
     wanted = plan.model
     if not wanted.sha256:
         raise InputError("the plan does not say which model it is for: its sha256 is empty")
-    if wanted.sha256 != model.sha256 and plan.request.ties:
-        raise InputError("the plan was made for several models at once: it is a record, and fits none of them alone")
+    _require_models(wanted, model)
     if wanted.sha256 != model.sha256:
         raise InputError(
             "the plan was made for another model: "
@@ -83,3 +82,22 @@ def require_same(model: ModelIdentity, plan: Plan) -> None:
             raise InputError(
                 f"the plan was made for other weights: of '{name}' it names sha256 {planned[:12]}, found {found[:12]}"
             )
+
+
+def _require_models(wanted: ModelIdentity, given: ModelIdentity) -> None:
+    """Raise :class:`InputError` where a plan is for several models, and these are others."""
+    if not (wanted.models or given.models):
+        return
+    if wanted.models.keys() != given.models.keys():
+        named, found = (_listed(identity.models) for identity in (wanted, given))
+        raise InputError(f"the plan was made for {named}, given {'are' if given.models else 'is'} {found}")
+    for name, digest in wanted.models.items():
+        if digest != given.models[name]:
+            raise InputError(
+                f"the plan was made for another model '{name}': "
+                f"it names sha256 {digest[:12]}..., this one has {given.models[name][:12]}..."
+            )
+
+
+def _listed(models: Mapping[str, str]) -> str:
+    return f"several models ({', '.join(models)})" if models else "a single model"

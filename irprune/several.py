@@ -1,7 +1,8 @@
 """Several models that share axes, pruned as one: a decoder and its twin with past, an encoder and a decoder.
 
-The models are merged into one, in which every name is prefixed by its model's name (``decoder:past_0``) and tied
-inputs and outputs share axes. One plan is made and verified for the merged model, which is then split again.
+The models are merged into one, in which every name is prefixed by its model's name (``decoder:past_0``). Tied inputs
+and outputs share axes, and so do matrices that several files hold alike. One plan is made and verified for the merged
+model, which is then split again.
 """
 
 from __future__ import annotations
@@ -9,35 +10,40 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import onnx_ir as oir
 
 from .analysis import Analysis
-from .api import OpenedModel, analyze_model, emitted, has_external_data, open_model
+from .api import OpenedModel, decided_by, emitted, graph_of, has_external_data, open_model, sized
+from .backends.merging import SEPARATOR, merge, split, twins
 from .backends.onnx import save
+from .backends.staging import staged_folder
 from .errors import InputError, VerificationError
 from .frontends.files import load
-from .frontends.scopes import node_keys, sorted_nodes
-from .identity import in_background
-from .plans import ModelIdentity
+from .identity import external_files, in_background, require_same
+from .ir import Graph
+from .plans import ModelIdentity, Plan, removed_atoms
+from .plans.cautions import cautions
 from .request import Request, RequestOptions, lists_options
-from .rewriting import Smaller, decide
+from .rewriting import Smaller, analyzed, replay
+from .runtime.data import merged_source, open_source
+from .runtime.feeds import AnyData, DataSource
 from .verification.floors import NO_FLOORS, Floors
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .ir import Graph
-    from .plans import Plan
+    from .calibration.calibrate import Samples
+    from .repair.recover import Recovery
     from .verification import Report
 
-SEPARATOR = ":"
-"""Between the name of a model and a name in it."""
+Paths: TypeAlias = Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -49,77 +55,134 @@ class Together:
     source: OpenedModel
 
     @staticmethod
-    def of(paths: Sequence[str | os.PathLike[str]]) -> Together:
+    def of(paths: Paths) -> Together:
         """Read files; the name of each model is its file name without folder and ending.
 
-        Raises :class:`InputError` for fewer than two, for two of one name, and for opsets that differ.
+        The order of the files does not matter. Raises :class:`InputError` for fewer than two, for two of one name, and
+        for opsets that differ.
         """
-        names = [Path(path).stem for path in paths]
-        if len(names) < 2:
-            raise InputError(f"expected several models to prune together, got {len(names)}")
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"two models are called '{name}': rename one, so that --tie can tell them apart")
-        sources = [open_model(path) for path in paths]
-        parts = {name: source.model for name, source in zip(names, sources, strict=True)}
+        files = _by_name(paths)
+        sources = {name: open_model(path) for name, path in files.items()}
+        parts = {name: source.model for name, source in sources.items()}
         merged = merge(parts)
+        size = sum(source.size for source in sources.values())
 
         def identify() -> ModelIdentity:
-            """The identity of all files: the digest of their digests."""
-            each = [source.identity for source in sources]
-            digest = hashlib.sha256("".join(identity.sha256 for identity in each).encode()).hexdigest()
-            data = {name: digest for identity in each for name, digest in identity.data.items()}
-            return ModelIdentity(sha256=digest, bytes=size, opset=each[0].opset, data=data)
+            """The identity of all files: the digest of their names and digests."""
+            each = {name: source.identity for name, source in sources.items()}
+            models = {name: identity.sha256 for name, identity in each.items()}
+            listed = "".join(f"{digest}  {name}\n" for name, digest in models.items())
+            return ModelIdentity(
+                sha256=hashlib.sha256(listed.encode()).hexdigest(),
+                bytes=size,
+                opset=next(iter(each.values())).opset,
+                models=models,
+                data={
+                    f"{name}{SEPARATOR}{file}": digest
+                    for name, identity in each.items()
+                    for file, digest in identity.data.items()
+                },
+            )
 
-        size = sum(source.size for source in sources)
-        files = {name: Path(path) for name, path in zip(names, paths, strict=True)}
         return Together(files, parts, OpenedModel(merged, merged, size, in_background(identify)))
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph of the merged model, which knows the weights that several files hold."""
+        graph = graph_of(self.source)
+        return replace(graph, twins=twins(graph))
+
+    def files(self) -> list[Path]:
+        """The files of the models, and those that hold their weights."""
+        data = (path for part in self.parts.values() for path in sorted(external_files(part).values()))
+        return [*self.paths.values(), *data]
+
+    def analyzed(self, request: Request) -> Analysis:
+        """The analysis of the merged model, as a request says."""
+        return sized(self.source, analyzed(self.graph, request), request)
+
+    def data(self, given: AnyData, origin: str = "the inputs") -> DataSource:
+        """Data of all models: by the name of a model those of each, or with the names of the merged inputs.
+
+        Raises :class:`InputError` where a model has none.
+        """
+        if not (isinstance(given, Mapping) and given and set(given) <= set(self.parts)):
+            return open_source(given, origin)
+        missing = [name for name in self.parts if name not in given]
+        if missing:
+            raise InputError(f"{origin}: there are none for model '{missing[0]}'; give some for each of the models")
+        sources = {name: open_source(given[name], f"{origin} of '{name}'") for name in self.parts}
+        return merged_source(sources, SEPARATOR, origin)
 
     def write(self, analysis: Analysis, smaller: Smaller, folder: Path) -> dict[str, Path]:
         """Write the smaller models into a folder, each under the name of its file; external data stays external."""
         merged = emitted(self.source, analysis.graph, smaller.graph, smaller.plan)
-        written: dict[str, Path] = {}
+        written = self.inside(folder)
         for name, model in split(merged, self.parts).items():
-            written[name] = folder / self.paths[name].name
             save(model, written[name], external=has_external_data(self.parts[name]))
         return written
+
+    def inside(self, folder: Path) -> dict[str, Path]:
+        """The files of the models in another folder."""
+        return {name: folder / path.name for name, path in self.paths.items()}
 
     def examine(
         self,
         written: Mapping[str, Path],
         plan: Plan,
         *,
-        graph: Graph | None = None,
+        inputs: AnyData | None = None,
         rtol: float | None = None,
         seed: int = 0,
         floors: Floors = NO_FLOORS,
+        tuned: bool = False,
     ) -> Report:
-        """Verify written models, each and together: all of their outputs, and steps over tied states.
-
-        ``graph`` is the imported merged graph, if it exists already.
-        """
+        """Verify written models, each and together: all of their outputs, and steps over tied states."""
         from .verification.driver import verify_models
 
+        external = any(map(has_external_data, self.parts.values()))
         with tempfile.TemporaryDirectory(prefix="irprune-") as scratch:
             before, after = Path(scratch) / "before.onnx", Path(scratch) / "after.onnx"
-            external = any(map(has_external_data, self.parts.values()))
             save(self.source.model, before, external=external)
-            save(merge({name: load(path) for name, path in written.items()}), after, external=external)
-            return verify_models(before, after, plan, rtol=rtol, seed=seed, floors=floors, graph=graph)
+            save(merge({name: load(written[name]) for name in self.paths}), after, external=external)
+            return verify_models(
+                before,
+                after,
+                plan,
+                inputs=inputs,
+                rtol=rtol,
+                seed=seed,
+                floors=floors,
+                graph=self.graph,
+                tuned=tuned,
+            )
+
+
+def _by_name(paths: Paths) -> dict[str, Path]:
+    names = [Path(path).stem for path in paths]
+    if len(names) < 2:
+        raise InputError(f"expected several models to prune together, got {len(names)}")
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two models are called '{name}': rename one, so that --tie can tell them apart")
+        if SEPARATOR in name:
+            raise InputError(f"'{name}': the name of a model may not hold '{SEPARATOR}', which --tie puts behind it")
+    return dict(sorted((name, Path(path)) for name, path in zip(names, paths, strict=True)))
 
 
 @dataclass(frozen=True)
 class Results:
     """The result for several models: their files by model name, their common plan, and the verification report.
 
-    The plan is a record: ``apply`` and ``verify`` take plans of single models only. ``report`` is ``None`` where
-    verification was turned off; ``bytes`` is the size of all files.
+    ``report`` is ``None`` where verification was turned off, ``recovery`` where no weights were refitted; ``bytes`` is
+    the size of all files.
     """
 
     files: Mapping[str, Path]
     plan: Plan
     report: Report | None
     bytes: int = 0
+    recovery: Recovery | None = None
 
     @property
     def ok(self) -> bool:
@@ -128,205 +191,117 @@ class Results:
 
 
 @lists_options
+def plan_together(models: Paths, *, data: AnyData | None = None, **options: Unpack[RequestOptions]) -> Plan:
+    """Decide what to remove from models that share axes; see :func:`prune_together`."""
+    wanted = Request.given(options).require_target().with_data(data is not None, repairs=False)
+    together = Together.of(models)
+    return _decided(together, together.analyzed(wanted), wanted, data)[0].plan
+
+
+@lists_options
 def prune_together(
-    models: Sequence[str | os.PathLike[str]],
+    models: Paths,
     output: str | os.PathLike[str],
     *,
     verify: bool = True,
+    inputs: AnyData | None = None,
     rtol: float | None = None,
     floors: Floors = NO_FLOORS,
+    data: AnyData | None = None,
     **options: Unpack[RequestOptions],
 ) -> Results:
     """Prune models that share axes as one, and write them into the folder ``output`` under the names of their files.
 
-    ``ties`` names the inputs and outputs that they share: ``first:present_*=second:past_*``. The options are those of
+    ``ties`` names the inputs and outputs that they share: ``first:present_*=second:past_*``. Matrices that several
+    files hold alike lose the same channels and are refitted alike. ``data`` and ``inputs`` are those of
+    :func:`irprune.prune`, by the name of each model (``{"first": ..., "second": ...}``). The options are those of
     :class:`irprune.Request`. Raises :class:`VerificationError`, and writes nothing, where a result is not equivalent.
     """
-    wanted = Request.given(options).require_target()
+    wanted = Request.given(options).require_target().with_data(data is not None)
     together = Together.of(models)
-    analysis = analyze_model(together.source, wanted)
-    smaller = decide(analysis, wanted).of(together.source.identity)
-    found = carry_out(
-        together, analysis, smaller, Path(output), verify=verify, rtol=rtol, seed=wanted.seed, floors=floors
+    analysis = together.analyzed(wanted)
+    smaller, recovery, samples = _decided(together, analysis, wanted, data)
+    inputs = samples.held_out if inputs is None and samples else inputs
+    found = _carried_out(
+        together,
+        analysis,
+        smaller,
+        Path(output),
+        verify=verify,
+        inputs=inputs,
+        rtol=rtol,
+        seed=wanted.seed,
+        floors=floors,
     )
-    if found.report is not None and not found.ok:
-        raise VerificationError(found.report.refusal())
-    return found
+    return replace(found, recovery=recovery)
 
 
-def carry_out(
+def apply_together(models: Paths, plan: Plan, output: str | os.PathLike[str]) -> dict[str, Path]:
+    """Carry out a plan of several models, and write these into the folder ``output``; their files by model name.
+
+    Raises :class:`InputError` for a plan that was made for other models.
+    """
+    together = Together.of(models)
+    require_same(together.source.identity, plan)
+    analysis = together.analyzed(plan.request)
+    return dict(_carried_out(together, analysis, replay(analysis, plan), Path(output), verify=False, inputs=None).files)
+
+
+def verify_together(
+    models: Paths,
+    small: Paths,
+    plan: Plan,
+    *,
+    inputs: AnyData | None = None,
+    rtol: float | None = None,
+    seed: int = 0,
+    floors: Floors = NO_FLOORS,
+    tuned: bool = False,
+) -> Report:
+    """Check ``small``, in the order of ``models``, of which ``plan`` made them; see :func:`irprune.verify`."""
+    if len(models) != len(small):
+        raise InputError(f"expected a smaller model for each of {len(models)}, got {len(small)}")
+    together = Together.of(models)
+    require_same(together.source.identity, plan)
+    written = {Path(model).stem: Path(path) for model, path in zip(models, small, strict=True)}
+    given = None if inputs is None else together.data(inputs)
+    return together.examine(written, plan, inputs=given, rtol=rtol, seed=seed, floors=floors, tuned=tuned)
+
+
+def _decided(
+    together: Together, analysis: Analysis, request: Request, data: AnyData | None
+) -> tuple[Smaller, Recovery | None, Samples | None]:
+    source = None if data is None else together.data(data, "the data")
+    found, recovery, samples = decided_by(together.source, analysis, request, None, source)
+    smaller = found.of(together.source.identity)
+    more = recovery.cautions() if recovery else []
+    for text in (*more, *cautions(analysis, removed_atoms(smaller.plan, analysis))):
+        warnings.warn(text, stacklevel=3)
+    return smaller, recovery, samples
+
+
+def _carried_out(
     together: Together,
     analysis: Analysis,
     smaller: Smaller,
     output: Path,
     *,
-    verify: bool = True,
+    verify: bool,
+    inputs: AnyData | None,
     rtol: float | None = None,
     seed: int = 0,
     floors: Floors = NO_FLOORS,
-    step: Callable[[str], AbstractContextManager[Any]] = nullcontext,
 ) -> Results:
-    """Write smaller models, verify these very files, and put them into the folder ``output`` if they passed.
-
-    Each part of the work runs in a ``step`` with its title.
-    """
+    """Write smaller models, verify these very files, and put them into the folder ``output`` if they passed."""
     plan, report = smaller.plan, None
-    with _staged_folder(output, together.paths.values()) as stage:
-        with step("writing the models"):
-            written = together.write(analysis, smaller, stage.folder)
+    with staged_folder(output, together.files()) as stage:
+        written = together.write(analysis, smaller, stage.folder)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
         if verify:
-            with step("verifying them"):
-                report = together.examine(written, plan, graph=analysis.graph, rtol=rtol, seed=seed, floors=floors)
+            given = None if inputs is None else together.data(inputs)
+            report = together.examine(written, plan, inputs=given, rtol=rtol, seed=seed, floors=floors)
+            if not report.ok:
+                raise VerificationError(report.refusal())
             plan = plan.with_verification(report.as_json())
-        found = Results({name: output / path.name for name, path in written.items()}, plan, report, size)
-        if found.ok:
-            stage.commit()
-    return found
-
-
-@dataclass(frozen=True)
-class _StagedFolder:
-    """A folder beside ``output`` in which files are made."""
-
-    output: Path
-    folder: Path
-
-    def commit(self) -> None:
-        """Move the files to their place, models last."""
-        try:
-            self.output.mkdir(exist_ok=True)
-            for path in sorted(self.folder.iterdir(), key=lambda path: path.suffix == ".onnx"):
-                path.replace(self.output / path.name)
-        except OSError as error:
-            raise InputError(f"cannot write into {self.output}: {error.strerror}") from error
-
-
-@contextmanager
-def _staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[_StagedFolder]:
-    """A stage for a folder; without a commit nothing is left of it.
-
-    Raises :class:`InputError` for an output that is not a folder, or that holds the inputs.
-    """
-    for path in inputs:
-        if path.resolve().parent == output.resolve():
-            raise InputError(f"{output} holds {path.name}, which is an input; choose another folder for the output")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: expected a folder for several models, found a file")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as folder:
-        yield _StagedFolder(output, Path(folder))
-
-
-def merge(parts: Mapping[str, oir.Model]) -> oir.Model:
-    """One model that computes the outputs of all; each name is prefixed by its model's name.
-
-    Raises :class:`InputError` where models need different versions of one operator set.
-    """
-    opsets: dict[str, int] = {}
-    for name, model in parts.items():
-        for domain, version in model.graph.opset_imports.items():
-            if opsets.setdefault(domain, version) != version:
-                raise InputError(
-                    f"'{name}' needs version {version} of operator set '{domain or 'ai.onnx'}', another model "
-                    f"{opsets[domain]}: convert one with onnx.version_converter"
-                )
-    clones = {name: model.clone() for name, model in parts.items()}
-    pieces = [_prefixed(model.graph, f"{name}{SEPARATOR}") for name, model in clones.items()]
-    graph = oir.Graph(
-        [value for piece in pieces for value in piece.inputs],
-        [value for piece in pieces for value in piece.outputs],
-        nodes=[node for piece in pieces for node in piece.nodes],
-        initializers=[value for piece in pieces for value in piece.initializers],
-        opset_imports=opsets,
-        name="+".join(parts),
-    )
-    version = max(model.ir_version or 0 for model in parts.values())
-    return oir.Model(graph, ir_version=version, producer_name="irprune")
-
-
-@dataclass(frozen=True)
-class _Pieces:
-    """The parts of a graph."""
-
-    inputs: list[oir.Value]
-    outputs: list[oir.Value]
-    nodes: list[oir.Node]
-    initializers: list[oir.Value]
-
-    @staticmethod
-    def of(graph: oir.Graph) -> _Pieces:
-        """Move all parts out of a graph, which is empty afterwards."""
-        nodes = sorted_nodes(graph)
-        pieces = _Pieces(list(graph.inputs), list(graph.outputs), nodes, list(graph.initializers.values()))
-        graph.remove(nodes)
-        graph.inputs.clear()
-        graph.outputs.clear()
-        graph.initializers.clear()
-        return pieces
-
-    @property
-    def values(self) -> list[oir.Value]:
-        """All values of the outermost scope, once each."""
-        results = (value for node in self.nodes for value in node.outputs)
-        every = [*self.inputs, *self.initializers, *self.outputs, *results]
-        return list({id(value): value for value in every if value.name}.values())
-
-
-def _prefixed(graph: oir.Graph, prefix: str) -> _Pieces:
-    pieces = _Pieces.of(graph)
-    for key, node in zip(node_keys(pieces.nodes), pieces.nodes, strict=True):
-        node.name = prefix + key
-    for value in pieces.values:
-        value.name = f"{prefix}{value.name}"
-    return pieces
-
-
-def split(merged: oir.Model, parts: Mapping[str, oir.Model]) -> dict[str, oir.Model]:
-    """The models that were merged, each with its own names and metadata."""
-    pieces = _Pieces.of(merged.clone().graph)
-    found: dict[str, oir.Model] = {}
-    for name, original in parts.items():
-        own = _own(pieces, f"{name}{SEPARATOR}")
-        _restore_names(own, original, f"{name}{SEPARATOR}")
-        graph = oir.Graph(
-            own.inputs,
-            own.outputs,
-            nodes=own.nodes,
-            initializers=own.initializers,
-            opset_imports=original.graph.opset_imports,
-            name=original.graph.name,
-            doc_string=original.graph.doc_string,
-        )
-        graph.metadata_props.update(original.graph.metadata_props)
-        found[name] = oir.Model(
-            graph,
-            ir_version=original.ir_version,
-            producer_name=original.producer_name,
-            producer_version=original.producer_version,
-            domain=original.domain,
-            model_version=original.model_version,
-            doc_string=original.doc_string,
-        )
-        found[name].metadata_props.update({**original.metadata_props, **merged.metadata_props})
-    return found
-
-
-def _own(pieces: _Pieces, prefix: str) -> _Pieces:
-    """The pieces under names with a prefix."""
-
-    def mine(values: list[oir.Value]) -> list[oir.Value]:
-        return [value for value in values if (value.name or "").startswith(prefix)]
-
-    nodes = [node for node in pieces.nodes if (node.name or "").startswith(prefix)]
-    return _Pieces(mine(pieces.inputs), mine(pieces.outputs), nodes, mine(pieces.initializers))
-
-
-def _restore_names(pieces: _Pieces, original: oir.Model, prefix: str) -> None:
-    """Restore the names of the file: without the prefix, and empty for nodes that had no name."""
-    old = sorted_nodes(original.graph)
-    names = {prefix + key: node.name for key, node in zip(node_keys(old), old, strict=True)}
-    for node in pieces.nodes:
-        node.name = names.get(node.name or "", (node.name or "").removeprefix(prefix))
-    for value in pieces.values:
-        value.name = (value.name or "").removeprefix(prefix)
+        stage.commit()
+    return Results(together.inside(output), plan, report, size)

@@ -124,6 +124,7 @@ class _Walk:
             self._tie(before, after, Place("state", f"{before}={after}"))
         for left, right in self.ties:
             self._tie(left, right, Place("tie", f"{left}={right}"))
+        self._tie_twins()
         self._settle_regions()
         for name in self.graph.outputs:
             if not self._may_change(name):
@@ -147,6 +148,13 @@ class _Walk:
         for axis, twin in zip(one, other, strict=True):
             if size_of(axis).is_static and size_of(twin).is_static:
                 self.system.unify(axis, twin, where)
+
+    def _tie_twins(self) -> None:
+        """Weights that several models store have the same axes, except where they are analyzed per use."""
+        for left, right in self.graph.twins:
+            one, other = self.result.dims.get(left), self.result.dims.get(right)
+            for axis, twin in zip(one, other, strict=True) if one is not None and other is not None else ():
+                self.system.unify(axis, twin, Place("equal weights", f"{left}={right}"))
 
     def _trace(self, node: Node) -> None:
         """Note what is computed from constants alone, and from weights alone."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import InputError
 
@@ -38,6 +39,19 @@ _MOST_LINKS = 40
 def place_of(output: Path) -> Path:
     """The file that a path stands for: what a link leads to."""
     return Path(os.path.realpath(output)) if output.is_symlink() else output
+
+
+class AnyStage(Protocol):
+    """A folder in which the output of a command is made, and its :attr:`path` there."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def path(self) -> Path: ...
+
+    def commit(self) -> None:
+        """Move everything to its place."""
 
 
 @dataclass
@@ -120,5 +134,48 @@ def staged(output: Path, keep: Iterable[Path] = ()) -> Iterator[Stage]:
         raise InputError(f"cannot write {output}: {error.strerror}") from error
     try:
         yield Stage(output, folder, tuple(keep))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class FolderStage:
+    """A folder beside ``output`` in which the files of several models are made."""
+
+    output: Path
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return self.folder
+
+    def commit(self) -> None:
+        """Move the files to their place, models last."""
+        try:
+            self.output.mkdir(exist_ok=True)
+            for path in sorted(self.folder.iterdir(), key=lambda path: path.suffix == ".onnx"):
+                path.replace(self.output / path.name)
+        except OSError as error:
+            raise InputError(f"cannot write into {self.output}: {error.strerror}") from error
+
+
+@contextmanager
+def staged_folder(output: Path, inputs: Iterable[Path]) -> Iterator[FolderStage]:
+    """A stage for a folder; without a commit nothing is left of it.
+
+    Raises :class:`InputError` for an output that is not a folder, or that holds the inputs.
+    """
+    for path in inputs:
+        if path.resolve().parent == output.resolve():
+            raise InputError(f"{output} holds {path.name}, which is an input; choose another folder for the output")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: expected a folder for several models, found a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    except OSError as error:
+        raise InputError(f"cannot write {output}: {error.strerror}") from error
+    try:
+        yield FolderStage(output, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..backends.staging import AnyStage, staged
 from ..errors import InputError
 from .checks import Checks, require_runnable
 
@@ -43,6 +45,9 @@ class Artifact(Protocol):
 
     def sized(self, analysis: Analysis, request: Request) -> Analysis:
         """The analysis with numbers for open sizes: those of the request, else such that the model runs."""
+
+    def staged(self, output: Path) -> AbstractContextManager[AnyStage]:
+        """A stage for the output."""
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
         """Write the model that a plan leaves."""
@@ -107,6 +112,9 @@ class OnnxFile:
         from ..api import sized
 
         return sized(self.source, analysis, request)
+
+    def staged(self, output: Path) -> AbstractContextManager[AnyStage]:
+        return staged(output, keep=self.files())
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
         from ..api import emitted, has_external_data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def checks_from(
     floors: Floors = NO_FLOORS,
     *,
     no_verify: bool = False,
-    inputs: Path | None = None,
+    inputs: Path | DataSource | None = None,
     labels: Path | None = None,
     rtol: float | None = None,
     seed: int = 0,
@@ -55,10 +56,35 @@ def _labels(path: Path) -> Array:
     return as_labels(path)
 
 
-def _source(inputs: Path) -> DataSource:
+def _source(inputs: Path | DataSource) -> DataSource:
     from ..runtime.data import open_source
 
     return open_source(inputs)
+
+
+def data_of(option: str, texts: Sequence[str] | None, models: Sequence[Path]) -> DataSource | None:
+    """The data that an option names: of one model DATA, of several MODEL=DATA for each.
+
+    Several models may have one file as well, whose arrays are named ``MODEL:INPUT``. Raises :class:`InputError` for
+    data of no model, and for a model without data.
+    """
+    if not texts:
+        return None
+    if len(models) == 1:
+        if len(texts) > 1:
+            raise InputError(f"{option} is given {len(texts)} times; one model takes one file, or a folder of them")
+        return _source(Path(texts[0]))
+    names = [path.stem for path in models]
+    named = dict(text.split("=", 1) for text in texts if text.split("=", 1)[0] in names and "=" in text)
+    if len(texts) == 1 and not named:
+        return _source(Path(texts[0]))
+    from ..backends.merging import SEPARATOR
+    from ..runtime.data import merged_source
+
+    if len(named) != len(texts) or set(named) != set(names):
+        raise InputError(f"{option}: expected MODEL=DATA once for each of {', '.join(names)}, got {', '.join(texts)}")
+    sources = {name: _source(Path(named[name])) for name in sorted(names)}
+    return merged_source(sources, SEPARATOR, ", ".join(named[name] for name in sorted(names)))
 
 
 def require_runnable(path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..backends.staging import AnyStage, staged
 from ..errors import InputError
 from ..torch import Program, apply, load, trace, verify
 from ..torch.api import emitted
@@ -62,6 +64,9 @@ class ExportedFile:
         from ..torch.sizing import at_example
 
         return at_example(analysis, self.program.captured.graph)
+
+    def staged(self, output: Path) -> AbstractContextManager[AnyStage]:
+        return staged(output, keep=self.files())
 
     def write_smaller(self, smaller: Smaller, analysis: Analysis, target: Path) -> None:
         save_module(emitted(self.program, smaller), self.program, target, smaller.plan.metadata)

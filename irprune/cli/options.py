@@ -16,7 +16,17 @@ from ..verification.floors import PANEL as _CHECKS
 Model: TypeAlias = Annotated[
     Path, typer.Argument(metavar="MODEL", help="An ONNX file, or a .pt2 of torch.export.", show_default=False)
 ]
-Output: TypeAlias = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write.")]
+Models: TypeAlias = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL...",
+        help="An ONNX file, or a .pt2 of torch.export; several ONNX files are pruned as one (see --tie).",
+        show_default=False,
+    ),
+]
+Output: TypeAlias = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="The file to write; of several models the folder.")
+]
 
 Inputs: TypeAlias = Annotated[
     Path | None,
@@ -27,12 +37,23 @@ Inputs: TypeAlias = Annotated[
         rich_help_panel=_CHECKS,
     ),
 ]
-Data: TypeAlias = Annotated[
-    Path | None,
+InputsOfEach: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--inputs",
+        metavar="DATA",
+        help="Compare on these inputs instead of random ones: .npz, .npy, a folder, or FILE.py:FUNCTION; "
+        "of several models MODEL=DATA for each.",
+        rich_help_panel=_CHECKS,
+    ),
+]
+DataOfEach: TypeAlias = Annotated[
+    list[str] | None,
     typer.Option(
         "--data",
         metavar="DATA",
-        help="Unlabeled inputs to choose and repair on: .npz, .npy, a folder, or FILE.py:FUNCTION.",
+        help="Unlabeled inputs to choose and repair on: .npz, .npy, a folder, or FILE.py:FUNCTION; "
+        "of several models MODEL=DATA for each.",
         rich_help_panel="What may go",
     ),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,9 @@ from ..errors import InputError
 from ..request import Request
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
-from .checks import Checks, checks_from
+from .checks import Checks, checks_from, data_of
 from .exits import FAILED, complain
-from .outputs import require_distinct, require_writable, write_text
+from .outputs import require_apart, require_distinct, require_writable, write_text
 
 if TYPE_CHECKING:
     from ..plans import Plan
@@ -25,10 +26,10 @@ PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.", s
 
 @o.takes(Request)
 def plan(
-    model: o.Model,
+    models: o.Models,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PLAN", help="The plan file to write.")],
     request: Request,
-    data: o.Data = None,
+    data: o.DataOfEach = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as well, and no tables.")] = False,
 ) -> None:
     """Decide what to remove and write the plan; no model is written.
@@ -36,10 +37,12 @@ def plan(
     With --data channels are chosen on data. A plan holds no weights: to refit them as well, use prune.
     """
     request = request.require_target().with_data(data is not None, repairs=False)
-    from .work import decide, read, recover
+    from .work import decide, read_models, recover
 
-    given = read(model, request, outputs=[output], runnable=data is not None)
-    decided = (decide(given, request) if data is None else recover(given, request, data)[0]).plan
+    require_writable(output, inputs=models)
+    source = data_of("--data", data, models)
+    given = read_models(models, request, output, runnable=source is not None)
+    decided = (decide(given, request) if source is None else recover(given, request, source)[0]).plan
     write_text(output, decided.dumps())
     if as_json:
         print(decided.dumps(), end="")
@@ -64,33 +67,45 @@ def require_no_refit(decided: Plan, path: Path) -> None:
 
 @o.takes(Floors)
 def apply(
-    model: o.Model,
+    models: o.Models,
     plan_file: PlanFile,
     output: o.Output,
-    inputs: o.Inputs = None,
+    inputs: o.InputsOfEach = None,
     labels: o.Labels = None,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
     floors: Floors = NO_FLOORS,
     as_json: o.AsJSON = False,
 ) -> None:
-    """Carry out a plan on the model that it was made for, verify the result and write it."""
-    checks = checks_from(floors, no_verify=no_verify, inputs=inputs, labels=labels, rtol=rtol)
+    """Carry out a plan on the model that it was made for, verify the result and write it.
+
+    A plan of several models is carried out on all of them: irprune apply A.onnx B.onnx PLAN -o FOLDER.
+    """
+    source = data_of("--inputs", inputs, models)
+    checks = checks_from(floors, no_verify=no_verify, inputs=source, labels=labels, rtol=rtol)
     decided = read_plan(plan_file)
     from .prune import finish
-    from .work import carry_out, read, replay
+    from .work import carry_out, read_models, replay
 
-    require_writable(output, inputs=[plan_file])
+    require_apart([output], [plan_file])
     require_no_refit(decided, plan_file)
-    given = read(model, decided.request, outputs=[output], runnable=checks.verify, plan=decided)
+    _require_several(models, decided)
+    given = read_models(models, decided.request, output, runnable=checks.verify, plan=decided)
     finish(given, output, carry_out(given, replay(given, decided), output, checks), as_json=as_json)
 
 
 @o.takes(Floors)
 @o.takes(Request, "shapes", "sizes")
 def verify(
-    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="The model before.", show_default=False)],
-    pruned: Annotated[Path, typer.Argument(metavar="PRUNED", help="The smaller model.", show_default=False)],
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ORIGINAL... PRUNED...",
+            help="The model before and the smaller one; of several models all before, then all smaller ones in "
+            "the same order, or their folder.",
+            show_default=False,
+        ),
+    ],
     plan_file: Annotated[Path, typer.Option("--plan", metavar="PLAN", help="The plan that was carried out.")],
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report there as JSON.")
@@ -98,7 +113,7 @@ def verify(
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the report there as JUnit XML.")
     ] = None,
-    inputs: o.Inputs = None,
+    inputs: o.InputsOfEach = None,
     labels: o.Labels = None,
     rtol: o.RTol = None,
     floors: Floors = NO_FLOORS,
@@ -110,31 +125,50 @@ def verify(
     request: Request,
 ) -> None:
     """Check a pruned model against the original and the plan; names the first tensor that differs."""
-    checks = checks_from(floors, inputs=inputs, labels=labels, rtol=rtol, seed=seed, tuned=tuned)
+    from .several import pairs
+
+    originals, pruned = pairs(models)
+    source = data_of("--inputs", inputs, originals)
+    checks = checks_from(floors, inputs=source, labels=labels, rtol=rtol, seed=seed, tuned=tuned)
     require_distinct(json_file, junit_file)
     for made in (json_file, junit_file):
         if made is not None:
-            require_writable(made, inputs=[original, pruned, plan_file])
+            require_writable(made, inputs=[*originals, *pruned, plan_file])
     decided = read_plan(plan_file)
-    report = _examine(original, pruned, decided.at_sizes(request.shapes, request.sizes), checks)
+    _require_several(originals, decided)
+    report = _examine(originals, pruned, decided.at_sizes(request.shapes, request.sizes), checks)
     _write(report, json_file, junit_file)
     _show(report)
     if not report.ok:
-        complain(f"{pruned}: {report.refusal()}")
+        complain(f"{', '.join(map(str, pruned))}: {report.refusal()}")
         raise typer.Exit(FAILED)
 
 
-def _examine(original: Path, pruned: Path, decided: Plan, checks: Checks) -> Report:
+def _require_several(models: Sequence[Path], decided: Plan) -> None:
+    """Raise :class:`InputError` for one model with the plan of several."""
+    if len(models) == 1 and decided.model.models:
+        names = ", ".join(decided.model.models)
+        raise InputError(f"the plan was made for several models ({names}): give all of them, got {models[0]}")
+
+
+def _examine(originals: Sequence[Path], pruned: Sequence[Path], decided: Plan, checks: Checks) -> Report:
     from .artifacts import open_artifact, require_readable
     from .progress import step
+    from .several import OnnxFiles
     from .work import examine
 
+    several = len(originals) > 1
     with step("reading the models"):
-        source = open_artifact(original)
+        source = OnnxFiles.open(originals) if several else open_artifact(originals[0])
         source.require_same(decided)
-        require_readable(pruned)
+        for path in pruned:
+            require_readable(path)
         source.require_runnable()
-    return examine(source, pruned, decided, checks)
+    if isinstance(source, OnnxFiles):
+        with step("verifying them"):
+            names = (path.stem for path in originals)
+            return source.examine_files(dict(zip(names, pruned, strict=True)), decided, checks)
+    return examine(source, pruned[0], decided, checks)
 
 
 def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> None:

@@ -9,39 +9,27 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import InputError
 from ..request import Request
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
-from .checks import checks_from
+from .checks import checks_from, data_of
 from .exits import DONE, FAILED, complain, warn
 
 if TYPE_CHECKING:
-    from .several import ReadTogether
     from .work import Outcome, Read
 
 
 @o.takes(Floors)
 @o.takes(Request)
 def prune(
-    models: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="MODEL...",
-            help="An ONNX file, or a .pt2 of torch.export; several ONNX files are pruned as one (see --tie).",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="OUT", help="The file to write; of several models the folder."),
-    ],
+    models: o.Models,
+    output: o.Output,
     request: Request,
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
     ] = None,
-    data: o.Data = None,
-    inputs: o.Inputs = None,
+    data: o.DataOfEach = None,
+    inputs: o.InputsOfEach = None,
     labels: o.Labels = None,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
@@ -53,27 +41,23 @@ def prune(
     Several models that share axes are pruned as one: --tie A:present_*=B:past_* says what they share.
     """
     request = request.require_target().with_data(data is not None)
-    checks = checks_from(floors, no_verify=no_verify, inputs=inputs, labels=labels, rtol=rtol, seed=request.seed)
-    from .work import carry_out, decide, read, recover
+    source = data_of("--data", data, models)
+    checks = checks_from(
+        floors,
+        no_verify=no_verify,
+        inputs=data_of("--inputs", inputs, models),
+        labels=labels,
+        rtol=rtol,
+        seed=request.seed,
+    )
+    from .work import carry_out, decide, read_models, recover
 
-    if len(models) > 1:
-        if data is not None:
-            raise InputError("--data is for a single model; several are pruned together without data")
-        from .several import carry_out_together, read_together
-
-        together = read_together(models, request, plan_file, checks)
-        outcome = carry_out_together(together, decide(together, request), output, checks, plan_file)
-        caution(request, outcome)
-        finish(together, output, outcome, as_json=as_json)
-    model = models[0]
-    if request.ties:
-        raise InputError("--tie is for several models; of one model, --state ties an output to an input")
-    given = read(model, request, outputs=[output, plan_file], runnable=checks.verify or data is not None)
-    if data is None:
+    given = read_models(models, request, output, plan_file, runnable=checks.verify or source is not None)
+    if source is None:
         outcome = carry_out(given, decide(given, request), output, checks, plan_file)
         caution(request, outcome)
     else:
-        smaller, recovery, held_out = recover(given, request, data)
+        smaller, recovery, held_out = recover(given, request, source)
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
         outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
     finish(given, output, outcome, as_json=as_json)
@@ -89,7 +73,7 @@ def caution(request: Request, outcome: Outcome) -> None:
     )
 
 
-def finish(given: Read | ReadTogether, output: Path, outcome: Outcome, *, as_json: bool) -> NoReturn:
+def finish(given: Read, output: Path, outcome: Outcome, *, as_json: bool) -> NoReturn:
     """Print what was done; exit with 1 where nothing was written."""
     from .summary import as_document, show
 

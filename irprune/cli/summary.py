@@ -11,13 +11,12 @@ from .reasons import Frozen, summarize
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .several import ReadTogether
     from .work import Outcome, Read
 
 RESULT_FORMAT = "irprune.result/1"
 
 
-def left_alone(given: Read | ReadTogether, outcome: Outcome) -> list[Frozen]:
+def left_alone(given: Read, outcome: Outcome) -> list[Frozen]:
     """Groups that stay as they are: the frozen ones by reason, then those that the plan does not touch."""
     touched = {group.name for group in outcome.plan.groups}
     idle = [group for group in given.analysis.groups if not group.frozen and group.name not in touched]
@@ -27,7 +26,7 @@ def left_alone(given: Read | ReadTogether, outcome: Outcome) -> list[Frozen]:
     return found
 
 
-def as_document(given: Read | ReadTogether, output: Path, outcome: Outcome) -> dict[str, Any]:
+def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
     """The result as plain JSON values; slices are in the plan file alone."""
     plan = outcome.plan
     body = plan.as_json()
@@ -47,7 +46,7 @@ def as_document(given: Read | ReadTogether, output: Path, outcome: Outcome) -> d
     }
 
 
-def show(given: Read | ReadTogether, output: Path, outcome: Outcome) -> None:
+def show(given: Read, output: Path, outcome: Outcome) -> None:
     """Print the result as tables."""
     from . import report
 
@@ -58,7 +57,7 @@ def show(given: Read | ReadTogether, output: Path, outcome: Outcome) -> None:
         out.print(f"wrote {output} ({kind})", markup=False)
 
 
-def tables(out: Console, given: Read | ReadTogether, outcome: Outcome) -> None:
+def tables(out: Console, given: Read, outcome: Outcome) -> None:
     """Costs, groups, what stays, and the verdicts."""
     from . import report
 

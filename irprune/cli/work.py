@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backends.staging import staged
 from ..errors import InputError
 from .artifacts import Artifact, open_artifact
 from .checks import Checks
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ..rewriting import Smaller
     from ..runtime.feeds import DataSource
     from ..verification import Report
-    from .several import ReadTogether
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,38 @@ def read(
 ) -> Read:
     """:func:`open_checked`, then the analysis."""
     opened = open_checked(path, outputs, runnable=runnable, plan=plan)
+    return _analyzed(opened, request)
+
+
+def read_models(
+    paths: Sequence[Path],
+    request: Request,
+    output: Path,
+    *others: Path | None,
+    runnable: bool = False,
+    plan: Plan | None = None,
+) -> Read:
+    """:func:`read`, of one model or of several as one; the output of several is a folder."""
+    if len(paths) == 1:
+        if request.ties:
+            raise InputError("--tie is for several models; of one model, --state ties an output to an input")
+        return read(paths[0], request, outputs=[output, *others], runnable=runnable, plan=plan)
+    from .several import OnnxFiles
+
+    for made in filter(None, others):
+        require_writable(made, inputs=paths)
+    with step("reading the models"):
+        source = OnnxFiles.open(paths)
+        if plan is not None:
+            source.require_same(plan)
+        require_apart([made for made in others if made is not None], source.files())
+    if runnable:
+        with step("making sure that they run"):
+            source.require_runnable()
+    return _analyzed(Opened(source.name, source), request)
+
+
+def _analyzed(opened: Opened, request: Request | None) -> Read:
     with step("finding what is coupled"):
         from ..request import Request
         from ..rewriting import analyzed
@@ -85,7 +115,7 @@ def read(
         request = request or Request()
         analysis = opened.source.sized(analyzed(opened.graph, request), request)
         _ = analysis.groups
-    return Read(path, opened.source, analysis)
+    return Read(opened.path, opened.source, analysis)
 
 
 @dataclass(frozen=True)
@@ -111,7 +141,7 @@ class Outcome:
 def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
     """Write a smaller model, verify the very file that is to be the output, and put it in its place if it passed."""
     plan = smaller.plan
-    with staged(output, keep=given.source.files()) as stage:
+    with given.source.staged(output) as stage:
         with step("writing the model"):
             given.source.write_smaller(smaller, given.analysis, stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
@@ -137,7 +167,7 @@ def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Rep
         return original.examine(pruned, plan, checks)
 
 
-def decide(given: Read | ReadTogether, request: Request) -> Smaller:
+def decide(given: Read, request: Request) -> Smaller:
     """The plan, and the smaller graph."""
     with step("deciding what to remove"):
         from ..plans import removed_atoms
@@ -151,7 +181,7 @@ def decide(given: Read | ReadTogether, request: Request) -> Smaller:
     return smaller
 
 
-def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recovery | None, DataSource]:
+def recover(given: Read, request: Request, data: DataSource) -> tuple[Smaller, Recovery | None, DataSource]:
     """What to remove and what the rest becomes, by data; and the samples that were held out.
 
     Raises :class:`InputError` for data that do not fit the model, and for a model that is not an ONNX file.
@@ -159,14 +189,15 @@ def recover(given: Read, request: Request, data: Path) -> tuple[Smaller, Recover
     from ..api import recovered
     from ..runtime.data import open_data
     from .artifacts import OnnxFile
+    from .several import OnnxFiles
 
-    if not isinstance(given.source, OnnxFile):
+    if not isinstance(given.source, (OnnxFile, OnnxFiles)):
         raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
     with step("calibrating, choosing and refitting on data"):
         smaller, recovery, samples = recovered(given.source.source, given.analysis, request, data)
     for text in recovery.cautions() if recovery else ():
         warn(text)
-    held_out = open_data(samples.held_out, samples.inputs, f"{data.name}, held out")
+    held_out = open_data(samples.held_out, samples.inputs, f"{data.origin}, held out")
     return smaller.of(given.source.identity), recovery, held_out.source
 
 

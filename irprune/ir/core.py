@@ -136,7 +136,8 @@ class Graph:
     """A topologically sorted list of nodes over named values.
 
     ``constants`` holds initializers and the outputs of Constant nodes alike; their shapes are in ``values`` too.
-    ``observed`` are the values whose shapes come from running the model, not from inference.
+    ``observed`` are the values whose shapes come from running the model, not from inference. ``twins`` are pairs of
+    constants that are one weight: several models, read as one, store it once each.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Graph:
     constants: Mapping[str, Constant]
     opsets: Mapping[str, int]
     observed: tuple[str, ...] = ()
+    twins: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         """Name and numbers; :func:`irprune.ir.render` has everything."""

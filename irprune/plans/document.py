@@ -150,16 +150,18 @@ class _Part(BaseModel):
 class ModelIdentity(_Part):
     """The model that a plan is for: what its file and its data files hash to.
 
-    ``data`` has the digest of each file with external data, by its name in the model.
+    ``data`` has the digest of each file with external data, by its name in the model. ``models`` has the digest of each
+    of several models that are pruned as one, by its name; ``sha256`` is then that of the lines ``DIGEST  NAME``.
     """
 
     sha256: Digest = ""
     bytes: Count = 0
     opset: Count = 0
     data: dict[Name, Digest] = {}
+    models: dict[Name, Digest] = {}
 
     def as_json(self) -> dict[str, Any]:
-        return self.model_dump(exclude=set() if self.data else {"data"})
+        return self.model_dump(exclude={name for name in ("data", "models") if not getattr(self, name)})
 
 
 UNIDENTIFIED = ModelIdentity()

@@ -24,7 +24,7 @@ from ..rewriting import Smaller, analyzed, decide
 from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
 from ..runtime.session import RunFailure
-from .refit import Refit, refit
+from .refit import Refit, refit, smaller_feeds
 
 FEW_SAMPLES = 64
 """With fewer samples than this, a fit may not generalize."""
@@ -100,12 +100,14 @@ def _repaired(
 ) -> tuple[Smaller, Recovery]:
     small = to_proto(emit(model, analysis.graph, smaller.graph))
     after = analyzed(smaller.graph, request)
+    kept = analysis.kept(smaller.removed(analysis))
+    unseen = [smaller_feeds(analysis, kept, feeds) for feeds in samples.held_out]
     updated, changes = refit(
         proto,
         small,
         analysis,
         after,
-        analysis.kept(smaller.removed(analysis)),
+        kept,
         samples.fitted,
         samples.held_out,
         seed=request.seed,
@@ -113,8 +115,8 @@ def _repaired(
     )
     tuned = with_values(smaller.graph, updated)
     wanted = _outputs(proto, samples.held_out)
-    sliced = _outputs(small, samples.held_out)
-    refitted = _outputs(to_proto(emit(model, analysis.graph, tuned)), samples.held_out)
+    sliced = _outputs(small, unseen)
+    refitted = _outputs(to_proto(emit(model, analysis.graph, tuned)), unseen)
     before, now = _error(wanted, sliced), _error(wanted, refitted)
     if now < before:
         smaller = replace(smaller, graph=tuned, plan=smaller.plan.with_updated(_digests(tuned, updated)))

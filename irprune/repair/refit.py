@@ -24,6 +24,7 @@ from ..calibration.moments import DAMPING, MOST_ROWS, damping, draw, with_consta
 from ..calibration.points import Point, affine, find_points
 from ..calibration.stepwise import MEMORY, Stepwise
 from ..ir.core import Array
+from .teams import Team, teams
 
 ROUNDS = 3
 """Rounds of targets before a ReLU; ten are within the noise of three."""
@@ -78,23 +79,28 @@ def refit(
     rng = np.random.default_rng(seed)
     todo = [p for p in find_points(after) if _is_private(after, p)]
     teacher = Stepwise(original, [*batches, *held_out], [p.target for p in todo], memory // 2)
-    student = Stepwise(small, [*batches, *held_out], [name for p in todo for name in p.reads], memory // 2)
-    todo = [p for p in todo if student.makes(p.target) and teacher.makes(p.target)]
+    own = [smaller_feeds(before, kept, feeds) for feeds in (*batches, *held_out)]
+    student = Stepwise(small, own, [name for p in todo for name in p.reads], memory // 2)
+    groups = teams(after, [p for p in todo if student.makes(p.target) and teacher.makes(p.target)])
     updated: dict[str, Array] = {}
     log: list[Refit] = []
-    for k, point in enumerate(todo):
-        values = zip(teacher.get([point.target]), student.get(point.reads), strict=True)
-        each = -(-most // len(batches))
-        parts = [_sample(before, point, kept, theirs, ours, rng, each) for theirs, ours in values]
-        fitted, unseen = _Sample.joined(parts[: len(batches)]), _Sample.joined(parts[len(batches) :])
-        new, entry = _fit(after, point, fitted, unseen, rounds, damp)
-        log.append(entry)
-        if entry.is_kept:
+    for k, team in enumerate(groups):
+        fitted: list[_Sample] = []
+        unseen: list[_Sample] = []
+        for point in team:
+            values = zip(teacher.get([point.target]), student.get(point.reads), strict=True)
+            each = -(-most // len(batches))
+            parts = [_sample(before, point, kept, theirs, ours, rng, each) for theirs, ours in values]
+            fitted, unseen = [*fitted, *parts[: len(batches)]], [*unseen, *parts[len(batches) :]]
+        new, entries = _fit(after, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
+        log += entries
+        if entries[0].is_kept:
             updated |= new
             for name, array in new.items():
                 student.update(name, array)
-        student.release({name for p in todo[k + 1 :] for name in p.reads})
-        teacher.release({p.target for p in todo[k + 1 :]})
+        later = [point for team in groups[k + 1 :] for point in team]
+        student.release({name for p in later for name in p.reads})
+        teacher.release({p.target for p in later})
     return updated, log
 
 
@@ -123,6 +129,11 @@ def _sample(
     return _Sample(*(part.astype(np.float32, copy=False) for part in (rows, goal, skip)))
 
 
+def smaller_feeds(before: Analysis, kept: Mapping[int, Mask], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The feeds of the smaller model: of inputs that lost channels (states, ``--allow-io``) the part that is kept."""
+    return {name: _kept_part(array, before, name, kept) for name, array in feeds.items()}
+
+
 def _kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mask]) -> Array:
     for k, axis in enumerate(before.coupling.dims[name] or ()):
         mask = kept_mask(axis, kept)
@@ -132,8 +143,9 @@ def _kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mas
 
 
 def _fit(
-    after: Analysis, point: Point, fitted: _Sample, unseen: _Sample, rounds: int, damp: float
-) -> tuple[dict[str, Array], Refit]:
+    after: Analysis, team: Team, fitted: _Sample, unseen: _Sample, rounds: int, damp: float
+) -> tuple[dict[str, Array], list[Refit]]:
+    point = team[0]
     item = point.contraction
     constants = after.graph.constants
     weight = constants[item.constant].numpy()
@@ -149,10 +161,12 @@ def _fit(
         old = np.concatenate([old, sign * bias.astype(np.float64).reshape(g, o, 1)], axis=2)
     solved = _solve(fitted, old, scale, shift, bias is not None, rounds if point.rectified else 0, damp)
     errors = [_error(unseen, matrix, scale, shift, bias is not None, point.rectified) for matrix in (old, solved)]
-    new = {item.constant: item.tensor(solved[..., : item.shape[2]], weight)}
-    if bias is not None and point.bias is not None:
-        new[point.bias] = (sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype)
-    return new, Refit(item.node.name, *errors)
+    new = {each.contraction.constant: item.tensor(solved[..., : item.shape[2]], weight) for each in team}
+    for each in team if bias is not None else ():
+        assert bias is not None
+        assert each.bias is not None
+        new[each.bias] = (sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype)
+    return new, [Refit(each.contraction.node.name, *errors) for each in team]
 
 
 def _design(sample: _Sample, has_bias: bool) -> NDArray[np.float32]:

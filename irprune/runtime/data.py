@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from dataclasses import replace
+from itertools import count, zip_longest
 from typing import Any
 
 from ..errors import InputError
@@ -43,6 +44,33 @@ def open_source(given: AnyData, origin: str = "the inputs") -> DataSource:
         f"{origin}: expected arrays by input name, an iterable of such, a CalibrationDataReader or a path, "
         f"got {type(given).__name__}"
     )
+
+
+def merged_source(sources: Mapping[str, DataSource], separator: str, origin: str) -> DataSource:
+    """Data of several models as those of one, whose inputs have the name of their model and ``separator`` in front.
+
+    The pieces of all sources belong together, the first of each and so on. Raises :class:`InputError` where the numbers
+    of pieces differ.
+    """
+
+    def pieces(inputs: Inputs) -> Iterator[tuple[str, Piece]]:
+        parts = [_prefixed(source, inputs, f"{name}{separator}") for name, source in sources.items()]
+        for number, each in enumerate(zip_longest(*parts), 1):
+            short = [name for name, piece in zip(sources, each, strict=True) if piece is None]
+            if short:
+                raise InputError(f"{origin}: model '{short[0]}' has {number - 1} pieces of data, another one has more")
+            yield (
+                ", ".join(label for label, _ in each),
+                {name: array for _, piece in each for name, array in piece.items()},
+            )
+
+    return DataSource(origin, pieces, all(source.sized for source in sources.values()))
+
+
+def _prefixed(source: DataSource, inputs: Inputs, prefix: str) -> Iterator[tuple[str, Piece]]:
+    own = tuple(replace(spec, name=spec.name.removeprefix(prefix)) for spec in inputs if spec.name.startswith(prefix))
+    for label, piece in source.pieces(own):
+        yield label, {f"{prefix}{name}": array for name, array in piece.items()}
 
 
 class _Replayed:

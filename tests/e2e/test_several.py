@@ -214,22 +214,116 @@ def test_without_its_models_there_is_no_plan(tmp_path: Path, floor: tuple[str, .
     assert not (tmp_path / "new").exists()
 
 
-def test_their_plan_fits_none_of_them_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = written(tmp_path, enc=ENCODER, dec=DECODER)
-    plan_file = tmp_path / "plan.json"
-    options = [
-        "-o",
-        str(tmp_path / "out"),
-        "--plan",
-        str(plan_file),
-        "--ratio",
-        "0.5",
-        "--tie",
-        "enc:hidden=dec:hidden",
-    ]
-    assert run(["prune", *map(str, paths), *options]) == 0
+def test_one_plan_for_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The plan is made, carried out and verified in steps of their own, as that of a single model."""
+    paths = [str(path) for path in written(tmp_path, enc=ENCODER, dec=DECODER)]
+    plan_file, out, again = tmp_path / "plan.json", tmp_path / "out", tmp_path / "again"
+    assert run(["plan", *paths, "-o", str(plan_file), "--ratio", "0.5", "--tie", "enc:hidden=dec:hidden"]) == 0
+    assert run(["apply", *paths, str(plan_file), "-o", str(out)]) == 0
+    assert run(["apply", *reversed(paths), str(plan_file), "-o", str(again)]) == 0
+    names = ("enc.onnx", "dec.onnx")
+    small = [str(out / name) for name in names]
+    assert all((out / name).read_bytes() == (again / name).read_bytes() for name in names)
+    assert onnx.load(small[0]).graph.output[0].type.tensor_type.shape.dim[2].dim_value == 8
+    assert run(["verify", *paths, *small, "--plan", str(plan_file)]) == 0
+    assert run(["verify", *reversed(paths), str(out), "--plan", str(plan_file)]) == 0
+    report = irprune.verify_together(paths, small, irprune.Plan.load(plan_file))
+    assert report.ok
+    made = irprune.apply_together(paths, irprune.Plan.load(plan_file), tmp_path / "third")
+    assert made["dec"].read_bytes() == (out / "dec.onnx").read_bytes()
     capsys.readouterr()
-    assert run(["apply", str(paths[0]), str(plan_file), "-o", str(tmp_path / "small.onnx")]) == 2
-    assert "the plan was made for several models at once" in capsys.readouterr().err
-    assert run(["verify", str(paths[0]), str(tmp_path / "out" / "enc.onnx"), "--plan", str(plan_file)]) == 2
-    assert "the plan was made for several models at once" in capsys.readouterr().err
+    assert run(["apply", paths[0], str(plan_file), "-o", str(tmp_path / "small.onnx")]) == 2
+    assert "made for several models (dec, enc): give all of them" in capsys.readouterr().err
+    assert run(["verify", *paths, small[1], "--plan", str(plan_file)]) == 2
+    assert "as many smaller models as originals" in capsys.readouterr().err
+    assert run(["verify", *paths, *reversed(small), "--plan", str(plan_file)]) == 1
+    model = onnx.load(paths[1])
+    model.doc_string = "changed"
+    onnx.save(model, paths[1])
+    assert run(["apply", *paths, str(plan_file), "-o", str(out)]) == 2
+    assert "another model 'dec'" in capsys.readouterr().err
+
+
+def test_a_change_of_one_of_them_is_found(tmp_path: Path) -> None:
+    paths = written(tmp_path, enc=ENCODER, dec=DECODER)
+    result = irprune.prune_together(paths, tmp_path / "out", ratio=0.5, ties="enc:hidden=dec:hidden")
+    model = onnx.load(result.files["dec"])
+    tensor = model.graph.initializer[0]
+    tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * 2, tensor.name))
+    onnx.save(model, result.files["dec"])
+    report = irprune.verify_together(paths, [result.files["enc"], result.files["dec"]], result.plan)
+    assert not report.structure.ok
+    assert "dec:" in report.structure.problems[0]
+
+
+def twins(folder: Path) -> list[Path]:
+    """A decoder and its twin, with the same weights under other names for some, as exporters number them."""
+    paths = written(folder, first=FIRST, past=PAST)
+    rng = np.random.default_rng(3)
+    values = {name: rng.standard_normal((8, 4 if name == "wo" else 8)) for name in ("wq", "wk", "wv", "wo")}
+    for path, names in zip(paths, ({}, {"wq": "onnx::MatMul_7", "wo": "onnx::MatMul_9"}), strict=True):
+        model = onnx.load(path)
+        for tensor in model.graph.initializer:
+            if tensor.name in values:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values[tensor.name].astype(np.float32), tensor.name))
+                tensor.name = names.get(tensor.name, tensor.name)
+        for node in model.graph.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+        onnx.save(model, path)
+    return paths
+
+
+def test_equal_weights_stay_equal(tmp_path: Path) -> None:
+    """Chosen and refitted as one: on data the twins see differently, they still hold the same weights."""
+    paths = twins(tmp_path)
+    rng = np.random.default_rng(0)
+
+    def random(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    data = {
+        "first": [{"x": random(1, 6, 8)} for _ in range(200)],
+        "past": [
+            {"x": random(1, 1, 8), "past_key": random(1, 2, 5, 4), "past_value": random(1, 2, 5, 4)} for _ in range(200)
+        ],
+    }
+    result = irprune.prune_together(paths, tmp_path / "out", ratio=0.5, only="kind:head_dim", data=data, ties=TIES)
+    assert result.report is not None
+    assert result.report.ok
+    assert result.recovery is not None
+    assert result.recovery.error < result.recovery.error_sliced
+    weights = {name: stored(onnx.load(path)) for name, path in result.files.items()}
+    updated = result.plan.updated
+    for one, other in (("wq", "onnx::MatMul_7"), ("wk", "wk"), ("wv", "wv"), ("wo", "onnx::MatMul_9")):
+        assert weights["first"][one].raw_data == weights["past"][other].raw_data
+        assert updated.get(f"first:{one}") == updated.get(f"past:{other}")
+    assert "first:wo" in updated
+
+
+def test_data_of_each_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = written(tmp_path, enc=ENCODER, dec=DECODER)
+    rng = np.random.default_rng(0)
+    feeds = {"x": (70, 5, 6), "hidden": (70, 5, 16), "z": (70, 5, 3)}
+    arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in feeds.items()}
+    np.savez(tmp_path / "e.npz", x=arrays["x"])
+    np.savez(tmp_path / "d.npz", hidden=arrays["hidden"], z=arrays["z"])
+    both = {"enc:x": arrays["x"], "dec:hidden": arrays["hidden"], "dec:z": arrays["z"]}
+    np.savez(tmp_path / "both.npz", **both)
+    given = ["--data", f"enc={tmp_path / 'e.npz'}", "--data", f"dec={tmp_path / 'd.npz'}"]
+    start = ["prune", *map(str, paths), "--ratio", "0.5", "--tie", "enc:hidden=dec:hidden", "-o"]
+    assert run([*start, str(tmp_path / "one"), *given]) == 0
+    assert run([*start, str(tmp_path / "two"), "--data", str(tmp_path / "both.npz")]) == 0
+    for name in ("enc", "dec"):
+        one, two = (stored(onnx.load(tmp_path / folder / f"{name}.onnx")) for folder in ("one", "two"))
+        assert {key: tensor.raw_data for key, tensor in one.items()} == {
+            key: tensor.raw_data for key, tensor in two.items()
+        }
+    capsys.readouterr()
+    assert run([*start, str(tmp_path / "no"), *given[:2]]) == 2
+    assert "--data: expected MODEL=DATA once for each of enc, dec" in capsys.readouterr().err
+    assert run([*start, str(tmp_path / "no"), "--inputs", f"enc={tmp_path / 'e.npz'}"]) == 2
+    assert "--inputs: expected MODEL=DATA once for each" in capsys.readouterr().err
+    labels = ["--labels", str(tmp_path / "l.npy"), "--inputs", str(tmp_path / "both.npz")]
+    np.save(tmp_path / "l.npy", np.zeros(70, np.int64))
+    assert run([*start, str(tmp_path / "no"), *labels]) == 2
+    assert "--labels is for a single model" in capsys.readouterr().err

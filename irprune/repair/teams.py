@@ -1,0 +1,56 @@
+"""Contractions that are fitted as one: several models, read as one, store what they share once each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import networkx as nx
+import numpy as np
+
+from ..analysis import Analysis
+from ..calibration.points import Point, affine
+from ..ir import Graph
+from ..ir.core import Array
+
+Team: TypeAlias = tuple[Point, ...]
+"""Points whose weights are one: a fit rests on the samples of all, and all get its values."""
+
+
+def teams(analysis: Analysis, points: Sequence[Point]) -> list[Team]:
+    """The points in their order, each once, with those that share its weight.
+
+    Left out are weights that other nodes read as well, and twins that cannot be fitted as one: they stay equal.
+    """
+    graph = analysis.graph
+    equal: nx.Graph[str] = nx.Graph(graph.twins)
+    by_weight = {point.contraction.constant: point for point in points}
+    readers = Counter(point.contraction.constant for point in points)
+    found: list[Team] = []
+    seen: set[str] = set()
+    for name, point in by_weight.items():
+        names = sorted(nx.node_connected_component(equal, name)) if name in equal else [name]
+        if name in seen:
+            continue
+        seen.update(names)
+        if all(readers[other] == len(graph.consumers.get(other, ())) == 1 for other in names):
+            team = (point, *(by_weight[other] for other in names if other != name))
+            found += [team] if _are_alike(graph, team) else []
+    return found
+
+
+def _are_alike(graph: Graph, team: Team) -> bool:
+    """Whether the same least squares belong to all points: they differ in their samples alone."""
+    first = [*_facts(graph, team[0])]
+    return all(
+        len(first) == len(facts) and all(map(np.array_equal, first, facts))
+        for facts in ([*_facts(graph, point)] for point in team[1:])
+    )
+
+
+def _facts(graph: Graph, point: Point) -> Iterator[Array]:
+    yield np.array([point.rectified, point.norm is not None, *point.contraction.shape])
+    yield from affine(graph, point)
+    if point.bias is not None:
+        yield graph.constants[point.bias].numpy()
