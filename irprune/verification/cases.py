@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,32 @@ def long_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
     return _distinct(trials)
 
 
+def further_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
+    """Sizes for models that run at no usual ones: one is the sum of two others, or they are long."""
+    return [*summed_sizes(specs), *long_sizes(specs)]
+
+
+def summed_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
+    """Sizes of which one is the sum of two: a mask that covers the past and what is new.
+
+    A sequence comes before the sides of what may be an image, since masks have no more than two dimensions.
+    """
+    kinds = _kinds(specs)
+    free = sorted((symbol for symbol, kind in kinds.items() if kind), key=lambda symbol: -kinds[symbol])
+    found: list[dict[str, int]] = []
+    for batch, side, length in _TRIALS[:_SUMMED]:
+        values = {symbol: (batch, side, length)[kind] for symbol, kind in kinds.items()}
+        sums = sorted({values[a] + values[b] for a, b in combinations(free, 2)})
+        found += [{**values, symbol: total} for symbol in free for total in sums]
+    return _distinct(found)[:_MOST_SUMS]
+
+
+_SUMMED = 2
+"""Trials of which sums are tried."""
+
+_MOST_SUMS = 100
+
+
 def _kinds(specs: Sequence[InputSpec]) -> dict[str, int]:
     """Per symbol its column in the trials."""
     kinds: dict[str, int] = {}
@@ -247,7 +274,7 @@ def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[s
     trials = by_cost(original.proto, specs, trial_sizes(specs))
     accepted, rejected, why = _accepted(original, specs, trials, seed)
     if not (accepted or first):
-        accepted, longer, last = _accepted(original, specs, long_sizes(specs), seed)
+        accepted, longer, last = _accepted(original, specs, further_sizes(specs), seed)
         rejected, why = rejected + longer, last or why
     accepted = _distinct_first([*first, *accepted])
     if not accepted and any(spec.dtype.kind in "iu" and spec.matched is None for spec in specs):
@@ -260,7 +287,7 @@ def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[s
         seeds = range(seed + k, seed + k + _ATTEMPTS * runs, runs)
         cases.append(_first_case(original, specs, accepted[k % len(accepted)][0], seeds))
     sizes = [sizes for sizes, _ in accepted]
-    cases += _chosen_cases(original, specs, _distinct([*sizes, *trials, *long_sizes(specs)]), tuple(cases))
+    cases += _chosen_cases(original, specs, _distinct([*sizes, *trials, *further_sizes(specs)]), tuple(cases))
     return Cases(tuple(cases), tuple(rejected))
 
 
@@ -282,7 +309,7 @@ def _asked_case(
     """A case at the sizes that were asked for, others being the first that the original takes with them."""
     if not asked:
         return []
-    trials = _distinct({**sizes, **asked} for sizes in (*trial_sizes(specs), *long_sizes(specs)))
+    trials = _distinct({**sizes, **asked} for sizes in (*trial_sizes(specs), *further_sizes(specs)))
     accepted, _, why = _accepted(original, specs, trials, seed, count=1)
     if not accepted:
         raise InputError(f"ONNX Runtime cannot run the original model at {_spell(asked)}: {why}")

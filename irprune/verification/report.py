@@ -99,7 +99,7 @@ class Equivalence:
     For a quantized model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
     ``in_double`` compares in float64, in those cases in which an error could be rounding noise.
     ``before`` are float values inside the graph, from which decisions are made and what saturates is computed;
-    ``hidden`` is how many more of these there are, which were not compared.
+    ``hidden`` is how many more of these there are, which were not compared. ``notes`` say what else was not.
     """
 
     outputs: tuple[OutputError, ...]
@@ -111,6 +111,7 @@ class Equivalence:
     in_double: tuple[OutputError, ...] = ()
     before: tuple[OutputError, ...] = ()
     hidden: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -155,6 +156,7 @@ class Equivalence:
             },
             "in_double": [output.as_json() for output in self.in_double],
             "first": None if self.first is None else self.first.as_json(),
+            "notes": list(self.notes),
         }
 
 

@@ -80,6 +80,7 @@ class EquivalenceDocument(TypedDict):
     before_decisions: NotRequired[DecisionsDocument]
     in_double: list[OutputDocument]
     first: DivergenceDocument | None
+    notes: NotRequired[list[str]]
 
 
 class OutputFidelityDocument(TypedDict):

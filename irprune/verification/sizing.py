@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..frontends.onnx import import_model
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure
-from .cases import InputSpec, input_specs, long_sizes, random_feeds, symbols_of_dim, trial_sizes
+from .cases import InputSpec, further_sizes, input_specs, random_feeds, symbols_of_dim, trial_sizes
 from .masks import input_sizes, solved, symbols_of
 
 Shapes = Mapping[str, Sequence[int]]
@@ -127,7 +127,7 @@ def _completed(
 
     ``None`` if the model runs at no trial size and the user gave none.
     """
-    trials = [{**sizes, **fixed} for sizes in (*trial_sizes(specs), *long_sizes(specs))] or [dict(fixed)]
+    trials = [{**sizes, **fixed} for sizes in (*trial_sizes(specs), *further_sizes(specs))] or [dict(fixed)]
     if trials[0].keys() == fixed.keys():
         return trials[0]
     failure, model = "", executable()

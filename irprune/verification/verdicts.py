@@ -76,6 +76,7 @@ def _equivalence(report: Report) -> Iterator[str]:
         yield _before_decisions(equivalence)
     how = "in torch" if report.exported is not None or report.note else "optimizations off and on"
     yield f"{len(equivalence.cases)} runs, {how}"
+    yield from equivalence.notes
 
 
 def _before_decisions(equivalence: Equivalence) -> str:

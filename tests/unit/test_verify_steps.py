@@ -13,7 +13,7 @@ from irprune.backends.onnx import emit, to_proto
 from irprune.frontends.onnx import import_model
 from irprune.rewriting import remove_atoms
 from irprune.runtime.executable import Executable
-from irprune.verification.cases import random_cases
+from irprune.verification.cases import Case, Cases, random_cases
 from irprune.verification.equivalence import Comparison
 from irprune.verification.report import Equivalence
 from irprune.verification.steps import with_steps
@@ -82,3 +82,50 @@ def test_a_model_without_states_is_as_it_was() -> None:
     proto = model_of(ELMAN.format(h="before", after="after"))
     found, later = compare(proto, analyze(import_model(oir.from_proto(proto))), 0.5)
     assert later is found
+
+
+MASKED = """(float[batch, seq, 8] x, int64[batch, total] attention_mask, float[batch, 2, past, 4] past_key_values_0_key,
+  float[batch, 2, past, 4] past_key_values_0_value)
+=> (float[batch, seq, 4] y, float[batch, 2, sum, 4] present_0_key, float[batch, 2, sum, 4] present_0_value)
+<float[8, 8] wq, float[8, 8] wk, float[8, 8] wv, float[8, 4] wo, int64[4] s = {0, -1, 2, 4}, int64[3] m = {0, -1, 8},
+ int64[2] axes = {1, 2}>
+{ q = MatMul(x, wq) qs = Reshape(q, s) qh = Transpose<perm = [0, 2, 1, 3]>(qs)
+  k = MatMul(x, wk) ks = Reshape(k, s) kn = Transpose<perm = [0, 2, 1, 3]>(ks)
+  v = MatMul(x, wv) vs = Reshape(v, s) vn = Transpose<perm = [0, 2, 1, 3]>(vs)
+  present_0_key = Concat<axis = 2>(past_key_values_0_key, kn)
+  present_0_value = Concat<axis = 2>(past_key_values_0_value, vn)
+  kt = Transpose<perm = [0, 1, 3, 2]>(present_0_key) scores = MatMul(qh, kt)
+  f = Cast<to = 1>(attention_mask) mask = Unsqueeze(f, axes) masked = Add(scores, mask) p = Softmax(masked)
+  o = MatMul(p, present_0_value) ot = Transpose<perm = [0, 2, 1, 3]>(o) om = Reshape(ot, m) y = MatMul(om, wo) }"""
+
+PAIRS = ["past_key_values_*=present_*"]
+
+
+def test_a_mask_grows_with_the_past() -> None:
+    """Its size is a symbol of its own: as long as the past and the new tokens, at first and in each later step."""
+    proto = model_of(MASKED)
+    analysis = analyze(import_model(oir.from_proto(proto)), states=PAIRS)
+    found, later = compare(proto, analysis, 0.5)
+    assert any(not group.frozen for group in analysis.groups)
+    assert found.ok
+    assert later.ok
+    assert sum("3 steps with the state fed back" in label for label in later.cases) == 2
+    assert not later.notes
+
+
+def test_a_state_that_cannot_be_fed_back_is_said() -> None:
+    """The declared output has another length each time: the original itself stops at the second step."""
+    text = """(float[1, n, 8] h) => (float[1, k, 8] h_out) <float[8, 8] w, int64[1] axis = {1}, int64[1] from = {0},
+        int64[1] to = {1}, int64[3] shape = {1, 2, 8}>
+        { a = MatMul(h, w) r = Relu(a) b = MatMul(r, w2) c = Reshape(b, shape) h_out = Concat<axis = 1>(c, c) }"""
+    text = text.replace("<float[8, 8] w,", "<float[8, 8] w, float[8, 8] w2,")
+    proto = model_of(text)
+    analysis = analyze(import_model(oir.from_proto(proto)), states=["h=h_out"])
+    original = Executable(proto)
+    feeds = {"h": np.ones((1, 2, 8), np.float32)}
+    cases = Cases((Case("given", feeds, original.run(feeds)),))
+    comparison = Comparison(original, original, analysis, analysis.kept(np.zeros(analysis.atoms.count, dtype=bool)))
+    found, _ = comparison.run(cases)
+    later = with_steps(comparison, cases, found)
+    assert later.ok
+    assert later.notes[0].startswith("only 1 of 3 steps (given): the original does not run on its own state")
