@@ -38,13 +38,8 @@ def rule_name(func: Any) -> str:
     """The rule that answers for an operator."""
     from irprune.torch.capture import meta_rules as rules
 
-    if func in rules._RULES:
-        return rules._RULES[func].__name__
-    if func in rules._RECURRENT:
-        return "_recurrent"
-    if func in rules._RANGES:
-        return "_on_the_processor"
-    return "_elementwise" if rules._is_elementwise(func) else "_attention"
+    rule = rules._RULES.get(func) or rules._WHOLE_RULES.get(func) or rules._elementwise
+    return getattr(rule, "func", rule).__name__
 
 
 def measure(model: str, savings: dict[str, Saving]) -> float:

@@ -114,7 +114,7 @@ Shapes = Callable[[str], "tuple[Size, ...] | None"]
 
 def find_region(graph: Graph, node: Node, shape_of: Shapes, integers: Integers) -> Region | None:
     """The view chain that starts at ``node``, or ``None``. Every path from its operand has to end inside it."""
-    if node.op != "Reshape" or node.domain or not node.inputs or node.inputs[0] in graph.constants:
+    if _RULES.get(node.qualified_op) is not _Search.reshape or node.inputs[0] in graph.constants:
         return None
     shape = shape_of(node.inputs[0])
     if shape is None or len(graph.consumers.get(node.outputs[0], ())) == 0:

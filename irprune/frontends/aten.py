@@ -14,6 +14,7 @@ lists the core operators. This module needs no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..reasons import Kind
 from ..signatures import NoSignature, traits_of
@@ -31,6 +32,9 @@ class AtenOperator:
     ``keeps_results``: every result is a part of the operand, whether or not somebody takes it.
     ``uninitialized``: the result holds what the memory held.
     ``fills``: a new tensor, whose sizes and strides are the same on all devices.
+    ``layout``: the result is contiguous whatever the operands are ("contiguous"), or has channels last where an operand
+    has ("channels_last").
+    ``checks_metadata``: it raises where type, device or strides of a tensor are unexpected, and has no result.
     """
 
     lowering: str | Lowering | None = None
@@ -40,6 +44,8 @@ class AtenOperator:
     keeps_results: bool = False
     uninitialized: bool = False
     fills: bool = False
+    layout: Literal["", "contiguous", "channels_last"] = ""
+    checks_metadata: bool = False
 
 
 def lower(call: AtenCall, overload: str, is_pointwise: bool) -> Lowered:
@@ -63,6 +69,12 @@ def aten_operator(name: str, overload: str = "") -> AtenOperator:
     names = (f"{name}.{overload}", name, f"{plain}.{overload}", plain)
     entry = next((TABLE[key] for key in names if key in TABLE), None)
     return entry if isinstance(entry, AtenOperator) else AtenOperator(entry)
+
+
+def is_elementwise(name: str, overload: str, is_pointwise: bool) -> bool:
+    """Whether an operator computes each element by itself, with numpy broadcasting: by torch's tag or by the table."""
+    entry = aten_operator(name, overload)
+    return is_pointwise or (entry.lowering is calls.elementwise and not entry.fills)
 
 
 def _complete(call: AtenCall, lowered: Lowered) -> Lowered:
@@ -112,6 +124,10 @@ TABLE: dict[str, str | Lowering | AtenOperator] = {
     **dict.fromkeys(("view", "view_copy", "_reshape_alias"), "Reshape(self, size)"),
     "_unsafe_view": AtenOperator("Reshape(self, size)", may_be_view=True),
     **_pools("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool"),
+    **{
+        f"{kind}_pool2d": AtenOperator(calls.with_batch("self", 2, "aten.pool(self)"), layout="channels_last")
+        for kind in ("max", "adaptive_avg")
+    },
     "reshape": AtenOperator("Reshape(self, shape)", may_be_view=True),
     # evaluated where they compute positions
     "add.Tensor": calls.arithmetic("Add"),
@@ -128,19 +144,20 @@ TABLE: dict[str, str | Lowering | AtenOperator] = {
     "remainder.Tensor": "Mod(self, other)",
     "fmod.Tensor": "Mod(self, other)",
     # contractions
-    **{f"conv{n}d": calls.convolution for n in (1, 2, 3)},
+    **{f"conv{n}d": calls.convolution for n in (1, 3)},
+    "conv2d": AtenOperator(calls.convolution, layout="channels_last"),
     **{
         f"conv_transpose{n}d": calls.with_batch("input", n, "ConvTranspose(input, weight, bias, group=groups)")
         for n in (1, 2, 3)
     },
     "convolution": calls.convolution,
-    "linear": "aten.linear(input, weight, bias)",
+    "linear": AtenOperator("aten.linear(input, weight, bias)", layout="contiguous"),
     "addmm": "Gemm(mat1, mat2, self)",
     "mm": "MatMul(self, mat2)",
     "bmm": "MatMul(self, mat2)",
     "mv": "MatMul(self, vec)",
     "dot": "MatMul(self, tensor)",
-    "matmul": "MatMul(self, other)",
+    "matmul": AtenOperator("MatMul(self, other)", layout="contiguous"),
     "linalg_matmul": "MatMul(self, other)",
     "vdot": "MatMul(self, other)",
     "baddbmm": "aten.added_product(batch1, batch2, self, product='b m k, b k n -> b m n')",
@@ -157,11 +174,13 @@ TABLE: dict[str, str | Lowering | AtenOperator] = {
     "_weight_norm": calls.weight_norm,
     "_weight_norm_interface": calls.weight_norm,
     # normalizations
-    "batch_norm": "BatchNormalization(input, weight, bias, running_mean, running_var)",
+    "batch_norm": AtenOperator(
+        "BatchNormalization(input, weight, bias, running_mean, running_var)", layout="channels_last"
+    ),
     "_native_batch_norm_legit_no_training": "BatchNormalization(input, weight, bias, running_mean, running_var)",
     "instance_norm": calls.instance_norm,
     "group_norm": "GroupNormalization(input, weight, bias, num_groups=num_groups)",
-    "layer_norm": calls.layer_norm,
+    "layer_norm": AtenOperator(calls.layer_norm, layout="contiguous"),
     "native_layer_norm": calls.layer_norm,
     "native_group_norm": "aten.native_group_norm(input, weight, bias, num_groups=group, channels=C)",
     "rms_norm": calls.layer_norm,
@@ -304,6 +323,7 @@ TABLE: dict[str, str | Lowering | AtenOperator] = {
     "arange.start": "Range(start, end, 1)",
     "arange.start_step": "Range(start, end, step)",
     "scalar_tensor": AtenOperator(calls.elementwise, fills=True),
+    "_assert_tensor_metadata": AtenOperator(checks_metadata=True),
 }
 
 _REASONS: dict[str, str] = {

@@ -16,7 +16,7 @@ is ``(group in_channels)``), and the rows (``transB=1``) or columns of the matri
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..ir import Constant, Node
 from ..ir.core import Array
 from ..ir.dtypes import is_native_float
+from ..signatures import traits_of
 from .draft import Draft, Refused
 
 _Vector = NDArray[np.float64]
@@ -31,12 +32,12 @@ _Vector = NDArray[np.float64]
 
 def fold_batchnorm(draft: Draft, node: Node) -> None:
     """Fold a BatchNormalization into the operator before it; raises :class:`Refused` with the reason."""
-    if node.qualified_op != "BatchNormalization":
-        raise Refused("it is no BatchNormalization")
+    if traits_of(node.qualified_op).running_statistics is None:
+        raise Refused("it has no running statistics")
     producer = _producer(draft, node)
     scale, shift = _affine(draft, node)
     weight_name, weight = _weight(draft, producer)
-    scaled = _SCALED[producer.op](producer, weight, scale)
+    scaled = _SCALED[producer.op].weight(producer, weight, scale)
     bias = _bias(draft, producer, len(scale)) * scale + shift
     dtype = weight.dtype
     with np.errstate(over="ignore"):
@@ -46,7 +47,7 @@ def fold_batchnorm(draft: Draft, node: Node) -> None:
     name = _bias_name(draft, producer, node)
     draft.set_constant(weight_name, replace(Constant.from_array(new_weight), origin=weight.origin))
     draft.set_constant(name, Constant.from_array(new_bias))
-    attributes = {k: v for k, v in producer.attributes.items() if (producer.op, k) != ("Gemm", "beta")}
+    attributes = {k: v for k, v in producer.attributes.items() if k != _SCALED[producer.op].bias_factor}
     folded = replace(producer, inputs=(*producer.inputs[:2], name), attributes=attributes)
     draft.replace(folded)
     draft.rename_result(folded, 0, node)
@@ -112,7 +113,7 @@ def _bias(draft: Draft, producer: Node, channels: int) -> _Vector:
     if not is_native_float(constant.dtype) or not per_channel:
         found = f"{constant.dtype}{list(constant.shape)}"
         raise Refused(f"bias '{name}' is {found}, expected one number a channel")
-    factor = producer.attributes.get("beta", 1.0) if producer.op == "Gemm" else 1.0
+    factor = producer.attributes.get(_SCALED[producer.op].bias_factor, 1.0)
     assert isinstance(factor, (int, float))
     return np.broadcast_to(constant.numpy().astype(np.float64).ravel() * factor, (channels,))
 
@@ -149,10 +150,18 @@ def _matrix(producer: Node, weight: Constant, scale: _Vector) -> _Vector:
     return array * _along(scale, axis, array)
 
 
-_SCALED: dict[str, Callable[[Node, Constant, _Vector], _Vector]] = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed,
-    "Gemm": _matrix,
+@dataclass(frozen=True)
+class _Scaled:
+    """How an operator takes a scale per output channel: its new weight, and the attribute that multiplies its bias."""
+
+    weight: Callable[[Node, Constant, _Vector], _Vector]
+    bias_factor: str = ""
+
+
+_SCALED = {
+    "Conv": _Scaled(_convolution),
+    "ConvTranspose": _Scaled(_transposed),
+    "Gemm": _Scaled(_matrix, bias_factor="beta"),
 }
 
 

@@ -36,7 +36,7 @@ register(
     {
         # element-wise
         "Identity": Operator(compute.elementwise, identity=True, copies=True, takes_type=True, keeps_shape=True),
-        "Cast": Operator(compute.cast, copies=True, keeps_shape=True),
+        "Cast": Operator(compute.cast, copies=True, keeps_shape=True, type_attribute="to"),
         "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
         "Dropout": Operator(compute.dropout, copies=True, keeps_shape=True, training_operand=2),
         "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True, hides="saturation"),
@@ -179,6 +179,8 @@ register(
         "Shape": Operator(layout.shape_only, reads_sizes=True),
         "Size": Operator(layout.shape_only, reads_sizes=True),
         "Range": Operator(layout.range_, shape_operands=(0, 1, 2)),
-        "ConstantOfShape": Operator(layout.constant_of_shape, shape_operands=(0,), takes_type=True),
+        "ConstantOfShape": Operator(
+            layout.constant_of_shape, shape_operands=(0,), takes_type=True, type_attribute="value"
+        ),
     }
 )

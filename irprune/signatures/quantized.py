@@ -12,7 +12,7 @@ from .grammar import Signature, signature
 from .registry import NoSignature, Operator, RuleContext
 
 QUANTIZE = Operator(quantize_linear, keeps_shape=True, passes_through=True, keeps_zero=True, quantization=True)
-DEQUANTIZE = replace(QUANTIZE, zero_points={0: 2})
+DEQUANTIZE = replace(QUANTIZE, zero_points={0: 2}, dequantizes=True)
 """Those of ai.onnx and of com.microsoft."""
 
 

@@ -65,6 +65,7 @@ class Traits:
     ``lengths``: the operand that counts the steps of each sequence.
     ``shape_operands``: operands whose entries shape inference has to know.
     ``implied``: attributes that say the same as a size spelled out (by attribute or operand), and that go when it is.
+    ``type_attribute``: the attribute that gives the element type of the result, or a tensor of that type.
     ``takes_type``: other tensors of the call tell nothing but the type of the result.
     ``asks``: the result is a truth value: two operands are equal, or in order, or a combination of truth values.
 
@@ -80,6 +81,7 @@ class Traits:
     Evaluation:
 
     ``quantization``: without it a quantized model is quantized no longer.
+    ``dequantizes``: the result is the float that a quantized operand 0 stands for.
     ``random``: numbers are drawn.
     ``training_operand``: the operand that turns training on, where numbers are drawn.
     ``makes_map``: the result is a map, not a tensor.
@@ -105,6 +107,7 @@ class Traits:
     lookup_axis: str = "axis"
     lengths: int | None = None
     shape_operands: tuple[int, ...] = ()
+    type_attribute: str = ""
     takes_type: bool = False
     implied: Mapping[str | int, str] = field(default_factory=_none)
     asks: Question = ""
@@ -114,6 +117,7 @@ class Traits:
     rectifies: bool = False
     running_statistics: tuple[int, int] | None = None
     quantization: bool = False
+    dequantizes: bool = False
     random: bool = False
     training_operand: int | None = None
     makes_map: bool = False

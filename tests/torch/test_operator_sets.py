@@ -86,7 +86,7 @@ def test_what_has_a_rule_without_data_has_a_signature() -> None:
         for name, overload, is_pointwise in rules
         if not is_pointwise and aten_operator(name.partition("::")[2], overload).lowering is None
     }
-    assert len(rules) > 40
+    assert len(rules) >= 40
     assert missing == NUMBERS.keys()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import operator
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -14,14 +15,16 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from ...errors import InputError
+from ...frontends.aten import aten_operator
 from ...frontends.captured import Captured, attribute_of
-from ...frontends.effects import mutated_nodes, viewed_by
+from ...frontends.effects import mutated_nodes, operator_name, viewed_by
 from .decompositions import decompose
 from .export_errors import why_not_exported
 from .recording import record
 from .recurrent import one_call_a_layer
 
 AnyModule: TypeAlias = "nn.Module | ExportedProgram"
+Target: TypeAlias = "torch._ops.OpOverload[Any, Any]"
 
 _ATEN = torch.ops.aten
 
@@ -123,11 +126,11 @@ def normalize(graph: fx.Graph) -> None:
     are computed out of place (``add_ -> add``).
     """
     _count_out_of_place(graph)
-    decompose(graph, _NORMAL)
+    decompose(graph, {key.partition(".")[0] for key in _NORMAL})
     written = mutated_nodes(graph)
     for node in list(graph.nodes):
-        rule = _NORMAL.get(_packet(node))
-        if rule is not None and (node not in written or rule is _explicit_split):
+        rule = _normal_form(node)
+        if rule is not None and (node not in written or rule in _SPLITS):
             rule(graph, node)
     graph.eliminate_dead_code(_has_effect)  # unread calls must not couple axes
 
@@ -139,23 +142,25 @@ def _has_effect(node: fx.Node) -> bool:
     """
     if node.op == "get_attr" or node.target is operator.getitem:
         return True
-    return bool(node.is_impure()) and _packet(node) != "_assert_tensor_metadata"
+    return bool(node.is_impure()) and not aten_operator(operator_name(node)).checks_metadata
 
 
-def _packet(node: fx.Node) -> str:
-    target = node.target
-    return target._schema.name.partition("::")[2] if isinstance(target, torch._ops.OpOverload) else ""
+def _normal_form(node: fx.Node) -> Callable[[fx.Graph, fx.Node], None] | None:
+    """The rule of an overload, or of all overloads of an operator."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    name = operator_name(node)
+    return _NORMAL.get(f"{name}.{node.target._overloadname or 'default'}") or _NORMAL.get(name)
 
 
-def _explicit_split(graph: fx.Graph, node: fx.Node) -> None:
+def _explicit_split(split: Target, graph: fx.Graph, node: fx.Node) -> None:
     """A split into parts of given sizes. They are views, as before: something may write into them."""
     parts = node.meta["val"]
     dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
     assert isinstance(dim, int)
     sizes = [part.shape[dim] for part in parts]
     if all(isinstance(size, int) for size in sizes):
-        unsafe = _packet(node).startswith("unsafe")
-        node.target = (_ATEN.unsafe_split_with_sizes if unsafe else _ATEN.split_with_sizes).default
+        node.target = split
         node.args, node.kwargs = (node.args[0], sizes, dim), {}
 
 
@@ -163,17 +168,15 @@ def _explicit_squeeze(graph: fx.Graph, node: fx.Node) -> None:
     data = node.args[0]
     assert isinstance(data, fx.Node)
     shape = data.meta["val"].shape
-    if node.target == _ATEN.squeeze.default:
-        node.target = _ATEN.squeeze.dims
-        node.args = (data, [k for k, size in enumerate(shape) if isinstance(size, int) and size == 1])
+    node.target = _ATEN.squeeze.dims
+    node.args = (data, [k for k, size in enumerate(shape) if isinstance(size, int) and size == 1])
 
 
 def _reshape(graph: fx.Graph, node: fx.Node) -> None:
-    if node.target == _ATEN.view.default:
-        node.target = _ATEN.reshape.default
+    node.target = _ATEN.reshape.default
 
 
-def _explicit_fill(graph: fx.Graph, node: fx.Node) -> None:
+def _explicit_fill(plain: Target, graph: fx.Graph, node: fx.Node) -> None:
     """``zeros_like(x) -> x.new_zeros(sizes)``: only the type comes from ``x``, so channels need not agree."""
     like = node.args[0]
     assert isinstance(like, fx.Node)
@@ -182,8 +185,7 @@ def _explicit_fill(graph: fx.Graph, node: fx.Node) -> None:
         return  # a product with a factor that may shrink
     with graph.inserting_before(node):
         spelled = [size if isinstance(size, int) else _size_of(graph, like, k) for k, size in enumerate(sizes)]
-    kind = _packet(node).removesuffix("_like")
-    node.target = {"zeros": _ATEN.new_zeros, "ones": _ATEN.new_ones, "full": _ATEN.new_full}[kind].default
+    node.target = plain
     node.args = (like, spelled, *node.args[1:])
     node.kwargs = {name: value for name, value in node.kwargs.items() if name != "memory_format"}
 
@@ -211,12 +213,21 @@ def _shuffle_as_views(graph: fx.Graph, node: fx.Node) -> None:
     graph.erase_node(node)
 
 
-_NORMAL = {
-    **dict.fromkeys(("chunk", "split", "unsafe_chunk", "unsafe_split", "tensor_split"), _explicit_split),
-    "squeeze": _explicit_squeeze,
-    **dict.fromkeys(("zeros_like", "ones_like", "full_like"), _explicit_fill),
-    "view": _reshape,
-    **dict.fromkeys(("lstm", "gru"), one_call_a_layer),
+_SPLITS = (
+    partial(_explicit_split, _ATEN.split_with_sizes.default),
+    partial(_explicit_split, _ATEN.unsafe_split_with_sizes.default),
+)
+"""Whose results are views, and whose are not."""
+
+_NORMAL: dict[str, Callable[[fx.Graph, fx.Node], None]] = {
+    **dict.fromkeys(("chunk", "split", "tensor_split"), _SPLITS[0]),
+    **dict.fromkeys(("unsafe_chunk", "unsafe_split"), _SPLITS[1]),
+    "squeeze.default": _explicit_squeeze,
+    "zeros_like": partial(_explicit_fill, _ATEN.new_zeros.default),
+    "ones_like": partial(_explicit_fill, _ATEN.new_ones.default),
+    "full_like": partial(_explicit_fill, _ATEN.new_full.default),
+    "view.default": _reshape,
+    **dict.fromkeys(("lstm.input", "gru.input"), one_call_a_layer),
     "channel_shuffle": _shuffle_as_views,
     "native_channel_shuffle": _shuffle_as_views,
 }
@@ -235,7 +246,7 @@ def _count_out_of_place(graph: fx.Graph) -> None:
 
 def _out_of_place(node: fx.Node) -> torch._ops.OpOverload[Any, Any] | None:
     """The out-of-place operator, if its result has the same type."""
-    target, name = node.target, _packet(node)
+    target, name = node.target, operator_name(node)
     if not isinstance(target, torch._ops.OpOverload) or not name.endswith("_") or not hasattr(_ATEN, name[:-1]):
         return None
     plain = getattr(getattr(_ATEN, name[:-1]), target._overloadname, None)

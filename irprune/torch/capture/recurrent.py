@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from torch import fx
 
+from ...frontends.aten import aten_operator
+from ...frontends.effects import operator_name
+
 _ATEN = torch.ops.aten
-_FILLED = (_ATEN.zeros.default, _ATEN.ones.default)
 
 
 def one_call_a_layer(graph: fx.Graph, node: fx.Node) -> None:
-    """Rewrite ``lstm`` and ``gru`` of several layers; packed sequences and single layers stay as they are."""
-    if node.target not in (_ATEN.lstm.input, _ATEN.gru.input):
-        return
+    """Rewrite ``lstm`` and ``gru`` of several layers; single layers stay as they are."""
+    assert callable(node.target)
     arguments: tuple[Any, ...] = node.args
     data, states, weights, biases, layers, dropout, train, both, batch_first = arguments
     if layers == 1 or any(user.target is not operator.getitem for user in node.users):
@@ -48,8 +49,8 @@ def one_call_a_layer(graph: fx.Graph, node: fx.Node) -> None:
 def _part(graph: fx.Graph, state: fx.Node, layer: int, directions: int) -> fx.Node:
     """The initial state of a layer: a slice, or a new tensor if all elements are equal."""
     value = state.meta["val"][layer * directions : (layer + 1) * directions]
-    if state.target in _FILLED:
-        sizes: Any = state.args[0]
+    sizes: Any = state.args[0] if state.args else None
+    if aten_operator(operator_name(state)).fills and isinstance(sizes, (list, tuple)) and callable(state.target):
         filled = graph.call_function(state.target, ([directions, *sizes[1:]], *state.args[1:]), state.kwargs)
         return _like(filled, value)
     bounds = (0, layer * directions, (layer + 1) * directions)

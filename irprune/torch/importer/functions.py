@@ -1,7 +1,8 @@
 """The table of ONNX operators in PyTorch: one line each. https://onnx.ai/onnx/operators/ is the source.
 
-A function is given the :class:`~.call.Call` and returns the results. It consists of plain calls of PyTorch, which are
-recorded; it knows the version of the operator set, and what is static is decided while the graph is built.
+A function is given the :class:`~.call.OperatorCall` and returns the results. It consists of plain calls of
+PyTorch, which are recorded; it knows the version of the operator set, and decides what is static while the graph is
+built.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ FUNCTIONS: dict[str, Function] = {
     "DepthToSpace": layout.depth_to_space,
     "SpaceToDepth": layout.space_to_depth,
     "Resize": layout.resize,
-    "Upsample": layout.resize,
+    "Upsample": layout.upsample,
     "GridSample": layout.grid_sample,
     "AffineGrid": layout.affine_grid,
     # looked up at run time

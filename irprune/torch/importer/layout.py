@@ -310,10 +310,19 @@ def _trailing(by_axis: dict[int, tuple[Int, Int]], first: int, rank: int) -> lis
 # -- resizing ----------------------------------------------------------------------------------------------------------
 
 
+def upsample(call: OperatorCall) -> Result:
+    """The forerunner of Resize, with its operands and modes of opset 10."""
+    return _resized(call, is_old=True)
+
+
 def resize(call: OperatorCall) -> Result:
+    return _resized(call, is_old=call.opset < 11)
+
+
+def _resized(call: OperatorCall, is_old: bool) -> Result:
     rank = call.rank()
     axes = [axis % rank for axis in call.plain_ints("axes") or range(rank)]
-    scales, sizes = _targets(call)
+    scales, sizes = _targets(call, is_old)
     call.require(call.str_of("keep_aspect_ratio_policy", "stretch") == "stretch", "it keeps the aspect ratio")
     targets: Sequence[Int] = scales if scales else sizes
     call.require(len(targets) == len(axes), "its scales or sizes do not match its axes")
@@ -327,15 +336,15 @@ def resize(call: OperatorCall) -> Result:
     if call.str_of("coordinate_transformation_mode") == "pytorch_half_pixel":
         is_wide = all(isinstance(t, (int, float)) and (t >= 1 if scales else t > 1) for t in space)
         call.require(is_wide, "coordinates pytorch_half_pixel of a single element are not those of PyTorch")
-    mode, align = _interpolation(call, space if scales else None)
+    mode, align = _interpolation(call, is_old, space if scales else None)
     kwargs = {} if align is None else {"align_corners": align}
     if scales:
         return F.interpolate(call.tensor(), scale_factor=space, mode=mode, **kwargs)
     return F.interpolate(call.tensor(), size=space, mode=mode, **kwargs)
 
 
-def _targets(call: OperatorCall) -> tuple[list[float], list[Int]]:
-    if call.node.op == "Upsample" or call.opset < 11:
+def _targets(call: OperatorCall, is_old: bool) -> tuple[list[float], list[Int]]:
+    if is_old:
         return call.floats("scales", 1) or [], []
     scales = (call.floats("scales", 2) or []) if call.has(2) else []
     return scales, [] if scales else call.ints("sizes", 3) or []
@@ -349,9 +358,8 @@ def _keeps(call: OperatorCall, axis: int, target: Int, is_scale: bool) -> bool:
     return not isinstance(target, int) or not isinstance(size, int) or target == size
 
 
-def _interpolation(call: OperatorCall, scales: Sequence[float] | None) -> tuple[str, bool | None]:
+def _interpolation(call: OperatorCall, is_old: bool, scales: Sequence[float] | None) -> tuple[str, bool | None]:
     """The mode of ``F.interpolate`` and whether corners are aligned. Raises where it has no such mode."""
-    is_old = call.node.op == "Upsample" or call.opset < 11
     mode = call.str_of("mode", "nearest")
     where = "asymmetric" if is_old else call.str_of("coordinate_transformation_mode", "half_pixel")
     call.require(not call.int_of("antialias") and not call.int_of("exclude_outside"), "it is antialiased")

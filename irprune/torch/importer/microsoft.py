@@ -63,21 +63,25 @@ def _mask_index(call: OperatorCall) -> Tensor:
     return call.tensor(0).new_zeros((call.size(0, 0),), dtype=torch.int32)
 
 
-_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"Relu": F.relu, "Sigmoid": torch.sigmoid, "Tanh": torch.tanh}
+_ACTIVATIONS: Mapping[str, tuple[int, Callable[..., Tensor]]] = {
+    "Relu": (0, F.relu),
+    "Sigmoid": (0, torch.sigmoid),
+    "Tanh": (0, torch.tanh),
+    "LeakyRelu": (1, F.leaky_relu),
+    "Clip": (2, torch.clamp),
+    "HardSigmoid": (2, lambda y, alpha, beta: torch.clamp(y * alpha + beta, 0.0, 1.0)),
+}
+"""Per activation the number of its parameters and the function of a tensor and these."""
 
 
 def _activated(call: OperatorCall, y: Tensor) -> Tensor:
     name, parameters = call.str_of("activation"), call.floats("activation_params") or []
     if not name:
         return y
-    if name == "LeakyRelu":
-        return F.leaky_relu(y, (parameters or [0.01])[0])
-    if name == "Clip" and len(parameters) == 2:
-        return torch.clamp(y, parameters[0], parameters[1])
-    if name == "HardSigmoid" and len(parameters) == 2:
-        return torch.clamp(y * parameters[0] + parameters[1], 0.0, 1.0)
     call.require(name in _ACTIVATIONS, f"activation {name} is not supported")
-    return _ACTIVATIONS[name](y)
+    count, function = _ACTIVATIONS[name]
+    call.require(count < 2 or len(parameters) == count, f"activation {name} has {len(parameters)} parameters")
+    return function(y, *parameters[:count])
 
 
 def fused_conv(call: OperatorCall) -> Result:

@@ -17,7 +17,7 @@ from ...backends.module import described
 from ...errors import InputError
 from ...frontends.onnx import dtype_name, import_model
 from ...ir import Constant, Dim, Graph, Node, fresh_name
-from ...ir.core import Array
+from ...ir.core import Array, Attribute
 from ...signatures import traits_of
 from .call import Int, Operand, OperatorCall, torch_dtype
 from .functions import FUNCTIONS
@@ -220,12 +220,10 @@ class Importer:
             return "int64"
         if traits.asks:
             return "bool"
-        if node.op == "Cast":
-            return dtype_name(oir.DataType(node.int("to")))
-        if node.op == "ConstantOfShape":
-            fill = node.attributes.get("value")
-            return fill.dtype if isinstance(fill, Constant) else "float32"
-        return self.dtype(node.inputs[1 if node.op == "Where" else 0]) if node.inputs else None
+        if traits.type_attribute:
+            return _type_of(node.attributes.get(traits.type_attribute))
+        operand = next(iter(traits.moves), 0)
+        return self.dtype(node.inputs[operand]) if node.inputs else None
 
     def size(self, name: str, axis: int) -> Int:
         return python_number(self._integers.size(name, axis))
@@ -254,6 +252,13 @@ class Importer:
                 return torch.device("cpu")
             self._device = self._tensors[self.graph.inputs[0]].device
         return cast(torch.device, self._device)
+
+
+def _type_of(attribute: Attribute | None) -> str:
+    """The element type that an attribute names, or has; float32 is the default of the specification."""
+    if isinstance(attribute, Constant):
+        return attribute.dtype
+    return dtype_name(oir.DataType(attribute)) if isinstance(attribute, int) else "float32"
 
 
 def _unsupported(node: Node) -> str:

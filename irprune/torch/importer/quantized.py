@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...signatures import traits_of
 from .call import Operand, OperatorCall, Result
 from .elements import onnx_dtype
 from .layers import convolution
@@ -60,7 +61,8 @@ def _quantized_type(call: OperatorCall) -> str:
 
 
 def _is_dequantized(call: OperatorCall) -> bool:
-    return call.values.readers(call.node.outputs[0]) == {"DequantizeLinear"}
+    readers = call.values.readers(call.node.outputs[0])
+    return bool(readers) and all(traits_of(op).dequantizes for op in readers)
 
 
 def dequantize_linear(call: OperatorCall) -> Result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,55 +11,67 @@ from torch import Tensor
 
 from .call import OperatorCall, Result
 
-_GATES: dict[str, tuple[int, ...]] = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
-"""For each gate of PyTorch its position in ONNX: i o f c, z r h."""
 
-_ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+@dataclass(frozen=True)
+class _Cell:
+    """A recurrent cell: for each gate of PyTorch its position in ONNX, and PyTorch's function by activations.
+
+    The first activations are the default. ``resets_first``: ONNX may reset the state before its product with a weight.
+    """
+
+    gates: tuple[int, ...]
+    functions: Mapping[tuple[str, ...], Callable[..., tuple[Tensor, ...]]]
+    states: int = 1
+    resets_first: bool = False
+
+    def function(self, call: OperatorCall, directions: int) -> Callable[..., tuple[Tensor, ...]]:
+        given = _activations(call) or next(iter(self.functions)) * directions
+        found = {names * directions: function for names, function in self.functions.items()}.get(given)
+        call.require(found is not None, "its activations are not those of PyTorch")
+        assert found is not None
+        return found
+
+
+_CELLS = {
+    "LSTM": _Cell((0, 2, 3, 1), {("Sigmoid", "Tanh", "Tanh"): torch.lstm}, states=2),  # i o f c
+    "GRU": _Cell((1, 0, 2), {("Sigmoid", "Tanh"): torch.gru}, resets_first=True),  # z r h
+    "RNN": _Cell((0,), {("Tanh",): torch.rnn_tanh, ("Relu",): torch.rnn_relu}),
+}
 
 
 def recurrent(call: OperatorCall) -> Result:
     """All of a recurrent layer in one call of PyTorch's fused cell."""
-    is_reversed, directions = _require_plain(call)
-    batch_first, op = bool(call.int_of("layout")), call.node.op
+    cell = _CELLS[call.node.qualified_op]
+    is_reversed, directions = _require_plain(call, cell)
+    function = cell.function(call, directions)
+    batch_first = bool(call.int_of("layout"))
     x = call.tensor(0).transpose(0, 1) if batch_first else call.tensor(0)
     if is_reversed:
         x = torch.flip(x, (0,))
-    states = [_state(call, k, directions) for k in ((5, 6) if op == "LSTM" else (5,))]
+    states = [_state(call, 5 + k, directions) for k in range(cell.states)]
     has_biases = call.has(3)
-    weights = [w for direction in range(directions) for w in _weights(call, direction, has_biases)]
-    function = _cell(call)
-    hx: Any = states if op == "LSTM" else states[0]
+    weights = [w for direction in range(directions) for w in _weights(call, cell.gates, direction, has_biases)]
+    hx: Any = states if cell.states > 1 else states[0]
     found = function(x, hx, weights, has_biases, 1, 0.0, False, directions == 2, False)
     last = [found[1 + k] for k in range(len(states))]
     return _results(call, found[0], last, is_reversed, directions)
 
 
-def _cell(call: OperatorCall) -> Callable[..., tuple[Tensor, ...]]:
-    if call.node.op == "LSTM":
-        return torch.lstm
-    if call.node.op == "GRU":
-        return torch.gru
-    activations = _activations(call)
-    return torch.rnn_relu if activations and activations[0] == "Relu" else torch.rnn_tanh
-
-
-def _activations(call: OperatorCall) -> list[str]:
+def _activations(call: OperatorCall) -> tuple[str, ...]:
     value = call.node.attributes.get("activations")
-    return [str(name) for name in value] if isinstance(value, tuple) else []
+    return tuple(str(name) for name in value) if isinstance(value, tuple) else ()
 
 
-def _require_plain(call: OperatorCall) -> tuple[bool, int]:
+def _require_plain(call: OperatorCall, cell: _Cell) -> tuple[bool, int]:
     """Whether the sequence is read backwards, and the number of directions."""
-    op, direction = call.node.op, call.str_of("direction", "forward")
+    direction = call.str_of("direction", "forward")
     directions = 2 if direction == "bidirectional" else 1
-    allowed = [_ACTIVATIONS[op] * directions] + ([["Relu"] * directions] if op == "RNN" else [])
-    call.require(_activations(call) in ([], *allowed), "its activations are not those of PyTorch")
     call.require("clip" not in call.node.attributes, "its cells are clipped")
     call.require(not call.int_of("input_forget"), "its input and forget gates are coupled")
     call.require(not call.has(7), "it has peephole connections")
+    is_in_order = not cell.resets_first or bool(call.int_of("linear_before_reset"))
+    call.require(is_in_order, "linear_before_reset=0 is not in PyTorch")
     call.require(not call.has(4) or _covers_all(call), "its sequences are of several lengths")
-    if op == "GRU":
-        call.require(bool(call.int_of("linear_before_reset")), "linear_before_reset=0 is not in PyTorch")
     return direction == "reverse", directions
 
 
@@ -77,8 +90,7 @@ def _state(call: OperatorCall, position: int, directions: int) -> Tensor:
     return call.tensor(0).new_zeros((directions, batch, hidden))
 
 
-def _weights(call: OperatorCall, direction: int, has_biases: bool) -> list[Tensor]:
-    order = _GATES[call.node.op]
+def _weights(call: OperatorCall, order: Sequence[int], direction: int, has_biases: bool) -> list[Tensor]:
     found = [_ordered(call.tensor(k)[direction], order) for k in (1, 2)]
     if has_biases:
         hidden = call.static_size(2, 2)

@@ -8,7 +8,7 @@ values had to be read back would break the trace.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ from .symbolic import (
 )
 
 Entry: TypeAlias = "Size | float | Sym"
+Combine: TypeAlias = Callable[[Any, Any], Any]
 
 _LARGEST = 4096
 """Tensors of more elements are not shape operands."""
@@ -110,8 +111,8 @@ def _static_size(shape: tuple[object, ...]) -> int:
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
-def _binary(combine: Callable[[object, object], object], name: str) -> Rule:
-    """Known numbers as :class:`Integers` does it, the rest by ``combine``."""
+def _binary(combine: Combine, plain: Combine) -> Rule:
+    """Known numbers as :class:`Integers` does it, two numbers by ``plain``, the rest by ``combine``."""
 
     def rule(integers: Integers, node: Node, position: int) -> Entries:
         left, right = np.broadcast_arrays(integers.operand(node, 0), integers.operand(node, 1))
@@ -122,7 +123,7 @@ def _binary(combine: Callable[[object, object], object], name: str) -> Rule:
             return known(integers, node, position)
         boxed = np.empty(left.shape, dtype=object)
         for index in np.ndindex(left.shape):
-            boxed[index] = _combined(combine, name, left[index], right[index])
+            boxed[index] = _combined(combine, plain, left[index], right[index])
         return boxed
 
     return rule
@@ -132,35 +133,20 @@ def _has_syms(*operands: Entries) -> bool:
     return any(isinstance(entry, Sym) for operand in operands for entry in operand.ravel())
 
 
-def _combined(combine: Callable[[object, object], object], name: str, left: object, right: object) -> object:
+def _combined(combine: Combine, plain: Combine, left: Any, right: Any) -> object:
     if left is None or right is None:
         return None
     a, b = plain_number(left), plain_number(right)
     if a is None or b is None:
         return combine(left, right)
-    result = _PLAIN[name](a, b)
-    is_float = name not in _COMPARISONS and (isinstance(left, float) or isinstance(right, float))
+    result = plain(a, b)
+    is_float = not isinstance(result, (bool, np.bool_)) and (isinstance(left, float) or isinstance(right, float))
     return float(result) if is_float else Size(int(result))
 
 
-_COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "Equal": operator.eq,
-    "Greater": operator.gt,
-    "GreaterOrEqual": operator.ge,
-    "Less": operator.lt,
-    "LessOrEqual": operator.le,
-}
-
-_PLAIN: Mapping[str, Callable[[Any, Any], Any]] = {
-    **_COMPARISONS,
-    "Add": operator.add,
-    "Sub": operator.sub,
-    "Mul": operator.mul,
-    "Div": lambda a, b: a / b if isinstance(a, float) or isinstance(b, float) else int(a / b),
-    "Mod": operator.mod,
-    "Min": min,
-    "Max": max,
-}
+def _quotient(a: float, b: float) -> float:
+    """Integers are divided as in C."""
+    return a / b if isinstance(a, float) or isinstance(b, float) else int(a / b)
 
 
 def _div(integers: Integers, node: Node, position: int) -> Entries:
@@ -169,18 +155,18 @@ def _div(integers: Integers, node: Node, position: int) -> Entries:
     if dtype is None:
         raise Unknown
     exact = not is_integer(dtype)
-    return _binary(lambda a, b: divide(a, b, exact), "Div")(integers, node, position)
+    return _binary(lambda a, b: divide(a, b, exact), _quotient)(integers, node, position)
 
 
 def _mod(integers: Integers, node: Node, position: int) -> Entries:
     if node.int("fmod"):
         raise Unknown
-    return _binary(modulo, "Mod")(integers, node, position)
+    return _binary(modulo, operator.mod)(integers, node, position)
 
 
-def _several(combine: Callable[[object, object], object], name: str) -> Rule:
+def _several(combine: Combine, plain: Combine) -> Rule:
     """Min and Max take any number of operands; only two are shape arithmetic."""
-    two = _binary(combine, name)
+    two = _binary(combine, plain)
 
     def rule(integers: Integers, node: Node, position: int) -> Entries:
         if len(node.inputs) != 2:
@@ -244,7 +230,7 @@ def _size(integers: Integers, node: Node, _: int) -> Entries:
 
 def _product(entries: list[Any]) -> object:
     one: object = Size(1)
-    return reduce(lambda a, b: _combined(multiply, "Mul", a, b), entries, one)
+    return reduce(lambda a, b: _combined(multiply, operator.mul, a, b), entries, one)
 
 
 def _boxed(entries: list[Any]) -> Entries:
@@ -277,16 +263,20 @@ _RULES: dict[str, Rule] = {
     "ReduceProd": _reduce_prod,
     "Cast": _cast,
     "Where": _where,
-    "Add": _binary(add, "Add"),
-    "Sub": _binary(subtract, "Sub"),
-    "Mul": _binary(multiply, "Mul"),
+    "Add": _binary(add, operator.add),
+    "Sub": _binary(subtract, operator.sub),
+    "Mul": _binary(multiply, operator.mul),
     "Div": _div,
     "Mod": _mod,
-    "Min": _several(extreme(torch.sym_min), "Min"),
-    "Max": _several(extreme(torch.sym_max), "Max"),
+    "Min": _several(extreme(torch.sym_min), min),
+    "Max": _several(extreme(torch.sym_max), max),
     "Floor": _unary(floor, np.floor),
     "Ceil": _unary(ceil, np.ceil),
     "Neg": _unary(lambda entry: Sym(-entry.value, entry.divisor), lambda a: -a),
     "Not": _unary(negate, lambda a: not a),
-    **{name: _binary(compare(function), name) for name, function in _COMPARISONS.items()},
+    "Equal": _binary(compare(operator.eq), operator.eq),
+    "Greater": _binary(compare(operator.gt), operator.gt),
+    "GreaterOrEqual": _binary(compare(operator.ge), operator.ge),
+    "Less": _binary(compare(operator.lt), operator.lt),
+    "LessOrEqual": _binary(compare(operator.le), operator.le),
 }
