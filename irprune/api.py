@@ -25,7 +25,7 @@ from .frontends.files import inline_functions, load, parse, read_file
 from .frontends.onnx import import_model
 from .identity import identify, require_same
 from .ir import Graph
-from .plans import ModelIdentity, Plan, removed_atoms
+from .plans import ModelIdentity, Plan
 from .plans.cautions import cautions
 from .request import Request, RequestOptions, lists_options
 from .rewriting import analyzed, decide, replay
@@ -197,7 +197,7 @@ def plan(
 
 def _caution(analysis: Analysis, plan: Plan) -> None:
     """Warn of what a user should know about a plan."""
-    for text in cautions(analysis, removed_atoms(plan, analysis)):
+    for text in cautions(analysis, plan):
         warnings.warn(text, stacklevel=3)
 
 

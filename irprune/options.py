@@ -107,8 +107,9 @@ def _kind(annotation: Any) -> tuple[type, bool]:
     if origin is typing.Annotated:
         return _kind(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
-        (inner,) = (part for part in typing.get_args(annotation) if part is not type(None))
-        return _kind(inner)[0], True
+        kinds = [_kind(part)[0] for part in typing.get_args(annotation) if part is not type(None)]
+        is_optional = type(None) in typing.get_args(annotation)
+        return kinds[0] if len(kinds) == 1 else str, is_optional  # a number or a word is given as text
     if origin is typing.Literal:
         return str, False
     return origin or annotation, False

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast, get_args, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from .errors import InputError
 from .options import HIDDEN, Options, Shown, options_of
@@ -32,6 +32,19 @@ Scope = Literal["local", "global"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+def _align(given: Any) -> Any:
+    is_whole = isinstance(given, int) and not isinstance(given, bool)
+    number = int(given) if is_whole or (isinstance(given, str) and given.isascii() and given.isdigit()) else None
+    if given != "auto" and (number is None or number < 1):
+        raise ValueError(f"expected auto or a whole number of at least 1, got {given!r}")
+    return given if number is None else number
+
+
+Align = Annotated[int | Literal["auto"], PlainValidator(_align, json_schema_input_type=int | Literal["auto"])]
+Target = Literal["ort-cpu", "ort-cuda", "tensorrt", "openvino", "ncnn", "ascend", "none"]
+"""Runtimes with a row in :mod:`irprune.allocation.steps`."""
 
 
 def _tuple_of(given: Any) -> Any:
@@ -139,7 +152,12 @@ class Request(Options):
     scope: Annotated[Scope, Shown("local|global", CHOICE)] = Field(
         default="local", description="Shrink every group alike, or rank all channels together."
     )
-    align: Annotated[AtLeastOne, Shown("N", CHOICE)] = Field(default=1, description="Keep multiples of N channels.")
+    align: Annotated[Align, Shown("auto|N", CHOICE)] = Field(
+        default="auto", description="Keep multiples of N channels; auto: the widths that the target computes fastest."
+    )
+    target: Annotated[Target, Shown("|".join(get_args(Target)), CHOICE)] = Field(
+        default="ort-cpu", description="Where the model is to run, for --align auto; ort-cpu is this machine."
+    )
     max_ratio: Annotated[Share, Shown("R", CHOICE)] = Field(
         default=0.9, description="The largest share that a group may lose."
     )
@@ -252,7 +270,8 @@ class RequestOptions(TypedDict, total=False):
     criterion: Criterion | None
     repair: Repair | None
     scope: Scope
-    align: int
+    align: int | Literal["auto"]
+    target: Target
     max_ratio: float
     min_channels: int
     keep: str | Sequence[str]

@@ -62,26 +62,17 @@ class GroupOrder:
         within = np.append(0.0, self.share) <= max_ratio + 1e-9
         return int(np.flatnonzero(enough & within).max(initial=0))
 
-    def aligned(self, count: int, multiple: int) -> int:
-        """The largest number of removals up to ``count`` that leaves every leaf a multiple.
-
-        If no count gives a multiple, ``count`` is returned unchanged; if only larger counts do, 0.
-        """
-        if multiple <= 1 or count == 0:
-            return count
-        fits = (self.kept % multiple == 0).all(axis=1)
-        possible = np.flatnonzero(fits[: count + 1])
-        if len(possible):
-            return int(possible[-1])
-        return count if not fits.any() else 0
-
 
 @dataclass(frozen=True)
 class RemovalOrder:
-    """All candidate groups; ``keys`` has, for each group, the sort key of each removal that its limits allow."""
+    """All candidate groups; ``keys`` has, for each group, the sort key of each removal that its limits allow.
+
+    ``fits`` says of each group which counts leave an allowed width (see :mod:`.widths`); by default all do.
+    """
 
     groups: tuple[GroupOrder, ...]
     keys: tuple[NDArray[np.float64], ...]
+    fits: tuple[Mask, ...] = ()
 
     @property
     def limits(self) -> Counts:
@@ -106,10 +97,18 @@ class RemovalOrder:
         order = np.argsort(np.concatenate(self.keys), kind="stable")
         return int(np.searchsorted(np.cumsum(sizes[order]), atoms, side="right"))
 
-    def aligned(self, counts: Counts, multiple: int) -> Counts:
-        """Removals per group that leave multiples, as :meth:`GroupOrder.aligned`."""
-        pairs = zip(self.groups, counts, strict=True)
-        return np.array([group.aligned(int(count), multiple) for group, count in pairs], dtype=np.intp)
+    @cached_property
+    def options(self) -> tuple[Counts, ...]:
+        """The counts that each group may lose, in increasing order: within its limit, and of an allowed width."""
+        free = [np.arange(limit + 1, dtype=np.intp) for limit in self.limits]
+        return (
+            tuple(own[fits[: len(own)]] for own, fits in zip(free, self.fits, strict=True)) if self.fits else (*free,)
+        )
+
+    def aligned(self, counts: Counts) -> Counts:
+        """The largest removals up to ``counts`` that leave allowed widths."""
+        pairs = zip(self.options, counts, strict=True)
+        return np.array([own[np.searchsorted(own, count, side="right") - 1] for own, count in pairs], dtype=np.intp)
 
 
 def order_groups(

@@ -26,15 +26,12 @@ if TYPE_CHECKING:
 _MACS = 0.35
 """Keeps the accuracy within about a point, without any retraining."""
 
-_ALIGN = 8
-"""ONNX Runtime's fastest convolutions work on blocks of eight channels."""
-
 _PIXEL_MAX = 16
 _BATCH = 64
 _WARM_UP, _RUNS = 10, 100
 
 
-@o.takes(Request, *TARGETS, "criterion", "scope", "align", align=_ALIGN)
+@o.takes(Request, *TARGETS, "criterion", "scope", "align", "target")
 def demo(
     request: Request,
     output: Annotated[

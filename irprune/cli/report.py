@@ -16,6 +16,7 @@ from .reasons import Frozen
 
 if TYPE_CHECKING:
     from ..analysis import Analysis, Cost, Group
+    from ..plans.aligned import Unaligned
     from ..repair.recover import Recovery
     from ..verification import Report
 
@@ -137,6 +138,16 @@ def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:
     ]
     title = f"{count(len(pruned), 'group')} pruned" + (", the largest" if len(pruned) > LARGEST else "")
     return table(title, ("group", "kind", "kept", "in"), rows, right=(2,))
+
+
+def unaligned(found: Sequence[Unaligned]) -> Table:
+    """The groups whose widths are off the multiples that were asked for, and why."""
+    rows = [
+        (escape(item.group), f"{item.kept} of {item.size}", str(item.multiple), escape(item.why))
+        for item in found[:LARGEST]
+    ]
+    title = f"{count(len(found), 'group')} not aligned" + (", the first" if len(found) > LARGEST else "")
+    return table(title, ("group", "kept", "multiple", "because"), rows, right=(1, 2))
 
 
 def unread(analysis: Analysis, removed: Mapping[str, int]) -> str:

@@ -28,6 +28,8 @@ def left_alone(given: Read, outcome: Outcome) -> list[Frozen]:
 
 def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
     """The result as plain JSON values; slices are in the plan file alone."""
+    from ..plans.aligned import unaligned
+
     plan = outcome.plan
     body = plan.as_json()
     return {
@@ -39,6 +41,7 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
         "request": body["request"],
         "cost": body["cost"],
         "groups": body["groups"],
+        "unaligned": [item.as_json() for item in unaligned(given.analysis, plan)],
         "frozen": [item.as_json() for item in left_alone(given, outcome)],
         "recovery": None if outcome.recovery is None else asdict(outcome.recovery),
         "verification": body["verification"],
@@ -59,6 +62,7 @@ def show(given: Read, output: Path, outcome: Outcome) -> None:
 
 def tables(out: Console, given: Read, outcome: Outcome) -> None:
     """Costs, groups, what stays, and the verdicts."""
+    from ..plans.aligned import unaligned
     from . import report
 
     plan = outcome.plan
@@ -68,6 +72,8 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     out.print(report.pruned_groups(given.analysis, removed))
     if unread := report.unread(given.analysis, removed):
         out.print(unread, markup=False)
+    if odd := unaligned(given.analysis, plan):
+        out.print(report.unaligned(odd))
     idle = left_alone(given, outcome)
     if idle:
         out.print(report.frozen(idle))

@@ -170,12 +170,11 @@ def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Rep
 def decide(given: Read, request: Request) -> Smaller:
     """The plan, and the smaller graph."""
     with step("deciding what to remove"):
-        from ..plans import removed_atoms
         from ..plans.cautions import cautions
         from ..rewriting import decide
 
         smaller = decide(given.analysis, request).of(given.source.identity)
-        found = cautions(given.analysis, removed_atoms(smaller.plan, given.analysis))
+        found = cautions(given.analysis, smaller.plan)
     for text in found:
         warn(text)
     return smaller
@@ -194,8 +193,11 @@ def recover(given: Read, request: Request, data: DataSource) -> tuple[Smaller, R
     if not isinstance(given.source, (OnnxFile, OnnxFiles)):
         raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
     with step("calibrating, choosing and refitting on data"):
+        from ..plans.cautions import cautions
+
         smaller, recovery, samples = recovered(given.source.source, given.analysis, request, data)
-    for text in recovery.cautions() if recovery else ():
+        found = cautions(given.analysis, smaller.plan)
+    for text in (*(recovery.cautions() if recovery else ()), *found):
         warn(text)
     held_out = open_data(samples.held_out, samples.inputs, f"{data.origin}, held out")
     return smaller.of(given.source.identity), recovery, held_out.source

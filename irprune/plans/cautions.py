@@ -8,15 +8,19 @@ import numpy as np
 
 from ..analysis import Analysis, Mask, kept_mask
 from ..analysis.states import State
+from .aligned import width_cautions
+from .document import Plan, removed_atoms
 
 
-def cautions(analysis: Analysis, removed: Mask) -> list[str]:
-    """One line for each thing to know; ``removed`` is a mask over the atoms of the analysis."""
-    return [
+def cautions(analysis: Analysis, plan: Plan) -> list[str]:
+    """One line for each thing to know."""
+    removed = removed_atoms(plan, analysis)
+    parted = [
         f"input '{before}' and output '{after}' have one shape and lose different channels: if the caller feeds the "
         f"output back, say so with --state {before}={after}"
         for before, after in _parted(analysis, removed)
     ]
+    return [*parted, *width_cautions(analysis, plan)]
 
 
 def _parted(analysis: Analysis, removed: Mask) -> Iterator[State]:

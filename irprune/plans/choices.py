@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..allocation.sequence import order_groups, removed_mask
+from ..allocation.widths import Widths
 from ..analysis import Analysis, Group, Mask
 from ..errors import InputError
 from ..request import Request
@@ -111,5 +112,5 @@ def _by_share(analysis: Analysis, request: Request, scores: Scores) -> Iterator[
         order = order_groups(
             analysis, groups, scores, by_share=True, max_ratio=ratio, min_channels=request.min_channels
         )
-        counts = order.aligned(order.limits, request.align)
+        counts = Widths.of(analysis, request).on(order).aligned(order.limits)
         yield option, groups, removed_mask(analysis, order, counts)

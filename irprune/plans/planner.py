@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import combinations, product
 from typing import Literal
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from ..allocation.costs import CostTable
 from ..allocation.sequence import Counts, RemovalOrder, order_groups, removed_mask
 from ..allocation.solver import allocate
+from ..allocation.widths import Widths
 from ..analysis import Analysis, Cost, Group, Mask
 from ..analysis.coupling import place_of
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
@@ -25,6 +28,9 @@ from .choices import Choice, choose, matches, node_names
 from .document import ModelIdentity, Plan, PlannedGroup, costs
 
 _TOLERANCE = 0.01
+_FAR = 0.1
+"""A target that is missed by more than this share is tried with finer steps."""
+
 _PREFERENCE = {
     "channels": 0,
     "heads": 0,
@@ -71,10 +77,8 @@ def make_plan(
         min_channels=request.min_channels,
     )
     solved = measured and bool(request.targets) and request.ratio is None
-    counts = (
-        _least_error(analysis, request, order, choice, errors) if solved else _meet(analysis, request, order, choice)
-    )
-    removed = choice.removed | removed_mask(analysis, order, counts)
+    task = _Task(analysis, request, choice, errors if solved else None)
+    removed = choice.removed | removed_mask(analysis, order, _best_counts(task, order))
     if not removed.any():
         raise TargetError(_nothing(analysis, request, groups))
     return Plan(
@@ -178,67 +182,104 @@ def _rivals(axis: Axis) -> Iterator[tuple[set[int], set[int]]]:
 # -- targets -------------------------------------------------------------------------------------------------------
 
 
-def _meet(analysis: Analysis, request: Request, order: RemovalOrder, choice: Choice) -> Counts:
-    if request.ratio is not None:
-        return order.aligned(_by_ratio(request.ratio, request.scope, order), request.align)
-    if not request.targets or not (len(order.events) or choice.removed.any()):
-        return np.zeros(len(order.groups), dtype=np.intp)
-    name = "params" if request.params is not None else "macs"
-    share = getattr(request, name)
-    before = int(getattr(analysis.cost_model({}), name))
+@dataclass(frozen=True)
+class _Task:
+    """What is to be met; ``errors`` where it is to be met at the least sum of them."""
 
+    analysis: Analysis
+    request: Request
+    choice: Choice
+    errors: Scores | None
+
+    @property
+    def what(self) -> Literal["params", "macs"]:
+        return "params" if self.request.params is not None else "macs"
+
+    @cached_property
+    def budget(self) -> float:
+        """The target in units of cost."""
+        share = getattr(self.request, self.what)
+        return float(share * getattr(self.analysis.cost_model({}), self.what))
+
+    def cost(self, order: RemovalOrder, counts: Counts) -> int:
+        removed = self.choice.removed | removed_mask(self.analysis, order, counts)
+        return int(getattr(cost_of(self.analysis, removed), self.what))
+
+
+def _best_counts(task: _Task, order: RemovalOrder) -> Counts:
+    """The counts that meet a request with the widest steps that can; see :meth:`.Widths.levels`.
+
+    Finer steps than the target's layout asks for are tried where it is out of reach, or missed by far.
+    """
+    request, widths = task.request, Widths.of(task.analysis, task.request)
+    if request.ratio is not None:
+        wanted = _by_ratio(request.ratio, request.scope, order)
+        return widths.on(order, wanted).aligned(wanted)
+    if not request.targets or not (len(order.events) or task.choice.removed.any()):
+        return np.zeros(len(order.groups), dtype=np.intp)
+    best, least, refusal = None, np.inf, None
+    for level in widths.levels():
+        if best is not None and not level.suits_layout:
+            break
+        allowed = level.on(order)
+        try:
+            counts = _meet(task, allowed) if task.errors is None else _least_error(task, allowed, task.errors)
+        except TargetError as error:
+            refusal = error
+            continue
+        missed = abs(task.cost(order, counts) / task.budget - 1)
+        if missed < least:
+            best, least = counts, missed
+        if least <= _FAR:
+            break
+    if best is None:
+        assert refusal is not None
+        raise refusal
+    return best
+
+
+def _meet(task: _Task, order: RemovalOrder) -> Counts:
     def cost(counts: Counts) -> int:
-        removed = choice.removed | removed_mask(analysis, order, counts)
-        return int(getattr(cost_of(analysis, removed), name))
+        return task.cost(order, counts)
 
     def after(prefix: int) -> Counts:
-        return order.aligned(order.counts(prefix), request.align)
+        return order.aligned(order.counts(prefix))
 
-    prefix = _bisect(lambda k: cost(after(k)), len(order.events), share * before)
+    prefix = _bisect(lambda k: cost(after(k)), len(order.events), task.budget)
     counts = after(prefix)
     reached = cost(counts)
-    if reached > share * before * (1 + _TOLERANCE):
-        raise _out_of_reach(name, reached / before, share, order, request)
+    if reached > task.budget * (1 + _TOLERANCE):
+        raise _out_of_reach(reached, order, task)
     starts = [counts, after(prefix - 1)] if prefix else [counts]
-    return _closest(starts, cost, share * before, order, request.align)
+    return _closest(starts, cost, task.budget, order)
 
 
-def _least_error(analysis: Analysis, request: Request, order: RemovalOrder, choice: Choice, errors: Scores) -> Counts:
-    """The counts that meet a cost at the least sum of errors, among those that the alignment allows."""
-    target: Literal["params", "macs"] = "params" if request.params is not None else "macs"
-    share = request.params if request.params is not None else request.macs
-    assert share is not None
-    settled = {number: int(mask.sum()) for number, mask in analysis.kept(choice.removed).items()}
-    table = CostTable(analysis.cost_model, order.groups, target, settled)
+def _least_error(task: _Task, order: RemovalOrder, errors: Scores) -> Counts:
+    """The counts that meet a cost at the least sum of errors, among those of an allowed width."""
+    settled = {number: int(mask.sum()) for number, mask in task.analysis.kept(task.choice.removed).items()}
+    table = CostTable(task.analysis.cost_model, order.groups, task.what, settled)
     added = [np.append(0.0, np.cumsum(errors[group.atoms])) for group in order.groups]
-    allowed = [
-        np.unique([group.aligned(count, request.align) for count in range(limit + 1)])
-        for group, limit in zip(order.groups, order.limits, strict=True)
-    ]
-    before = int(getattr(analysis.cost_model({}), target))
-    curves = [own[options] for own, options in zip(added, allowed, strict=True)]
-    counts = allocate(curves, allowed, table, share * before)
+    curves = [own[options] for own, options in zip(added, order.options, strict=True)]
+    counts = allocate(curves, order.options, table, task.budget)
     if counts is None:
-        least = table.total(np.array([options[-1] for options in allowed], dtype=np.intp))
-        raise _out_of_reach(target, least / before, share, order, request)
+        least = table.total(np.array([options[-1] for options in order.options], dtype=np.intp))
+        raise _out_of_reach(least, order, task)
     return counts
 
 
-def _out_of_reach(name: str, reached: float, share: float, order: RemovalOrder, request: Request) -> TargetError:
+def _out_of_reach(reached: float, order: RemovalOrder, task: _Task) -> TargetError:
+    share = getattr(task.request, task.what)
     return TargetError(
-        f"{name} cannot go below {reached:.1%} of the original ({share:.1%} was asked for): "
-        f"{len(order.groups)} groups may be pruned, each by at most {request.max_ratio:.0%}"
+        f"{task.what} cannot go below {reached / task.budget * share:.1%} of the original ({share:.1%} was asked for): "
+        f"{len(order.groups)} groups may be pruned, each by at most {task.request.max_ratio:.0%}"
     )
 
 
-def _closest(
-    starts: list[Counts], cost: Callable[[Counts], int], target: float, order: RemovalOrder, align: int
-) -> Counts:
-    """Where no start is within the tolerance of the target, try one to three atoms more or fewer of each group.
+def _closest(starts: list[Counts], cost: Callable[[Counts], int], target: float, order: RemovalOrder) -> Counts:
+    """Where no start is within the tolerance of the target, try one to three steps more or fewer of each group.
 
     The result costs at most the target, or exceeds it by no more than the tolerance.
     """
-    limits = order.limits
 
     def distance(counts: Counts) -> float:
         error = cost(counts) / target - 1
@@ -250,9 +291,9 @@ def _closest(
         for group, step in product(range(len(order.groups)), (-3, -2, -1, 1, 2, 3)):
             if gap <= _TOLERANCE:
                 return best
-            counts = start.copy()
-            counts[group] = np.clip(counts[group] + step * align, 0, limits[group])
-            counts = order.aligned(counts, align)
+            options, counts = order.options[group], start.copy()
+            place = int(np.searchsorted(options, counts[group])) + step
+            counts[group] = options[np.clip(place, 0, len(options) - 1)]
             if (other := distance(counts)) < gap:
                 best, gap = counts, other
     return best

@@ -20,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 Outputs: TypeAlias = dict[str, Array]
 Session: TypeAlias = ort.InferenceSession
 
+CPU = "CPUExecutionProvider"
 _THREADS = 2
 _FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 _SINGLE_PRECISION = ("session.qdq_matmulnbits_accuracy_level", "1")
@@ -64,11 +65,15 @@ def open_session(
     threads: int = _THREADS,
     folder: Path | None = None,
     thrifty: bool = True,
+    provider: str = CPU,
+    written: Path | None = None,
+    profile: Path | None = None,
 ) -> Session:
     """A session for a file, or for the bytes of a model whose external tensors (if any) lie in ``folder``.
 
     A thrifty one holds no more memory than a run needs, and is slower; its weights are packed into a copy with
-    optimizations alone. Without it the defaults of ONNX Runtime apply, as for a measurement of speed.
+    optimizations alone. Without it the defaults of ONNX Runtime apply, as for a measurement of speed. ``written`` is
+    where to write the optimized graph, ``profile`` how the file begins that :func:`profiled` names.
 
     Raises :class:`RunFailure` where ONNX Runtime refuses the model.
     """
@@ -86,11 +91,25 @@ def open_session(
         options.add_session_config_entry(*_NO_SPINNING)
         if not optimize:
             options.add_session_config_entry(*_NO_PACKING)
+    if written is not None:
+        options.optimized_model_filepath = str(written)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     source = str(model) if isinstance(model, Path) else model
     try:
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(source, options, providers=[provider])
     except _FAILURES as error:
         raise _failure(error) from error
+
+
+def available_providers() -> list[str]:
+    """The execution providers of this installation of ONNX Runtime, the preferred one first."""
+    return list(ort.get_available_providers())
+
+
+def profiled(session: Session) -> Path:
+    """End the profile of a session; the file that it was written to."""
+    return Path(session.end_profiling())
 
 
 def run_session(session: Session, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:

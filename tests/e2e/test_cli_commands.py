@@ -45,7 +45,7 @@ def test_prune_writes_a_smaller_model_and_its_plan(tmp_path: Path, capsys: pytes
     for expected in (
         "parameters",
         "multiply-accumulates",
-        "12 groups pruned",
+        "groups pruned, the largest",
         "graph output 'logits'",
         "positions (kernel windows",
         "equivalence   ok",
@@ -57,7 +57,24 @@ def test_prune_writes_a_smaller_model_and_its_plan(tmp_path: Path, capsys: pytes
 
 def test_prune_as_json_prints_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "small.onnx"
-    assert irprune("prune", DIGITS, "-o", out, "--ratio", 0.3, "--json", "--criterion", "fpgm") == 0
+    assert (
+        irprune(
+            "prune",
+            DIGITS,
+            "-o",
+            out,
+            "--ratio",
+            0.3,
+            "--align",
+            1,
+            "--target",
+            "none",
+            "--json",
+            "--criterion",
+            "fpgm",
+        )
+        == 0
+    )
     printed = capsys.readouterr()
     body = json.loads(printed.out)
     assert (body["format"], body["ok"], body["verified"]) == ("irprune.result/1", True, True)

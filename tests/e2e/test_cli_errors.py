@@ -182,7 +182,7 @@ def test_a_bad_model(
         (("--ratio", "0.5", "--allow-io", "z*"), "--allow-io 'z*' matches no input or output; there are"),
         (("--ratio", "0.5", "--criterion", "guess"), "unknown criterion 'guess'; known: l1, l2"),
         (("--ratio", "0.5", "--scope", "here"), "unknown scope 'here'; known: local, global"),
-        (("--ratio", "0.5", "--align", "0"), "align must be at least 1, got 0"),
+        (("--ratio", "0.5", "--align", "0"), "align: expected auto or a whole number of at least 1, got '0'"),
         (("--ratio", "0.5", "--rtol", "2"), "--rtol must lie between 0 and 1"),
         (("--ratio", "0.5", "--rtol", "0.1", "--no-verify"), "--rtol asks for a verification"),
         (("--ratio", "0.5", "--inputs", "nowhere.npz"), "nowhere.npz: no such file"),

@@ -136,7 +136,7 @@ def functions() -> onnx.ModelProto:
 def test_half_of_the_hidden_axes_goes(build: object) -> None:
     assert callable(build)
     model = build()
-    plan = irprune.plan(model, ratio=0.5)
+    plan = irprune.plan(model, ratio=0.5, align=1)
     small = irprune.apply(model, plan)
     report = irprune.verify(model, small, plan)
     assert report.ok, report.as_json()
@@ -144,14 +144,14 @@ def test_half_of_the_hidden_axes_goes(build: object) -> None:
 
 
 def test_both_branches_lose_the_same_channels() -> None:
-    plan = irprune.plan(conditional(), ratio=0.5)
+    plan = irprune.plan(conditional(), ratio=0.5, align=1)
     kept = {name: part.axes[0][1] for name, part in plan.slices.items() if name.endswith("_branch/w")}
     assert set(kept) == {"choose.then_branch/w", "choose.else_branch/w"}
     assert len(set(kept.values())) == 1
 
 
 def test_the_state_of_a_loop_is_one_group_with_its_initial_value() -> None:
-    plan = irprune.plan(loop(), ratio=0.5)
+    plan = irprune.plan(loop(), ratio=0.5, align=1)
     (group,) = plan.groups
     assert set(group.members) == {"W:1", "R:0", "R:1", "O:0", "cell.body/S:0"}
 
@@ -163,7 +163,7 @@ def test_a_state_that_changes_its_size_is_frozen() -> None:
     del body.node[4], body.output[2], body.initializer[:]
     del model.graph.node[2].output[1], model.graph.output[1]
     with pytest.raises(irprune.errors.TargetError, match="everything is frozen"):
-        irprune.plan(model, ratio=0.5)
+        irprune.plan(model, ratio=0.5, align=1)
 
 
 _SIZE, _FEATURES = 24, 8
@@ -251,7 +251,7 @@ def nested(depth: int, *, calls: int = 2, circle: bool = False) -> onnx.ModelPro
 
 @pytest.mark.parametrize("shape", [{"depth": 6}, {"depth": 120, "calls": 1}])
 def test_functions_that_call_functions(shape: dict[str, int]) -> None:
-    result = irprune.prune(nested(**shape), ratio=0.5)
+    result = irprune.prune(nested(**shape), ratio=0.5, align=1)
     assert result.report is not None and result.report.ok
 
 
@@ -264,4 +264,4 @@ def test_functions_that_call_functions(shape: dict[str, int]) -> None:
 )
 def test_functions_that_cannot_be_inlined(shape: dict[str, int], message: str) -> None:
     with pytest.raises(irprune.errors.InputError, match=message):
-        irprune.plan(nested(**shape), ratio=0.5)
+        irprune.plan(nested(**shape), ratio=0.5, align=1)

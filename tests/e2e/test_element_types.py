@@ -91,7 +91,7 @@ def test_quantized_weights(kind: str, layout: str, tmp_path: Path) -> None:
     model = model_of([decode_first, decode_second], [*first, *second])
     onnx.save(model, tmp_path / "model.onnx")
 
-    result = irprune.prune(tmp_path / "model.onnx", tmp_path / "small.onnx", ratio=0.5)
+    result = irprune.prune(tmp_path / "model.onnx", tmp_path / "small.onnx", ratio=0.5, align=1)
 
     kept = np.array(result.plan.slices["first"].axes[1][1])
     assert len(kept) == (32 if layout == "blocks" else 24)  # one of three blocks stays whole or goes whole
@@ -111,7 +111,7 @@ def test_weights_that_are_cast(kind: str, tmp_path: Path) -> None:
     weights = [tensor(name, kind, rng.standard_normal(shape)) for name, shape in shapes.items()]
     casts = [helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT) for name in shapes]
     onnx.save(model_of(casts, weights), tmp_path / "model.onnx")
-    result = irprune.prune(tmp_path / "model.onnx", tmp_path / "small.onnx", ratio=0.5)
+    result = irprune.prune(tmp_path / "model.onnx", tmp_path / "small.onnx", ratio=0.5, align=1)
     small = {t.name: t for t in onnx.load(tmp_path / "small.onnx").graph.initializer}
     assert {name: (list(t.dims), t.data_type) for name, t in small.items()} == {
         "first": ([INPUTS, HIDDEN // 2], getattr(TensorProto, kind)),
@@ -136,20 +136,20 @@ def plain(kind: int) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "DOUBLE"])
 def test_floating_point_throughout(kind: str) -> None:
-    result = irprune.prune(plain(getattr(TensorProto, kind)), ratio=0.5)
+    result = irprune.prune(plain(getattr(TensorProto, kind)), ratio=0.5, align=1)
     assert result.report is not None and result.report.ok
 
 
 def test_what_onnx_runtime_has_no_kernel_for() -> None:
     with pytest.raises(InputError, match="ONNX Runtime cannot run the original model"):
-        irprune.prune(plain(TensorProto.BFLOAT16), ratio=0.5)
+        irprune.prune(plain(TensorProto.BFLOAT16), ratio=0.5, align=1)
 
 
 def test_complex_constants_are_left_alone() -> None:
     model = plain(TensorProto.FLOAT)
     unused = numpy_helper.from_array(np.array([1 + 2j, 3 - 4j], np.complex64), "waves")
     model.graph.initializer.append(unused)
-    result = irprune.prune(model, ratio=0.5)
+    result = irprune.prune(model, ratio=0.5, align=1)
     assert isinstance(result.model, onnx.ModelProto)
     (kept,) = [t for t in result.model.graph.initializer if t.name == "waves"]
     np.testing.assert_array_equal(numpy_helper.to_array(kept), numpy_helper.to_array(unused))

@@ -40,7 +40,9 @@ def quantized(op: str, *, stated: bool) -> onnx.ModelProto:
 def test_what_leads_up_to_it_is_pruned_and_verified(op: str, stated: bool, tmp_path: Path) -> None:
     source, out, plan = tmp_path / "model.onnx", tmp_path / "small.onnx", tmp_path / "plan.json"
     onnx.save(quantized(op, stated=stated), source)
-    result = CliRunner().invoke(app, ["prune", str(source), "-o", str(out), "--ratio", "0.5", "--plan", str(plan)])
+    result = CliRunner().invoke(
+        app, ["prune", str(source), "-o", str(out), "--ratio", "0.5", "--align", "1", "--plan", str(plan)]
+    )
     assert result.exit_code == 0, result.output
     sizes = {tensor.name: list(tensor.dims) for tensor in onnx.load(out).graph.initializer}
     assert sizes["a"] == [8, 3, 3, 3]
@@ -53,7 +55,7 @@ def test_what_leads_up_to_it_is_pruned_and_verified(op: str, stated: bool, tmp_p
 
 def test_a_wrong_weight_in_front_of_it_is_found() -> None:
     proto = quantized("Quant", stated=True)
-    result = api.prune(proto, ratio=0.5)
+    result = api.prune(proto, ratio=0.5, align=1)
     small = onnx.ModelProto()
     small.CopyFrom(result.model)
     for node in small.graph.node:
@@ -113,7 +115,9 @@ def classifier() -> onnx.ModelProto:
 def test_a_classifier_that_ends_in_maps_keeps_them(external: bool, tmp_path: Path) -> None:
     source, out, plan = tmp_path / "model.onnx", tmp_path / "small.onnx", tmp_path / "plan.json"
     onnx.save(classifier(), source, save_as_external_data=external, size_threshold=0)
-    result = CliRunner().invoke(app, ["prune", str(source), "-o", str(out), "--ratio", "0.5", "--plan", str(plan)])
+    result = CliRunner().invoke(
+        app, ["prune", str(source), "-o", str(out), "--ratio", "0.5", "--align", "1", "--plan", str(plan)]
+    )
     assert result.exit_code == 0, result.output
     small = onnx.load(out)
     assert small.graph.output[1] == classifier().graph.output[1]

@@ -50,7 +50,7 @@ def test_a_state_that_is_fed_back(text: str, states: dict[str, str], compared: l
     model, out, plan = model_of(text), tmp_path / "small.onnx", tmp_path / "plan.json"
     onnx.save(model, tmp_path / "model.onnx")
     options = [word for before, after in states.items() for word in ("--state", f"{before}={after}")]
-    arguments = ["prune", tmp_path / "model.onnx", "-o", out, "--ratio", 0.5, "--plan", plan, *options]
+    arguments = ["prune", tmp_path / "model.onnx", "-o", out, "--ratio", 0.5, "--align", 1, "--plan", plan, *options]
     assert run([str(word) for word in arguments]) == 0
     small = onnx.load(out)
     shapes = {info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim] for info in small.graph.input}
@@ -75,7 +75,7 @@ def test_a_pair_that_nobody_declared_is_named(tmp_path: Path, capsys: pytest.Cap
     assert run(["prune", str(path), "-o", str(tmp_path / "small.onnx"), *options]) == 0
     assert "say so with --state before=after" in " ".join(capsys.readouterr().err.split())
     with pytest.warns(UserWarning, match="--state before=after"):
-        package.plan(path, ratio=0.5, allow_io=["before", "after"])
+        package.plan(path, ratio=0.5, align=1, allow_io=["before", "after"])
 
 
 def test_a_state_that_the_model_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,5 +120,5 @@ def test_weights_that_are_no_numbers_are_refused_by_every_criterion() -> None:
 
 def test_outputs_that_may_change() -> None:
     proto = oir.from_proto(model_of(SOURCE, numbers()))
-    done = run_pipeline("prune{ratio=0.4,only=[u:0],allow_io=[y]}", State(import_model(proto)))
+    done = run_pipeline("prune{ratio=0.4,align=1,only=[u:0],allow_io=[y]}", State(import_model(proto)))
     assert done.graph.shape("y") == (2, 3, 8, 8)

@@ -45,7 +45,7 @@ def test_a_rank_decides_and_the_recurrent_cell_is_pruned() -> None:
     assert "If" not in ops(taken)
     x = np.random.default_rng(0).normal(size=(2, 4, 6)).astype(np.float32)
     assert np.array_equal(run(oir.to_proto(taken), x), run(proto, x))
-    result = api.prune(proto, ratio=0.5)
+    result = api.prune(proto, ratio=0.5, align=1)
     assert result.report is not None and result.report.ok, result.report
     assert {group.kind for group in result.plan.groups} == {"mlp", "recurrent"}
     assert result.plan.cost_after.params / result.plan.cost_before.params < 0.3
@@ -136,10 +136,10 @@ def test_a_flag_that_a_caller_may_replace_decides_nothing(flag: bool) -> None:
                        else_branch = r () => (float[N, 3] q) { q = MatMul(s, u) }>
     }"""
     model = model_of(text, 17, {"v": np.ones((16, 3), np.float32), "u": np.full((16, 3), 2, np.float32)})
-    decided = api.prune(model, ratio=0.5).model
+    decided = api.prune(model, ratio=0.5, align=1).model
     assert [node.op_type for node in decided.graph.node] == ["MatMul", "Sigmoid", "MatMul"]
     model.graph.input.append(onnx.helper.make_tensor_value_info("flag", onnx.TensorProto.BOOL, []))
-    result = api.prune(model, ratio=0.5)
+    result = api.prune(model, ratio=0.5, align=1)
     assert "If" in [node.op_type for node in result.model.graph.node]
     assert result.report is not None
     assert any("'else' of If" in note for note in result.report.structure.notes)

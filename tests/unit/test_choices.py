@@ -75,7 +75,7 @@ def test_a_budget_counts_what_was_chosen(two: Analysis) -> None:
 def test_measured_errors_are_spread_over_the_groups_that_are_left(two: Analysis) -> None:
     """The cost is counted with what was chosen: 4·n + n·2 + 2·3 multiply-accumulates of 216."""
     errors = np.linspace(1, 2, two.atoms.count)
-    plan = make_plan(two, Request(macs=0.3, keep_only={"b:1": [0, 1]}), errors=errors)
+    plan = make_plan(two, Request(macs=0.3, align=1, keep_only={"b:1": [0, 1]}), errors=errors)
     assert {group.name: len(group.removed) for group in plan.groups} == {"b:0": 7, "c:0": 6}
     assert plan.cost_after.macs == 4 * 9 + 9 * 2 + 2 * 3 <= 0.3 * 216
 

@@ -26,7 +26,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     """A model, and the plan for it as JSON."""
     path = tmp_path_factory.mktemp("plan") / "model.onnx"
     onnx.save(network(), path)
-    return path, json.loads(irprune.plan(path, ratio=0.5, only="*").dumps())
+    return path, json.loads(irprune.plan(path, ratio=0.5, align=1, only="*").dumps())
 
 
 def places(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -47,7 +47,7 @@ def edited(body: Any, path: tuple[Any, ...], edit: Callable[[Any, Any], object])
 
 
 def test_a_plan_reads_back(given: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    plan = irprune.plan(given[0], ratio=0.5, only="*")
+    plan = irprune.plan(given[0], ratio=0.5, align=1, only="*")
     plan.save(tmp_path / "plan.json")
     assert irprune.Plan.load(tmp_path / "plan.json") == plan
     assert plan.versions == versions.installed()

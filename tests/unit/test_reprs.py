@@ -22,10 +22,10 @@ def require_short(found: object) -> None:
 
 def test_what_the_api_gives() -> None:
     model = network(batch=2)
-    result = irprune.prune(model, ratio=0.5)
+    result = irprune.prune(model, ratio=0.5, align=1)
     source = api.open_model(model)
     analysis = api.analyze_model(source)
-    smaller = decide(analysis, Request(ratio=0.5))
+    smaller = decide(analysis, Request(ratio=0.5, align=1))
     for found in (result, result.plan, source, analysis, analysis.graph, smaller, State(analysis.graph)):
         require_short(found)
     assert repr(source) == f"OpenedModel('ModelProto', {len(model.SerializeToString())} bytes)"

@@ -21,7 +21,7 @@ def test_an_encoder_and_a_decoder_that_hand_positions_over() -> None:
         b = Conv<pads = [1, 1, 1, 1]>(p, u) c = Relu(b) d = Conv<pads = [1, 1, 1, 1]>(c, v)
         m = MaxUnpool<kernel_shape = [2, 2], strides = [2, 2]>(d, i, s) y = Conv<pads = [1, 1, 1, 1]>(m, z) }"""
     )
-    result = api.prune(proto, ratio=0.5)
+    result = api.prune(proto, ratio=0.5, align=1)
     assert result.report is not None and result.report.ok, result.report
     assert result.plan.cost_after.params / result.plan.cost_before.params < 0.35
     small: onnx.ModelProto = result.model
