@@ -26,7 +26,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .ir.sizes import ONE, Size, product, total
+from .ir.sizes import ONE, Expression, Size, product, total
 from .reasons import Kind, Place, Reason
 
 Indices: TypeAlias = NDArray[np.intp]
@@ -184,7 +184,7 @@ class AxisSystem:
                 left, right = right, left
             left.bound = right  # two names for one run-time size
             return
-        reason = where.reason(f"sizes {size_of(left)} and {size_of(right)} do not agree", Kind.SIZES)
+        reason = where.reason(f"{_both(size_of(left), size_of(right))} do not agree", Kind.SIZES)
         self.freeze(left, reason)
         self.freeze(right, reason)
 
@@ -311,7 +311,7 @@ class AxisSystem:
         size = size_of(axis)
         if not size.is_static:
             self.freeze(axis, where.reason(f"cut at {position} of a run-time size", Kind.RUN_TIME_SIZE))
-            rest_size = Size(1, (f"({size}-{position})",))
+            rest_size = Size(1, (Expression(f"({size}-{position})"),))
             rest = self.leaf(rest_size, "rest")
             head = self.leaf(position, "head")
             self.freeze(head, where.reason("cut of a run-time size", Kind.RUN_TIME_SIZE))
@@ -481,6 +481,14 @@ def leaves_of(axis: Axis) -> list[Leaf]:
         else:
             waiting += reversed(_children(axis))
     return found
+
+
+def _both(left: Size, right: Size) -> str:
+    """Two sizes in words."""
+    known = [str(size) for size in (left, right) if size.is_known]
+    if not known:
+        return "two unknown sizes"
+    return f"size {known[0]} and an unknown size" if len(known) == 1 else f"sizes {known[0]} and {known[1]}"
 
 
 def size_of(axis: Axis) -> Size:

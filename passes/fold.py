@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import InputError
-from ..ir import Constant, Graph, Integers, Node, Size
+from ..ir import Constant, Graph, Integers, Node, Size, Unknown
 from ..ir.dtypes import is_size_like
 from ..rewriting.batchnorm import fold_batchnorm
 from ..rewriting.draft import Draft, Refused
@@ -146,11 +146,11 @@ class _Folding:
             self.exact |= {name for name in node.outputs if is_size_like(self.draft.dtype(name) or default)}
 
     def _sizes(self, name: str) -> tuple[Size, ...] | None:
-        """Sizes as inferred; an unknown one is a symbol of its own."""
+        """Sizes as inferred; an unknown one equals no other."""
         shape = self.draft.shape(name)
         if shape is None:
             return None
-        return tuple(Size.of(f"?{name}.{k}" if dim is None else dim) for k, dim in enumerate(shape))
+        return tuple(Size.of(Unknown(f"?{name}.{k}") if dim is None else dim) for k, dim in enumerate(shape))
 
 
 def _bytes(constant: Constant) -> int:

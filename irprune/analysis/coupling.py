@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from ..axes import Axis, AxisSystem, resolve, settle, size_of
-from ..ir import Graph, Integers, Node, Ramp, Ramps, Size
+from ..ir import Graph, Integers, Node, Ramp, Ramps, Size, Unknown
 from ..ir.core import Array
 from ..ir.dtypes import is_float, is_integer
 from ..reasons import Kind, Place, Reason, graph_input, graph_output, plain
@@ -216,7 +216,7 @@ class _Walk:
         if size is not None and Size.of(size).coefficient >= 0:  # models declare negative sizes, too
             return Size.of(size)
         self.unknowns += 1
-        return Size(1, (f"?{self.unknowns}",))
+        return Size.of(Unknown(f"?{self.unknowns}"))
 
     def _dims(self, name: str) -> Dims | None:
         if name not in self.result.dims and name in self.graph.constants:

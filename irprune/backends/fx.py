@@ -25,6 +25,7 @@ from ..frontends.fx import Imported, numbers_name
 from ..frontends.lowering import Origin
 from ..ir import Graph, Node, Size, fresh_name
 from ..ir.core import Array
+from ..ir.sizes import read_size
 from ..plans import Slice
 from .module import TrainableModule
 
@@ -199,7 +200,7 @@ class _Emitter:
         entries = producer.attributes.get("entries")
         if not isinstance(entries, tuple):
             raise IRError(f"node '{producer.name}': numbers computed by {producer.qualified_op} cannot be written back")
-        return [Size.of(int(e) if str(e).lstrip("-").isdigit() else str(e)) for e in entries]
+        return [read_size(str(entry)) for entry in entries]
 
     def _redirect(self, call: fx.Node, was: str, now: str) -> None:
         """Read another constant: a private copy, or renumbered indices."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import onnx_ir as oir
 
 from ..errors import InputError
-from ..ir import Integers, Size, fresh_name
+from ..ir import Integers, Size, Unknown, fresh_name
 from .onnx import import_model
 from .scopes import Scopes, is_control, subgraphs
 
@@ -79,7 +79,7 @@ def _decided(model: oir.Model) -> list[tuple[oir.Node, oir.Graph]]:
             value.shape = None
     _forget_replaceable(bare)
     graph = import_model(bare)
-    integers = Integers(graph, lambda name: _sizes(graph.shape(name)))
+    integers = Integers(graph, lambda name: _sizes(name, graph.shape(name)))
     scopes = Scopes.of(model.graph)
     found: list[tuple[oir.Node, oir.Graph]] = []
     inside: list[str] = []
@@ -105,11 +105,11 @@ def _forget_replaceable(model: oir.Model) -> None:
             value.const_value = None
 
 
-def _sizes(shape: tuple[int | str | None, ...] | None) -> tuple[Size, ...] | None:
-    """The sizes of a value; an unknown one is a symbol that equals no other."""
+def _sizes(name: str, shape: tuple[int | str | None, ...] | None) -> tuple[Size, ...] | None:
+    """The sizes of a value; an unknown one equals no other."""
     if shape is None:
         return None
-    return tuple(Size(1, (f"?{k}:{shape}",)) if dim is None else Size.of(dim) for k, dim in enumerate(shape))
+    return tuple(Size.of(Unknown(f"?{name}.{k}") if dim is None else dim) for k, dim in enumerate(shape))
 
 
 def _take(model: oir.Model, node: oir.Node, branch: oir.Graph) -> None:

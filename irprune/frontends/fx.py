@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from ..ir import Constant, Graph, Node, Value
+from ..ir import Constant, Expression, Graph, Node, Value
 from ..ir.core import Array, Attribute, Dim
-from ..ir.sizes import compound
 from ..reasons import Kind
 from ..signatures import NoSignature
 from .aten import aten_operator, lower
@@ -77,7 +76,7 @@ def dim_of(size: Any) -> int | str:
     coefficient, factors = expression.as_coeff_mul()
     powers = [factor.as_base_exp() for factor in factors]
     if not coefficient.is_Integer or any(not (b.is_Symbol and e.is_Integer and e > 0) for b, e in powers):
-        return compound(str(expression))
+        return Expression(f"({expression})")
     symbols = [str(base) for base, exponent in powers for _ in range(int(exponent))]
     return "*".join([*([str(coefficient)] if coefficient != 1 else []), *symbols])
 

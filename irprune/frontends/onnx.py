@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,9 @@ import onnx_ir as oir
 
 from ..collector import without_gc
 from ..errors import InputError
-from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Value
+from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Unknown, Value
 from ..ir.core import Array
+from ..ir.sizes import read_symbol
 from ..signatures import traits_of
 from .declared import drop_stale, fix_inputs
 from .files import BYTE, root_cause, static_shape
@@ -53,6 +55,9 @@ def import_model(model: oir.Model, inputs: Mapping[str, tuple[int, ...]] | None 
     while _help_inference(proto, graph):
         graph = _with_shapes(plain, _inferred(proto))
     return graph
+
+
+_INVENTED = re.compile(r"unk__\d+")
 
 
 def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int]) -> Graph:
@@ -198,12 +203,13 @@ def _literal(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], origin: s
 
 def _inferred(proto: onnx.ModelProto) -> Iterator[Value]:
     """Every value with its type and shape, as onnx's shape inference with data propagation finds them."""
+    names = {dim.dim_param for info in proto.graph.input for dim in info.type.tensor_type.shape.dim}
     # if inference fails, the declared shapes are used
     with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     for scope, graph in proto_scopes(proto.graph):
         for info in (*graph.input, *graph.value_info, *graph.output):
-            value = _value(info)
+            value = _value(info, names)
             yield replace(value, name=qualified(scope, value.name))
 
 
@@ -245,20 +251,28 @@ def _sizes(shape: tuple[Dim, ...] | None) -> tuple[Size, ...] | None:
     return tuple(Size.of(dim) for dim in shape if dim is not None)
 
 
-def _value(info: onnx.ValueInfoProto) -> Value:
+def _value(info: onnx.ValueInfoProto, names: Collection[str]) -> Value:
     if not info.type.HasField("tensor_type"):
         return Value(info.name)
     tensor = info.type.tensor_type
     dtype = dtype_name(oir.DataType(tensor.elem_type)) if tensor.elem_type else None
     if not tensor.HasField("shape"):
         return Value(info.name, dtype)
-    return Value(info.name, dtype, tuple(_dim(dim) for dim in tensor.shape.dim))
+    return Value(info.name, dtype, tuple(_dim(dim, names) for dim in tensor.shape.dim))
 
 
-def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+def _dim(dim: onnx.TensorShapeProto.Dimension, names: Collection[str]) -> Dim:
+    """``names`` are those that the inputs of the model give to sizes; inference invents others."""
     if dim.HasField("dim_value"):  # some exporters write -1 for a size that is known only at run time
         return int(dim.dim_value) if dim.dim_value >= 0 else None
-    return str(dim.dim_param) if dim.dim_param else None
+    if not dim.dim_param:
+        return None
+    return Unknown(dim.dim_param) if _is_invented(dim.dim_param, names) else read_symbol(dim.dim_param)
+
+
+def _is_invented(symbol: str, names: Collection[str]) -> bool:
+    """Whether onnx's shape inference made up a name for a size that it does not know (``unk__0``)."""
+    return symbol not in names and _INVENTED.fullmatch(symbol) is not None
 
 
 def _without_weights(model: oir.Model) -> onnx.ModelProto:

@@ -4,13 +4,14 @@ from .check import check
 from .core import Attribute, Constant, Dim, FreshNames, Graph, Node, Opaque, Value, fresh_name
 from .integers import Integers
 from .ramps import Ramp, Ramps
-from .sizes import Size
+from .sizes import Expression, Size, Unknown
 from .text import parse, render
 
 __all__ = [
     "Attribute",
     "Constant",
     "Dim",
+    "Expression",
     "FreshNames",
     "Graph",
     "Integers",
@@ -19,6 +20,7 @@ __all__ = [
     "Ramp",
     "Ramps",
     "Size",
+    "Unknown",
     "Value",
     "check",
     "fresh_name",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .core import Graph, Node
 from .demand import OnDemand
 from .dtypes import is_integer, is_native
-from .sizes import Size
+from .sizes import Size, read_size
 
 Shape: TypeAlias = tuple[Size, ...] | None
 Entries: TypeAlias = NDArray[np.object_]
@@ -143,7 +143,7 @@ def _sizes(integers: Integers, node: Node, _: int) -> Entries:
     """``irprune::sizes``: sizes that a frontend knows, each the text of a :class:`Size`."""
     entries = node.attributes["entries"]
     assert isinstance(entries, tuple)
-    sizes = _vector([Size.of(int(entry) if str(entry).lstrip("-").isdigit() else str(entry)) for entry in entries])
+    sizes = _vector([read_size(str(entry)) for entry in entries])
     return sizes.reshape(()) if node.int("scalar") else sizes
 
 

@@ -1,4 +1,7 @@
-"""Sizes of dimensions: a positive integer times named symbols, such as ``64``, ``batch`` or ``12*batch``."""
+"""Sizes of dimensions: a positive integer times symbols, such as ``64``, ``batch`` or ``12*batch``.
+
+A symbol is the name that a model gives to a size (a plain string), an :class:`Expression`, or an :class:`Unknown`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,27 @@ _LONGEST = 256
 """Most characters of a symbol that spells out a sum; longer sums are hashed."""
 
 _MONOMIAL = re.compile(r"\d+|[^*\d][^*]*")
+
+
+class Expression(str):
+    """A size that follows from others in a way that no monomial says, such as a sum; the text is the expression."""
+
+    __slots__ = ()
+
+
+class Unknown(str):
+    """A size of which nothing is known; the text tells it from other unknown sizes, and equals no name of a model."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unknown) and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((Unknown, str.__hash__(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +54,17 @@ class Size:
         """
         if isinstance(dim, Size):
             return dim
-        return _parsed(dim)
+        return Size(1, (dim,)) if isinstance(dim, (Expression, Unknown)) else _parsed(dim)
 
     @property
     def is_compound(self) -> bool:
         """Whether a symbol stands for an expression that is not a monomial (:func:`compound`)."""
-        return any(symbol.startswith("(") for symbol in self.symbols)
+        return any(isinstance(symbol, Expression) for symbol in self.symbols)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the model says how large it is, or names it."""
+        return not any(isinstance(symbol, Unknown) for symbol in self.symbols)
 
     @property
     def is_static(self) -> bool:
@@ -67,7 +96,9 @@ class Size:
         return reduce(lambda a, b: a * b, (symbols[s] for s in self.symbols), self.coefficient)
 
     def as_dim(self) -> int | str:
-        return self.coefficient if self.is_static else str(self)
+        if self.is_static:
+            return self.coefficient
+        return self.symbols[0] if self.coefficient == 1 and len(self.symbols) == 1 else str(self)
 
     def __str__(self) -> str:
         parts = [str(self.coefficient)] if self.coefficient != 1 or not self.symbols else []
@@ -101,9 +132,16 @@ def total(sizes: Iterable[Size]) -> Size:
     text = "+".join(map(str, parts))
     if len(text) > _LONGEST:  # sums of sums: the text would grow with every level
         text = f"sum {hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    return Size(1, (compound(text),))
+    return Size(1, (Expression(f"({text})"),))
 
 
-def compound(text: str) -> str:
-    """The symbol for an expression that is not a monomial."""
-    return f"({text})"
+def read_symbol(text: str) -> str:
+    """A symbol that a file or the text of a graph spells out: ``(a+b)`` is an expression, ``?a`` an unknown size."""
+    if text.startswith("?"):
+        return Unknown(text)
+    return Expression(text) if text.startswith("(") else text
+
+
+def read_size(text: str) -> Size:
+    """A size as a file or the text of a graph spells it."""
+    return Size(int(text)) if text.removeprefix("-").isdigit() else Size.of(read_symbol(text))

@@ -24,6 +24,7 @@ import numpy as np
 from ..errors import InputError
 from .core import Attribute, Constant, Dim, Graph, Node, Opaque, Value
 from .dtypes import is_float, is_native
+from .sizes import read_symbol
 
 _INLINE_LIMIT = 64
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -168,7 +169,7 @@ def _read_dims(text: str) -> tuple[Dim, ...]:
     def read(item: str) -> Dim:
         if item == "?":
             return None
-        return int(item) if item.isdigit() else item
+        return int(item) if item.isdigit() else read_symbol(item)
 
     return tuple(read(item) for item in text.split(", ")) if text else ()
 

@@ -485,7 +485,7 @@ class _Rewriter:
         if producer is not None and producer.op == "Concat":
             return self._fix_concat(node, producer, name, wanted)
         if producer is not None and producer.qualified_op == "irprune::sizes":
-            entries = tuple("?" if size is None else str(size) for size in goal)
+            entries = tuple(f"?{name}.{k}" if size is None else str(size) for k, size in enumerate(goal))
             return self._add(node, "sizes", [], name, {"entries": entries}, domain="irprune")
         return self._rescale(node, name, flat, goal, dtype)
 

@@ -312,7 +312,7 @@ refuse ConstantOfShape: shape computed at run time
 x[a=N b=4!] s[c=2!]
 -> c[a d=unk__1] y[a b]
 frozen a c d: ConstantOfShape 'ConstantOfShape:c': its shape is computed at run time
-frozen b d: Add 'Add:y': sizes 4 and unk__1 do not agree
+frozen b d: Add 'Add:y': size 4 and an unknown size do not agree
 """
 )
 
