@@ -28,7 +28,7 @@ from .errors import InputError, VerificationError
 from .frontends.files import load
 from .identity import external_files, in_background, require_same
 from .ir import Graph
-from .plans import ModelIdentity, Plan, removed_atoms
+from .plans import ModelIdentity, Plan
 from .plans.cautions import cautions
 from .request import Request, RequestOptions, lists_options
 from .rewriting import Smaller, analyzed, replay
@@ -275,7 +275,7 @@ def _decided(
     found, recovery, samples = decided_by(together.source, analysis, request, None, source)
     smaller = found.of(together.source.identity)
     more = recovery.cautions() if recovery else []
-    for text in (*more, *cautions(analysis, removed_atoms(smaller.plan, analysis))):
+    for text in (*more, *cautions(analysis, smaller.plan)):
         warnings.warn(text, stacklevel=3)
     return smaller, recovery, samples
 
