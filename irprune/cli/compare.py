@@ -43,21 +43,8 @@ def compare(
     else:
         _show(found)
     if not found.ok:
-        complain(f"{second} differs from {first}: {'; '.join(_differences(found))}")
+        complain(f"{second} differs from {first}: {'; '.join(found.failures())}")
         raise typer.Exit(FAILED)
-
-
-def _differences(found: Compared) -> list[str]:
-    lines = list(found.problems)
-    lines += [
-        f"output '{output.name}' ({output.dtype}) by {output.error:.2e} of its scale, at most {output.tolerance:.0e} "
-        f"is allowed ({output.case})"
-        for output in found.outputs
-        if not output.ok
-    ]
-    if found.first is not None:
-        lines.append(f"the first tensor that differs is '{found.first.tensor}', made by node '{found.first.node}'")
-    return lines
 
 
 def _show(found: Compared) -> None:

@@ -14,6 +14,7 @@ from onnx_ir.passes.common import InlinePass
 
 from ..collector import without_gc
 from ..errors import InputError
+from ..ir.domains import plain_domain
 from .calls import callees_first, name_nodes, require_bounded
 from .definitions import require_single_definitions
 from .external import data_folder, is_external, settle_external, tensors_of
@@ -194,7 +195,7 @@ def _check_tensor(tensor: onnx.TensorProto, path: Path, weight: memoryview | Non
 def _check_opset(proto: onnx.ModelProto, path: Path) -> None:
     known = onnx.defs.onnx_opset_version()
     for entry in proto.opset_import:
-        if entry.domain in ("", "ai.onnx") and entry.version > known:
+        if not plain_domain(entry.domain) and entry.version > known:
             raise InputError(
                 f"{path}: opset {entry.version} is newer than the newest one that the installed onnx knows ({known}); "
                 "upgrade onnx, or convert the model"

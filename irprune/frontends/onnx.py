@@ -15,6 +15,7 @@ from ..collector import without_gc
 from ..errors import InputError
 from ..ir import Attribute, Constant, Dim, Graph, Integers, Node, Opaque, Size, Unknown, Value
 from ..ir.core import Array
+from ..ir.domains import is_stored_tensor, plain_domain
 from ..ir.sizes import read_symbol
 from ..signatures import traits_of
 from .declared import drop_stale, fix_inputs
@@ -106,7 +107,7 @@ def _require_defined(scopes: Scopes) -> None:
 
 
 def _node(key: str, node: oir.Node, scopes: Scopes) -> Node:
-    domain = "" if node.domain == "ai.onnx" else node.domain
+    domain = plain_domain(node.domain)
     yielded = [scopes.name(value) for _, body in scopes.bodies.get(key, ()) for value in body.outputs]
     captures = () if key in scopes.bodies else tuple(dict.fromkeys(scopes.name(value) for value in captured(node)))
     return Node(
@@ -185,7 +186,7 @@ _NUMPY_NAMES = {oir.DataType.FLOAT: "float32", oir.DataType.DOUBLE: "float64"}
 
 def _constant_node(node: oir.Node, origin: str) -> Constant | None:
     """The tensor of a Constant node, whichever attribute holds it; ``None`` for other nodes and sparse ones."""
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+    if not is_stored_tensor(node.op_type, node.domain):
         return None
     for name, attribute in node.attributes.items():
         if name == "value":

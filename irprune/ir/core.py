@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IRError
+from .domains import qualified_operator
 from .sizes import Size
 
 Dim: TypeAlias = int | str | None
@@ -114,7 +115,7 @@ class Node:
 
     @property
     def qualified_op(self) -> str:
-        return f"{self.domain}::{self.op}" if self.domain else self.op
+        return qualified_operator(self.op, self.domain)
 
     def ints(self, name: str, default: Iterable[int] | None = None) -> tuple[int, ...] | None:
         value = self.attributes.get(name)

@@ -65,8 +65,13 @@ class InputType:
 
 def input_types(proto: onnx.ModelProto) -> tuple[InputType, ...]:
     """The inputs of a model that have to be fed, in its order."""
-    stored = {tensor.name for tensor in proto.graph.initializer}
-    return tuple(_input_type(info) for info in proto.graph.input if info.name not in stored)
+    return tuple(map(_input_type, fed_inputs(proto.graph)))
+
+
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The inputs of a graph that are not initializers as well, whose values a caller need not give."""
+    stored = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in stored]
 
 
 def _input_type(info: onnx.ValueInfoProto) -> InputType:

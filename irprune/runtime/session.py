@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..ir.core import Array
+from ..ir.domains import plain_domain
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # Read when the library is loaded. Without it ONNX Runtime (seen in 1.31) reports on the models that it runs, and leaves
@@ -47,7 +48,7 @@ def _kernels() -> frozenset[tuple[str, str]]:
 
 def has_kernel(domain: str, op: str) -> bool:
     """Whether ONNX Runtime has code for an operator. Some without it run nevertheless, being made of others."""
-    return ("" if domain == "ai.onnx" else domain, op) in _kernels()
+    return (plain_domain(domain), op) in _kernels()
 
 
 class RunFailure(Exception):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ir import Node, Ramp, Size
 from ..ir.core import Array
+from ..ir.domains import qualified_operator
 from ..reasons import Kind
 from .grammar import Signature, signature
 from .traits import Traits
@@ -139,7 +140,7 @@ def register(table: Mapping[str, Entry]) -> None:
 
 def traits_of(op: str, domain: str = "") -> Traits:
     """The traits of an operator by its name (qualified, or with its domain); none hold of one that has no entry."""
-    return OPERATORS.get(op if domain in ("", "ai.onnx") else f"{domain}::{op}", _UNKNOWN)
+    return OPERATORS.get(qualified_operator(op, domain), _UNKNOWN)
 
 
 def signature_of(ctx: RuleContext) -> Signature:

@@ -24,6 +24,7 @@ from ..frontends.fx import Imported, as_array
 from ..ir.core import Array
 from ..plans import Plan
 from ..runtime.executable import Executable
+from ..runtime.feeds import fed_inputs
 from ..runtime.session import RunFailure
 from ..verification.comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
 from ..verification.fidelity import measure_fidelity
@@ -269,8 +270,7 @@ class Verification:
     def _run_onnx(self, proto: onnx.ModelProto, case: Case) -> Outputs:
         """Inputs and results by position: the exporter names them its own way."""
         leaves = [as_array(leaf) for leaf in self._placeholders(case) if isinstance(leaf, Tensor)]
-        initializers = {tensor.name for tensor in proto.graph.initializer}
-        names = [value.name for value in proto.graph.input if value.name not in initializers]
+        names = [value.name for value in fed_inputs(proto.graph)]
         results = Executable(proto).run(dict(zip(names, leaves, strict=True)), optimize=False)
         return dict(zip(self._output_names, results.values(), strict=True))
 

@@ -14,7 +14,7 @@ import onnx
 from ..errors import InputError
 from ..runtime.data import open_data
 from ..runtime.executable import Executable
-from ..runtime.feeds import AnyData, Feeds, input_types
+from ..runtime.feeds import AnyData, Feeds, fed_inputs, input_types
 from ..runtime.session import Outputs, RunFailure
 from .affordable import by_cost
 from .ranges import choices, index_bounds, masks
@@ -48,7 +48,6 @@ class InputSpec:
 
 def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
     """The inputs that have to be fed. Raises :class:`InputError` for one that is not a numeric tensor."""
-    stored = {tensor.name for tensor in proto.graph.initializer}
     bounds, chosen, compared = index_bounds(proto.graph), masks(proto.graph), choices(proto.graph)
     return [
         replace(
@@ -57,8 +56,7 @@ def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
             is_mask=info.name in chosen,
             choices=compared.get(info.name, ()),
         )
-        for info in proto.graph.input
-        if info.name not in stored
+        for info in fed_inputs(proto.graph)
     ]
 
 

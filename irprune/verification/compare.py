@@ -43,6 +43,11 @@ class Compared:
     def ok(self) -> bool:
         return not self.problems and all(output.ok for output in self.outputs)
 
+    def failures(self) -> list[str]:
+        """One line for each thing that differs."""
+        lines = [output.failure("output", "the first model") for output in self.outputs if not output.ok]
+        return [*self.problems, *lines, *([] if self.first is None else [str(self.first)])]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,

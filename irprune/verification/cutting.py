@@ -16,6 +16,7 @@ import onnx
 
 from ..errors import InputError
 from ..frontends.scopes import unique_names
+from ..ir.domains import qualified_operator
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure, has_kernel
 from ..signatures import traits_of
@@ -40,9 +41,15 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     proto = cut.run(names)
     if not proto.graph.output:
         first = next(node for node, out in zip(nodes, foreign, strict=True) if out)
-        raise InputError(f"nothing can be compared: no value that ONNX Runtime computes leads up to {_called(first)}")
+        raise InputError(
+            f"nothing can be compared: no value that ONNX Runtime computes leads up to {qualified_operator(first.op_type, first.domain)}"
+        )
     cut_out = zip(nodes, names, foreign, strict=True)
-    lines = [f"{_called(node)} '{name}' {_why(id(node) in lacking)}" for node, name, out in cut_out if out]
+    lines = [
+        f"{qualified_operator(node.op_type, node.domain)} '{name}' {_why(id(node) in lacking)}"
+        for node, name, out in cut_out
+        if out
+    ]
     if cut.added:
         lines.append(f"what follows was compared for random values of {', '.join(cut.added)}")
     return Executable(proto, model.data_folder, model.scratch), tuple(lines)
@@ -60,10 +67,6 @@ def _is_taken(model: Executable) -> bool:
     except RunFailure:
         return False
     return True
-
-
-def _called(node: onnx.NodeProto) -> str:
-    return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
 
 
 def _runs(node: onnx.NodeProto) -> bool:

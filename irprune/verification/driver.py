@@ -22,7 +22,7 @@ from ..plans import Plan, removed_atoms
 from ..rewriting import analyzed
 from ..runtime.data import open_source
 from ..runtime.executable import Executable
-from ..runtime.feeds import AnyData
+from ..runtime.feeds import AnyData, fed_inputs
 from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import Outputs, RunFailure
 from .cases import Cases, given_cases, input_specs, random_cases
@@ -185,14 +185,11 @@ def with_constant_initializers(model: Executable) -> Executable:
 
     ONNX Runtime (1.31) fuses a normalization whose epsilon is such an input into one with an epsilon of 1e-5.
     """
-    stored = {tensor.name for tensor in model.proto.graph.initializer}
-    if model.proto.ir_version < FIRST_WITH_CONSTANT_INITIALIZERS or stored.isdisjoint(
-        value.name for value in model.proto.graph.input
-    ):
+    kept = fed_inputs(model.proto.graph)
+    if model.proto.ir_version < FIRST_WITH_CONSTANT_INITIALIZERS or len(kept) == len(model.proto.graph.input):
         return model
     proto = onnx.ModelProto()
     proto.CopyFrom(model.proto)
-    kept = [value for value in model.proto.graph.input if value.name not in stored]
     del proto.graph.input[:]
     proto.graph.input.extend(kept)
     return Executable(proto, model.data_folder, model.scratch)

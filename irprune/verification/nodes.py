@@ -22,13 +22,12 @@ from ..analysis import Analysis, Mask
 from ..backends.onnx import emit
 from ..frontends.scopes import is_control, proto_scopes, qualified
 from ..ir import Graph, dtypes
+from ..ir.domains import is_stored_tensor, plain_domain, qualified_operator
 from ..rewriting.slicing import remove_atoms
 from ..runtime.executable import Executable
 from .followers import check_followers
 from .report import Structure
 from .structure import Readers, shortened, tensors
-
-_STANDARD = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _without_weights(model: oir.Model) -> onnx.GraphProto:
 
 def _is_constant(node: onnx.NodeProto) -> bool:
     """Constant nodes are compared as tensors: an initializer may replace one."""
-    return node.op_type == "Constant" and node.domain in _STANDARD
+    return is_stored_tensor(node.op_type, node.domain)
 
 
 def _nodes(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
@@ -107,13 +106,13 @@ def _imports(proto: onnx.ModelProto) -> dict[str, int]:
 
 
 def _opsets(imports: Mapping[str, int]) -> dict[str, int]:
-    return {"" if domain in _STANDARD else domain: version for domain, version in imports.items()}
+    return {plain_domain(domain): version for domain, version in imports.items()}
 
 
 def _compare_opsets(
     expected: Mapping[str, int], got: Mapping[str, int], nodes: Mapping[str, onnx.NodeProto]
 ) -> Iterator[str]:
-    used = {"" if node.domain in _STANDARD else node.domain for node in nodes.values()}
+    used = {plain_domain(node.domain) for node in nodes.values()}
     for domain in sorted(used & expected.keys()):
         if got.get(domain) != expected[domain]:
             yield f"opset of domain '{domain or 'ai.onnx'}': expected {expected[domain]}, got {got.get(domain)}"
@@ -151,7 +150,7 @@ def _differences(expected: onnx.NodeProto, got: onnx.NodeProto) -> Iterator[str]
 
 
 def _operator(node: onnx.NodeProto) -> str:
-    return node.op_type if node.domain in _STANDARD else f"{node.domain}.{node.op_type}"
+    return qualified_operator(node.op_type, node.domain)
 
 
 def _connections(names: Iterable[str]) -> list[str]:

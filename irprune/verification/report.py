@@ -69,6 +69,13 @@ class OutputError:
     def ok(self) -> bool:
         return self.error <= max(self.tolerance, self.noise or 0.0)
 
+    def failure(self, kind: str, other: str, note: str = "") -> str:
+        """One line for a value that differs from that of another model."""
+        return (
+            f"{kind} '{self.name}' ({self.dtype}){note} differs from {other} by {self.error:.2e} of its scale, "
+            f"at most {self.tolerance:.0e} is allowed ({self.case})"
+        )
+
     def as_json(self) -> dict[str, Any]:
         document = {
             "name": self.name,
@@ -87,6 +94,9 @@ class Divergence:
     tensor: str
     node: str
     error: float
+
+    def __str__(self) -> str:
+        return f"the first tensor that differs is '{self.tensor}', made by node '{self.node}'"
 
     def as_json(self) -> dict[str, Any]:
         return {"tensor": self.tensor, "node": self.node, "error": _finite(self.error)}
@@ -124,21 +134,10 @@ class Equivalence:
 
     def failures(self) -> list[str]:
         """One line for each thing that is wrong."""
-        lines = [
-            f"output '{output.name}' ({output.dtype}) differs from the reference by {output.error:.2e} of its scale, "
-            f"at most {output.tolerance:.0e} is allowed ({output.case})"
-            for output in (*self.outputs, *self.in_double)
-            if not output.ok
-        ]
-        lines += [
-            f"value '{found.name}' ({found.dtype}), which outputs hide, differs from the reference by "
-            f"{found.error:.2e} of its scale, at most {found.tolerance:.0e} is allowed ({found.case})"
-            for found in self.before
-            if not found.ok
-        ]
-        if self.first is not None:
-            lines.append(f"the first tensor that differs is '{self.first.tensor}', made by node '{self.first.node}'")
-        return [*self.problems, *lines]
+        outputs, other = (*self.outputs, *self.in_double), "the reference"
+        lines = [output.failure("output", other) for output in outputs if not output.ok]
+        lines += [found.failure("value", other, ", which outputs hide,") for found in self.before if not found.ok]
+        return [*self.problems, *lines, *([] if self.first is None else [str(self.first)])]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -17,9 +17,11 @@ import onnx
 
 from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
+from ..ir.domains import is_stored_tensor
 from ..plans import Plan
 from ..plans.digests import digest_of_values
 from ..runtime.executable import Executable
+from ..runtime.feeds import fed_inputs
 from ..runtime.weights import read_tensor
 from ..signatures import traits_of
 from .report import Structure
@@ -118,7 +120,7 @@ def tensors(model: Executable) -> Readers:
         for tensor in graph.initializer:
             found[qualified(scope, tensor.name)] = _reader(tensor, folder)
         for node in graph.node:
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+            if is_stored_tensor(node.op_type, node.domain):
                 readers = [_attribute_reader(attribute, folder) for attribute in node.attribute]
                 found.update({qualified(scope, node.output[0]): reader for reader in readers if reader is not None})
     return found
@@ -267,7 +269,7 @@ def same_bits(left: Array, right: Array) -> bool:
 
 def _compare_interfaces(before: onnx.GraphProto, after: onnx.GraphProto, allowed: Sequence[str]) -> Iterator[str]:
     for kind, left, right in (
-        ("input", _inputs(before), _inputs(after)),
+        ("input", fed_inputs(before), fed_inputs(after)),
         ("output", list(before.output), list(after.output)),
     ):
         names = [[info.name for info in side] for side in (left, right)]
@@ -277,11 +279,6 @@ def _compare_interfaces(before: onnx.GraphProto, after: onnx.GraphProto, allowed
         for old, new in zip(left, right, strict=True):
             may_change = any(fnmatchcase(old.name, pattern) for pattern in allowed)
             yield from _compare_types(kind, old, new, may_change)
-
-
-def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    stored = {tensor.name for tensor in graph.initializer}
-    return [info for info in graph.input if info.name not in stored]
 
 
 def _compare_types(kind: str, old: onnx.ValueInfoProto, new: onnx.ValueInfoProto, may_change: bool) -> Iterator[str]:

@@ -14,6 +14,7 @@ import onnx
 from ..errors import VerificationError
 from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
+from ..ir.domains import is_stored_tensor
 from ..plans import Plan, Slice
 from ..runtime.executable import Executable
 from ..runtime.weights import Scratch, is_external, read_tensor, tensors_of
@@ -62,7 +63,7 @@ def _weights(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
         for tensor in body.initializer:
             yield qualified(scope, tensor.name), tensor
         for node in body.node:
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+            if is_stored_tensor(node.op_type, node.domain):
                 for attribute in node.attribute:
                     if attribute.name == "value":
                         yield qualified(scope, node.output[0]), attribute.t
