@@ -41,9 +41,8 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     proto = cut.run(names)
     if not proto.graph.output:
         first = next(node for node, out in zip(nodes, foreign, strict=True) if out)
-        raise InputError(
-            f"nothing can be compared: no value that ONNX Runtime computes leads up to {qualified_operator(first.op_type, first.domain)}"
-        )
+        operator = qualified_operator(first.op_type, first.domain)
+        raise InputError(f"nothing can be compared: no value that ONNX Runtime computes leads up to {operator}")
     cut_out = zip(nodes, names, foreign, strict=True)
     lines = [
         f"{qualified_operator(node.op_type, node.domain)} '{name}' {_why(id(node) in lacking)}"

@@ -86,7 +86,7 @@ TAMPERED: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "opset": (_other_opset, "opset of domain 'ai.onnx': expected 17, got 13"),
     "connection": (_rewired, "the node that makes 'd': expected inputs ['r', 'v'], got ['c', 'v']"),
     "operator": (_another_operator, "the node that makes 's': expected operator Softmax, got LogSoftmax"),
-    "domain": (_another_domain, "expected operator Softmax, got com.microsoft.Softmax"),
+    "domain": (_another_domain, "expected operator Softmax, got com.microsoft::Softmax"),
     "attribute": (_set("c", pads=[1, 1, 1, 1], auto_pad="VALID"), "attribute 'auto_pad' of Conv: expected None"),
     "number": (_set("y", axis=1, keepdims=0, select_last_index=1), "attribute 'select_last_index' of ArgMax"),
     "branch": (_inside_a_branch, "expected operator Tanh, got Softsign"),
