@@ -424,3 +424,16 @@ def test_a_fault_is_caught(case: Case) -> None:
     found = report.structure.ok, report.equivalence.ok, stopped, first.tensor if first is not None else None
     assert found == (case.structure, case.equivalence, case.stops, case.first), report.failures()
     assert not report.ok
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64, torch.int64])
+def test_a_tensor_that_nobody_knows_holds_indices(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    program = it.trace(Plain().eval(), (torch.randn(Plain.shape),))
+    plan = it.plan(program, ratio=0.5)
+    small = it.apply(program, plan)
+    module = small if isinstance(small, nn.Module) else small.module
+    module.register_buffer("extra", torch.zeros(3, dtype=dtype))
+    report = it.verify(program, small, plan, runtime=False)
+    expected = f"tensor 'extra' of {dtype}: neither the original nor the plan has it"
+    assert (expected in report.structure.problems) == (dtype != torch.int64)
