@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .bench import bench
 from .compare import compare
 from .demo import demo
 from .dump import dump
@@ -53,7 +54,7 @@ def _common(
     set_trust(trust)
 
 
-for _command in (prune, inspect, plan, apply, verify, compare, opt, passes, dump, schema, demo):
+for _command in (prune, inspect, plan, apply, verify, compare, bench, opt, passes, dump, schema, demo):
     app.command(_command.__name__, epilog=EPILOG)(_command)
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from ..errors import InputError
 from ..request import Request
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
+from .artifacts import EXPORTED
 from .checks import checks_from, data_of
 from .exits import DONE, FAILED, complain, warn
 
 if TYPE_CHECKING:
+    from ..bench.bench import Bench
     from .work import Outcome, Read
 
 
@@ -34,6 +37,14 @@ def prune(
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
     floors: Floors = NO_FLOORS,
+    bench: Annotated[
+        bool | None,
+        typer.Option(
+            "--bench/--no-bench",
+            help="Compare the latency of both models on ONNX Runtime; by default only of small ones, for a warning.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: o.AsJSON = False,
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written.
@@ -60,7 +71,21 @@ def prune(
         smaller, recovery, held_out = recover(given, request, source)
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
         outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
-    finish(given, output, outcome, as_json=as_json)
+    measured = _compared(models, given, request, output, outcome, bench)
+    finish(given, output, outcome, measured, as_json=as_json)
+
+
+def _compared(
+    models: list[Path], given: Read, request: Request, output: Path, outcome: Outcome, asked: bool | None
+) -> Bench | None:
+    """The latency of both models, where they are ONNX files and it is asked for, or cheap."""
+    if len(models) == 1 and models[0].suffix != EXPORTED and output.suffix != EXPORTED:
+        from .slower import compare_latency
+
+        return compare_latency(given, request, output, outcome, asked)
+    if asked:
+        raise InputError("--bench compares a single ONNX model with the smaller one; irprune bench takes several")
+    return None
 
 
 def caution(request: Request, outcome: Outcome) -> None:
@@ -73,14 +98,19 @@ def caution(request: Request, outcome: Outcome) -> None:
     )
 
 
-def finish(given: Read, output: Path, outcome: Outcome, *, as_json: bool) -> NoReturn:
+def finish(given: Read, output: Path, outcome: Outcome, measured: Bench | None = None, *, as_json: bool) -> NoReturn:
     """Print what was done; exit with 1 where nothing was written."""
     from .summary import as_document, show
 
     if as_json:
-        print(json.dumps(as_document(given, output, outcome), indent=1))
+        more = {} if measured is None else {"bench": measured.as_json()}
+        print(json.dumps({**as_document(given, output, outcome), **more}, indent=1))
     else:
         show(given, output, outcome)
+        if measured is not None:
+            from .bench import show as show_latency
+
+            show_latency(measured)
     if not outcome.ok:
         complain(f"{output} was not written: {outcome.refusal()}")
         raise typer.Exit(FAILED)

@@ -30,6 +30,9 @@ _SINGLE_PRECISION = ("session.qdq_matmulnbits_accuracy_level", "1")
 _NO_SPINNING = ("session.intra_op.allow_spinning", "0")
 """Threads sleep while there is nothing to do."""
 
+_STOPS_SPINNING = "session.force_spinning_stop", "1"
+"""Threads sleep when a run ends: those of another session are not disturbed."""
+
 _NO_PACKING = ("session.disable_prepacking", "1")
 """Weights are used where they are, not packed into a copy."""
 
@@ -92,6 +95,8 @@ def open_session(
         options.add_session_config_entry(*_NO_SPINNING)
         if not optimize:
             options.add_session_config_entry(*_NO_PACKING)
+    else:
+        options.add_session_config_entry(*_STOPS_SPINNING)
     if written is not None:
         options.optimized_model_filepath = str(written)
     if profile is not None:

@@ -106,6 +106,20 @@ def at_sizes(
     return replace(analysis, sizes=known, at=inputs)
 
 
+def run_sizes(model: Executable, shapes: Shapes, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Values for all open sizes of a model: those of a request, a batch of one, and others that the model runs at.
+
+    Raises :class:`InputError` for shapes and sizes that the model does not have, or does not run at.
+    """
+    specs = input_specs(model.proto)
+    given = requested_sizes(specs, shapes, sizes)
+    fixed = {**dict.fromkeys(batch_symbols(specs) - given.keys(), 1), **given}
+    found = _completed(lambda: model, specs, fixed, is_asked=bool(given))
+    if found is None:
+        raise InputError("the model runs at none of the sizes that were tried; give them with --shape or --size")
+    return found
+
+
 def _declared_inputs(model: oir.Model) -> list[InputSpec]:
     """The inputs that have to be fed, if the model declares their types."""
     found: list[InputSpec] = []

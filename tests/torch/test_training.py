@@ -122,7 +122,14 @@ def test_gates_can_be_trained_and_baked(program: Program) -> None:
 
 @pytest.mark.parametrize("schedule", ["linear", "cubic"])
 def test_small_steps_reach_the_target(program: Program, schedule: str) -> None:
-    pruning = IterativePruning(program.module, (torch.randn(4, 3, 8, 8),), params=0.4, steps=3, schedule=schedule)  # type: ignore[arg-type]
+    pruning = IterativePruning(
+        program.module,
+        (torch.randn(4, 3, 8, 8),),
+        params=0.4,
+        steps=3,
+        schedule=schedule,  # type: ignore[arg-type]
+        options={"align": 1},
+    )
     before = program.cost.params
     shares = []
     for module in pruning:

@@ -36,6 +36,7 @@ LAYERS = (
     "backends",
     "repair",
     "verification",
+    "bench",
     "api",
     "several",
     "torch",

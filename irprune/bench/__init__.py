@@ -1,0 +1,1 @@
+"""How fast models run, and how much memory they take: measured side by side."""
