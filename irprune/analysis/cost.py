@@ -104,10 +104,14 @@ class CostModel:
 
 
 def mac_axes(coupling: Coupling) -> Iterable[Sequence[Axis]]:
-    """The multiply-accumulates of all nodes, as lists of axes whose sizes are multiplied."""
+    """The multiply-accumulates of all nodes, as lists of axes whose sizes are multiplied.
+
+    Those in bodies count once for each iteration.
+    """
     for matched in coupling.matched.values():
+        times = coupling.iterations.axes.get(matched.node.name, ())
         for factors in matched.signature.notation.macs:
-            yield [axis for name in factors for axis in matched.axes.get(name, ())]
+            yield [*times, *(axis for name in factors for axis in matched.axes.get(name, ()))]
 
 
 def symbols_in(axes: Iterable[Axis]) -> set[str]:

@@ -19,6 +19,7 @@ from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
 from .repetition import Repetitions
 from .states import Pair, State, declared_states, declared_ties, found_states
+from .trips import Iterations, find_iterations
 from .views import Region, find_region
 
 
@@ -54,7 +55,8 @@ class Coupling:
     relations in ``system`` from number ``first_chain`` on; ``repeated`` pairs the repeated axes of values with those of
     their uses; ``weights`` are constants, values computed from constants, matrices looked up in a stack of weights
     (experts), and weights that are passed into bodies of control flow; ``states`` are inputs with the outputs that are
-    fed back to them; ``changeable`` are the inputs and outputs that may change shape.
+    fed back to them; ``changeable`` are the inputs and outputs that may change shape; ``iterations`` says how often
+    bodies run.
     """
 
     graph: Graph
@@ -69,6 +71,7 @@ class Coupling:
     weights: set[str] = field(default_factory=set)
     states: tuple[State, ...] = ()
     changeable: frozenset[str] = frozenset()
+    iterations: Iterations = field(default_factory=Iterations)
 
     def operand(self, node: Node, position: int) -> Dims | None:
         """The axes of an operand as this node sees it."""
@@ -130,6 +133,7 @@ class _Walk:
             if not self._may_change(name):
                 self._freeze(self.result.dims.get(name), graph_output(name))
                 self._freeze_sizes_in(name)
+        self.result.iterations = find_iterations(self.graph, self.result.operand, self.integers.entries)
         self._settle()
         return self.result
 

@@ -61,6 +61,7 @@ def _document(given: Read) -> dict[str, Any]:
         "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "tables": cost.tables},
         "at": {name: list(shape) for name, shape in analysis.at.items()},
         "counted_as_one": sorted(analysis.cost_model.unknown),
+        "counted_per_iteration": list(analysis.coupling.iterations.unknown),
         "groups": [_group(group) for group in analysis.groups if not group.frozen],
         "frozen": [{**_group(group), **_reasons(group)} for group in analysis.groups if group.frozen],
         "unsupported": dict(unsupported(given)),

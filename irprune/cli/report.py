@@ -107,6 +107,9 @@ def sizes_of_costs(analysis: Analysis) -> str:
         ]
         names = list(dict.fromkeys(names)) or ["sizes that only data tell"]
         words.append(f"{', '.join(names)} counted as one: the model runs at no size that was tried; give --shape")
+    endless = analysis.coupling.iterations.unknown
+    if endless:
+        words.append(f"per iteration in {count(len(endless), 'loop')} whose number of iterations only a run tells")
     return "; ".join(words)
 
 
