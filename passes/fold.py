@@ -103,8 +103,6 @@ class _Folding:
             else:
                 stays[node.name] = reasons
         graph = self.draft.finish()
-        if graph == self.draft.graph:
-            graph = self.draft.graph
         return Folded(graph, frozenset(self.draft.updated & graph.constants.keys()), stays)
 
     def _constant(self, draft: Draft, node: Node) -> None:

@@ -161,7 +161,8 @@ class Draft:
         return Value(source, left.dtype or right.dtype, shape)
 
     def finish(self) -> Graph:
-        """The rewritten graph without nodes and constants that the rewriting left unused."""
+        """The rewritten graph without nodes and constants that became unused; the same object where nothing changed."""
         nodes = tuple(self.nodes.values())
         changed = replace(self.graph, nodes=nodes, values=self.values, constants=self.constants)
-        return without_orphans(self.graph, changed)
+        made = without_orphans(self.graph, changed)
+        return self.graph if made == self.graph else made
