@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare irprune with other tools.")
     parser.add_argument("--models", type=names, default=list(MODELS), help=f"default: {','.join(MODELS)}")
     parser.add_argument("--peers", type=names, default=list(PEERS), help=f"default: {','.join(PEERS)}; '' for none")
-    parser.add_argument("--runs", type=int, default=3, help="processes for each figure, of which the median is taken")
+    parser.add_argument("--runs", type=int, default=3, help="processes for each figure; the median is taken")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run to a file as well")
     options = parser.parse_args()
     if unknown := set(options.peers) - set(PEERS):

@@ -95,7 +95,7 @@ same share of multiply-accumulates, and scores all results on the same test samp
     .venv-bench/bin/python -m benchmarks.accuracy_page rows.json docs/accuracy.md docs/accuracy.svg
 
 - Every tool gets the same 512 training samples without labels. Torch-Pruning's data criteria get the gradients of a
-  loss towards the original's own decisions on these. Its pruning strength, and onnxsim's, is searched for until the
+  loss toward the original's own decisions on these. Its pruning strength, and onnxsim's, is searched for until the
   exported file has the wanted multiply-accumulates, as irprune counts them for all.
 - *obs, refitted* is what `irprune prune --macs SHARE --data FILE` does. *distilled* adds `irprune finetune`.
 - Accuracy is on 10,000 test images (5,666 passages for the text classifier): its standard error is at most half a

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.large`` writes a synthetic model (1,000 MatMul-Relu pairs of 900 x 900 float32, 2,001 nodes) and
 runs each job in a process of its own; peak memory includes the interpreter, the libraries and mapped files. With
-``--analyze`` it also analyses the graph of a Llama of 7 billion parameters whose weights are one sparse file.
+``--analyze`` it also analyzes the graph of a Llama of 7 billion parameters whose weights are one sparse file.
 """
 
 from __future__ import annotations

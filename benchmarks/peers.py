@@ -1,6 +1,6 @@
 """Other pruners at a given share of the multiply-accumulates: the strength that meets it is found by bisection.
 
-Torch-Pruning 1.6.1 prunes the module and is exported; its data criteria get the gradients of a loss towards the
+Torch-Pruning 1.6.1 prunes the module and is exported; its data criteria get the gradients of a loss toward the
 original's own decisions, on the same unlabeled samples that irprune gets. onnxsim 0.8.1 prunes the ONNX file.
 """
 

@@ -56,7 +56,7 @@ SHORT = (Kind.LOOKUP, Kind.SOFTMAX, Kind.RECURRENT, Kind.NO_SIGNATURE, Kind.COUP
 
 @dataclass(frozen=True)
 class Job:
-    """A model to prune. ``variant`` is set for those that are no plain export."""
+    """A model to prune. ``variant`` is set for those that are not a plain export."""
 
     model: str
     exporter: Exporter

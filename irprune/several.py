@@ -258,7 +258,7 @@ def verify_together(
     floors: Floors = NO_FLOORS,
     tuned: bool = False,
 ) -> Report:
-    """Check ``small``, in the order of ``models``, of which ``plan`` made them; see :func:`irprune.verify`."""
+    """Check ``small``, which ``plan`` made of ``models``, in the same order; see :func:`irprune.verify`."""
     if len(models) != len(small):
         raise InputError(f"expected a smaller model for each of {len(models)}, got {len(small)}")
     together = Together.of(models)

@@ -8,7 +8,7 @@ from .entry import Entry
 
 
 def flat_classifier(channels: int, side: int, hidden: int, num_classes: int) -> list[nn.Module]:
-    """Pool to ``side`` x ``side``, flatten, and two hidden linear layers ahead of each of which a dropout."""
+    """Pool to ``side`` x ``side``, flatten, and apply two hidden linear layers, each with a dropout in front."""
     return [
         nn.AdaptiveAvgPool2d(side),
         nn.Flatten(),

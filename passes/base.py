@@ -22,7 +22,7 @@ class State:
 
     ``plan`` is set by the pass that decides what to remove, ``base`` is the graph it decided on: the plan's
     slices are slices of the constants of ``base``. ``updated`` names constants of ``graph`` that a pass made,
-    or whose values are no slice of the tensor of that name in the original model.``model``
+    or whose values are not a slice of the tensor of that name in the original model. ``model``
     identifies that model, ``sizes`` are numbers for its open sizes, at the shapes ``at`` of its inputs. ``context`` is
     for the passes of the layer that started the pipeline; passes of this layer do not look inside.
     """

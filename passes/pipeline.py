@@ -41,7 +41,7 @@ _TOKEN = re.compile(
 def parse_pipeline(text: str) -> tuple[Pass, ...]:
     """The passes of a pipeline, with their options.
 
-    Raises :class:`InputError` for text that is no pipeline, for a pass or an option that does not exist
+    Raises :class:`InputError` for text that is not a pipeline, for a pass or an option that does not exist
     (naming those that do), and for a value of the wrong type.
     """
     return _Reader(text).pipeline()

@@ -1,6 +1,6 @@
 """The widths that a target computes fastest: multiples, by kind of layer.
 
-A width that is no multiple costs as much as the next one, or leaves the fast kernel altogether. Sources, by target:
+A width that is not a multiple costs as much as the next one, or leaves the fast kernel altogether. Sources, by target:
 
 ``ort-cpu``
     ONNX Runtime's blocked layout (NCHWc): ``onnxruntime/core/optimizer/nchwc_transformer.cc`` and

@@ -41,7 +41,7 @@ class MatchedNode:
         return position < len(inputs) and inputs[position] is not None
 
     def is_untrained(self, position: int) -> bool:
-        """Whether a constant at this operand is no parameter: running statistics, or numbers cast to integers."""
+        """Whether a constant at this operand is not a parameter: running statistics, or numbers cast to integers."""
         return position in (traits_of(self.node.qualified_op).running_statistics or self.signature.untrained)
 
 

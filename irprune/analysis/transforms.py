@@ -1,7 +1,7 @@
 """Constant transforms: bases of Fourier and cosine transforms, and filter banks.
 
 Exporters write an STFT as a convolution or a product with its basis, and the mel scale as a product with a matrix of
-triangles. These are not learned, and without one row of a basis the result is no longer a spectrum.
+triangles. These are not trained, and without one row of a basis the result is no longer a spectrum.
 """
 
 from __future__ import annotations

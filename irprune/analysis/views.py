@@ -54,7 +54,7 @@ class Region:
     """A view chain: element ``results[name][k]`` of dimension ``axis`` of ``operand`` is element ``k`` of ``name``.
 
     ``factors`` gives, for every value of the chain and each of its dimensions, the factors of ``axis`` that stand
-    there; ``fixed`` the factors at one coordinate of which a result stands.
+    there; ``fixed`` the factors along which a result is a single coordinate.
     """
 
     first: str
@@ -103,7 +103,7 @@ class _Cell:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Cells of each dimension of a value, and the cells of which one coordinate was selected."""
+    """Cells of each dimension of a value, and the cells along which one coordinate was selected."""
 
     dims: tuple[tuple[_Cell, ...], ...]
     fixed: tuple[tuple[_Cell, int], ...] = ()

@@ -58,7 +58,7 @@ class AnyStage(Protocol):
 class Stage:
     """A folder in which the files of one output are made, which :meth:`commit` moves to their place.
 
-    ``keep`` are files that are no longer needed by what the output replaces, but by others.
+    ``keep`` are files that the replaced output needed, and that others still need.
     """
 
     output: Path

@@ -4,8 +4,8 @@
 
     If(Equal(Size(Shape(x)), 3), then {y = f(x)}, else {y = g(x)})   ->   y = f(x)      where x is float[N, T, 64]
 
-Exporters of scripted modules write one wherever the source asks for ``x.dim()``. The branch that is never taken is made
-for operands of another rank, which no signature fits.
+Exporters of scripted modules write one wherever the code asks for ``x.dim()``. The branch that is never taken expects
+operands of another rank, which no signature fits.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import onnx_ir as oir
 from ..errors import InputError
 
 MOST_NODES = 200_000
-"""A model that is larger once its functions are inlined is refused: k functions, each of which calls the one before
+"""A model that is larger once its functions are inlined is refused: k functions, where each calls the one before
 twice, stand for two to the k nodes."""
 
 MOST_TRIALS = 100_000_000

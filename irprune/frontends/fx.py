@@ -212,7 +212,7 @@ class _Importer:
 
     def _looked_up(self, node: fx.Node) -> Lowered:
         if not isinstance(node.target, torch._ops.OpOverload):
-            raise NoSignature("it is no ATen operator")
+            raise NoSignature("it is not an ATen operator")
         arguments = self._arguments(node, node.target)
         shapes: dict[str, tuple[int | str, ...]] = {}
         for name in (self.names[n] for n in node.all_input_nodes if n in self.names):

@@ -32,8 +32,8 @@ class Opaque:
 class Constant:
     """A tensor known at compile time, read only when :meth:`numpy` is called.
 
-    ``read`` returns the array; ``origin`` is the name of the tensor in the source artifact that this constant is
-    a copy or a slice of, ``None`` for one that a pass made. ``computed`` marks a table that the source artifact does
+    ``read`` returns the array; ``origin`` is the name of the tensor in the original artifact that this constant is
+    a copy or a slice of, ``None`` for one that a pass made. ``computed`` marks a table that the original artifact does
     not store but computes from plain numbers; it is not a parameter.
     """
 
@@ -90,7 +90,7 @@ class Value:
 class Node:
     """One operator application.
 
-    ``name`` is unique in the graph and stable over passes: the emitter finds the node of the source artifact by
+    ``name`` is unique in the graph and stable over passes: the emitter finds the node of the original artifact by
     it. Absent optional inputs are ``""``. The nodes of the bodies of control flow stand in the same list as all others,
     before the control node, whose last ``yields`` inputs are what its bodies yield. ``captures`` lists outer values
     that other subgraph attributes read, into which irprune does not look.

@@ -25,7 +25,7 @@ class Expression(str):
 
 
 class Unknown(str):
-    """A size of which nothing is known; the text tells it from other unknown sizes, and equals no name of a model."""
+    """A size that nothing is known about. The text distinguishes unknown sizes, and equals no name of a model."""
 
     __slots__ = ()
 

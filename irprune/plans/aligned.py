@@ -82,6 +82,6 @@ def _left_layout(analysis: Analysis, plan: Plan) -> Iterator[str]:
     lost = [n for n, (size, kept) in sizes.items() if steps[n].allows(size) and not steps[n].allows(kept)]
     if lost:
         yield (
-            f"{len(lost)} of {len(sizes)} pruned widths are no multiples that {plan.request.target} computes fast; "
+            f"{len(lost)} of {len(sizes)} pruned widths are not multiples that {plan.request.target} computes fast; "
             "such a model may be slower than the original: --align auto chooses widths that are"
         )

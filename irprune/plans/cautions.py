@@ -1,4 +1,4 @@
-"""What a user should know about a plan before it is used: facts that are no errors."""
+"""What a user should know about a plan before it is used: facts, not errors."""
 
 from __future__ import annotations
 

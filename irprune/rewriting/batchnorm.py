@@ -58,12 +58,12 @@ def _producer(draft: Draft, node: Node) -> Node:
         raise Refused("it is in training mode")
     if node.int("spatial", 1) != 1:
         raise Refused("it normalizes every position by statistics of its own")
-    source = node.inputs[0]
-    producer = draft.producer(source)
+    operand = node.inputs[0]
+    producer = draft.producer(operand)
     if producer is None or producer.qualified_op not in _SCALED:
         raise Refused(f"its operand comes from no {', '.join(_SCALED)}")
-    if draft.uses(source) != 1:
-        raise Refused(f"'{source}' is read elsewhere too")
+    if draft.uses(operand) != 1:
+        raise Refused(f"'{operand}' is read elsewhere too")
     if node.outputs[0] in draft.captured:
         raise Refused(f"a subgraph reads '{node.outputs[0]}'")
     return producer

@@ -109,19 +109,19 @@ class Draft:
         A graph output keeps its name: there, the producer of ``x`` makes ``y`` instead. Raises
         :class:`Refused` where it cannot.
         """
-        source, result = node.inputs[0], node.outputs[0]
+        operand, result = node.inputs[0], node.outputs[0]
         if result in self.captured:
             raise Refused(f"a subgraph reads '{result}'")
         if result in self.outputs:
-            self._require_renamable(source, result)
-        merged = self._merged(source, result)
+            self._require_renamable(operand, result)
+        merged = self._merged(operand, result)
         self.remove(node)
         if result in self.outputs:
-            self._rename(source, result, merged)
+            self._rename(operand, result, merged)
             return
-        if source not in self.constants and source not in self.graph.inputs and source not in self.outputs:
-            self.values[source] = merged
-        self._redirect(result, source)
+        if operand not in self.constants and operand not in self.graph.inputs and operand not in self.outputs:
+            self.values[operand] = merged
+        self._redirect(result, operand)
 
     def rename_result(self, producer: Node, position: int, node: Node) -> None:
         """Remove ``node``; ``producer``, which now does its work, takes over its result."""
@@ -130,13 +130,13 @@ class Draft:
         self.remove(node)
         self._rename(old, new, value)
 
-    def _require_renamable(self, source: str, result: str) -> None:
-        if self.producer(source) is None:
+    def _require_renamable(self, operand: str, result: str) -> None:
+        if self.producer(operand) is None:
             raise Refused(f"graph output '{result}' needs a node that makes it")
-        if source in self.outputs:
-            raise Refused(f"'{source}' and '{result}' are both graph outputs")
-        if source in self.captured:
-            raise Refused(f"a subgraph reads '{source}'")
+        if operand in self.outputs:
+            raise Refused(f"'{operand}' and '{result}' are both graph outputs")
+        if operand in self.captured:
+            raise Refused(f"a subgraph reads '{operand}'")
 
     def _rename(self, old: str, new: str, value: Value) -> None:
         producer = self.producer(old)
@@ -151,14 +151,14 @@ class Draft:
         for user in self.users(old):
             self.replace(replace(user, inputs=tuple(new if name == old else name for name in user.inputs)))
 
-    def _merged(self, source: str, result: str) -> Value:
+    def _merged(self, operand: str, result: str) -> Value:
         """Type and shape as known from two names of the same tensor."""
-        left, right = self.values.get(source, Value(source)), self.values.get(result, Value(result))
+        left, right = self.values.get(operand, Value(operand)), self.values.get(result, Value(result))
         shape = left.shape if right.shape is None else right.shape
         if left.shape is not None and right.shape is not None and len(left.shape) == len(right.shape):
             pairs = zip(left.shape, right.shape, strict=True)
             shape = tuple(a if isinstance(a, int) or b is None else b for a, b in pairs)
-        return Value(source, left.dtype or right.dtype, shape)
+        return Value(operand, left.dtype or right.dtype, shape)
 
     def finish(self) -> Graph:
         """The rewritten graph without nodes and constants that became unused; the same object where nothing changed."""

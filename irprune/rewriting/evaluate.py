@@ -54,7 +54,7 @@ def _require_deterministic(node: Node, operands: Sequence[Constant | None]) -> N
     if traits.random or (training is not None and len(node.inputs) > training):
         raise Refused("its result is random")
     if node.captures or any(isinstance(value, Opaque) for value in node.attributes.values()):
-        raise Refused("it has a subgraph, or an attribute that is no plain value")
+        raise Refused("it has a subgraph, or an attribute that is not a plain value")
     if not any(operands):
         raise Refused("it has no operands")
     for constant in operands:

@@ -100,7 +100,7 @@ def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
 def deform_conv(ctx: RuleContext) -> Signature:
     """``n (g i) *s, (g o) i *k, n (p q) *t, (g o), n (p r) *t -> n (g o) *t``.
 
-    The offsets and the mask of a window are no channels. Where there are several sets of them, each is for a block of
+    The offsets and the mask of a window are not channels. Where there are several sets of them, each is for a block of
     channels of the operand, which then is a product of blocks and channels as well.
     """
     groups, blocks = ctx.node.int("group", 1), ctx.node.int("offset_group", 1)

@@ -1,4 +1,4 @@
-"""What an operator is, beside what its signature says of axes.
+"""Facts about operators that their signatures do not say.
 
 Each trait stands in the operator's line of a table, and whoever needs the fact asks for the trait, never for a name:
 

@@ -174,7 +174,7 @@ def further_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
 
 
 def summed_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
-    """Sizes of which one is the sum of two: a mask that covers the past and what is new.
+    """Sizes where one is the sum of two others: a mask that covers the past and what is new.
 
     A sequence comes before the sides of what may be an image, since masks have no more than two dimensions.
     """
@@ -189,7 +189,7 @@ def summed_sizes(specs: Sequence[InputSpec]) -> list[dict[str, int]]:
 
 
 _SUMMED = 2
-"""Trials of which sums are tried."""
+"""How many sums of sizes are tried."""
 
 _MOST_SUMS = 100
 

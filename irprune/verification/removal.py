@@ -132,7 +132,7 @@ class Removal:
         return all(other in self.analysis.graph.constants for other in producer.inputs if other)
 
     def _lost(self, matched: MatchedNode, dims: list[Dimension]) -> Iterator[tuple[Dimension, Mask]]:
-        """Dimensions over part of which statistics are taken; other factors of the dimension are left whole."""
+        """Dimensions with a factor that statistics are taken over, and other factors, which are left whole."""
         for dim in dims:
             if dim.letters & matched.signature.notation.normalized and loses(dim.axis, self.kept):
                 mask = self.statistics_mask(matched, dim.term, dim.axis)

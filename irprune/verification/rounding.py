@@ -128,8 +128,8 @@ def _saturate(graph: onnx.GraphProto, node: onnx.NodeProto, operands: list[Array
     point = operands[1] if len(operands) > 1 else np.zeros((), np.uint8)
     limits = np.iinfo(str(point.dtype))
     below, name = f"{_PREFIX}{node.output[0]}", node.output[0]
-    for op, limit, source, result in (("Max", limits.min, node.input[0], below), ("Min", limits.max, below, name)):
+    for op, limit, operand, result in (("Max", limits.min, node.input[0], below), ("Min", limits.max, below, name)):
         bound = scale.astype(np.float64) * (limit - point.astype(np.float64))
         shaped = bound.astype(scale.dtype).reshape(())
         graph.initializer.append(numpy_helper.from_array(shaped, f"{result}{_PREFIX}{op}"))
-        graph.node.append(onnx.helper.make_node(op, [source, f"{result}{_PREFIX}{op}"], [result]))
+        graph.node.append(onnx.helper.make_node(op, [operand, f"{result}{_PREFIX}{op}"], [result]))

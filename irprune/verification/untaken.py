@@ -43,7 +43,7 @@ class _Body:
 
 
 def untaken_branches(original: Executable, cases: Sequence[Case], rewritten: Sequence[str] = ()) -> tuple[str, ...]:
-    """A line on the bodies that no case runs, and one on those of which nothing is known; none where all are run.
+    """A line on the bodies that no case runs, and one on those that nothing is known about; none where all are run.
 
     ``rewritten`` are the results of nodes that the rewriter changed, with their scopes.
     """

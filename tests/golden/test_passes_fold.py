@@ -130,7 +130,7 @@ NOT_COMPUTED = [
         node "n" If("c") -> ("w": int64[2]) {"then_branch": {"opaque": "graph"}}
         node "add" Add("x", "w") -> ("y": int64[2]) {}
         """,
-        "it has a subgraph, or an attribute that is no plain value",
+        "it has a subgraph, or an attribute that is not a plain value",
     ),
     (
         "an operator of another domain",

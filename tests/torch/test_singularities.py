@@ -46,7 +46,7 @@ def removal_of_half(model: nn.Module) -> Removal:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_is_undefined_at_zero_is_kept_out_of_sums_at_once(name: str) -> None:
-    """Not only where a run has shown that the reference is no number."""
+    """Not only where a run has shown that the reference is not a number."""
     torch.manual_seed(0)
     assert removal_of_half(Model(FUNCTIONS[name])).guard
     result = prune(Model(FUNCTIONS[name]), (torch.rand(2, 4) + 0.5,), ratio=0.5, runtime=False)

@@ -30,10 +30,10 @@ def test_anchors_are_tables() -> None:
     """Priors that decode boxes: nothing that learns reads the result."""
     found = analysis_of(
         HEAD.format(
-            declared="float[1, 128, 4] size, float[1, 128, 4] centre", rest="v = Mul(u, size) boxes = Add(v, centre)"
+            declared="float[1, 128, 4] size, float[1, 128, 4] center", rest="v = Mul(u, size) boxes = Add(v, center)"
         )
     )
-    assert tables(found) == {"size", "centre"}
+    assert tables(found) == {"size", "center"}
     cost = found.cost_model({})
     assert (cost.params, cost.tables) == (16 * 3 + 8 * 16, 2 * 128 * 4)
 
@@ -43,8 +43,8 @@ def test_anchors_that_are_sliced_are_tables() -> None:
         HEAD.format(
             declared="""float[1, 128, 8] both, int64[1] zero = {0}, int64[1] four = {4}, int64[1] eight = {8},
             int64[1] last = {2}""",
-            rest="""size = Slice(both, zero, four, last) centre = Slice(both, four, eight, last)
-            v = Mul(u, size) boxes = Add(v, centre)""",
+            rest="""size = Slice(both, zero, four, last) center = Slice(both, four, eight, last)
+            v = Mul(u, size) boxes = Add(v, center)""",
         )
     )
     assert tables(found) == {"both"}

@@ -254,7 +254,7 @@ def test_what_is_added_is_marked_and_shapes_are_the_originals() -> None:
 
 @pytest.mark.parametrize("opset", [7, 8, 9])
 def test_an_infinity_that_is_removed_leaves_no_trace(opset: int) -> None:
-    """Zero times infinity is no number: old models are not masked by a product."""
+    """Zero times infinity is not a number: old models are not masked by a product."""
     w = f32(3, 6)
     w[:, 0] = 1e30
     nodes = [

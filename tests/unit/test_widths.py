@@ -197,5 +197,5 @@ def test_a_target_that_is_missed_for_the_multiples_is_told() -> None:
 def test_widths_off_the_layout_are_told() -> None:
     net = chain(64, 64)
     (text,) = width_cautions(net, make_plan(net, Request(ratio=0.3, align=1)))
-    assert text.startswith("2 of 2 pruned widths are no multiples that ort-cpu computes fast")
+    assert text.startswith("2 of 2 pruned widths are not multiples that ort-cpu computes fast")
     assert not list(width_cautions(net, make_plan(net, Request(ratio=0.5, align=1))))

@@ -21,7 +21,7 @@ def unary(function: Callable[[Tensor], Tensor]) -> Function:
 
 
 def binary(function: Callable[[Any, Any], Tensor]) -> Function:
-    """A function of two tensors, of which one may be a number."""
+    """A function of two tensors; one of them may be a number."""
     return lambda call: function(*call.operands())
 
 

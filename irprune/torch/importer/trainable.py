@@ -83,7 +83,7 @@ def _handed_on(node: Node, position: int) -> Iterator[str]:
 
 
 _MASKING = -10.0
-"""Numbers below this, beside zeros, take elements out of a softmax."""
+"""Numbers below this, among zeros, take elements out of a softmax."""
 
 
 def _is_mask(constant: Constant) -> bool:
