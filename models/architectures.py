@@ -275,7 +275,7 @@ _TRANSFORMERS = (
     _entry(
         "mixtral",
         "MixtralForCausalLM",
-        # One gathered matrix for each token and expert; the other ways use operators that ONNX has not.
+        # One gathered matrix for each token and expert; the other ways use operators that ONNX lacks.
         {**_DECODER, "num_local_experts": 4, "num_experts_per_tok": 2},
         (_IDS, _MASK),
         {"logits": _TOKENS},

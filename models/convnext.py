@@ -15,7 +15,7 @@ def layer_norm_2d(channels: int) -> nn.Sequential:
 
 
 class LayerScale(nn.Module):
-    """A learnt factor for every channel."""
+    """A learned factor for every channel."""
 
     def __init__(self, channels: int, initial: float = 1e-6) -> None:
         super().__init__()

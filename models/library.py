@@ -28,18 +28,18 @@ _RESNET = Architecture(
 )
 _KERAS = Architecture(
     "keras_nhwc",
-    nn.Identity,  # made without PyTorch; what is used are the inputs
+    nn.Identity,  # made without PyTorch; only the inputs are used
     (Input("image", ("batch", 16, 16, 3)),),
     {"probabilities:0": {0: "batch"}},
     {"batch": 2},
 )
 MODELS: dict[str, Architecture] = {**ARCHITECTURES, "resnet18": _RESNET, "keras_nhwc": _KERAS}
-"""What variants are made of: every architecture, and two convolutional networks."""
+"""Models that have variants: every architecture, and two convolutional networks."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Another form of a model, made of what the library has of it; ``sizes`` are the dimensions that vary."""
+    """Another form of a model, made from files of the library; ``sizes`` are the dimensions that vary."""
 
     name: str
     form: Form
@@ -120,7 +120,7 @@ def _opset(model: str, dynamic: bool) -> Variant:
 
 
 def _quantized(model: str, kind: Quantization) -> Variant:
-    # The mask of a transformer has no useful range, so what is calibrated there is named.
+    # The mask of a transformer has no useful range, so the operators to calibrate are named.
     operators = ["MatMul", "Gemm", "Gather"] if model == "bert" and kind != "dynamic" else None
 
     def make(library: Library, target: Path) -> None:
