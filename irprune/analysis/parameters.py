@@ -12,15 +12,17 @@ A floating-point constant is a **parameter** where
 
 Everything else is a **table**: anchors, priors and grids that decode the outputs (no operator with weights
 reads their values), masks over positions, windows, initial states (an operand of a recurrent cell whose axes are all
-axes of the result, or equal elements on the data side of a contraction), and, wherever they stand, positional values
-that follow a formula: grids (few distinct values, in few distinct steps) and sinusoids of the position.
+axes of the result, and whose elements are equal or differ between samples, or equal elements on the data side of a
+contraction), frequencies of which the sine and the cosine are
+taken behind a contraction with positions, and, wherever they stand, positional values that follow a formula: grids (few
+distinct values, in few distinct steps) and sinusoids of the position, also where positions look them up.
 
 Running statistics of normalization and plain numbers (the scales of a resize) are neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,7 +34,7 @@ from ..ir.core import Array
 from ..ir.dtypes import is_float
 from ..signatures import names_of, traits_of
 from .coupling import Coupling, MatchedNode
-from .transforms import are_sinusoids
+from .transforms import are_sinusoids, is_sinusoid_table
 
 Use = tuple[str, int]
 """A node by name, and the position of an operand."""
@@ -119,10 +121,10 @@ class Classifier:
         if found.stateful or node.yields:
             return True
         if traits_of(node.qualified_op).picks_from(position) and not self._is_constant(node.inputs[1:]):
-            return True
+            return not self._is_table_of_positions(node.inputs[position])
         if matched.is_untrained(position) or self._is_state(node, position):
             return False
-        if self._starts_from(node, position):
+        if self._starts_from(node, position) or self._makes_angles(node):
             return False
         return _has_weights(matched)
 
@@ -130,13 +132,50 @@ class Classifier:
         return all(name in self._coupling.weights for name in names if name)
 
     def _is_state(self, node: Node, position: int) -> bool:
-        """Whether a recurrent cell starts from an operand: all of its axes are axes of the result."""
+        """Whether a recurrent cell starts from an operand, and it is not learned: its axes are axes of the result."""
         matched = self._coupling.matched.get(node.name)
         if matched is None or "hidden_size" not in matched.signature.attributes or not matched.has_axes(position):
             return False
         notation = matched.signature.notation
         own = {name for item in notation.inputs[position] or () for name in names_of(item)}
-        return bool(own) and own <= {name for item in notation.outputs[0] or () for name in names_of(item)}
+        is_start = bool(own) and own <= {name for item in notation.outputs[0] or () for name in names_of(item)}
+        weights = {name for item in notation.inputs[1] or () for name in names_of(item)}
+        samples = [k for k, item in enumerate(notation.inputs[position] or ()) if weights.isdisjoint(names_of(item))]
+        return is_start and not self._is_learned_state(node.inputs[position], samples)
+
+    def _is_learned_state(self, name: str, samples: Sequence[int]) -> bool:
+        """Whether elements differ, but not between samples: states that are not learned are zeros, or drawn."""
+        while (maker := self._graph.producers.get(name)) is not None and maker.inputs:
+            name = maker.inputs[0]
+        constant = self._graph.constants.get(name)
+        if constant is None or constant.read is None or constant.size < 2 or self._is_fill(name):
+            return False
+        array = constant.numpy()
+        return all((array == array.take([0], axis=k)).all() for k in samples if k < array.ndim)
+
+    def _is_table_of_positions(self, name: str) -> bool:
+        """Whether a table that is looked up by computed indices holds sinusoids, as no trained embedding does."""
+        constant = self._graph.constants.get(name)
+        readable = constant is not None and constant.read is not None and is_float(constant.dtype)
+        return constant is not None and readable and is_sinusoid_table(constant.numpy())
+
+    def _makes_angles(self, node: Node) -> bool:
+        """Whether the sine and the cosine of a result are all that is asked of it: frequencies meet positions there."""
+        waiting, seen, found = list(node.outputs), set(node.outputs), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in self._graph.outputs or name in self._graph.yielded:
+                return False
+            for reader, position in self._graph.consumers.get(name, ()):
+                traits = traits_of(reader.qualified_op)
+                if traits.of_angle:
+                    found.add(traits.of_angle)
+                elif not traits.hands_on(position):
+                    return False
+                else:
+                    waiting += [output for output in reader.outputs if output not in seen]
+                    seen.update(reader.outputs)
+        return len(found) > 1
 
     def _starts_from(self, node: Node, position: int) -> bool:
         """Whether equal elements stand on the data side of a contraction."""
@@ -158,7 +197,7 @@ class Classifier:
 
     def _is_parameter(self, name: str, node: Node, position: int) -> bool:
         dims = self._coupling.operand(node, position)
-        if self._is_state(node, position) or self._starts_from(node, position):
+        if self._is_state(node, position) or self._starts_from(node, position) or self._makes_angles(node):
             return False
         if dims is None:
             return True
@@ -202,7 +241,7 @@ class Classifier:
         if constant.read is None or constant.dtype not in ("float32", "float64") or constant.size < _SMALLEST_GRID:
             return False
         array = constant.numpy()
-        return _is_grid(array) or are_sinusoids(array)
+        return _is_grid(array) or are_sinusoids(array) or is_sinusoid_table(array)
 
 
 def _is_grid(array: Array) -> bool:

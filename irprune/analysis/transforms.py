@@ -19,6 +19,15 @@ _MOST_ELEMENTS = 1 << 24
 _FEWEST = 8
 """The fewest rows and columns: smaller matrices may follow the formula by chance."""
 
+_SMALL = 1 << 14
+"""Matrices of no more elements are checked as a whole."""
+
+_SHARE_OF_COMPLEX = 0.2
+"""A complex basis has each frequency four times: positive and negative, in real and imaginary parts."""
+
+_FAST = 0.5
+"""Tables of sinusoids start with one radian for each position."""
+
 _SAMPLE = 6
 _MISFIT = 1e-2
 _FITTING = 0.85
@@ -39,10 +48,45 @@ def is_transform(constant: Constant) -> bool:
 def are_sinusoids(array: Array) -> bool:
     """Whether the rows or columns of a matrix (or of a tensor, flattened after its first axis) are sinusoids.
 
-    They may share a window. A sinusoid satisfies ``x[n+1] + x[n-1] = 2 cos(w) x[n]``; most rows have to differ in
-    frequency.
+    They may share a window, and real and imaginary parts may alternate in them. A sinusoid satisfies
+    ``x[n+1] + x[n-1] = 2 cos(w) x[n]``; most rows have to differ in frequency.
     """
-    return any(_sampled(rows) and _are_sinusoids(_unwindowed(rows)) for rows in _orientations(array))
+    return any(
+        _is_basis(rows) or all(_is_basis(part, _SHARE_OF_COMPLEX) for part in _alternating(rows))
+        for rows in _orientations(array)
+    )
+
+
+def is_sinusoid_table(array: Array) -> bool:
+    """Whether the columns of a table of positions are sinusoids of the position, as those of rotary embeddings.
+
+    Their frequencies fall geometrically, so that many are nearly zero, and each stands there several times.
+    """
+    squeezed = array.squeeze()
+    if squeezed.ndim != 2 or min(squeezed.shape) < _FEWEST or not _sampled(squeezed.T):
+        return False
+    misfit, frequencies = _frequencies(squeezed.T.astype(np.float64))
+    fitting = frequencies[misfit < _MISFIT]
+    is_rich = len(np.unique(np.round(fitting, 3))) >= _FEWEST // 2
+    # what is merely smooth follows the recurrence at frequencies near zero
+    return len(fitting) >= _FITTING * len(misfit) and is_rich and bool(fitting.max() > _FAST)
+
+
+def _alternating(rows: Matrix) -> tuple[Matrix, Matrix]:
+    return rows[:, ::2], rows[:, 1::2]
+
+
+def _is_basis(rows: Matrix, share: float = 1 / 3) -> bool:
+    """Whether rows are sinusoids; of the given share of them at least the frequencies differ."""
+    if min(rows.shape) < _FEWEST:
+        return False
+    # a short window changes fast: only without it do its rows follow the recurrence
+    if rows.size > _SMALL:
+        return _sampled(rows) and _are_sinusoids(_unwindowed(rows), share)
+    rows = rows.astype(np.float64)
+    flat = rows[(rows >= 0).all(axis=1)]
+    windows = [_energy(rows), np.ones(rows.shape[1]), *flat[:1]]
+    return any(_are_sinusoids(_divided(rows, window), share) for window in windows)
 
 
 def is_filter_bank(array: Array) -> bool:
@@ -71,9 +115,18 @@ def _sampled(rows: Matrix) -> bool:
 
 
 def _unwindowed(rows: Matrix) -> Matrix:
-    """The rows divided by their common window: the square root of the energy of each column."""
+    """The rows divided by their common window."""
     rows = rows.astype(np.float64)
-    window = np.sqrt((rows**2).sum(axis=0))
+    return _divided(rows, _energy(rows))
+
+
+def _energy(rows: Matrix) -> NDArray[np.float64]:
+    """The window of a full basis: the square root of the energy of each column."""
+    return np.sqrt((rows**2).sum(axis=0))
+
+
+def _divided(rows: Matrix, window: NDArray[np.float64]) -> Matrix:
+    """The rows divided by a window, without what it leaves out at both ends."""
     used = window > _WINDOW_FLOOR * window.max(initial=0.0)
     edges = np.flatnonzero(used)
     if not len(edges):
@@ -82,14 +135,19 @@ def _unwindowed(rows: Matrix) -> Matrix:
     return rows[:, inner] / np.where(used, window, 1.0)[inner]
 
 
-def _are_sinusoids(rows: Matrix) -> bool:
+def _are_sinusoids(rows: Matrix, share: float) -> bool:
     if min(rows.shape) < _FEWEST:
         return False
-    misfit, cosine = _misfits(rows)
+    misfit, frequencies = _frequencies(rows)
     if not len(misfit) or np.mean(misfit < _MISFIT) < _FITTING:
         return False
-    frequencies = np.unique(np.round(np.arccos(np.clip(cosine / 2, -1, 1)), 3))
-    return len(frequencies) >= max(_FEWEST // 2, len(cosine) // 3)
+    return len(np.unique(np.round(frequencies, 3))) >= max(_FEWEST // 2, int(len(frequencies) * share))
+
+
+def _frequencies(rows: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each nonzero row: its distance from a sinusoid, and the angle between neighbors."""
+    misfit, cosine = _misfits(rows)
+    return misfit, np.arccos(np.clip(cosine / 2, -1, 1))
 
 
 def _misfits(rows: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

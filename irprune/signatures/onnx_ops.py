@@ -14,8 +14,8 @@ from .registry import Operator, register
 from .traits import EVERY
 
 _ELEMENTWISE = """
-Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Celu Cos Cosh Elu Erf Gelu
-HardSwish IsInf IsNaN LeakyRelu Mean Mish Selu Shrink Sin Sinh Softsign Sum SwiGLU Swish Tan
+Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Celu Cosh Elu Erf Gelu
+HardSwish IsInf IsNaN LeakyRelu Mean Mish Selu Shrink Sinh Softsign Sum SwiGLU Swish Tan
 """.split()  # noqa: SIM905 (a table of names reads better)
 
 _OF_WEIGHTS = "Abs Exp Neg Softplus Sqrt".split()  # noqa: SIM905
@@ -40,6 +40,8 @@ register(
         "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
         "Dropout": Operator(compute.dropout, copies=True, keeps_shape=True, training_operand=2),
         "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True, hides="saturation"),
+        "Sin": Operator(compute.elementwise, of_angle="sine"),
+        "Cos": Operator(compute.elementwise, of_angle="cosine"),
         "Add": Operator(compute.elementwise, combines="arithmetic", sums=True),
         **dict.fromkeys(("Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
         "Div": Operator(compute.elementwise, combines="arithmetic", singular_at_zero=True, divisor=1),

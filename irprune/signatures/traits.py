@@ -26,6 +26,7 @@ Combination: TypeAlias = Literal["", "arithmetic", "product", "join"]
 Control: TypeAlias = Literal["", "branches", "loop", "scan"]
 Window: TypeAlias = Literal["", "forward", "transposed"]
 Question: TypeAlias = Literal["", "equality", "order", "logic"]
+Angle: TypeAlias = Literal["", "sine", "cosine"]
 Hiding: TypeAlias = Literal["", "decision", "saturation", "pick"]
 
 
@@ -75,6 +76,7 @@ class Traits:
     result ("transposed").
     ``sums``: the result is the sum of both operands.
     ``rectifies``: the result is the operand where that is positive, else zero.
+    ``of_angle``: the result is the sine or the cosine of an angle.
     ``running_statistics``: the operands with the mean and the variance of each channel.
     ``hides``: changes of its operands need not show in the result: it decides, saturates, or picks part of them.
 
@@ -115,6 +117,7 @@ class Traits:
     window: Window = ""
     sums: bool = False
     rectifies: bool = False
+    of_angle: Angle = ""
     running_statistics: tuple[int, int] | None = None
     quantization: bool = False
     dequantizes: bool = False

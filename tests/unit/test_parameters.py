@@ -140,3 +140,45 @@ def test_what_an_operator_without_a_signature_reads_is_a_parameter() -> None:
         { a = MatMul(x, w) b = custom.Mystery(a, t) y = Add(b, u) }"""
     )
     assert "t" not in tables(found)
+
+
+def test_learned_initial_states_are_parameters() -> None:
+    """One state for all samples, with elements of its own; drawn or zero states are none."""
+    text = """(float[5, 2, 3] x) => (float[5, 1, 2, 4] y) <float[1, 16, 3] w, float[1, 16, 4] r, float[1, 2, 4] h0,
+        float[1, 2, 4] c0, float[1, 32] b> { y = LSTM<hidden_size = 4>(x, w, r, b, , h0, c0) }"""
+    learned = np.broadcast_to(np.arange(4, dtype=np.float32), (1, 2, 4))
+    assert tables(of_numbers(text, h0=learned, c0=np.zeros((1, 2, 4), np.float32))) == {"c0"}
+    expanded = """(float[5, N, 3] x, int64[3] shape) => (float[5, 1, N, 4] y)
+        <float[1, 12, 3] w, float[1, 12, 4] r, float[1, 1, 4] h0>
+        { start = Expand(h0, shape) y = GRU<hidden_size = 4>(x, w, r, , , start) }"""
+    assert tables(of_numbers(expanded, h0=learned[:, :1])) == set()
+
+
+def rotary(positions: int, size: int, base: float) -> np.ndarray:
+    angles = np.outer(np.arange(positions), base ** (-np.arange(0, size, 2) / size))
+    return np.concatenate([angles, angles], axis=1)
+
+
+@pytest.mark.parametrize(("positions", "size", "base"), [(2048, 128, 1e4), (512, 64, 5e5), (64, 16, 1e4)])
+def test_rotary_caches_that_positions_look_up_are_tables(positions: int, size: int, base: float) -> None:
+    text = f"""(float[N, 6, {size}] q, int64[6] at) => (float[N, 6, 5] y)
+        <float[{positions}, {size}] cos, float[{positions}, {size}] sin, float[{size}, 5] w>
+        {{ c = Gather(cos, at) s = Gather(sin, at) a = Mul(q, c) b = Mul(q, s) d = Add(a, b) y = MatMul(d, w) }}"""
+    angles = rotary(positions, size, base)
+    found = of_numbers(text, cos=np.cos(angles).astype(np.float32), sin=np.sin(angles).astype(np.float32))
+    assert tables(found) == {"cos", "sin"}
+    smooth = np.cumsum(np.cumsum(np.random.default_rng(0).standard_normal((2, positions, size)), axis=1), axis=1)
+    assert tables(of_numbers(text)) == set()
+    assert tables(of_numbers(text, cos=smooth[0].astype(np.float32), sin=smooth[1].astype(np.float32))) == set()
+
+
+FREQUENCIES = """(float[1, S, 6] x, int64[1, 1, S] at) => (float[1, S, 5] y)
+    <float[1, 4, 1] inv_freq, float[6, 8] w, float[8, 5] v>
+{ h = MatMul(x, w) f = Cast<to = 1>(at) angles = MatMul(inv_freq, f) turned = Transpose<perm = [0, 2, 1]>(angles)
+  both = Concat<axis = -1>(turned, turned) %s p = Mul(h, c) q = Mul(h, s) z = Add(p, q) y = MatMul(z, v) }"""
+
+
+def test_frequencies_of_angles_are_tables() -> None:
+    assert tables(analysis_of(FREQUENCIES % "c = Cos(both) s = Sin(both)")) == {"inv_freq"}
+    assert tables(analysis_of(FREQUENCIES % "c = Sin(both) s = Sin(both)")) == set()
+    assert tables(analysis_of(FREQUENCIES % "c = Cos(both) s = Relu(both)")) == set()

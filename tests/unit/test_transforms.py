@@ -106,3 +106,23 @@ def test_a_model_of_transforms_alone_says_why_nothing_goes() -> None:
     analysis = analyze(import_model(oir.from_proto(model_of(text, numbers={"basis": cosines.T}))))
     with pytest.raises(TargetError, match="constant transforms are kept unless --only names them"):
         make_plan(analysis, Request(ratio=0.5))
+
+
+@pytest.mark.parametrize("window", ["none", "hann", "hamming"])
+@pytest.mark.parametrize("length", [16, 24, 64])
+def test_short_and_complex_bases_are_recognized(length: int, window: str) -> None:
+    """Windows of few samples change fast; real and imaginary parts may alternate in rows, columns or both."""
+    cosines, sines = fourier(length, window)
+    both = np.stack([cosines, sines], axis=1).reshape(-1, length)
+    for basis in (cosines, both, both.T, np.stack([cosines, sines], axis=2)):
+        assert are_sinusoids(basis)
+    angles = 2 * np.pi * np.outer(np.arange(length), np.arange(length)) / length
+    turned = np.array([[np.cos(angles), -np.sin(angles)], [np.sin(angles), np.cos(angles)]])
+    assert are_sinusoids(turned.transpose(2, 0, 3, 1).reshape(2 * length, 2 * length).astype(np.float32))
+
+
+def test_small_learned_weights_are_no_bases() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        weights = rng.standard_normal((9, 16)).astype(np.float32)
+        assert not any(map(are_sinusoids, (weights, np.abs(weights), np.cumsum(weights, axis=1))))
