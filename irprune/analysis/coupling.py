@@ -389,7 +389,7 @@ class _Walk:
                     if not node.mutated:  # a later write makes its elements differ
                         self.repetitions.enter(name, operand, carried | notation.repeated)
         for axis_map in found.maps:
-            matcher.relate(axis_map.source, axis_map.result, axis_map.indices)
+            matcher.relate(axis_map.operand, axis_map.result, axis_map.indices)
         reason = where.reason(found.reason.words, found.reason.kind)
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
@@ -408,13 +408,13 @@ class _Walk:
     # -- view chains -------------------------------------------------------------------------------------------
 
     def _defer(self, region: Region) -> None:
-        """Give the results of the chain new axes; how they relate to the axis of the source is decided at the end."""
-        source = self.result.dims[region.operand]
-        assert source is not None
+        """Give the results of the chain new axes; how they relate to the axis of the operand is decided at the end."""
+        operand = self.result.dims[region.operand]
+        assert operand is not None
         axes: dict[str, Axis] = {}
         for name, indices in region.results.items():
             axes[name] = self.system.leaf(len(indices), f"{name}.{region.axis}")
-            self.result.dims[name] = (*source[: region.axis], axes[name], *source[region.axis + 1 :])
+            self.result.dims[name] = (*operand[: region.axis], axes[name], *operand[region.axis + 1 :])
         self.skipped |= region.nodes
         self.deferred.append((region, axes))
 
@@ -430,18 +430,18 @@ class _Walk:
                 self._expand(region)
         self.result.first_chain = len(self.system.relations)
         for region, axes in pending:
-            source = self.result.dims[region.operand]
-            assert source is not None
+            operand = self.result.dims[region.operand]
+            assert operand is not None
             for name, indices in region.results.items():
                 whole = np.arange(len(indices))
                 where = Place("view chain at", region.first)
-                self.system.relate(axes[name], whole, source[region.axis], np.asarray(indices), where)
+                self.system.relate(axes[name], whole, operand[region.axis], np.asarray(indices), where)
             self.result.regions.append(region)
 
     def _is_factored(self, region: Region, axes: dict[str, Axis]) -> bool:
-        source = self.result.dims[region.operand]
-        assert source is not None
-        return any(len(_factors(axis)) > 1 for axis in (source[region.axis], *axes.values()))
+        operand = self.result.dims[region.operand]
+        assert operand is not None
+        return any(len(_factors(axis)) > 1 for axis in (operand[region.axis], *axes.values()))
 
     def _expand(self, region: Region) -> None:
         """Match the nodes of the chain one by one, and unify its results with the axes that they were given."""

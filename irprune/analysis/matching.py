@@ -151,10 +151,10 @@ class Matcher:
         self.system.freeze(whole, reason)
         return whole
 
-    def relate(self, source: str, result: str, indices: Sequence[int]) -> None:
+    def relate(self, operand: str, result: str, indices: Sequence[int]) -> None:
         target = build(term(result), self.axes)
         index = np.asarray(indices, dtype=np.intp)
-        self.system.relate(target, np.arange(len(index)), self.axes[source][0], index, self.where)
+        self.system.relate(target, np.arange(len(index)), self.axes[operand][0], index, self.where)
 
 
 def build(item: Term, axes: Mapping[str, Dims]) -> Axis:

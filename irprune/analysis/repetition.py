@@ -43,7 +43,7 @@ class Repetitions:
             return frozenset()
         notation = found.notation
         repeated: set[str] = set()
-        other = {name for axis_map in found.maps for name in (axis_map.source, *axis_map.result.strip("()").split())}
+        other = {name for axis_map in found.maps for name in (axis_map.operand, *axis_map.result.strip("()").split())}
         other |= notation.opaque | notation.normalized
         for position, name in operands.items():
             items = notation.inputs[position] if position < len(notation.inputs) else None

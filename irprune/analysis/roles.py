@@ -99,12 +99,12 @@ def _contracted_weights(coupling: Coupling) -> set[str]:
 
 
 def _names_read(found: Signature) -> set[str]:
-    """The axes that an operator reads whole: not the parts it cuts off, and not the sources of element maps."""
+    """The axes that an operator reads whole: not the parts it cuts off, and not those whose elements are mapped."""
     notation = found.notation
     operands = [item for operand in notation.inputs for item in operand or () if not _is_sum(item)]
     results = [item for operand in notation.outputs for item in operand or ()]
-    sources = {axis_map.source for axis_map in found.maps}
-    return {name for item in operands for name in names_of(item)} - sources | {n for i in results for n in names_of(i)}
+    moved = {axis_map.operand for axis_map in found.maps}
+    return {name for item in operands for name in names_of(item)} - moved | {n for i in results for n in names_of(i)}
 
 
 def _is_sum(item: Term) -> bool:

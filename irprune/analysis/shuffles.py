@@ -10,7 +10,7 @@ axes. The matching gives the order of every axis::
 
 In ShuffleNet v2 a channel passes unchanged through one block, or two, or three, and so on; each of these kinds shrinks
 by the same share. If there is no matching, the kept atoms are ordered so that the result of a chain is a few runs of
-its source.
+its operand.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Chain:
-    """One result of a view chain: its source and itself as runs of leaves."""
+    """One result of a view chain: its operand and itself as runs of leaves."""
 
     region: Region
     name: str
-    source: tuple[Leaf, ...]
+    operand: tuple[Leaf, ...]
     result: tuple[Leaf, ...]
 
     @property
     def numbers(self) -> set[int]:
-        return {leaf.number for leaf in (*self.source, *self.result)}
+        return {leaf.number for leaf in (*self.operand, *self.result)}
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Shuffled:
 
     def _in_time(self) -> list[Leaf]:
         """The leaves in the order in which the chains read and write them."""
-        met = [leaf for chain in self.chains for leaf in (*chain.source, *chain.result)]
+        met = [leaf for chain in self.chains for leaf in (*chain.operand, *chain.result)]
         return list({leaf.number: leaf for leaf in met}.values())
 
     def _as_views(self, kept: Mapping[int, Mask]) -> dict[int, Indices]:
@@ -142,11 +142,11 @@ class Shuffled:
         left: list[NDArray[np.intp]] = []
         right: list[NDArray[np.intp]] = []
         for chain in self.chains:
-            source, result = elements(chain.source), elements(chain.result)
-            index = resized_indices(chain.region, chain.name, _size(chain.source), len(source))
+            operand, result = elements(chain.operand), elements(chain.result)
+            index = resized_indices(chain.region, chain.name, _size(chain.operand), len(operand))
             if index is None or len(index) != len(result):
                 return None
-            left.append(source[index])
+            left.append(operand[index])
             right.append(result)
         rows, columns, total = np.concatenate(left), np.concatenate(right), sum(sizes)
         graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(total, total))
@@ -196,11 +196,11 @@ def find_shuffled(coupling: Coupling, atoms: Atoms, groups: Sequence[Group]) -> 
 
 
 def _chains(coupling: Coupling, region: Region) -> Iterator[_Chain]:
-    source = coupling.dims[region.operand]
+    operand = coupling.dims[region.operand]
     for name in region.results:
         result = coupling.dims[name]
-        if source is not None and result is not None:
-            yield _Chain(region, name, tuple(leaves_of(source[region.axis])), tuple(leaves_of(result[region.axis])))
+        if operand is not None and result is not None:
+            yield _Chain(region, name, tuple(leaves_of(operand[region.axis])), tuple(leaves_of(result[region.axis])))
 
 
 def _elements(atoms: Atoms, leaves: tuple[Leaf, ...], own: NDArray[np.intp]) -> NDArray[np.intp] | None:

@@ -30,7 +30,7 @@ _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
 """Per changed axis the kept indices: two uses of a constant that agree in it can share one."""
 
 _MOST_RUNS = 32
-"""A view chain that takes more runs of its source than this is written as a Gather."""
+"""A view chain that takes more runs of its operand than this is written as a Gather."""
 
 
 @without_gc
@@ -173,26 +173,26 @@ class _Rewriter:
     # -- view chains ---------------------------------------------------------------------------------------------
 
     def _replace_regions(self) -> set[str]:
-        """A chain that loses elements keeps its nodes, with other sizes; else its results are taken from its source."""
+        """A chain that loses elements keeps its nodes with new sizes; else its results are taken from its operand."""
         gone: set[str] = set()
         for region in self.analysis.coupling.regions:
-            source = self.analysis.coupling.dims[region.operand]
-            assert source is not None
-            if not self._changes(source[region.axis]):
+            operand = self.analysis.coupling.dims[region.operand]
+            assert operand is not None
+            if not self._changes(operand[region.axis]):
                 continue
-            resizing = self._resizing(region, source[region.axis])
+            resizing = self._resizing(region, operand[region.axis])
             if resizing is not None:
                 self._resize(region, resizing)
             else:
                 gone |= region.nodes
-                self.added[region.first] = self._taken(region, source[region.axis])
+                self.added[region.first] = self._taken(region, operand[region.axis])
         return gone
 
-    def _resizing(self, region: Region, source: Axis) -> Resizing | None:
+    def _resizing(self, region: Region, operand: Axis) -> Resizing | None:
         """The factor of the chain's dimension to shrink so that it moves the kept elements to their places."""
         pairs = region.results.items()
-        indices = {name: self._renumbered(source, self._result(region, name), whole) for name, whole in pairs}
-        for resizing in region.resizings(size_of(source).coefficient, self._size(source).coefficient):
+        indices = {name: self._renumbered(operand, self._result(region, name), whole) for name, whole in pairs}
+        for resizing in region.resizings(size_of(operand).coefficient, self._size(operand).coefficient):
             if all(np.array_equal(region.indices(name, resizing), wanted) for name, wanted in indices.items()):
                 return resizing
         return None
@@ -220,15 +220,15 @@ class _Rewriter:
         assert dims is not None
         return dims[region.axis]
 
-    def _taken(self, region: Region, source: Axis) -> list[Node]:
-        """The results of a chain as runs of its source laid end to end, or by indices where there are many runs."""
+    def _taken(self, region: Region, operand: Axis) -> list[Node]:
+        """The results of a chain as runs of its operand laid end to end, or by indices where there are many runs."""
         pairs = region.results.items()
-        indices = {name: self._renumbered(source, self._result(region, name), whole) for name, whole in pairs}
+        indices = {name: self._renumbered(operand, self._result(region, name), whole) for name, whole in pairs}
         runs = {name: _runs(wanted) for name, wanted in indices.items()}
         if sum(map(len, runs.values())) > _MOST_RUNS:
             return [self._gather(region, name, wanted) for name, wanted in indices.items()]
         nodes: list[Node] = []
-        pieces = {(0, self._size(source).coefficient): region.operand}
+        pieces = {(0, self._size(operand).coefficient): region.operand}
         for name, own in runs.items():
             for run in own:
                 if run not in pieces:
@@ -255,10 +255,10 @@ class _Rewriter:
         operand = self._new_constant(f"{result}_indices", indices)
         return Node(name, "Gather", (region.operand, operand), (result,), attributes={"axis": region.axis})
 
-    def _renumbered(self, source: Axis, result: Axis, indices: Iterable[int]) -> NDArray[np.int64]:
+    def _renumbered(self, operand: Axis, result: Axis, indices: Iterable[int]) -> NDArray[np.int64]:
         """The indices that are kept, renumbered among the kept elements of the axis that they index."""
-        stays = kept_indices(source, self.kept)
-        rank = np.full(size_of(source).coefficient, -1, dtype=np.int64)
+        stays = kept_indices(operand, self.kept)
+        rank = np.full(size_of(operand).coefficient, -1, dtype=np.int64)
         rank[stays] = np.arange(len(stays))
         picked = rank[np.asarray(tuple(indices), dtype=np.intp)[kept_indices(result, self.kept)]]
         if picked.min(initial=0) < 0:
@@ -410,10 +410,10 @@ class _Rewriter:
         return [w if both else None for w, both in zip(wanted, known, strict=True)]
 
     def _follow_indices(self, matched: MatchedNode, position: int, follower: Renumber) -> None:
-        source, result = matched.dim(follower.source), matched.dim(follower.result)
-        if not self._changes(source) and not self._changes(result):
+        operand, result = matched.dim(follower.operand), matched.dim(follower.result)
+        if not self._changes(operand) and not self._changes(result):
             return
-        indices = self._renumbered(source, result, follower.indices)
+        indices = self._renumbered(operand, result, follower.indices)
         name = matched.node.inputs[position]
         old, found = self.analysis.graph.values[name], self.before.entries(name)
         dims = (len(indices),) if found is None else found.shape
@@ -424,7 +424,7 @@ class _Rewriter:
         self.inputs[matched.node.name][position] = self._new_constant(name, array)
 
     def _follow_grid(self, matched: MatchedNode, position: int, follower: Grid) -> None:
-        ends = [(matched.dim(axis.source), matched.dim(axis.result)) for axis in follower.axes]
+        ends = [(matched.dim(axis.operand), matched.dim(axis.result)) for axis in follower.axes]
         if not any(self._changes(axis) for pair in ends for axis in pair):
             return
         lines = [self._renumbered(*pair, axis.indices) for pair, axis in zip(ends, follower.axes, strict=True)]
@@ -434,8 +434,8 @@ class _Rewriter:
 
     def _follow_strides(self, matched: MatchedNode, position: int, follower: Restride) -> None:
         """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""
-        node, source = matched.node, matched.dim(follower.source)
-        if not self._changes(source):
+        node, operand = matched.node, matched.dim(follower.operand)
+        if not self._changes(operand):
             return
         name = node.inputs[position]
         dtype = self.values[name].dtype or "int64"
@@ -443,7 +443,7 @@ class _Rewriter:
             if self._changes(dim):
                 kept = self._new_constant(f"{name}_kept", np.array(self._indices(dim), dtype=np.int64))
                 name = self._add(node, "Gather", [name, kept], name, {"axis": k}, sizes={k: self._size(dim).as_dim()})
-        mask, stays = kept_mask(source, self.kept), kept_indices(source, self.kept)
+        mask, stays = kept_mask(operand, self.kept), kept_indices(operand, self.kept)
         places = np.cumsum(mask) - 1
         places[stays] = np.arange(len(stays))
         rank = self._new_constant(f"{name}_rank", places.astype(dtype))

@@ -114,8 +114,8 @@ def unbind(ctx: RuleContext) -> Signature:
     count = ctx.static(0, axis)
     whole = f"({' + '.join('1' * count)})" if count > 1 else "1"
     rest = " ".join([*names[:axis], *names[axis + 1 :]])
-    source = " ".join([*names[:axis], whole, *names[axis + 1 :]])
-    return signature(f"{source} -> {', '.join([rest] * count)}")
+    operand = " ".join([*names[:axis], whole, *names[axis + 1 :]])
+    return signature(f"{operand} -> {', '.join([rest] * count)}")
 
 
 def _points(ctx: RuleContext, first: int) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -231,15 +231,15 @@ def repeat(ctx: RuleContext) -> Signature:
         raise NoSignature("its repeats are computed at run time")
     names = letters(ctx.rank())
     outer = len(repeats) - len(names)
-    source = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
+    operand = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
     words: list[str] = []
     follow: list[Follower] = []
     for k, count in enumerate(repeats):
-        inner = "1" if k < outer else source[k - outer]
+        inner = "1" if k < outer else operand[k - outer]
         words.append(inner if count == ONE else f"r{k}" if inner == "1" else f"(r{k} {inner})")
         follow.append(None if count == ONE else SizeOf(Name(f"r{k}")))
     sizes = {f"r{k}": count for k, count in enumerate(repeats) if count is not None and count != ONE}
-    return signature(f"{' '.join(source)}, _ -> {' '.join(words)}", sizes=sizes, operands={1: follow})
+    return signature(f"{' '.join(operand)}, _ -> {' '.join(words)}", sizes=sizes, operands={1: follow})
 
 
 def repeat_interleave(ctx: RuleContext) -> Signature:
@@ -248,13 +248,13 @@ def repeat_interleave(ctx: RuleContext) -> Signature:
         raise NoSignature("it repeats all elements of the tensor")
     names = letters(ctx.rank())
     axis = ctx.axis()
-    source = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
+    operand = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
     count = ctx.node.int("repeats")
     if count == 1:
-        return signature(f"{' '.join(source)} -> {' '.join(source)}")
-    result = list(source)
-    result[axis] = "r" if source[axis] == "1" else f"({source[axis]} r)"
-    text = f"{' '.join(source)} -> {' '.join(result)}"
+        return signature(f"{' '.join(operand)} -> {' '.join(operand)}")
+    result = list(operand)
+    result[axis] = "r" if operand[axis] == "1" else f"({operand[axis]} r)"
+    text = f"{' '.join(operand)} -> {' '.join(result)}"
     follow = {"repeats": "r"}
     if "output_size" in ctx.node.attributes:
         follow["output_size"] = result[axis]

@@ -67,7 +67,7 @@ def slice_(ctx: RuleContext) -> Signature:
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         cutting.cut(axis % len(names), start, end, step)
     return signature(
-        f"{' '.join(cutting.source)} -> {' '.join(cutting.result)}",
+        f"{' '.join(cutting.operand)} -> {' '.join(cutting.result)}",
         opaque=cutting.opaque,
         sizes=cutting.sizes,
         maps=cutting.maps,
@@ -97,7 +97,7 @@ class _Cutting:
     def __init__(self, ctx: RuleContext, names: list[str]) -> None:
         self.shape = ctx.shape(0)
         self.names = names
-        self.source, self.result = list(names), list(names)
+        self.operand, self.result = list(names), list(names)
         self.sizes: dict[str, int] = {}
         self.maps: list[ElementMap] = []
         self.opaque: list[str] = []
@@ -135,7 +135,7 @@ class _Cutting:
         spans = ((f"{name}_before", taken.start), (f"{name}_kept", len(taken)), (f"{name}_after", size - taken.stop))
         words = {word: ("1" if width == 1 else word) for word, width in spans if width}
         self.sizes.update(spans)
-        self.source[axis] = f"({' + '.join(words.values())})"
+        self.operand[axis] = f"({' + '.join(words.values())})"
         self.result[axis] = words[f"{name}_kept"]
         return _bounds(start, end, size, [words.get(word) for word, _ in spans])
 
@@ -150,7 +150,7 @@ class _Cutting:
             widths = ((first, taken.start), ("1", 1), (last, step - 1 - taken.start))
             words = ["1" if width == 1 else word for word, width in widths if width]
             self.sizes.update({outer: len(taken), first: taken.start, last: step - 1 - taken.start})
-            self.source[axis] = f"({outer} ({' + '.join(words)}))"
+            self.operand[axis] = f"({outer} ({' + '.join(words)}))"
             self.result[axis] = outer
             self.opaque += [word for word in words if word != "1"]
         else:
@@ -267,7 +267,7 @@ def pad(ctx: RuleContext) -> Signature:
     if len(pads) != 2 * len(axes):
         raise NoSignature(f"{len(pads)} pads for {len(axes)} axes")
     mode = ctx.node.str("mode", "constant")
-    source, result = list(names), list(names)
+    operand, result = list(names), list(names)
     sizes: dict[str, int] = {}
     opaque: list[str] = []
     follow: list[Follower] = [None] * len(pads)
@@ -284,12 +284,12 @@ def pad(ctx: RuleContext) -> Signature:
         middle = "1" if stays == 1 else names[axis]
         sizes.update({f"low{axis}": abs(low), f"high{axis}": abs(high), names[axis]: stays})
         left, right = (_unit(f"{side}{axis}", abs(count)) for side, count in (("low", low), ("high", high)))
-        source[axis] = _laid([left] * (low < 0), middle, [right] * (high < 0))
+        operand[axis] = _laid([left] * (low < 0), middle, [right] * (high < 0))
         result[axis] = _laid([left] * (low > 0), middle, [right] * (high > 0))
         follow[k] = SizeOf(term(left), 1 if low > 0 else -1) if low else None
         follow[k + len(axes)] = SizeOf(term(right), 1 if high > 0 else -1) if high else None
     return signature(
-        f"{' '.join(source)} -> {' '.join(result)}",
+        f"{' '.join(operand)} -> {' '.join(result)}",
         opaque=opaque,
         sizes=sizes,
         attributes={"pads": follow} if ctx.version < 11 else None,

@@ -81,9 +81,9 @@ class SizeOf:
 
 @dataclass(frozen=True, slots=True)
 class Renumber:
-    """Indices into ``source`` that select the elements of ``result``: both lose what is removed."""
+    """Indices into ``operand`` that select the elements of ``result``: both lose what is removed."""
 
-    source: Term
+    operand: Term
     result: Term
     indices: tuple[int, ...]
 
@@ -97,12 +97,12 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Restride:
-    """Indices computed at run time: each is ``k * size(source)`` plus the number of an element of ``source``.
+    """Indices computed at run time: each is ``k * size(operand)`` plus the number of an element of ``operand``.
 
     ``dims`` spells out the dimensions of the index tensor: both lose what is removed.
     """
 
-    source: Term
+    operand: Term
     dims: tuple[Term, ...]
 
 
@@ -115,9 +115,9 @@ Follower: TypeAlias = SizeOf | int | None
 
 @dataclass(frozen=True, slots=True)
 class ElementMap:
-    """Element ``indices[k]`` of axis ``source`` becomes element ``k`` of the dimension written ``result``."""
+    """Element ``indices[k]`` of axis ``operand`` becomes element ``k`` of the dimension written ``result``."""
 
-    source: str
+    operand: str
     result: str
     indices: tuple[int, ...]
 

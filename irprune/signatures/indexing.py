@@ -19,13 +19,13 @@ def gather_elements(ctx: RuleContext) -> Signature:
     names = letters(ctx.rank())
     axis = ctx.axis()
     data, indices = ctx.shape(0), ctx.shape(1)
-    source, index, opaque = list(names), list(names), [names[axis], "picked"]
+    operand, index, opaque = list(names), list(names), [names[axis], "picked"]
     index[axis] = "picked"
     for k, name in enumerate(names):
         if k != axis and data[k] != indices[k]:
             index[k] = f"part{k}"
             opaque += [name, f"part{k}"]
-    text = f"{' '.join(source)}, {' '.join(index)} -> {' '.join(index)}"
+    text = f"{' '.join(operand)}, {' '.join(index)} -> {' '.join(index)}"
     return signature(text, opaque=opaque, reason=LOOKED_UP)
 
 

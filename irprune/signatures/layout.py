@@ -24,17 +24,17 @@ def tile(ctx: RuleContext) -> Signature:
     result: list[str] = []
     sizes: dict[str, Size] = {}
     follow: list[Follower] = [None] * len(names)
-    source = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
+    operand = ["1" if size == ONE else name for size, name in zip(ctx.shape(0), names, strict=True)]
     for k, count in enumerate(repeats):
         if count is None:
             raise NoSignature(f"repeat {k} is computed at run time")
         if count == ONE:
-            result.append(source[k])
+            result.append(operand[k])
             continue
         sizes[f"r{k}"] = count
-        result.append(f"(r{k} {source[k]})" if source[k] != "1" else f"r{k}")
+        result.append(f"(r{k} {operand[k]})" if operand[k] != "1" else f"r{k}")
         follow[k] = SizeOf(Name(f"r{k}")) if count.is_static else None
-    return signature(f"{' '.join(source)}, _ -> {' '.join(result)}", repeated=sizes, sizes=sizes, operands={1: follow})
+    return signature(f"{' '.join(operand)}, _ -> {' '.join(result)}", repeated=sizes, sizes=sizes, operands={1: follow})
 
 
 def expand(ctx: RuleContext) -> Signature:
@@ -46,11 +46,11 @@ def expand(ctx: RuleContext) -> Signature:
     shape = ctx.shape(0)
     target = ctx.entries(1)
     inferred = ctx.outputs[0]
-    source = ["1" if size == ONE else name for size, name in zip(shape, names[len(names) - len(shape) :], strict=True)]
+    operand = ["1" if size == ONE else name for size, name in zip(shape, names[len(names) - len(shape) :], strict=True)]
     sizes: dict[str, Size] = {}
     result: list[str] = []
     follow: list[Follower] = []
-    padded = ["1"] * (len(names) - len(shape)) + source
+    padded = ["1"] * (len(names) - len(shape)) + operand
     offset = len(names) - len(target) if target is not None else 0
     opaque: list[str] = []
     for k, name in enumerate(names):
@@ -72,9 +72,9 @@ def expand(ctx: RuleContext) -> Signature:
         if target is not None and k >= offset:
             follow.append(SizeOf(term(result[-1])) if entry is not None and entry != ONE else None)
     return signature(
-        f"{' '.join(source)}, _ -> {' '.join(result)}",
+        f"{' '.join(operand)}, _ -> {' '.join(result)}",
         opaque=opaque,
-        repeated=[word for word in result if word not in (*source, "1")],
+        repeated=[word for word in result if word not in (*operand, "1")],
         sizes=sizes,
         operands={1: follow} if target is not None else None,
         reason=RUN_TIME_SIZE,
@@ -98,10 +98,10 @@ def transpose(ctx: RuleContext) -> Signature:
 
 
 def _spell_view(
-    source: Sequence[Size], target: Sequence[Size]
+    operand: Sequence[Size], target: Sequence[Size]
 ) -> tuple[list[str], list[str], dict[str, Size], list[str]]:
     """Dimensions of operand and result, the sizes of their axes, and those axes that have no counterpart."""
-    found = refine(source, target)
+    found = refine(operand, target)
     names = letters(len(found.cells), "c")
     opaque: list[str] = []
 
@@ -151,7 +151,7 @@ def reshape(ctx: RuleContext) -> Signature:
 
 def _reshape_target(ctx: RuleContext) -> list[Size]:
     """The sizes of the result: spelled out, copied by 0, computed for -1, or as inferred."""
-    source = ctx.shape(0)
+    operand = ctx.shape(0)
     entries, inferred = ctx.entries(1), ctx.outputs[0]
     if entries is None:
         if inferred is None:
@@ -160,9 +160,9 @@ def _reshape_target(ctx: RuleContext) -> list[Size]:
     target: list[Size | None] = []
     for k, entry in enumerate(entries):
         if entry is not None and entry.coefficient == 0 and not ctx.node.int("allowzero"):
-            if k >= len(source):
-                raise NoSignature(f"entry {k} of its shape is 0, but the operand has rank {len(source)}")
-            target.append(source[k])
+            if k >= len(operand):
+                raise NoSignature(f"entry {k} of its shape is 0, but the operand has rank {len(operand)}")
+            target.append(operand[k])
         elif entry is not None and entry.coefficient == -1:
             target.append(None)
         elif entry is not None and entry.coefficient > 0:
@@ -173,7 +173,7 @@ def _reshape_target(ctx: RuleContext) -> list[Size]:
     open_entries = [k for k, size in enumerate(target) if size is None]
     if len(open_entries) == 1:
         known = product(size for size in target if size is not None)
-        rest = product(source).divided_by(known)
+        rest = product(operand).divided_by(known)
         target[open_entries[0]] = rest or (inferred[open_entries[0]] if inferred is not None else None)
     return [size if size is not None else Size(1, (f"{ctx.node.name}:{k}",)) for k, size in enumerate(target)]
 
@@ -198,8 +198,8 @@ def squeeze(ctx: RuleContext) -> Signature:
     names = letters(len(shape))
     axes = ctx.ints("axes", 1)
     gone = [axis % len(shape) for axis in axes] if axes is not None else [k for k, s in enumerate(shape) if s == ONE]
-    source = ["1" if k in gone else name for k, name in enumerate(names)]
-    text = f"{' '.join(source)} -> {' '.join(name for k, name in enumerate(names) if k not in gone)}"
+    operand = ["1" if k in gone else name for k, name in enumerate(names)]
+    text = f"{' '.join(operand)} -> {' '.join(name for k, name in enumerate(names) if k not in gone)}"
     pins: dict[int | str, tuple[int, ...]] = {"axes" if ctx.version < 13 else 1: tuple(gone)}
     return signature(text, pins=pins if axes is None else None)
 
@@ -241,18 +241,18 @@ def _has_sizes(ctx: RuleContext) -> bool:
 
 def _resize_sizes(ctx: RuleContext) -> list[Size | None]:
     """Per dimension, the size of the result if it is that of the operand or is given as a number."""
-    source, inferred = ctx.shape(0), ctx.outputs[0]
-    axes = ctx.node.ints("axes", range(len(source))) or ()
-    wanted: list[Size | None] = list(source)
+    operand, inferred = ctx.shape(0), ctx.outputs[0]
+    axes = ctx.node.ints("axes", range(len(operand))) or ()
+    wanted: list[Size | None] = list(operand)
     if _has_sizes(ctx):
         entries = ctx.entries(3) or (None,) * len(axes)
         for axis, entry in zip(axes, entries, strict=True):
-            if entry is None and not source[axis].is_static and inferred is not None:
+            if entry is None and not operand[axis].is_static and inferred is not None:
                 entry = inferred[axis]
             wanted[axis] = entry if ctx.node.str("keep_aspect_ratio_policy", "stretch") == "stretch" else None
         return wanted
-    scales = _resize_scales(ctx, len(source))
-    for axis, size in enumerate(source):
+    scales = _resize_scales(ctx, len(operand))
+    for axis, size in enumerate(operand):
         if scales is not None:
             wanted[axis] = size if scales[axis] == 1 else None
         else:

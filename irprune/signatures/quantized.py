@@ -35,10 +35,10 @@ def qlinear_conv(ctx: RuleContext) -> Signature:
     """
     windows = window_results(ctx)
     last = bool(ctx.node.int("channels_last"))
-    source, result = ("n *s (g i)", f"n {windows} (g o)") if last else ("n (g i) *s", f"n (g o) {windows}")
+    operand, result = ("n *s (g i)", f"n {windows} (g o)") if last else ("n (g i) *s", f"n (g o) {windows}")
     operands = operand_list(
         ctx,
-        source,
+        operand,
         *(scale_of(ctx, k, "(g o)") for k in (1, 2)),
         "(g o) i *k",
         *(scale_of(ctx, k, "(g o)") for k in (4, 5, 6, 7)),
@@ -257,16 +257,16 @@ def qlinear_global_pool(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearGlobalAveragePool."""
     last = bool(ctx.node.int("channels_last"))
     ones = " ".join("1" for _ in range(ctx.rank() - 2))
-    source, result = ("n *s c", f"n {ones} c") if last else ("n c *s", f"n c {ones}")
-    return signature(f"{operand_list(ctx, source, '', '', '', '')} -> {result}", normalized="s")
+    operand, result = ("n *s c", f"n {ones} c") if last else ("n c *s", f"n c {ones}")
+    return signature(f"{operand_list(ctx, operand, '', '', '', '')} -> {result}", normalized="s")
 
 
 def qlinear_pool(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearAveragePool."""
     positions = window_results(ctx)
     last = bool(ctx.node.int("channels_last"))
-    source, result = ("n *s c", f"n {positions} c") if last else ("n c *s", f"n c {positions}")
-    operands = operand_list(ctx, source, "", "", "", "")
+    operand, result = ("n *s c", f"n {positions} c") if last else ("n c *s", f"n c {positions}")
+    operands = operand_list(ctx, operand, "", "", "", "")
     return signature(f"{operands} -> {result}", opaque=f"s {positions}", reason=POOLED)
 
 

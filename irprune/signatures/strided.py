@@ -20,8 +20,8 @@ def strided_gather(outer: list[str], inner: list[str], total: Size, ramp: Ramp) 
     reading = _Reading(total, ramp)
     if not reading.read():
         return None
-    source = f"({' '.join(reading.source)})" if len(reading.source) > 1 else "".join(reading.source) or "1"
-    text = f"{' '.join([*outer, source, *inner])}, _ -> {' '.join([*outer, *reading.result, *inner])}"
+    operand = f"({' '.join(reading.operand)})" if len(reading.operand) > 1 else "".join(reading.operand) or "1"
+    text = f"{' '.join([*outer, operand, *inner])}, _ -> {' '.join([*outer, *reading.result, *inner])}"
     opaque, rest = reading.outside()
     follow = Restride(Composite(tuple(map(term, rest))), tuple(map(term, reading.result)))
     return signature(
@@ -39,7 +39,7 @@ class _Reading:
 
     total: Size
     ramp: Ramp
-    source: list[str] = field(default_factory=list)
+    operand: list[str] = field(default_factory=list)
     widths: list[Size] = field(default_factory=list)
     sizes: dict[str, Size] = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class _Reading:
         self.offset = self.ramp.offset
 
     def read(self) -> bool:
-        """Whether the indices are a strided view; if so, ``source`` and ``result`` spell it out."""
+        """Whether the indices are a strided view; if so, ``operand`` and ``result`` spell it out."""
         left = {k for k, size in enumerate(self.ramp.sizes) if size != ONE}
         rest = self.total
         while left:
@@ -81,7 +81,7 @@ class _Reading:
         self.widths.append(extent)
         self.sizes[name] = size
         if size == extent and start == 0:
-            self.source.append(word)
+            self.operand.append(word)
             return True
         if not (extent.is_static and size.is_static) or start + size.coefficient > extent.coefficient:
             return False
@@ -89,7 +89,7 @@ class _Reading:
         spans = ((f"{name}_before", start), (word, size.coefficient), (f"{name}_after", after))
         self.sizes.update((span, Size(width)) for span, width in spans if span != "1")
         words = ["1" if width == 1 else span for span, width in spans if width]
-        self.source.append(f"({' + '.join(words)})")
+        self.operand.append(f"({' + '.join(words)})")
         return True
 
     def _digit(self, stride: Size) -> int | None:
@@ -106,5 +106,5 @@ class _Reading:
         """Axes whose stride depends on a run-time size, and the factors further in."""
         symbolic = [k for k, width in enumerate(self.widths) if not width.is_static]
         first = symbolic[-1] + 1 if symbolic else 0
-        words = "".join(c if c not in "(+)" else " " for c in " ".join(self.source[:first])).split()
-        return [word for word in words if word in self.sizes and self.sizes[word].is_static], self.source[first:]
+        words = "".join(c if c not in "(+)" else " " for c in " ".join(self.operand[:first])).split()
+        return [word for word in words if word in self.sizes and self.sizes[word].is_static], self.operand[first:]

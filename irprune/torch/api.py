@@ -62,8 +62,8 @@ def trace(
         given: Inputs = tuple(inputs or ()), dict(example_kwargs or {})
         stored = lambda: given  # noqa: E731
     captured = capture(model, inputs, example_kwargs, dynamic_shapes)
-    source = None if isinstance(model, ExportedProgram) else model
-    return Program(captured, stored, source)
+    traced = None if isinstance(model, ExportedProgram) else model
+    return Program(captured, stored, traced)
 
 
 def load(path: AnyPath, *, trust: bool = False) -> fx.GraphModule:
@@ -147,7 +147,7 @@ def verify(
     program = model if isinstance(model, Program) else trace(model, example_inputs, **options)
     analysis = program.analysis(plan.request.allow_io, plan.request.states)
     kept = analysis.kept(removed_atoms(plan, analysis))
-    verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.source)
+    verification = Verification(program.module, small, program.imported, analysis, kept, plan, rtol, program.traced)
     if inputs is None:
         return verification.run(cases_for(program, runs, seed), runtime=runtime, floors=floors)
     source = open_source(inputs)

@@ -22,14 +22,14 @@ from .sizing import at_example
 
 @dataclass(frozen=True)
 class Program:
-    """A captured model with its IR; ``source`` is the module it was.
+    """A captured model with its IR; ``traced`` is the module, where it was captured from one.
 
     ``example_inputs`` gives the inputs that it was captured with; those of a file are read when they are first needed.
     """
 
     captured: Captured
     example_inputs: Callable[[], Inputs] = field(repr=False)
-    source: nn.Module | None = field(default=None, repr=False)
+    traced: nn.Module | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"Program({len(self.captured.graph.nodes)} calls, {len(self.captured.tensors)} parameters and buffers)"

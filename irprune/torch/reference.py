@@ -118,8 +118,8 @@ class _Writer:
     def _count_numbers(self, matched: MatchedNode, call: fx.Node) -> None:
         """Set the sizes that statistics are taken over to those of the kept part."""
         for attribute, follower in matched.signature.attributes.items():
-            source = self.imported.origins[matched.node.name].get(attribute)
-            if source is None:
+            origin = self.imported.origins[matched.node.name].get(attribute)
+            if origin is None:
                 continue
             followers = follower if isinstance(follower, tuple) else (follower,)
             terms = [entry.term for entry in followers if isinstance(entry, SizeOf)]
@@ -127,7 +127,7 @@ class _Writer:
                 continue
             sizes = [int(self.removal.statistics_mask(matched, term, matched.dim(term)).sum()) for term in terms]
             names = [argument.name for argument in call.target._schema.arguments]  # type: ignore[union-attr]
-            at = names.index(source.argument)
+            at = names.index(origin.argument)
             call.args = (*call.args[:at], sizes if isinstance(follower, tuple) else sizes[0], *call.args[at + 1 :])
 
     def _scatter(self, call: fx.Node, lost: list[tuple[Dimension, Mask]]) -> None:

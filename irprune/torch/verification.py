@@ -45,7 +45,7 @@ Outputs: TypeAlias = dict[str, Array]
 class Verification:
     """One original, one removal, one smaller module. ``kept`` is :meth:`Analysis.kept` of what the plan removes.
 
-    ``source`` is the module that the original was captured of, where there is one.
+    ``traced`` is the module that the original was captured of, where there is one.
     """
 
     original: fx.GraphModule
@@ -55,7 +55,7 @@ class Verification:
     kept: Mapping[int, Mask]
     plan: Plan
     rtol: float | None = None
-    source: nn.Module | None = None
+    traced: nn.Module | None = None
 
     def run(
         self,
@@ -122,10 +122,10 @@ class Verification:
     def check_capture(self, case: Case) -> Iterator[str]:
         """Compare the captured calls with the module itself, unless running the module would change its state."""
         changes = any(node.op == "get_attr" for node in mutated_nodes(self.original.graph))
-        if self.source is None or self.source.training or changes:
+        if self.traced is None or self.traced.training or changes:
             return
         outputs = []
-        for module in (self.source, self.original):
+        for module in (self.traced, self.original):
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 outputs.append(self._run(module, case))

@@ -173,7 +173,7 @@ def _contracted(matched: MatchedNode) -> set[str]:
         {name for operand in side for term in operand or () for name in names_of(term)}
         for side in (notation.inputs, notation.outputs)
     )
-    moved = {name for m in matched.signature.maps for name in (m.source, *m.result.strip("()").split())}
+    moved = {name for m in matched.signature.maps for name in (m.operand, *m.result.strip("()").split())}
     return consumed - carried - notation.normalized - moved
 
 
