@@ -38,6 +38,7 @@ from .versions import IRPRUNE
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .bench.search import Reached
     from .calibration.calibrate import Samples
     from .repair.recover import Recovery
     from .rewriting import Smaller
@@ -291,6 +292,7 @@ class Result:
     recovery: Recovery | None
     _small: oir.Model = field(repr=False)
     _external: bool = field(repr=False)
+    latency: Reached | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the smaller model; weights go to a file of their own where the original's did."""
@@ -346,6 +348,8 @@ def prune(
     begin("analyzing")
     analysis = analyze_model(source, wanted)
     begin("deciding")
+    reached = None if wanted.latency is None else _meet_latency(source, analysis, wanted, scores, data)
+    wanted = wanted if reached is None else wanted.at_macs(reached.macs)
     found, recovery, samples = decided_by(source, analysis, wanted, scores, data)
     for text in recovery.cautions() if recovery else ():
         warnings.warn(text, stacklevel=2)
@@ -364,7 +368,36 @@ def prune(
         decided = decided.with_verification(report.as_json())
     begin("writing")
     like = small if source.is_path and output is None else like_given(source, model, small, output)
-    return Result(like, decided, report, recovery, small, has_external_data(source.model))
+    return Result(like, decided, report, recovery, small, has_external_data(source.model), reached)
+
+
+def smaller_at(
+    source: OpenedModel, analysis: Analysis, request: Request, data: AnyData | None, scores: Scores | None = None
+) -> Smaller:
+    """What a request leaves of a model, without a word on it: a candidate that is measured."""
+    return decided_by(source, analysis, request, scores, data)[0]
+
+
+def _meet_latency(
+    source: OpenedModel, analysis: Analysis, request: Request, scores: Scores | None, data: AnyData | None
+) -> Reached:
+    """The share of multiply-accumulates that meets the latency of a request."""
+    from .bench.search import meet_latency
+
+    latency = request.latency
+    assert latency is not None
+
+    def write(share: float, path: Path) -> None:
+        smaller = smaller_at(source, analysis, request.at_macs(share), data, scores)
+        save(emitted(source, analysis.graph, smaller.graph, None), path, external=has_external_data(source.model))
+
+    with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
+        original = _runnable(source.given, Path(folder) / "model.onnx")
+        if isinstance(original, onnx.ModelProto):
+            path = Path(folder) / "model.onnx"
+            onnx.save(original, path)
+            original = path
+        return meet_latency(original, write, latency, threads=request.threads, at=analysis.at)
 
 
 def decided_by(

@@ -6,6 +6,7 @@ A new option is one field of :class:`Request` (and a line of :class:`RequestOpti
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, cast, get_args, get_type_hints
 
@@ -45,6 +46,21 @@ def _align(given: Any) -> Any:
 Align = Annotated[int | Literal["auto"], PlainValidator(_align, json_schema_input_type=int | Literal["auto"])]
 Target = Literal["ort-cpu", "ort-cuda", "tensorrt", "openvino", "ncnn", "ascend", "none"]
 """Runtimes with a row in :mod:`irprune.allocation.steps`."""
+
+
+def _latency(given: Any) -> Any:
+    text = str(given).strip()
+    try:
+        number = float(text.removesuffix("ms"))
+    except ValueError:
+        number = -1.0
+    if not 0 < number < (math.inf if text.endswith("ms") else 1):
+        raise ValueError(f"expected a share between 0 and 1, or milliseconds such as 12ms, got {given!r}")
+    return f"{number:g}ms" if text.endswith("ms") else number
+
+
+Latency = Annotated[float | str, PlainValidator(_latency, json_schema_input_type=float | str)]
+"""A share of the original's time, or milliseconds as ``12ms``."""
 
 
 def _tuple_of(given: Any) -> Any:
@@ -142,6 +158,13 @@ class Request(Options):
     )
     macs: Annotated[Share | None, Shown("R", TARGET)] = Field(
         default=None, description="Keep this share of the multiply-accumulates."
+    )
+    latency: Annotated[Latency | None, Shown("R|12ms", TARGET)] = Field(
+        default=None,
+        description="Keep this share of a run's time, or run in these milliseconds: measured on ONNX Runtime here.",
+    )
+    threads: Annotated[AtLeastOne, Shown("N", TARGET)] = Field(
+        default=1, description="The threads of an operator when --latency measures."
     )
     criterion: Annotated[Criterion | None, Shown(_CRITERIA, CHOICE)] = Field(
         default=None, description="How importance is measured; l2 by default, with --data obs."
@@ -251,8 +274,16 @@ class Request(Options):
         """The names of the targets that are set."""
         return tuple(name for name in TARGETS if getattr(self, name) is not None)
 
+    def at_macs(self, share: float) -> Request:
+        """The request for a share of multiply-accumulates in the place of a latency."""
+        return self.model_copy(update={"latency": None, "macs": share})
+
     def require_target(self) -> Request:
         """This request. Raises :class:`InputError` unless one target is set, or single groups are settled."""
+        if self.latency is not None:
+            if self.targets:
+                raise InputError(f"give either latency or {self.targets[0]}: each is a target")
+            return self
         if len(self.targets) != 1 and not (self.chooses and not self.targets):
             raise InputError(f"give exactly one of ratio, params and macs, got {', '.join(self.targets) or 'none'}")
         return self
@@ -267,6 +298,8 @@ class RequestOptions(TypedDict, total=False):
     ratio: float | Sequence[str] | None
     params: float | None
     macs: float | None
+    latency: float | str | None
+    threads: int
     criterion: Criterion | None
     repair: Repair | None
     scope: Scope

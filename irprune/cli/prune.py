@@ -19,6 +19,7 @@ from .exits import DONE, FAILED, complain, warn
 
 if TYPE_CHECKING:
     from ..bench.bench import Bench
+    from ..bench.search import Reached
     from .work import Outcome, Read
 
 
@@ -64,6 +65,11 @@ def prune(
     from .work import carry_out, decide, read_models, recover
 
     given = read_models(models, request, output, plan_file, runnable=checks.verify or source is not None)
+    reached = None
+    if request.latency is not None:
+        from .latency import at_latency
+
+        request, reached = at_latency(given, request, source)
     if source is None:
         outcome = carry_out(given, decide(given, request), output, checks, plan_file)
         caution(request, outcome)
@@ -72,7 +78,7 @@ def prune(
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
         outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
     measured = _compared(models, given, request, output, outcome, bench)
-    finish(given, output, outcome, measured, as_json=as_json)
+    finish(given, output, outcome, measured, reached, as_json=as_json)
 
 
 def _compared(
@@ -98,15 +104,26 @@ def caution(request: Request, outcome: Outcome) -> None:
     )
 
 
-def finish(given: Read, output: Path, outcome: Outcome, measured: Bench | None = None, *, as_json: bool) -> NoReturn:
+def finish(
+    given: Read,
+    output: Path,
+    outcome: Outcome,
+    measured: Bench | None = None,
+    reached: Reached | None = None,
+    *,
+    as_json: bool,
+) -> NoReturn:
     """Print what was done; exit with 1 where nothing was written."""
     from .summary import as_document, show
 
     if as_json:
-        more = {} if measured is None else {"bench": measured.as_json()}
+        said = {"bench": measured, "latency": reached}
+        more = {name: item.as_json() for name, item in said.items() if item is not None}
         print(json.dumps({**as_document(given, output, outcome), **more}, indent=1))
     else:
         show(given, output, outcome)
+        if reached is not None:
+            print(reached)
         if measured is not None:
             from .bench import show as show_latency
 

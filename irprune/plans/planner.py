@@ -59,6 +59,8 @@ def make_plan(
     cannot be met; a request that would remove nothing is an error that says what froze the model.
     """
     request.require_target()
+    if request.latency is not None:
+        raise InputError("a latency is measured on whole models: give it to 'irprune prune', or plan by macs")
     groups = candidates(analysis, request)
     given = scores is not None
     measured = errors is not None
