@@ -63,9 +63,12 @@ def is_sinusoid_table(array: Array) -> bool:
     Their frequencies fall geometrically, so that many are nearly zero, and each stands there several times.
     """
     squeezed = array.squeeze()
-    if squeezed.ndim != 2 or min(squeezed.shape) < _FEWEST or not _sampled(squeezed.T):
+    if squeezed.ndim != 2 or min(squeezed.shape) < _FEWEST:
         return False
-    misfit, frequencies = _frequencies(squeezed.T.astype(np.float64))
+    columns: Matrix = squeezed.T
+    if not _sampled(columns):
+        return False
+    misfit, frequencies = _frequencies(columns.astype(np.float64))
     fitting = frequencies[misfit < _MISFIT]
     is_rich = len(np.unique(np.round(fitting, 3))) >= _FEWEST // 2
     # what is merely smooth follows the recurrence at frequencies near zero
@@ -122,7 +125,8 @@ def _unwindowed(rows: Matrix) -> Matrix:
 
 def _energy(rows: Matrix) -> NDArray[np.float64]:
     """The window of a full basis: the square root of the energy of each column."""
-    return np.sqrt((rows**2).sum(axis=0))
+    found: NDArray[np.float64] = np.sqrt((rows**2).sum(axis=0))
+    return found
 
 
 def _divided(rows: Matrix, window: NDArray[np.float64]) -> Matrix:

@@ -62,3 +62,5 @@ def _show(found: Compared) -> None:
     verdict = "equal within the tolerance" if found.ok else "different"
     runs = report.count(len(found.cases), "run")
     out.print(f"{verdict}; {runs}, {report.count(found.shared, 'tensor')} of one name", markup=False)
+    for note in found.notes:
+        out.print(note, markup=False)

@@ -34,8 +34,13 @@ class ExportedFile:
 
     @staticmethod
     def open(path: Path) -> ExportedFile:
-        """Read a program. Raises :class:`InputError` for any other file, and for one that is not safe to read."""
-        return ExportedFile(path, trace(path, trust=trusted()))
+        """Read a program, with its example inputs: what one command refuses, all do.
+
+        Raises :class:`InputError` for any other file, and for one that is not safe to read.
+        """
+        program = trace(path, trust=trusted())
+        _ = program.args
+        return ExportedFile(path, program)
 
     @cached_property
     def identity(self) -> ModelIdentity:

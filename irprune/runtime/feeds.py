@@ -120,6 +120,18 @@ class Data:
 
     source: DataSource
     inputs: tuple[InputType, ...]
+    converted: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """By input, the dtype of floats in the data that the model takes in another one; known once the data is read."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line on inputs that were rounded to another dtype, if there are any."""
+        if not self.converted:
+            return ()
+        types = {spec.name: spec.dtype for spec in self.inputs}
+        name, dtype = next(iter(self.converted.items()))
+        more = f" and {len(self.converted) - 1} more" if len(self.converted) > 1 else ""
+        return (f"input '{name}'{more}: the data is {dtype}, converted to the model's {types[name]}",)
 
     def __iter__(self) -> Iterator[Feeds]:
         return self._feeds(None)
@@ -150,6 +162,13 @@ class Data:
             piece = self._checked(name, piece)
             for part in _layout(piece, self.inputs, name).parts(size):
                 empty = False
+                self.converted.update(
+                    (spec.name, part[spec.name].dtype.name)
+                    for spec in self.inputs
+                    if spec.dtype is not None
+                    and _kind(spec.dtype) == "float"
+                    and part[spec.name].dtype.itemsize > spec.dtype.itemsize
+                )
                 yield {spec.name: _values(spec, part[spec.name], name) for spec in self.inputs}
         if empty:
             raise InputError(f"{self.source.origin}: holds no samples")
@@ -278,8 +297,17 @@ def _values(spec: InputType, given: Stored, origin: str) -> Array:
     if kind == "integer" and not np.array_equal(converted, array):
         raise InputError(f"{origin}: input '{spec.name}' holds numbers that do not fit into {spec.dtype.name}")
     if kind == "float" and array.dtype != spec.dtype:
-        _require_numbers(spec, converted, origin)
+        _require_range(spec, array, converted, origin)
     return converted
+
+
+def _require_range(spec: InputType, given: Array, converted: Array, origin: str) -> None:
+    """Raise :class:`InputError` where a narrower type has no room for a number; masks may hold the least of all."""
+    lost = np.isinf(converted.astype(np.float32)) & np.isfinite(given.astype(np.float64))
+    lost &= ~(_is_mask(spec) & (given < 0))
+    if lost.any():
+        number = float(given[lost].flat[0])
+        raise InputError(f"{origin}: input '{spec.name}' holds {number:.3g}, which does not fit into {spec.dtype}")
 
 
 def _require_numbers(spec: InputType, array: Array, origin: str) -> None:

@@ -252,10 +252,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """``rejected`` says which sizes the original does not run at."""
+    """``rejected`` says which sizes the original does not run at, ``notes`` how the user's inputs were changed."""
 
     items: tuple[Case, ...]
     rejected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[str, int] | None = None) -> Cases:
@@ -391,4 +392,4 @@ def given_cases(original: Executable, inputs: AnyData) -> Cases:
         ]
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the original model on the given inputs: {error}") from error
-    return Cases(tuple(items))
+    return Cases(tuple(items), notes=data.notes)

@@ -30,7 +30,7 @@ class Compared:
     """What two models make of the same inputs.
 
     ``first`` is the first tensor, in the order of the first model, that differs among the ``shared`` tensors of one
-    name; ``problems`` is what keeps outputs from being compared.
+    name; ``problems`` is what keeps outputs from being compared, ``notes`` how the user's inputs were changed.
     """
 
     outputs: tuple[OutputError, ...]
@@ -38,6 +38,7 @@ class Compared:
     problems: tuple[str, ...] = ()
     shared: int = 0
     first: Divergence | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -55,6 +56,7 @@ class Compared:
             "outputs": [{**output.as_json(), "ok": output.ok} for output in self.outputs],
             "cases": list(self.cases),
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "shared_tensors": self.shared,
             "first": None if self.first is None else self.first.as_json(),
         }
@@ -90,7 +92,7 @@ def compare_models(
     shared = shared_tensors(first, second)
     place = None if worst is None else _first_difference(first, second, shared, worst, rtol)
     labels = tuple(case.label for case in cases.items)
-    return Compared(tuple(errors.values()), labels, tuple(problems), len(shared), place)
+    return Compared(tuple(errors.values()), labels, tuple(problems), len(shared), place, cases.notes)
 
 
 def _outputs(model: Executable) -> list[str]:

@@ -112,6 +112,7 @@ def verify_models(
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
+    equivalence = replace(equivalence, notes=(*cases.notes, *equivalence.notes))
     clock.lap("equivalence")
     answers = [case.outputs for case in cases.items]
     complete = len(outputs) == len(answers)

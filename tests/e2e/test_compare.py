@@ -144,3 +144,20 @@ def test_values_that_are_no_tensors_are_passed_over() -> None:
     assert not found.ok
     assert found.first is not None
     assert found.first.tensor == "y"
+
+
+def test_data_of_a_wider_type_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "(float[N, 6] x) => (float[N, 4] y) <float[6, 8] a, float[8, 4] b> { h = MatMul(x, a) y = MatMul(h, b) }"
+    model, data = tmp_path / "m.onnx", tmp_path / "x.npy"
+    onnx.save(model_of(text), model)
+    np.save(data, np.ones((3, 6)))
+    note = "input 'x': the data is float64, converted to the model's float32"
+    assert run(["compare", str(model), str(model), "--inputs", str(data)]) == 0
+    assert note in " ".join(capsys.readouterr().out.split())
+    small = ["-o", str(tmp_path / "small.onnx"), "--ratio", "0.5"]
+    assert run(["prune", str(model), *small, "--inputs", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verification"]["equivalence"]["notes"] == [note]
+
+    np.save(data, np.full((3, 6), 1e300))
+    assert run(["prune", str(model), *small, "--inputs", str(data)]) == 2
+    assert "input 'x' holds 1e+300, whose square overflows" in capsys.readouterr().err

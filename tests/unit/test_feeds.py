@@ -170,10 +170,19 @@ def test_what_does_not_fit_is_refused(given: Any, message: str) -> None:
 
 def test_numbers_that_do_not_fit_into_the_type_of_the_input() -> None:
     half, byte = (InputType("x", np.dtype(kind), ("n",)) for kind in (np.float16, np.uint8))
-    with pytest.raises(InputError, match="holds infinities"):
+    with pytest.raises(InputError, match=r"holds 1e\+06, which does not fit into float16"):
         list(open_data({"x": np.array([1e6])}, [half]))
     with pytest.raises(InputError, match="do not fit into uint8"):
         list(open_data({"x": np.array([300])}, [byte]))
+
+
+def test_a_wider_type_is_converted_and_said() -> None:
+    given = open_data({"image": ramp(3).astype(np.float64), "length": np.array([1, 2, 3])}, PAIR)
+    assert [feeds["image"].dtype for feeds in given] == [np.float32]
+    assert given.notes == ("input 'image': the data is float64, converted to the model's float32",)
+    same = open_data({"image": ramp(3), "length": np.array([1, 2, 3])}, PAIR)
+    list(same)
+    assert same.notes == ()
 
 
 def test_a_mask_may_hold_the_least_number_there_is() -> None:
