@@ -61,6 +61,11 @@ def import_model(model: oir.Model, inputs: Mapping[str, tuple[int, ...]] | None 
 _INVENTED = re.compile(r"unk__\d+")
 
 
+def import_without_shapes(model: oir.Model) -> Graph:
+    """The graph of a model with the shapes of its constants alone: nothing is inferred."""
+    return _with_shapes(_build(model, Scopes.of(model.graph), dict(model.graph.opset_imports)), ())
+
+
 def _build(model: oir.Model, scopes: Scopes, opsets: Mapping[str, int]) -> Graph:
     constants: dict[str, Constant] = {}
     for scope, graph in scopes.graphs:

@@ -16,7 +16,7 @@ from ..analysis import Analysis, Mask, orders_of
 from ..axes import Axis, Leaf, Product, leaves_of, resolve, size_of
 from ..errors import VerificationError
 from ..ir.core import Array
-from ..ir.sizes import Size
+from ..ir.sizes import Size, product, total
 
 Shapes = Mapping[str, tuple[int, ...]]
 Probe = Callable[[list[str]], dict[str, Array]]
@@ -52,6 +52,16 @@ def dimension_order(axis: Axis, kept: Mapping[int, Mask], sizes: Mapping[str, in
     if isinstance(axis, Product):
         return np.ravel_multi_index(np.meshgrid(*found, indexing="ij"), tuple(counts)).ravel()
     return np.concatenate([own + start for own, start in zip(found, np.cumsum([0, *counts]), strict=False)])
+
+
+def size_left(axis: Axis, kept: Mapping[int, Mask]) -> Size:
+    """The size of a dimension after the removal, with its run-time symbols. These never lose anything."""
+    axis = resolve(axis)
+    if isinstance(axis, Leaf):
+        return Size(int(kept[axis.number].sum())) if axis.number in kept else axis.size
+    if isinstance(axis, Product):
+        return product(size_left(factor, kept) for factor in axis.factors)
+    return total(size_left(part, kept) for part in axis.parts)
 
 
 def outer(masks: Iterator[Mask]) -> Mask:

@@ -5,8 +5,9 @@ branch that is never taken hides all of its nodes. So the rewriter's changes are
 and shape operands that follow a removal, rewritten views), and the nodes are compared with the result. This finds files
 that were changed, and nodes that were lost. It cannot find a fault of the rewriter, since the rewriter makes both
 sides: whether its changes are right is judged by runs, which are compared with a reference that shares no code with it.
-Where no run reaches a rewritten node, only the attributes that spell sizes out are counted again, from the masks of the
-plan (:mod:`.followers`); :mod:`.untaken` counts these nodes in the report.
+Sizes and indices that the file spells out are counted again from the masks of the plan, also where no run reaches:
+attributes in :mod:`.followers`, operands in :mod:`.operands`. :mod:`.untaken` counts the rewritten nodes that no run
+reaches.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ import onnx_ir as oir
 
 from ..analysis import Analysis, Mask
 from ..backends.onnx import emit
+from ..errors import InputError
+from ..frontends.files import root_cause
+from ..frontends.onnx import import_without_shapes
 from ..frontends.scopes import is_control, proto_scopes, qualified
 from ..ir import Graph, dtypes
 from ..ir.domains import is_stored_tensor, plain_domain, qualified_operator
 from ..rewriting.slicing import remove_atoms
 from ..runtime.executable import Executable
 from .followers import check_followers
+from .operands import check_operands
 from .report import Structure
 from .structure import Readers, shortened, tensors
 
@@ -41,6 +46,7 @@ class NodeFindings:
 
 def check_nodes(original: Executable, pruned: Executable, analysis: Analysis, removed: Mask) -> NodeFindings:
     """Compare the nodes of ``pruned`` with ``original`` after the removal of atoms."""
+    kept = analysis.kept(removed)
     smaller, _ = remove_atoms(analysis, removed)
     expected = emit(_ir_model(original), analysis.graph, smaller)
     written = _without_weights(expected)
@@ -49,7 +55,8 @@ def check_nodes(original: Executable, pruned: Executable, analysis: Analysis, re
     problems = (
         *_compare_opsets(_opsets(expected.opset_imports), _opsets(_imports(pruned.proto)), found),
         *_compare_nodes(wanted, found),
-        *check_followers(analysis, analysis.kept(removed), written),
+        *check_followers(analysis, kept, pruned.proto.graph),
+        *_check_operands(analysis, kept, pruned),
         *_compare_integers(analysis.graph, smaller, tensors(pruned)),
         *(f"function '{function.name}' is not in what the plan leaves" for function in pruned.proto.functions),
     )
@@ -61,6 +68,15 @@ def with_nodes(structure: Structure, found: NodeFindings) -> Structure:
     """Add the findings on nodes to those on tensors and interface."""
     problems = shortened([*structure.problems, *found.problems])
     return replace(structure, problems=problems, nodes=found.count, rewritten=found.rewritten)
+
+
+def _check_operands(analysis: Analysis, kept: Mapping[int, Mask], pruned: Executable) -> Iterator[str]:
+    try:
+        graph = import_without_shapes(_ir_model(pruned))
+    except (InputError, oir.serde.SerdeError) as error:
+        yield f"the pruned model cannot be read: {root_cause(error)}"
+        return
+    yield from check_operands(analysis, kept, graph)
 
 
 def _ir_model(model: Executable) -> oir.Model:

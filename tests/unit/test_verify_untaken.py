@@ -130,3 +130,37 @@ def test_a_fault_of_the_rewriter_in_a_branch_that_no_input_reaches(monkeypatch: 
         caught.value
     )
     assert "differs from the reference" not in str(caught.value)
+
+
+SPELLED = """(float[2, 6] x) => (float[2, 3] y)
+<float[6, 8] w, float[8, 3] v, int64[2] shape = {2, 8}, int64[8] order = {7, 6, 5, 4, 3, 2, 1, 0},
+ int64[2] pads = {0, 0}, int64[1] zero = {0}, int64[1] one = {1}> {
+    c = MatMul(x, w)
+    s = ReduceSumSquare <keepdims = 0> (c)
+    low = Constant <value = float {-1.0}> ()
+    g = Less(s, low)
+    k = If (g) <
+        then_branch = left () => (float[2, 8] p) { BODY },
+        else_branch = right () => (float[2, 8] q) { q = Relu(c) }
+    >
+    y = MatMul(k, v)
+}"""
+COMPUTED_SHAPE = "b = Shape(x) r = Slice(b, zero, one) n = Constant <value_ints = [8]> () a = Concat <axis = 0> (r, n)"
+
+FORGOTTEN = {
+    "a shape": ("p = Reshape(c, shape)", "_follow_operand", "spells sizes out: the plan leaves 2, 4, got 2, 8"),
+    "a computed shape": (f"{COMPUTED_SHAPE} p = Reshape(c, a)", "_follow_operand", "the plan leaves 2, 4, got 2, 8"),
+    "indices": ("p = Gather <axis = 1> (c, order)", "_follow_indices", "of Gather holds indices: the plan leaves"),
+}
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_an_operand_that_the_rewriter_forgets_in_such_a_branch(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    nodes, method, message = FORGOTTEN[name]
+    model = model_of(SPELLED.replace("BODY", nodes), 17)
+    report = api.prune(model, ratio=0.5, align=1).report
+    assert report is not None and report.ok
+    monkeypatch.setattr(_Rewriter, method, lambda *_: None)
+    with pytest.raises(VerificationError) as caught:
+        api.prune(model, ratio=0.5, align=1)
+    assert message in str(caught.value)
