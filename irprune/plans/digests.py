@@ -1,4 +1,4 @@
-"""Digests of values: a plan names with them the weights that were changed after the pruning."""
+"""Digests of values, by which a plan records weights that were changed after the pruning."""
 
 from __future__ import annotations
 

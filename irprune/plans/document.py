@@ -41,7 +41,7 @@ FORMAT: Literal["irprune.plan/1"] = "irprune.plan/1"
 Count = Annotated[int, Field(strict=True, ge=0)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
 Digest = Annotated[str, Field(strict=True, pattern="^([0-9a-f]{64})?$")]
-"""A SHA-256 in hexadecimal, or nothing for what was never in a file."""
+"""A SHA-256 in hexadecimal, empty for a model that was never in a file."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ AnyRequest = Annotated[
 
 
 def _updated(given: Any) -> Any:
-    """Raises :class:`ValueError` for what has no digests: such tensors would be compared with nothing."""
+    """Raises :class:`ValueError` where digests are missing: such tensors would be compared with nothing."""
     if isinstance(given, (list, tuple)):
         raise ValueError(f"each tensor has the SHA-256 of its values, got a list of names: {brief(given)}")
     for name, digest in given.items() if isinstance(given, Mapping) else ():
@@ -140,7 +140,7 @@ def _updated(given: Any) -> Any:
 
 
 Updated = Annotated[dict[Name, Annotated[str, Field(strict=True, pattern="^[0-9a-f]{64}$")]], BeforeValidator(_updated)]
-"""Tensors whose values are not the original's, with :func:`digest_of_values` of what they are."""
+"""Tensors whose values are not the original's, with :func:`digest_of_values` of the new ones."""
 
 
 class _Part(BaseModel):
@@ -295,7 +295,7 @@ class Plan(_Part):
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Plan:
-        """Read a plan file. Raises :class:`InputError` for one that is missing, or no plan of a model."""
+        """Read a plan file. Raises :class:`InputError` for one that is missing, or not a plan of a model."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")

@@ -248,11 +248,9 @@ def group_query_attention(ctx: RuleContext) -> Signature:
 
 def skip_layer_normalization(ctx: RuleContext) -> Signature:
     """com.microsoft SkipLayerNormalization: ``x + skip (+ bias)``, normalized over h; the sum is a result too."""
-    simplified = ctx.node.op.startswith("SkipSimplified")
-    vectors = ["h", "h"] if simplified else ["h", "h", "h"]
     skip = "*b h" if ctx.rank(1) == ctx.rank(0) else "s h"
     data = "*b h" if ctx.rank(1) == ctx.rank(0) else "b s h"
-    operands = operand_list(ctx, data, skip, *vectors)
+    operands = operand_list(ctx, data, skip, "h", "h", "h")
     results = [data, "_", "_", data][: len(ctx.node.outputs)]
     return signature(f"{operands} -> {', '.join(results)}", normalized="h")
 

@@ -94,7 +94,8 @@ def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
     """Names of the positions of operand and result, and those over which a window slides."""
     operand = [f"p{k}" if still else f"s{k}" for k, still in enumerate(stays)]
     result = [f"p{k}" if still else f"t{k}" for k, still in enumerate(stays)]
-    return operand, result, [name for name in (*operand, *result) if not name.startswith("p")]
+    slides = [name for names in (operand, result) for name, still in zip(names, stays, strict=True) if not still]
+    return operand, result, slides
 
 
 def deform_conv(ctx: RuleContext) -> Signature:

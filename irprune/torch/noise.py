@@ -1,4 +1,4 @@
-"""What :mod:`irprune.verification.noise` asks, of modules: runs on neighboring numbers, and runs in float64."""
+"""Runs of modules on neighboring numbers and in float64, for :mod:`irprune.verification.noise`."""
 
 from __future__ import annotations
 

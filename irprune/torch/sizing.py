@@ -1,4 +1,4 @@
-"""At which sizes the costs of a program with open sizes are evaluated: those of the inputs it was captured with."""
+"""The sizes at which the costs of a program are evaluated: those of the inputs that it was captured with."""
 
 from __future__ import annotations
 

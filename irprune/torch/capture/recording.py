@@ -99,7 +99,7 @@ def _recorded(model: nn.Module, attributes: Attributes, args: tuple[Any, ...], k
 
 @contextmanager
 def _as_in_export() -> Iterator[None]:
-    """``torch.compiler.is_exporting()``, which modules ask where they choose a way, and no kernels of cuDNN."""
+    """Set ``torch.compiler.is_exporting()``, by which modules choose an implementation, and turn cuDNN off."""
     before = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
     torch.compiler._is_compiling_flag = torch.compiler._is_exporting_flag = True
     try:

@@ -1,4 +1,4 @@
-"""Expressions of sizes in exported programs, told from other Python by their syntax: nothing is evaluated here."""
+"""Expressions of sizes in exported programs: their syntax alone is checked, and nothing is evaluated."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _restored(restore: Callable[..., fx.GraphModule], arguments: tuple[Any, ...]
 
 
 class Importer:
-    """Walks a graph and writes the FX graph; it is what a :class:`Call` asks for values."""
+    """Walks a graph and writes the FX graph; a :class:`~.call.OperatorCall` asks it for values."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -262,7 +262,7 @@ def _type_of(attribute: Attribute | None) -> str:
 
 
 def _unsupported(node: Node) -> str:
-    if node.domain == "irprune" or traits_of(node.qualified_op).control:
+    if node.entry_of or traits_of(node.qualified_op).control:
         return (
             f"node '{node.entry_of or node.name}' is control flow, which has no PyTorch equivalent here: "
             "export the model without it, or fold it with `irprune opt`"
