@@ -85,7 +85,7 @@ def test_what_is_no_latency(given: float | str) -> None:
 
 def test_a_latency_is_a_target() -> None:
     assert Request(latency=0.5).require_target().at_macs(0.4).targets == ("macs",)
-    with pytest.raises(InputError, match="^give either latency or macs: each is a target$"):
+    with pytest.raises(InputError, match=r"^give either latency or macs: each is a target$"):
         Request(latency=0.5, macs=0.5).require_target()
 
 
@@ -94,7 +94,7 @@ TEXT = """(float[1, 8] x) => (float[1, 4] y) <float[8, 32] a, float[32, 4] b>
 
 
 def test_a_plan_alone_cannot_measure() -> None:
-    with pytest.raises(InputError, match="^a latency is measured on whole models"):
+    with pytest.raises(InputError, match=r"^a latency is measured on whole models"):
         irprune.plan(model_of(TEXT), latency=0.5)
 
 
