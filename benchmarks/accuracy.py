@@ -96,7 +96,11 @@ def case_of(name: str, given: argparse.Namespace) -> Case:
     if name == FIXTURE:
         with np.load(given.data / "cifar_unlabeled" / "images.npz") as stored:
             images = stored["X"].astype(np.float32) / 255
-        images = ((images - np.float32(CIFAR_MEAN)) / np.float32(CIFAR_DEVIATION)).transpose(0, 3, 1, 2).copy()
+        images = (
+            ((images - np.array(CIFAR_MEAN, np.float32)) / np.array(CIFAR_DEVIATION, np.float32))
+            .transpose(0, 3, 1, 2)
+            .copy()
+        )
         entry = onnx.load(given.fixture, load_external_data=False).graph.input[0].name
         subject = Subject(given.fixture, None, entry, images[: given.fit])
         return Case(name, subject, images[: given.tune], images[-1000:], None)
@@ -156,7 +160,8 @@ def _irprune(case: Case, output: Path, macs: float, way: str) -> float:
 
 
 def _distilled(case: Case, small: Path, tuned: Path, minutes: float, folder: Path) -> float:
-    np.savez(folder / "tuning.npz", **{case.subject.input: case.tuning})
+    arrays: dict[str, Any] = {case.subject.input: case.tuning}
+    np.savez(folder / "tuning.npz", **arrays)
     command = [sys.executable, "-m", "irprune", "finetune", str(case.subject.file), str(small)]
     command += ["--data", str(folder / "tuning.npz"), "-o", str(tuned), "--minutes", str(minutes)]
     began = time.monotonic()

@@ -149,7 +149,8 @@ def _tuned(
         paths = [str(Path(folder) / name) for name in ("original.onnx", "small.onnx", "lines.npz", "tuned.onnx")]
         onnx.save(model, paths[0])
         onnx.save(small, paths[1])
-        np.savez(paths[2], **{INPUT: images})
+        arrays: dict[str, Any] = {INPUT: images}
+        np.savez(paths[2], **arrays)
         command = [sys.executable, "-m", "irprune", "finetune", paths[0], paths[1], "--data", paths[2], "-o", paths[3]]
         subprocess.run([*command, "--minutes", str(minutes)], check=True, stdout=subprocess.DEVNULL)
         return onnx.load(paths[3]), time.monotonic() - began

@@ -100,7 +100,7 @@ def fit(module: nn.Module, task: Task, name: str) -> None:
     optimizer = torch.optim.AdamW(module.parameters(), RATES[name], weight_decay=0.02)
     steps = EPOCHS[name] * (len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATES[name], total_steps=steps, pct_start=0.2)
-    module.train().to(memory_format=torch.channels_last)
+    module.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     began = time.process_time()
     for step, chosen in enumerate(_batches(len(labels), steps)):
         x = _mirrored(inputs[chosen]) if inputs.ndim == 4 else inputs[chosen]
@@ -115,7 +115,7 @@ def fit(module: nn.Module, task: Task, name: str) -> None:
         if step % 200 == 0:
             seconds = time.process_time() - began
             print(f"{name}: step {step} of {steps}, loss {loss.item():.3f}, {seconds:.0f} CPU s", flush=True)
-    module.eval().to(memory_format=torch.contiguous_format)
+    module.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def _batches(count: int, steps: int) -> Iterator[Tensor]:

@@ -65,10 +65,10 @@ def is_sinusoid_table(array: Array) -> bool:
     squeezed = array.squeeze()
     if squeezed.ndim != 2 or min(squeezed.shape) < _FEWEST:
         return False
-    columns: Matrix = squeezed.T
+    columns: Matrix = squeezed.T.astype(np.float64)
     if not _sampled(columns):
         return False
-    misfit, frequencies = _frequencies(columns.astype(np.float64))
+    misfit, frequencies = _frequencies(columns)
     fitting = frequencies[misfit < _MISFIT]
     is_rich = len(np.unique(np.round(fitting, 3))) >= _FEWEST // 2
     # what is merely smooth follows the recurrence at frequencies near zero

@@ -304,7 +304,7 @@ def _values(spec: InputType, given: Stored, origin: str) -> Array:
 def _require_range(spec: InputType, given: Array, converted: Array, origin: str) -> None:
     """Raise :class:`InputError` where a narrower type has no room for a number; masks may hold the least of all."""
     lost = np.isinf(converted.astype(np.float32)) & np.isfinite(given.astype(np.float64))
-    lost &= ~(_is_mask(spec) & (given < 0))
+    lost &= ~(_is_mask(spec) & (given.astype(np.float64) < 0))
     if lost.any():
         number = float(given[lost].flat[0])
         raise InputError(f"{origin}: input '{spec.name}' holds {number:.3g}, which does not fit into {spec.dtype}")
