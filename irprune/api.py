@@ -397,7 +397,7 @@ def _meet_latency(
             path = Path(folder) / "model.onnx"
             onnx.save(original, path)
             original = path
-        return meet_latency(original, write, latency, threads=request.threads, at=analysis.at)
+        return meet_latency(original, write, latency, threads=request.threads or 1, at=analysis.at)
 
 
 def decided_by(

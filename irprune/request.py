@@ -163,8 +163,8 @@ class Request(Options):
         default=None,
         description="Keep this share of a run's time, or run in these milliseconds: measured on ONNX Runtime here.",
     )
-    threads: Annotated[AtLeastOne, Shown("N", TARGET)] = Field(
-        default=1, description="The threads of an operator when --latency measures."
+    threads: Annotated[AtLeastOne | None, Shown("N", TARGET)] = Field(
+        default=None, description="The threads of an operator when --latency measures; 1 by default."
     )
     criterion: Annotated[Criterion | None, Shown(_CRITERIA, CHOICE)] = Field(
         default=None, description="How importance is measured; l2 by default, with --data obs."
@@ -299,7 +299,7 @@ class RequestOptions(TypedDict, total=False):
     params: float | None
     macs: float | None
     latency: float | str | None
-    threads: int
+    threads: int | None
     criterion: Criterion | None
     repair: Repair | None
     scope: Scope

@@ -34,5 +34,5 @@ def at_latency(given: Read, request: Request, data: DataSource | None) -> tuple[
         source.write_smaller(smaller, given.analysis, path)
 
     with step("measuring candidates"):
-        reached = meet_latency(given.path, write, latency, threads=request.threads, at=given.analysis.at)
+        reached = meet_latency(given.path, write, latency, threads=request.threads or 1, at=given.analysis.at)
     return request.at_macs(reached.macs), reached
