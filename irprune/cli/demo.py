@@ -75,7 +75,7 @@ def _asked(request: Request) -> str:
 
 @contextmanager
 def _embedded() -> Iterator[tuple[Path, Array, Array]]:
-    """The embedded model as a file, and the held-out images, as it takes them, with their labels."""
+    """The embedded model as a file, its held-out inputs, and their labels."""
     import numpy as np
 
     folder = files("irprune.models")

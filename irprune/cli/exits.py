@@ -97,7 +97,7 @@ def complain(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """One line on stderr about what was done all the same."""
+    """A warning: one line on stderr."""
     print(f"irprune: warning: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 

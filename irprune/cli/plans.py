@@ -187,7 +187,7 @@ def _show(report: Report) -> None:
 
 
 def read_plan(path: Path) -> Plan:
-    """Raises :class:`InputError` for a file that is missing or no plan."""
+    """Raises :class:`InputError` for a file that is missing or not a plan."""
     from ..plans import Plan
 
     return Plan.load(path)

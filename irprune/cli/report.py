@@ -93,7 +93,7 @@ def spelled_shapes(at: Mapping[str, Sequence[int]]) -> str:
 
 
 def sizes_of_costs(analysis: Analysis) -> str:
-    """At which sizes multiply-accumulates are counted, for a model with open ones; else nothing."""
+    """The sizes at which multiply-accumulates are counted; empty for a model without open sizes."""
     unknown = analysis.cost_model.unknown
     words = [f"at {spelled_shapes(analysis.at)}, for one element of the batch"] if analysis.at else []
     if unknown and analysis.at:

@@ -32,7 +32,7 @@ class OnnxFiles:
 
     @staticmethod
     def open(paths: Sequence[Path]) -> OnnxFiles:
-        """Read models. Raises :class:`InputError` for files that are no ONNX models."""
+        """Read models. Raises :class:`InputError` for files that are not ONNX models."""
         from ..several import Together
 
         for path in paths:

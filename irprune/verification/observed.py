@@ -28,7 +28,7 @@ Shape = tuple[int, ...]
 def with_observed_shapes(graph: Graph, original: Executable) -> Graph:
     """The graph, with shapes for values of the main graph whose rank inference does not know.
 
-    As it is where there are none, or the model does not run.
+    The graph is returned unchanged if there are none, or if the model does not run.
     """
     made = [name for node in graph.nodes for name in node.outputs if name and graph.shape(name) is None]
     if not made:

@@ -22,7 +22,7 @@ _CHOOSING = {
     onnx.TensorProto.DOUBLE,
     onnx.TensorProto.BFLOAT16,
 }
-"""What a mask is cast to."""
+"""Types that a mask is cast to."""
 
 
 def index_bounds(graph: onnx.GraphProto) -> dict[str, int]:

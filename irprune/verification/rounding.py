@@ -116,7 +116,7 @@ def _fill(
 
 
 def _rounded(graph: onnx.GraphProto) -> set[str]:
-    """What QuantizeLinear makes of activations; quantized constants are the same numbers in every model."""
+    """Values that QuantizeLinear computes from activations; quantized constants are the same numbers in every model."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
     quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]

@@ -55,7 +55,7 @@ def save(path: Path, proto: onnx.ModelProto) -> Path:
 
 def not_onnx(folder: Path) -> Path:
     path = folder / "model.onnx"
-    path.write_text("this is no model, whatever its name says\n" * 20)
+    path.write_text("this is not a model, whatever its name says\n" * 20)
     return path
 
 

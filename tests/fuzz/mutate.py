@@ -2,8 +2,8 @@
 
 ``python tests/fuzz/mutate.py FOLDER --minutes 30`` takes every ONNX file of the folder, changes a few things at random
 (bytes of the file, attributes, dimensions, names, operands, element types, nodes that go or come twice) and runs the
-whole job. A finding is anything but success or an :class:`irprune.errors.IrpruneError` that is no bug: an exception, a
-job of over 30 seconds, or a result that fails its own verification. Findings are kept in ``--keep``.
+whole job. Success and an :class:`irprune.errors.IrpruneError` that is not a bug are no findings; everything else is: an
+exception, a job of over 30 seconds, or a result that fails its own verification. Findings are kept in ``--keep``.
 """
 
 from __future__ import annotations

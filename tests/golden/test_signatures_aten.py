@@ -268,7 +268,7 @@ arguments_0[a=2! b=3!]
 -> lift_fresh_copy[c=2!] detach_[c] lift_fresh_copy_1[c] detach__1[c] index[c]
 frozen a b c: aten::index 'index': it is looked up by index
 
-refuse aten::index: a mask is no list of positions
+refuse aten::index: a mask is not a list of positions
 lambda x: x[:, torch.tensor([False, True, True, True])]
 2 4
 arguments_0[a=2! b=4!]

@@ -113,7 +113,7 @@ arguments_0[a=2 b=3] arguments_1[b] lifted_tensor_0[c=2!]
 -> lift_fresh_copy[c] detach_[c] bucketize[a b] mul[a b] mul_1[a b]
 frozen c: aten::bucketize 'bucketize': it bounds the buckets of a search
 
-refuse aten::bucketize: bounds are no channels
+refuse aten::bucketize: bounds are not channels
 lambda x, y: torch.bucketize(x.softmax(0), y) * 1.0
 2, 3
 arguments_0[a=2!] arguments_1[b=3!]

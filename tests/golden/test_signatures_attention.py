@@ -84,7 +84,7 @@ q[a=N b=3 c=S d=8] k[a b e=T d] v[a b e f=8] m[1 1 c e]
 -> y[a b c f]
 frozen c e: Attention 'Attention:y': it counts positions of a sequence
 
-refuse Attention: query heads are no multiple [opset 23] [not run: malformed]
+refuse Attention: query heads are not a multiple [opset 23] [not run: malformed]
 (float[N, 3, S, 8] q, float[N, 2, T, 8] k, float[N, 2, T, 8] v) => (float[] y) { y = Attention(q, k, v) }
 q[a=N b=3! c=S d=8!] k[e=N f=2! g=T h=8!] v[i=N j=2! k=T l=8!]
 -> y[m=N n=3! o=S p=8!]

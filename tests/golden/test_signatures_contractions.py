@@ -91,7 +91,7 @@ group w:0 channels 6: w:0
 group w:1 channels 4: w:1
 frozen c e: Conv 'Conv:y': the window of a convolution slides over it
 
-refuse Conv: channels are no multiple of the groups [not run: malformed]
+refuse Conv: channels are not a multiple of the groups [not run: malformed]
 (float[N, 5, 8, 8] x) => (float[] y) <float[6, 2, 3, 3] w> { y = Conv<group = 2>(x, w) }
 x[a=N b=5! c=8! d=8!] w[e=6! f=2! g=3! h=3!]
 -> y[i=N j=6! k=6! l=6!]
@@ -122,7 +122,7 @@ x[a=N b=4 c=8!] w[b 1 d=2!]
 group w:0 channels 4: w:0
 frozen c d e: ConvTranspose 'ConvTranspose:y': the window of a convolution slides over it
 
-refuse ConvTranspose: channels are no multiple of the groups [not run: malformed]
+refuse ConvTranspose: channels are not a multiple of the groups [not run: malformed]
 (float[N, 5, 8] x) => (float[] y) <float[5, 3, 2] w> { y = ConvTranspose<group = 2>(x, w) }
 x[a=N b=5! c=8!] w[d=5! e=3! f=2!]
 -> y[?]

@@ -245,7 +245,7 @@ x[a=N (b=3 c=2! d=2!) e=3 f=5]
 -> y[a b (e c) (f d)]
 frozen c d: DepthToSpace 'DepthToSpace:y': it becomes space
 
-refuse DepthToSpace: channels are no multiple [not run: malformed]
+refuse DepthToSpace: channels are not a multiple [not run: malformed]
 (float[N, 6, 3, 5] x) => (float[] y) { y = DepthToSpace<blocksize = 2>(x) }
 x[a=N b=6! c=3! d=5!]
 -> y[e=N 1 f=6! g=10!]
@@ -257,7 +257,7 @@ x[a=N b=3 (c=2 d=2!) (e=3 f=2!)]
 -> y[a (d f b) c e]
 frozen d f: SpaceToDepth 'SpaceToDepth:y': it comes from space
 
-refuse SpaceToDepth: space is no multiple [not run: malformed]
+refuse SpaceToDepth: space is not a multiple [not run: malformed]
 (float[N, 3, 5, 6] x) => (float[] y) { y = SpaceToDepth<blocksize = 2>(x) }
 x[a=N b=3! c=5! d=6!]
 -> y[e=N f=12! g=2! h=3!]

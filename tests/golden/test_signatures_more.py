@@ -8,7 +8,7 @@ from tests.golden.helpers.cases import Case, check_case, parse_cases
 
 CASES = parse_cases(
     """
-match DeformConv: offsets are no channels
+match DeformConv: offsets are not channels
 (float[N, 4, 5, 5] x, float[N, 18, 3, 3] o, float[N, 9, 3, 3] m) => (float[] y) <float[6, 4, 3, 3] w, float[6] b>
 { y = DeformConv(x, w, o, b, m) }
 x[a=N b=4 c=5! d=5!] o[a e=18! f=3! g=3!] m[a h=9! f g] w[i=6 b j=3! k=3!] b[i]

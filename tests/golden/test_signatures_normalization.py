@@ -115,7 +115,7 @@ x[a=N b=6 c=8] g[b] b[b]
 -> y[a b c]
 group b:0 hidden 6: b:0 g:0 (inexact)
 
-refuse GroupNormalization: channels are no multiple [opset 21] [not run: malformed]
+refuse GroupNormalization: channels are not a multiple [opset 21] [not run: malformed]
 (float[N, 5, 8] x) => (float[] y) <float[5] g, float[5] b> { y = GroupNormalization<num_groups = 2>(x, g, b) }
 x[a=N b=5! c=8!] g[d=5!] b[e=5!]
 -> y[?]

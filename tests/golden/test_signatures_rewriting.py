@@ -288,7 +288,7 @@ t_1[2] = Concat(m_2, rest) {"axis": 0}
 f[2*N 4] = Reshape(h, t_1)
 y[2*N 4] = Mul(f, u)
 
-Reshape: a size read at run time that is none of its own
+Reshape: a run-time size that is not one of its own
 (float[N, 3] x, float[N, 4] z) => (float[] y, float[N, 2, 2] v)
 <float[3, 4] w, float[4, 5] u, int64[1] one = {1}, int64[1] first = {0}, int64[1] half = {2}, int64[1] two = {2}>
 { h = MatMul(x, w) y = MatMul(h, u) s = Shape(h) n = Gather(s, first) c = Gather(s, one) d = Div(c, half)

@@ -90,7 +90,7 @@ def test_every_operator_refuses_operands_of_unknown_rank(op: str) -> None:
     analysis = analyze(import_model(oir.from_proto(proto)), allow_io=("*",))
     nodes = [node.name for node in analysis.graph.nodes if node.qualified_op == op]
     refused = [analysis.coupling.refused[name] for name in nodes if name in analysis.coupling.refused]
-    assert any("unknown" in reason.why for reason in refused), "it matches axes of which nothing is known"
+    assert any("unknown" in reason.why for reason in refused), "it matches axes that nothing is known about"
 
 
 def test_titles_are_unique() -> None:

@@ -16,7 +16,7 @@ VOCABULARY = 11
 
 @dataclass(frozen=True)
 class Made:
-    """A model and the dimensions of its weights of which something has to be prunable."""
+    """A model, and the dimensions of its weights where something has to be prunable."""
 
     proto: onnx.ModelProto
     free: tuple[tuple[str, int], ...]

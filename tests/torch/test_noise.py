@@ -13,7 +13,7 @@ from irprune.verification.comparing import TOLERANCE
 
 
 class Amplifying(nn.Module):
-    """An angle of some thousands, of which float32 keeps three digits behind the point."""
+    """An angle of some thousands: float32 keeps three digits after the point."""
 
     def __init__(self) -> None:
         super().__init__()

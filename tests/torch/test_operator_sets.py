@@ -62,7 +62,7 @@ WITHOUT_SIGNATURE = {
 NUMBERS = {
     "aten::linspace": "it has no operands: what it gives is computed when the module is captured",
 }
-"""Operators with a rule for tensors without data that are no entry of the ATen table."""
+"""Operators with a rule for tensors without data that are not in the ATen table."""
 
 
 def test_the_importer_reads_what_has_a_signature() -> None:

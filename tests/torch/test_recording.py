@@ -186,7 +186,7 @@ LEFT: dict[str, Callable[[Calls, Tensor], Any]] = {
     "autocast": casts_by_context,
     "an error that is caught": goes_on_without,
     "other data": sets_data,
-    "a tensor that is no buffer and changes": lambda m, x: x * m.copied.add_(1),
+    "a tensor that is not a buffer and changes": lambda m, x: x * m.copied.add_(1),
     "a part of it changes": lambda m, x: x * m.copied[:3].add_(1)[0],
     "a part of one in a list changes": lambda m, x: x * m.listed[0][:3].add_(1)[0],
     "a number of a constant": lambda m, x: x * torch.tensor(2.0).item(),

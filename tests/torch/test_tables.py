@@ -41,7 +41,7 @@ class Divided(Waves):
 
 
 class Buckets(nn.Module):
-    """A bias by the distance of two positions, in buckets of which short sequences need but a few."""
+    """A bias by the distance of two positions, in buckets; short sequences need only a few."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -94,7 +94,7 @@ def test_positions_are_chosen_from_result_and_operand_alike() -> None:
 
 
 def test_recurrent_cells_and_products_of_activations_are_none() -> None:
-    """``y = LSTM(x)`` is no product of its weights, and ``x x^T`` has none."""
+    """``y = LSTM(x)`` is not a product of its weights, and ``x x^T`` has none."""
     node = helper.make_node("MatMul", ["x", "t"], ["y"])
     graph = helper.make_graph(
         [helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]), node],

@@ -203,7 +203,7 @@ def test_weights_listed_as_inputs_stay_listed() -> None:
 
 
 def test_nodes_are_added_changed_and_removed() -> None:
-    """Relu becomes two nodes of which the second gives the old result."""
+    """Relu becomes two nodes; the second gives the old result."""
     proto = model_of(NET)
     graph = import_model(oir.from_proto(proto))
     first, relu, last = graph.nodes

@@ -144,7 +144,7 @@ def test_shapes_are_inferred() -> None:
 
 
 def test_a_size_above_the_limit_of_inference_is_a_weight() -> None:
-    """Large integer tensors are no shapes, yet their shape matters."""
+    """Large integer tensors are not shapes, yet their shape matters."""
     ones = ", ".join(["1"] * 300)
     graph = graph_of(
         f"(float[300] x) => (float[] y) <int64[300] k = {{{ones}}}> {{ c = Cast<to = 1>(k) y = Add(x, c) }}"

@@ -51,7 +51,7 @@ def test_sums_of_ranges(calls: str, more: str, expected: str) -> None:
         ("i = Mul(r, r)", ""),  # squares
         ("i = Add(r, k)", "int64[2] k = {0, 1}"),  # sizes that do not agree
         ("i = Identity(k)", "int64[4] k = {0, 1, 3, 2}"),  # no range
-        ("i = Range(one, n, one)", ""),  # its length is no product of sizes
+        ("i = Range(one, n, one)", ""),  # its length is not a product of sizes
         ("i = Range(zero, n, two)", ""),
         ("i = Neg(r)", ""),  # no rule
     ],

@@ -100,7 +100,7 @@ def test_a_model_without_weights_says_so() -> None:
 
 
 def test_what_nothing_reads_is_not_listed_as_pruned() -> None:
-    """A table of which a slice takes the first rows: the others are removed, but nothing is pruned there."""
+    """A slice takes the first rows of a table: the others are removed, but nothing is pruned there."""
     text = (
         "(float[N, 4] x) => (float[N, 3] y)"
         "<float[8, 6] w, float[4, 6] v, float[6, 3] u, int64[1] first, int64[1] last>"

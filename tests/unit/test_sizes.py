@@ -1,4 +1,4 @@
-"""Symbols of sizes: names that a model gives, expressions, and sizes of which nothing is known."""
+"""Symbols of sizes: names that a model gives, expressions, and unknown sizes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tests.golden.helpers.models import model_of
 
 AMPLIFYING = """(float[4, 32] x) => (float[4, 3] y) <float[32, 600] w, float[600, 3] v, float k = {100}>
 { h = MatMul(x, w) r = Tanh(h) m = MatMul(r, v) angle = Mul(m, k) y = Sin(angle) }"""
-"""An angle of some thousands, of which float32 keeps three digits behind the point."""
+"""An angle of some thousands: float32 keeps three digits after the point."""
 
 Triple = tuple[onnx.ModelProto, onnx.ModelProto, Plan]
 
