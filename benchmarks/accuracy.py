@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,8 @@ def case_of(name: str, given: argparse.Namespace) -> Case:
     task = task_of(name, given.data)
     module, file = trained(name, task, given.cache)
     subject = Subject(file, module, task.input, task.fit[0][: given.fit])
-    return Case(name, subject, task.fit[0][: given.tune], task.judge[0][: given.judge], task.judge[1][: given.judge])
+    title = f"{name}, {given.ratio:.0%} of each group" if given.ratio else name
+    return Case(title, subject, task.fit[0][: given.tune], task.judge[0][: given.judge], task.judge[1][: given.judge])
 
 
 def rows(case: Case, given: argparse.Namespace, folder: Path) -> Iterator[Row]:
@@ -122,11 +123,16 @@ def rows(case: Case, given: argparse.Namespace, folder: Path) -> Iterator[Row]:
         return Row(case.name, way, cut, macs_of(path) / full, right, float((found == wanted).mean()), seconds)
 
     yield judged("original", 1.0, case.subject.file, 0.0)
-    for cut in given.cuts:
+    for options in _targets(given):
+        share = options.get("macs", 1.0)
+        cut = round(1 / share, 2)
         for way in given.ways:
             output = folder / "small.onnx"
             try:
-                seconds = _irprune(case, output, 1 / cut, way)
+                seconds = _irprune(case, output, options, way)
+                if "ratio" in options:
+                    share = macs_of(output) / full
+                    cut = round(1 / share, 1)
                 yield judged(way, cut, output, seconds)
                 if way == DEFAULT and given.minutes:
                     tuned = folder / "tuned.onnx"
@@ -139,20 +145,24 @@ def rows(case: Case, given: argparse.Namespace, folder: Path) -> Iterator[Row]:
                 continue
             output = folder / "peer.onnx"
             try:
-                yield judged(way, cut, output, prune(case.subject, output, 1 / cut))
+                yield judged(way, cut, output, prune(case.subject, output, share))
             except Exception as error:  # another tool may fail in any way
                 yield Row(case.name, way, cut, failure=_short(error))
+
+
+def _targets(given: argparse.Namespace) -> Sequence[dict[str, float]]:
+    return [{"ratio": given.ratio}] if given.ratio else [{"macs": 1 / cut} for cut in given.cuts]
 
 
 def _short(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:80]
 
 
-def _irprune(case: Case, output: Path, macs: float, way: str) -> float:
+def _irprune(case: Case, output: Path, target: Mapping[str, float], way: str) -> float:
     began = time.process_time()
     data = {case.subject.input: case.subject.samples}
-    options: Any = WAYS[way]
-    result = irprune.prune(case.subject.file, macs=macs, data=data, verify=False, **options)
+    options: Any = {**target, **WAYS[way]}
+    result = irprune.prune(case.subject.file, data=data, verify=False, **options)
     seconds = time.process_time() - began
     assert isinstance(result.model, oir.Model)
     onnx.save(to_proto(result.model), output)
@@ -193,6 +203,9 @@ def main() -> None:
     parser.add_argument("--fixture", type=Path, help="the ONNX file of a CIFAR-10 ResNet-20, for --networks resnet20")
     parser.add_argument("--networks", nargs="+", default=["resnet", "mobilenet", "densenet", "vit", "bert"])
     parser.add_argument("--cuts", type=float, nargs="+", default=[1.5, 2.0, 3.0, 4.0])
+    parser.add_argument(
+        "--ratio", type=float, help="instead of --cuts: remove this share of every group (hidden, MLP, heads)"
+    )
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--fit", type=int, default=512)
     parser.add_argument("--tune", type=int, default=5000)
