@@ -39,7 +39,7 @@ Arrays = NDArray[Any]
 FIXTURE = "resnet20"
 CIFAR_MEAN, CIFAR_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-WAYS: dict[str, dict[str, str]] = {
+WAYS: dict[str, dict[str, str]] = {  # the other tools choose any width, and so does irprune in all rows but one
     "l2": {"criterion": "l2", "repair": "none"},
     "wanda": {"criterion": "wanda", "repair": "none"},
     "flap": {"criterion": "flap", "repair": "none"},
@@ -48,6 +48,7 @@ WAYS: dict[str, dict[str, str]] = {
     "wanda, refitted": {"criterion": "wanda", "repair": "reconstruct"},
     "flap, refitted": {"criterion": "flap", "repair": "reconstruct"},
     "obs, refitted": {"criterion": "obs", "repair": "reconstruct"},
+    "obs, refitted, aligned": {"criterion": "obs", "repair": "reconstruct", "align": "auto"},
 }
 DEFAULT, DISTILLED = "obs, refitted", "distilled"
 PEERS = {
@@ -106,7 +107,7 @@ def case_of(name: str, given: argparse.Namespace) -> Case:
         return Case(name, subject, images[: given.tune], images[-1000:], None)
     from .training import task_of, trained
 
-    task = task_of(name, given.data)
+    task = task_of(name, given.data, given.cache)
     module, file = trained(name, task, given.cache)
     subject = Subject(file, module, task.input, task.fit[0][: given.fit])
     title = f"{name}, {given.ratio:.0%} of each group" if given.ratio else name
@@ -161,7 +162,7 @@ def _short(error: BaseException) -> str:
 def _irprune(case: Case, output: Path, target: Mapping[str, float], way: str) -> float:
     began = time.process_time()
     data = {case.subject.input: case.subject.samples}
-    options: Any = {**target, **WAYS[way]}
+    options: Any = {"align": 1, **target, **WAYS[way]}
     result = irprune.prune(case.subject.file, data=data, verify=False, **options)
     seconds = time.process_time() - began
     assert isinstance(result.model, oir.Model)

@@ -57,15 +57,22 @@ def image_task(data: Path) -> Task:
     return Task("input", *parts)
 
 
-def text_task() -> Task:
-    """Which library a passage of documentation belongs to."""
-    found = texts()
-    return Task("tokens", (found.tokens[0], found.labels[0]), (found.tokens[1], found.labels[1]))
+def text_task(cache: Path) -> Task:
+    """Which library a passage of documentation belongs to; reading the libraries takes a minute, so it is done once."""
+    file = cache / "texts.npz"
+    if not file.exists():
+        found = texts()
+        parts = (found.tokens[0], found.labels[0], found.tokens[1], found.labels[1])
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(file, *parts)
+    with np.load(file) as stored:
+        parts = tuple(stored[name] for name in ("arr_0", "arr_1", "arr_2", "arr_3"))
+    return Task("tokens", parts[:2], parts[2:])
 
 
-def task_of(name: str, data: Path) -> Task:
+def task_of(name: str, data: Path, cache: Path) -> Task:
     """The task that a network solves."""
-    return text_task() if name == "bert" else image_task(data)
+    return text_task(cache) if name == "bert" else image_task(data)
 
 
 def build(name: str, task: Task) -> nn.Module:
@@ -153,7 +160,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.names:
-        task = task_of(name, given.data)
+        task = task_of(name, given.data, given.cache)
         module, file = trained(name, task, given.cache)
         print(f"{name}: {score(module, task):.2%} of {len(task.judge[1])} test samples, {file}", flush=True)
 
