@@ -172,6 +172,6 @@ IMAGE_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "densenet": densenet,
     "vit": vit,
 }
-EPOCHS = {"resnet": 5, "mobilenet": 7, "densenet": 6, "vit": 8, "bert": 6}
+EPOCHS = {"resnet": 5, "mobilenet": 7, "densenet": 6, "vit": 3, "bert": 6}
 RATES = {"resnet": 4e-3, "mobilenet": 6e-3, "densenet": 5e-3, "vit": 1.5e-3, "bert": 7e-4}
 """The peak of a one-cycle schedule of AdamW."""
