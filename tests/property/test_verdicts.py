@@ -144,7 +144,11 @@ def test_the_exit_code_is_the_verdict(report: Report) -> None:
         for file in ("a.onnx", "b.onnx", "plan.json"):
             (folder / file).touch()
         arguments = ["verify", "a.onnx", "b.onnx", "--plan", "plan.json", "--json", "r.json", "--junit", "r.xml"]
-        with mock.patch.object(plans, "_examine", return_value=report), mock.patch.object(plans, "read_plan"):
+        plan = mock.Mock(**{"model.models": {}})
+        with (
+            mock.patch.object(plans, "_examine", return_value=report),
+            mock.patch.object(plans, "read_plan", return_value=plan),
+        ):
             code = run([str(folder / part) if "." in part else part for part in arguments])
         assert code == (0 if report.ok else 1)
         assert json.loads((folder / "r.json").read_text())["ok"] == report.ok
