@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 
+from ..signatures import traits_of
+
 _SIZES = (928, 992, 1184, 1312, 1376, 1504, 1696, 1888)
 """Trial values of open sizes: multiples of 32, which strided layers divide, and unusual ones for a model."""
 
@@ -44,6 +46,44 @@ def fix_inputs(proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
             for dim in info.type.tensor_type.shape.dim:
                 if dim.HasField("dim_param"):
                     dim.Clear()
+
+
+def state_kept_shapes(proto: onnx.ModelProto) -> None:
+    """State, in ``proto``, the results of operators unknown to onnx that keep the type and the shape of operand 0.
+
+    The result of one may lead to the next: each round of inference gets one step further.
+    """
+    while found := _kept_shapes(proto):
+        proto.graph.value_info.extend(found)
+
+
+def _kept_shapes(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    keeping = [node for node in proto.graph.node if traits_of(node.op_type, node.domain).keeps_type]
+    stated = {info.name for info in (*proto.graph.value_info, *proto.graph.output) if _has_shape(info)}
+    waiting = [node for node in keeping if node.output[0] not in stated]
+    if not waiting:
+        return []
+    with contextlib.suppress(onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    graph = proto.graph
+    known = {
+        tensor.name: onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in graph.initializer
+    }
+    known.update((info.name, info) for info in (*graph.input, *graph.value_info) if _has_shape(info))
+    outputs = {info.name for info in graph.output}
+    found: list[onnx.ValueInfoProto] = []
+    for node in waiting:
+        if node.input[0] in known and node.output[0] not in outputs:
+            info = onnx.ValueInfoProto()
+            info.CopyFrom(known[node.input[0]])
+            info.name = node.output[0]
+            found.append(info)
+    return found
+
+
+def _has_shape(info: onnx.ValueInfoProto) -> bool:
+    return info.type.tensor_type.elem_type != 0 and info.type.tensor_type.HasField("shape")
 
 
 def _at_some_size(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -18,7 +18,7 @@ from ..ir.core import Array
 from ..ir.domains import is_stored_tensor, plain_domain
 from ..ir.sizes import read_symbol
 from ..signatures import traits_of
-from .declared import drop_stale, fix_inputs
+from .declared import drop_stale, fix_inputs, state_kept_shapes
 from .files import BYTE, root_cause, static_shape
 from .scopes import Scopes, captured, proto_scopes, qualified, sorted_nodes
 
@@ -51,6 +51,7 @@ def import_model(model: oir.Model, inputs: Mapping[str, tuple[int, ...]] | None 
         raise InputError(f"the model is malformed: {root_cause(error)}") from error
     drop_stale(proto)
     fix_inputs(proto, inputs or {})
+    state_kept_shapes(proto)
     plain = _build(model, scopes, opsets)
     graph = _with_shapes(plain, _inferred(proto))
     while _help_inference(proto, graph):

@@ -23,7 +23,7 @@ from ..ir.dtypes import is_integer
 from ..ir.integers import Entries
 from ..ir.sizes import product, total
 from ..plans import Slice
-from ..signatures import Composite, Follower, Grid, Indices, Renumber, Restride, SizeOf, traits_of
+from ..signatures import Composite, Flags, Follower, Grid, Indices, Renumber, Restride, SizeOf, traits_of
 from .liveness import without_orphans
 
 _Kept: TypeAlias = tuple[tuple[int, tuple[int, ...]], ...]
@@ -384,6 +384,9 @@ class _Rewriter:
         if isinstance(entries, Grid):
             self._follow_grid(matched, position, entries)
             return
+        if isinstance(entries, Flags):
+            self._follow_flags(matched, position, entries)
+            return
         if isinstance(entries, Restride):
             self._follow_strides(matched, position, entries)
             return
@@ -431,6 +434,13 @@ class _Rewriter:
         name = matched.node.inputs[position]
         grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
         self.inputs[matched.node.name][position] = self._new_constant(name, grid)
+
+    def _follow_flags(self, matched: MatchedNode, position: int, follower: Flags) -> None:
+        axis = matched.dim(follower.operand)
+        if self._changes(axis):
+            flags = np.array(follower.flags)[kept_indices(axis, self.kept)]
+            name = matched.node.inputs[position]
+            self.inputs[matched.node.name][position] = self._new_constant(name, flags)
 
     def _follow_strides(self, matched: MatchedNode, position: int, follower: Restride) -> None:
         """``index -> index / size * kept size + rank[index % size]``, of the indices that stay."""

@@ -1,11 +1,13 @@
 """Axis signatures: one line an operator, from which coupling, slicing, cost and reference models are derived."""
 
-from . import aten_ops as _aten_ops  # these three fill the table
+from . import aten_ops as _aten_ops  # these four fill the table
 from . import microsoft_ops as _microsoft_ops
 from . import onnx_ops as _onnx_ops
+from . import qonnx_ops as _qonnx_ops
 from .grammar import (
     Composite,
     ElementMap,
+    Flags,
     Follower,
     Grid,
     Indices,
@@ -32,6 +34,7 @@ __all__ = [
     "OPERATORS",
     "Composite",
     "ElementMap",
+    "Flags",
     "Follower",
     "Grid",
     "Indices",
@@ -59,4 +62,4 @@ __all__ = [
     "traits_of",
 ]
 
-del _aten_ops, _microsoft_ops, _onnx_ops
+del _aten_ops, _microsoft_ops, _onnx_ops, _qonnx_ops

@@ -98,6 +98,29 @@ def _positions(stays: Sequence[bool]) -> tuple[list[str], list[str], list[str]]:
     return operand, result, slides
 
 
+def causal_conv(ctx: RuleContext) -> Signature:
+    """``n c s, c 1 k, c, n c p -> n c s, n c p``: each channel has a kernel of its own, and past positions."""
+    operands = operand_list(ctx, "n c s", "c 1 k", "c", "n c p")
+    results = ", ".join(["n c s", "n c p"][: len(ctx.node.outputs)])
+    return signature(f"{operands} -> {results}", opaque="s k p", macs="n c s k", reason=CONVOLVED)
+
+
+def conv_channels_last(ctx: RuleContext) -> Signature:
+    """com.microsoft NhwcConv: ``n *s (g i), (g o) *k i, (g o) -> n *t (g o)``."""
+    kernel = ctx.shape(1)
+    results = " ".join(f"t{k}" for k in range(len(kernel) - 2))
+    operands = operand_list(ctx, "n *s (g i)", "(g o) *k i", "(g o)")
+    return signature(
+        f"{operands} -> n {results} (g o)",
+        opaque=f"s k {results}",
+        macs=f"n g o i k {results}",
+        sizes={"g": ctx.node.int("group", 1)},
+        attributes={"group": "g"},
+        reason=CONVOLVED,
+        kinds=window_kinds(ctx, kernel[-1]),
+    )
+
+
 def deform_conv(ctx: RuleContext) -> Signature:
     """``n (g i) *s, (g o) i *k, n (p q) *t, (g o), n (p r) *t -> n (g o) *t``.
 
@@ -155,6 +178,11 @@ def matmul(ctx: RuleContext) -> Signature:
     """``*b m k, *b k n -> *b m n``, batch axes broadcast, as numpy.matmul."""
     left, right, result, macs = matmul_notation(ctx, 0, 1)
     return signature(f"{left}, {right} -> {result}", macs=macs)
+
+
+def matmul_with_bias(ctx: RuleContext) -> Signature:
+    """com.microsoft GemmFastGelu: ``*b i, i o, o -> *b o``, then an activation."""
+    return signature(f"{operand_list(ctx, '*b i', 'i o', 'o')} -> *b o", macs="b i o")
 
 
 def matmul_notation(ctx: RuleContext, first: int, second: int) -> tuple[str, str, str, str]:
@@ -295,6 +323,17 @@ def group_normalization(ctx: RuleContext) -> Signature:
     )
 
 
+def fused_group_norm(ctx: RuleContext) -> Signature:
+    """com.microsoft GroupNorm: ``n *s (g c), (g c), (g c) -> n *s (g c)``, or channels second."""
+    data = "n *s (g c)" if ctx.node.int("channels_last", 1) else "n (g c) *s"
+    return signature(
+        f"{data}, (g c), (g c) -> {data}",
+        normalized="c s",
+        sizes={"g": ctx.node.int("groups")},
+        attributes={"groups": "g"},
+    )
+
+
 def lp_normalization(ctx: RuleContext) -> Signature:
     """Statistics over one axis."""
     names = letters(ctx.rank())
@@ -326,6 +365,12 @@ def pool(ctx: RuleContext) -> Signature:
         opaque=moved,
         reason=POOLED,
     )
+
+
+def pool_channels_last(ctx: RuleContext) -> Signature:
+    """com.microsoft NhwcMaxPool: ``n *s c -> n *t c``."""
+    results = " ".join(f"t{k}" for k in range(ctx.rank() - 2))
+    return signature(f"n *s c -> n {results} c", opaque=f"s {results}", reason=POOLED)
 
 
 def max_unpool(ctx: RuleContext) -> Signature:

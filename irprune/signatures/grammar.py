@@ -106,8 +106,16 @@ class Restride:
     dims: tuple[Term, ...]
 
 
-Indices: TypeAlias = Renumber | Grid | Restride
-"""An operand of indices that follow a removal."""
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """One truth value for each element of ``operand``, which says whether it is selected: it loses what is removed."""
+
+    operand: Term
+    flags: tuple[bool, ...]
+
+
+Indices: TypeAlias = Renumber | Grid | Restride | Flags
+"""An operand that says which elements are selected, and follows a removal."""
 
 Follower: TypeAlias = SizeOf | int | None
 """An entry of a shape operand: a size that follows, a fixed number, or ``None`` for the number that it was."""
@@ -192,7 +200,7 @@ def signature(
         ),
         {name: Size.of(size) for name, size in (sizes or {}).items()},
         follow,
-        {k: v if isinstance(v, (Renumber, Grid, Restride)) else tuple(v) for k, v in (operands or {}).items()},
+        {k: v if isinstance(v, (Renumber, Grid, Restride, Flags)) else tuple(v) for k, v in (operands or {}).items()},
         tuple(maps),
         Why(reason) if isinstance(reason, str) else reason,
         pins=spelled,

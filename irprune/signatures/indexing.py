@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..ir import Size
 from .causes import LOOKED_UP
 from .compute import letters, operand_list
 from .elements import from_the_front
-from .grammar import ElementMap, Grid, Renumber, Signature, signature, term
+from .grammar import ElementMap, Flags, Grid, Renumber, Signature, signature, term
 from .registry import NoSignature, RuleContext
 
 
@@ -124,14 +125,47 @@ def reverse_sequence(ctx: RuleContext) -> Signature:
 
 
 def compress(ctx: RuleContext) -> Signature:
-    """``n a s, a -> n some s``: which elements of the axis are taken, run time tells; without an axis, of all."""
+    """``n a s, a -> n some s``: a condition known at compile time selects elements, and loses what they lose.
+
+    Which elements another one selects, run time tells; without an axis, of all.
+    """
     names = letters(ctx.rank())
+    flags = ctx.read(1)
+    if flags is not None and ("axis" in ctx.node.attributes or len(names) == 1):
+        axis = ctx.axis()
+        if ctx.shape(0)[axis] == Size(flags.size):
+            return _picked_by_flags(names, axis, flags.astype(bool).ravel())
     if "axis" not in ctx.node.attributes:
         text = f"{' '.join(names)}, _ -> some"
         return signature(text, opaque=[*names, "some"], reason=LOOKED_UP)
     axis = ctx.axis()
     result = ["some" if k == axis else name for k, name in enumerate(names)]
     return signature(f"{' '.join(names)}, _ -> {' '.join(result)}", opaque=[names[axis], "some"], reason=LOOKED_UP)
+
+
+def _picked_by_flags(names: list[str], axis: int, flags: NDArray[np.bool_]) -> Signature:
+    picked, size = np.flatnonzero(flags).tolist(), len(flags)
+    source, result = list(names), list(names)
+    maps: list[ElementMap] = []
+    sizes: dict[str, int] = {}
+    opaque: list[str] = []
+    if len(picked) == 1:
+        spans = (("before", picked[0]), ("1", 1), ("after", size - 1 - picked[0]))
+        words = ["1" if span == 1 else name for name, span in spans if span]
+        sizes = {name: span for name, span in spans if name != "1"}
+        source[axis], result[axis] = f"({' + '.join(words)})" if len(words) > 1 else "1", "1"
+    else:
+        sizes, result[axis] = {"some": len(picked)}, "some"
+        maps = [ElementMap(names[axis], "some", tuple(picked))] if picked else []
+        opaque = [] if picked else [names[axis], "some"]
+    return signature(
+        f"{' '.join(source)}, _ -> {' '.join(result)}",
+        opaque=opaque,
+        sizes=sizes,
+        maps=maps,
+        operands={1: Flags(term(source[axis]), tuple(flags.tolist()))},
+        reason=LOOKED_UP,
+    )
 
 
 def tensor_scatter(ctx: RuleContext) -> Signature:

@@ -5,7 +5,8 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md is t
 
 from __future__ import annotations
 
-from . import attention, compute, quantized, recurrent
+from . import attention, compute, elements, indexing, quantized, recurrent
+from .grammar import signature
 from .registry import Entry, Operator, register
 
 _TABLE: dict[str, Entry] = {
@@ -24,6 +25,13 @@ _TABLE: dict[str, Entry] = {
     "QuickGelu": compute.elementwise,
     "BiasAdd": Operator(compute.elementwise, weights=(1,)),
     "FusedConv": Operator(compute.conv, weights=(1, 2), window="forward"),
+    "GemmFastGelu": Operator(compute.matmul_with_bias, combines="product", weights=(1, 2)),
+    "BiasSplitGelu": Operator(signature("n s (h h2), (h h2) -> n s h2", sizes={"h": 2}, opaque="h"), weights=(1,)),
+    "ScaledSiLU": "*v -> *v",
+    "GroupNorm": Operator(compute.fused_group_norm, weights=(1, 2)),
+    "NhwcConv": Operator(compute.conv_channels_last, weights=(1, 2), window="forward"),
+    "NhwcMaxPool": Operator(compute.pool_channels_last, hides="pick"),
+    "TransposeMatMul": Operator(compute.fused_matmul, combines="product"),
     "FusedMatMul": Operator(compute.fused_matmul, combines="product"),
     "FusedGemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
     "QGemm": Operator(quantized.qgemm, zero_points={0: 2, 3: 5}),
@@ -41,9 +49,14 @@ _TABLE: dict[str, Entry] = {
     "QLinearSoftmax": Operator(quantized.qlinear_softmax, zero_points={0: 2}),
     "QLinearGlobalAveragePool": Operator(quantized.qlinear_global_pool, zero_points={0: 2}),
     "QLinearAveragePool": Operator(quantized.qlinear_pool, zero_points={0: 2}),
+    "QLinearWhere": Operator(quantized.qlinear_where, zero_points={1: 3, 4: 6}, hides="pick"),
     "QLinearConcat": quantized.qlinear_concat,
     "QuantizeLinear": quantized.QUANTIZE,
     "DequantizeLinear": quantized.DEQUANTIZE,
+    "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}, hides="pick"),
+    "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
+    "Inverse": signature("*b i k -> *b i k", opaque="i k", reason="a matrix is inverted"),
+    "Trilu": indexing.trilu,
 }
 
 register({f"com.microsoft::{name}": rule for name, rule in _TABLE.items()})

@@ -35,6 +35,7 @@ register(dict.fromkeys(_OF_WEIGHTS, Operator(compute.elementwise, passes_through
 register(
     {
         # element-wise
+        "BitCast": Operator(compute.elementwise, keeps_shape=True),
         "Identity": Operator(compute.elementwise, identity=True, copies=True, takes_type=True, keeps_shape=True),
         "Cast": Operator(compute.cast, copies=True, keeps_shape=True, type_attribute="to"),
         "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
@@ -59,6 +60,7 @@ register(
         # contractions
         "Conv": Operator(compute.conv, weights=(1, 2), window="forward"),
         "ConvTranspose": Operator(compute.conv_transpose, weights=(1, 2), window="transposed"),
+        "CausalConvWithState": Operator(compute.causal_conv, weights=(1, 2)),
         "DeformConv": Operator(compute.deform_conv, weights=(1, 3)),
         "Gemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
         "MatMul": Operator(compute.matmul, combines="product"),
@@ -121,6 +123,7 @@ register(
         "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}, hides="pick"),
         "ScatterND": Operator(indexing.scatter_nd, hides="pick"),
         "Compress": Operator(indexing.compress, moves=(0,), bounded=True, hides="decision"),
+        "Scatter": Operator(indexing.scatter_elements, hides="pick"),
         "TensorScatter": Operator(indexing.tensor_scatter, moves=(0, 1)),
         "OneHot": indexing.one_hot,
         "Trilu": indexing.trilu,
@@ -134,6 +137,7 @@ register(
         "NonZero": Operator(indexing.non_zero, bounded=True, hides="decision"),
         "Unique": Operator(reason="it keeps one of equal elements each", bounded=True, hides="decision"),
         "STFT": signature("n s *part, _, w, _ -> n t f parts", opaque="s t w f part parts"),
+        "AffineGrid": Operator(reason="a grid of positions is made of it"),
         "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
         "RoiAlign": Operator(signature("n c *s, _, _ -> r c u v", opaque="n s r u v"), hides="pick"),
         "MaxRoiPool": Operator(signature("n c *s, r _5 -> r c u v", opaque="n s r _5 u v"), hides="pick"),
@@ -166,6 +170,9 @@ register(
         "SequenceLength": Operator(sequences.length, reads_sizes=True),
         "SplitToSequence": Operator(sequences.split_to_sequence, moves=(0,)),
         "ConcatFromSequence": Operator(sequences.concat_from_sequence, moves=(0,)),
+        "Optional": Operator("*v -> *v", moves=(0,)),
+        "OptionalGetElement": Operator("*v -> *v", moves=(0,)),
+        "OptionalHasElement": Operator(sequences.has_element, reads_sizes=True),
         # maps
         **dict.fromkeys(
             ("ai.onnx.ml::ZipMap", "ai.onnx.ml::CastMap", "ai.onnx.ml::DictVectorizer"),

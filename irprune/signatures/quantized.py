@@ -234,6 +234,13 @@ def qlinear_elementwise(ctx: RuleContext) -> Signature:
     return signature(f"{text} -> {' '.join(result)}")
 
 
+def qlinear_where(ctx: RuleContext) -> Signature:
+    """com.microsoft QLinearWhere: a condition and two operands, each of these with scale and zero point."""
+    operands, result = broadcast(ctx, positions=(0, 1, 4))
+    text = operand_list(ctx, operands[0], operands[1], "", "", operands[2], "", "", "", "")
+    return signature(f"{text} -> {' '.join(result)}")
+
+
 def qlinear_unary(ctx: RuleContext) -> Signature:
     """com.microsoft QLinearSigmoid, QLinearLeakyRelu: element-wise with scales per tensor."""
     names = " ".join(letters(ctx.rank()))

@@ -27,6 +27,11 @@ def length(ctx: RuleContext) -> Signature:
     return signature("*v -> _")
 
 
+def has_element(ctx: RuleContext) -> Signature:
+    """Whether there is a value at all, which no removal changes."""
+    return signature(f"{operand_list(ctx, '*v')} -> _")
+
+
 def split_to_sequence(ctx: RuleContext) -> Signature:
     """``n a s, _ -> n part s``: the parts are elements of one sequence, so the axis stays whole."""
     names = letters(ctx.rank())

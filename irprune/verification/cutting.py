@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 
 from ..errors import InputError
+from ..frontends.declared import state_kept_shapes
 from ..frontends.scopes import unique_names
 from ..ir.domains import qualified_operator
 from ..runtime.executable import Executable
@@ -37,7 +38,7 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     if not any(foreign):
         return model, ()
     names = unique_names((n.name, n.op_type, next((o for o in n.output if o), "")) for n in nodes)
-    cut = _Cut(model.proto, nodes, foreign, free)
+    cut = _Cut(_with_kept_shapes(model.proto), nodes, foreign, free)
     proto = cut.run(names)
     if not proto.graph.output:
         first = next(node for node, out in zip(nodes, foreign, strict=True) if out)
@@ -52,6 +53,13 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     if cut.added:
         lines.append(f"what follows was compared for random values of {', '.join(cut.added)}")
     return Executable(proto, model.data_folder, model.scratch), tuple(lines)
+
+
+def _with_kept_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    state_kept_shapes(copy)
+    return copy
 
 
 def _why(is_lacking: bool) -> str:

@@ -21,7 +21,7 @@ from ..analysis import Analysis, Mask, MatchedNode
 from ..axes import Axis, size_of
 from ..ir import Graph, Integers, Node, Size
 from ..ir.core import Array
-from ..signatures import Follower, Grid, Renumber, Restride, SizeOf
+from ..signatures import Flags, Follower, Grid, Renumber, Restride, SizeOf
 from .masks import dimension_order, loses, size_left
 
 
@@ -58,6 +58,8 @@ class _Operands:
             return self._wrong_sizes(matched, position, follower, name)
         if isinstance(follower, Restride):
             return ""
+        if isinstance(follower, Flags):
+            return self._wrong_flags(matched, follower, name)
         lines = (follower,) if isinstance(follower, Renumber) else follower.axes
         if not any(loses(matched.dim(end), self.kept) for line in lines for end in (line.operand, line.result)):
             return ""
@@ -69,6 +71,15 @@ class _Operands:
         if found.size != expected.size or not np.array_equal(_from_the_front(found, sizes).ravel(), expected.ravel()):
             return f"holds indices: the plan leaves {_spell(expected)}, got {_spell(found)}"
         return ""
+
+    def _wrong_flags(self, matched: MatchedNode, follower: Flags, name: str) -> str:
+        axis, found = matched.dim(follower.operand), self._stored(name)
+        if not loses(axis, self.kept):
+            return ""
+        expected = np.array(follower.flags)[dimension_order(axis, self.kept, {})]
+        if found is not None and np.array_equal(found.astype(bool), expected):
+            return ""
+        return f"holds flags: the plan leaves {_spell(expected)}, got {'none' if found is None else _spell(found)}"
 
     # -- sizes ---------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,35 @@ def test_what_leads_up_to_it_is_pruned_and_verified(op: str, stated: bool, tmp_p
     assert any("random values of q" in note for note in notes) is stated
 
 
+QONNX = """(float[N, 3, 8, 8] x) => (float[] y)
+<float[16, 3, 3, 3] a, float[16, 1, 1, 1] scale, float z = {0}, float bits = {4}, float step = {0.1},
+ float[12, 16, 3, 3] b, float[4, 12, 1, 1] c> {
+    wa = qonnx.custom_op.general.Quant<signed = 1, narrow = 1>(a, scale, z, bits)
+    f = Conv<pads = [1, 1, 1, 1]>(x, wa)
+    p = qonnx.custom_op.general.Quant<signed = 1>(f, step, z, bits)
+    g = Relu(p)
+    wb = qonnx.custom_op.general.BipolarQuant(b, step)
+    h = Conv<pads = [1, 1, 1, 1]>(g, wb)
+    q = qonnx.custom_op.general.Trunc(h, step, z, bits, bits)
+    y = Conv(q, c)
+}"""
+
+
+def test_quantizers_of_qonnx_keep_channels_though_no_shape_is_stated(tmp_path: Path) -> None:
+    proto = model_of(QONNX)
+    del proto.graph.value_info[:]
+    del proto.graph.output[:]
+    proto.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 8, 8]))
+    result = api.prune(proto, ratio=0.5, align=1)
+    sizes = {tensor.name: list(tensor.dims) for tensor in result.model.graph.initializer}
+    assert (sizes["a"], sizes["scale"]) == ([8, 3, 3, 3], [8, 1, 1, 1])
+    assert (sizes["b"], sizes["c"]) == ([6, 8, 3, 3], [4, 6, 1, 1])
+    assert result.report is not None and result.report.ok
+    compared = {output.name for output in result.report.equivalence.outputs}
+    assert compared == {"f", "h", "y"}
+    assert any("random values of wa, p, wb, q" in note for note in result.report.structure.notes)
+
+
 def test_a_wrong_weight_in_front_of_it_is_found() -> None:
     proto = quantized("Quant", stated=True)
     result = api.prune(proto, ratio=0.5, align=1)

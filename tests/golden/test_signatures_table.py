@@ -16,6 +16,7 @@ from tests.golden import (
     test_signatures_control,
     test_signatures_elements,
     test_signatures_elementwise,
+    test_signatures_fused,
     test_signatures_layout,
     test_signatures_microsoft,
     test_signatures_microsoft_quantized,
@@ -34,6 +35,7 @@ ALL: list[Case] = [
     *test_signatures_control.CASES,
     *test_signatures_elements.CASES,
     *test_signatures_elementwise.CASES,
+    *test_signatures_fused.CASES,
     *test_signatures_layout.CASES,
     *test_signatures_microsoft.CASES,
     *test_signatures_microsoft_quantized.CASES,
@@ -58,7 +60,7 @@ SIZES_ALONE = {"Range", "ConstantOfShape", "If"}
 
 WITHOUT_REFUSAL = {
     *("Cast", "CastLike", "Dropout", "Flatten", "OneHot", "RNN", "Shape", "Size", "Transpose"),
-    *("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GridSample", "RoiAlign", "STFT"),
+    *("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "RoiAlign", "STFT"),
     *("InstanceNormalization", "LRN", "LpNormalization", "MeanVarianceNormalization"),
     *("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"),
     *(f"com.microsoft::{name}" for name in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat")),

@@ -25,6 +25,8 @@ def model_of(text: str, opset: int = 20, numbers: Mapping[str, Array] | None = N
     """
     domains = f'"": {opset}' + (', "com.microsoft": 1' if "com.microsoft" in text else "")
     domains += ', "custom": 1' if "custom." in text else ""
+    for domain in ("qonnx.custom_op.general", "onnx.brevitas"):
+        domains += f', "{domain}": 1' if f"{domain}." in text else ""
     proto = onnx.parser.parse_model(f"<ir_version: 8, opset_import: [{domains}]> g {text}")
     random = np.random.default_rng(seed)
     produced = {name for node in proto.graph.node for name in node.output}
