@@ -58,7 +58,7 @@ def named_groups(analysis: Analysis, option: str, pattern: str) -> list[Group]:
     found = exact or [group for group in analysis.groups if matches(group, pattern, owners)]
     free = [group for group in found if not group.frozen]
     if not found:
-        raise InputError(f"{option} '{pattern}' matches no group, node or initializer")
+        raise InputError(f"{option} '{pattern}' matches no group, node or initializer; irprune inspect lists them")
     if not free:
         reasons = "; ".join(str(reason) for reason in found[0].reasons[:3]) or "none of its atoms may be removed"
         raise InputError(f"{option} '{pattern}': group '{found[0].name}' is frozen: {reasons}")

@@ -127,7 +127,9 @@ def candidates(analysis: Analysis, request: Request) -> list[Group]:
     for option in ("only", "keep"):
         for pattern in getattr(request, option):
             if not any(matches(group, pattern, owners) for group in analysis.groups):
-                raise InputError(f"--{option} '{pattern}' matches no group, node or initializer")
+                raise InputError(
+                    f"--{option} '{pattern}' matches no group, node or initializer; irprune inspect lists them"
+                )
     require_io(analysis, request.allow_io)
     chosen = [group for group in free if not any(matches(group, p, owners) for p in request.keep)]
     if request.only:
@@ -273,7 +275,7 @@ def _out_of_reach(reached: float, order: RemovalOrder, task: _Task) -> TargetErr
     share = getattr(task.request, task.what)
     return TargetError(
         f"{task.what} cannot go below {reached / task.budget * share:.1%} of the original ({share:.1%} was asked for): "
-        f"{len(order.groups)} groups may be pruned, each by at most {task.request.max_ratio:.0%}"
+        f"{len(order.groups)} groups may be pruned, each by at most {task.request.max_ratio:.0%} (--max-ratio)"
     )
 
 
@@ -324,7 +326,10 @@ def _by_ratio(ratio: float, scope: str, order: RemovalOrder) -> Counts:
 def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> str:
     if groups:
         sizes = ", ".join(f"'{group.name}' has {group.size}" for group in groups[:3])
-        return f"nothing to remove: the target rounds to no whole atom in any of {len(groups)} groups ({sizes}, ...)"
+        more = ", ..." if len(groups) > 3 else ""
+        widths = "" if request.align == 1 else f" at widths that --align {request.align} allows"
+        among = f"any of {len(groups)} groups" if len(groups) > 1 else "the group that may lose some"
+        return f"nothing to remove: the target rounds to no atom{widths} in {among} ({sizes}{more})"
     selected = [name for name in ("only", "keep", "exact") if getattr(request, name)]
     if selected and any(not group.frozen for group in analysis.groups):
         return f"nothing to remove: --{', --'.join(selected)} leave no prunable group"

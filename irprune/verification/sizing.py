@@ -57,11 +57,11 @@ def requested_sizes(specs: Sequence[InputSpec], shapes: Shapes, sizes: Mapping[s
 def _read_shape(spec: InputSpec, shape: Sequence[int], found: dict[str, int]) -> None:
     if len(shape) != len(spec.dims):
         raise InputError(
-            f"--shape {spec.name}: expected {len(spec.dims)} sizes for {_spell(spec.dims)}, got {_spell(shape)}"
+            f"--shape {spec.name}: expected {len(spec.dims)} sizes, for {_spell(spec.dims)}, got {_spell(shape)}"
         )
     for dim, size in zip(spec.dims, shape, strict=True):
         if isinstance(dim, int) and dim != size:
-            raise InputError(f"--shape {spec.name}: the model has {_spell(spec.dims)} there, got {_spell(shape)}")
+            raise InputError(f"--shape {spec.name}: the model declares {_spell(spec.dims)}, got {_spell(shape)}")
         if isinstance(dim, str) and symbols_of_dim(dim) == [dim] and found.setdefault(dim, size) != size:
             raise InputError(f"--shape {spec.name}: {dim} is {found[dim]} elsewhere, got {size}")
 
@@ -214,4 +214,4 @@ def _solve(
 
 
 def _spell(dims: Iterable[int | str]) -> str:
-    return "x".join(map(str, dims)) or "a scalar"
+    return f"[{', '.join(map(str, dims))}]"

@@ -124,8 +124,8 @@ def test_sizes_that_depend_on_data_are_read_from_a_run() -> None:
     ("options", "message"),
     [
         ({"shapes": {"z": (1, 2)}}, "there is no input of that name; the inputs are x"),
-        ({"shapes": {"x": (1, 2)}}, "expected 3 sizes for batchxtimex6, got 1x2"),
-        ({"shapes": {"x": (1, 2, 7)}}, "the model has batchxtimex6 there, got 1x2x7"),
+        ({"shapes": {"x": (1, 2)}}, r"expected 3 sizes, for \[batch, time, 6\], got \[1, 2\]"),
+        ({"shapes": {"x": (1, 2, 7)}}, r"the model declares \[batch, time, 6\], got \[1, 2, 7\]"),
         ({"sizes": {"z": 3}}, "there is no open size of that name; the open sizes are batch, time"),
         ({"sizes": {"time": 3}, "shapes": {"x": (1, 2, 6)}}, "time is 3 elsewhere, got 2"),
     ],
