@@ -115,7 +115,7 @@ def examine(job: Job, folder: Path, ratio: float, scope: Scope) -> Row:
     with tempfile.TemporaryDirectory() as own:
         small = Path(own) / "small.onnx"
         try:
-            result = api.prune(path, small, ratio=ratio, scope=scope)
+            result = api.prune(path, small, ratio=ratio, scope=scope, align=1)
         except IrpruneError as error:
             return Row(job, (*head, f"nothing: {_first_line(error)}", *[""] * 5, frozen), False)
         report = result.report
@@ -159,7 +159,7 @@ def sizes_run(job: Job, original: Path, small: Path) -> str:
 def only(path: Path, kind: str, ratio: float, scope: Scope) -> str:
     """A kind that is not pruned by default: how it fares when it is asked for."""
     try:
-        result = api.prune(path, ratio=ratio, scope=scope, only=(f"kind:{kind}",))
+        result = api.prune(path, ratio=ratio, scope=scope, align=1, only=(f"kind:{kind}",))
     except IrpruneError as error:
         return f"{kind} ({_first_line(error)})"
     before, after = result.plan.cost_before, result.plan.cost_after

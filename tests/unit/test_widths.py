@@ -10,7 +10,7 @@ import onnx_ir as oir
 import pytest
 
 from irprune.allocation.steps import convolution_block, steps_for
-from irprune.allocation.widths import steps_of
+from irprune.allocation.widths import Widths, steps_of
 from irprune.analysis import Analysis, analyze
 from irprune.frontends.onnx import import_model
 from irprune.plans import Plan, make_plan
@@ -168,6 +168,41 @@ def test_a_target_in_reach_of_finer_steps_alone_is_met_with_those() -> None:
     plan = make_plan(net, Request(target="ascend", macs=0.07, max_ratio=0.95))
     assert plan.cost_after.macs <= 0.0707 * plan.cost_before.macs
     assert {item.why for item in unaligned(net, plan)} == {"the request cannot be met with multiples alone"}
+
+
+# -- with data -----------------------------------------------------------------------------------------------------
+
+
+def errors_of(analysis: Analysis) -> Any:
+    return np.random.default_rng(0).random(analysis.atoms.count)
+
+
+def test_data_let_narrow_groups_choose_among_finer_widths() -> None:
+    net = chain(32, 256)
+    request = Request(target="ascend", macs=0.5, criterion="obs")
+    assert kept(make_plan(net, request, errors=errors_of(net)), net)["w0"] % 4 == 0
+    widths = Widths.of(net, request)
+    assert sorted({step.multiple for step in widths.steps.values()}) == [4, 16]
+    assert {step.multiple for step in Widths.of(net, Request(target="ascend", macs=0.5)).steps.values()} == {16}
+
+
+def test_a_narrow_network_has_any_width_but_in_depthwise_convolutions() -> None:
+    request = Request(target="ascend", macs=0.5, criterion="obs")
+    assert Widths.of(chain(16, 64), request).steps == {}
+    narrow = analysis_of(SEPARABLE.replace("96", "64"))
+    assert {step.multiple for step in Widths.of(narrow, request).steps.values()} == {4}
+
+
+def test_the_parts_of_a_concat_stay_whole_blocks() -> None:
+    net = analysis_of(
+        """(float[N, 3, 32, 32] x) => (float[] y)
+        <float[32, 3, 3, 3] a, float[32, 3, 3, 3] b, float[256, 64, 1, 1] c, float[10, 256] d>
+        { h = Conv(x, a) k = Conv(x, b) j = Concat<axis = 1>(h, k) z = Conv(j, c) """
+        + HEAD
+    )
+    assert {
+        step.multiple for step in Widths.of(net, Request(target="ascend", macs=0.5, criterion="obs")).steps.values()
+    } == {16}
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
