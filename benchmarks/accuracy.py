@@ -141,12 +141,12 @@ def rows(case: Case, given: argparse.Namespace, folder: Path) -> Iterator[Row]:
                     yield judged(DISTILLED, cut, tuned, seconds)
             except (TargetError, subprocess.CalledProcessError) as error:
                 yield Row(case.name, way, cut, failure=_short(error))
-        for way, prune in PEERS.items() if given.peers else ():
+        for way in PEERS if given.peers == [] else given.peers or ():
             if case.subject.module is None and way.startswith("Torch"):
                 continue
             output = folder / "peer.onnx"
             try:
-                yield judged(way, cut, output, prune(case.subject, output, share))
+                yield judged(way, cut, output, PEERS[way](case.subject, output, share))
             except Exception as error:  # another tool may fail in any way
                 yield Row(case.name, way, cut, failure=_short(error))
 
@@ -207,12 +207,12 @@ def main() -> None:
     parser.add_argument(
         "--ratio", type=float, help="instead of --cuts: remove this share of every group (hidden, MLP, heads)"
     )
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--fit", type=int, default=512)
     parser.add_argument("--tune", type=int, default=5000)
     parser.add_argument("--judge", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=0.0, help="of distillation; 0: none")
-    parser.add_argument("--peers", action="store_true", help="also the other tools (make bench installs them)")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), help="also these other tools; alone: all of them")
     parser.add_argument("--json", type=Path, help="rows of earlier runs are kept, unless measured anew")
     given = parser.parse_args()
     if FIXTURE in given.networks and given.fixture is None:
