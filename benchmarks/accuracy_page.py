@@ -47,8 +47,9 @@ def picture(rows: Sequence[Row]) -> str:
     networks = list(dict.fromkeys(row.network for row in rows if row.accuracy is not None))
     step = WIDTH + LEFT + 15
     panels = [_panel(name, rows, LEFT + k * step) for k, name in enumerate(networks)]
-    places = [(LEFT + 235 * (k % 4), TOP + HEIGHT + 42 + 18 * (k // 4)) for k in range(len(SHOWN))]
-    legend = [(*place, *entry) for place, entry in zip(places, SHOWN.items(), strict=True)]
+    shown = [entry for entry in SHOWN.items() if any(row.way == entry[0] for row in rows)]
+    places = [(LEFT + 235 * (k % 4), TOP + HEIGHT + 42 + 18 * (k // 4)) for k in range(len(shown))]
+    legend = [(*place, *entry) for place, entry in zip(places, shown, strict=True)]
     size = {"width": max(step * len(panels), 980), "height": TOP + HEIGHT + 75}
     page = Environment(autoescape=True, trim_blocks=False).from_string(_PICTURE)
     return page.render(panels=panels, legend=legend, top=TOP, w=WIDTH, h=HEIGHT, **size)
@@ -84,9 +85,9 @@ _PAGE = """\
 
 ![accuracy over the reduction of multiply-accumulates]({drawing})
 
-`benchmarks.accuracy` trains small networks on Fashion-MNIST (and a text classifier), prunes each in every way at the
-same share of multiply-accumulates, and scores all results on the same test samples. This page is written by
-`benchmarks.accuracy_page`.
+`benchmarks.accuracy` trains small networks on Fashion-MNIST, prunes each in several ways to the same share of
+multiply-accumulates, and scores all results on the same test samples. Nothing is trained after pruning, but for the
+rows that say so. `benchmarks.accuracy_page` writes this page.
 
     make bench BENCH_ARGS=--help    # installs the other tools in an environment of their own
     .venv-bench/bin/python -m benchmarks.accuracy DATA --cache FOLDER --peers --json rows.json
@@ -97,12 +98,13 @@ same share of multiply-accumulates, and scores all results on the same test samp
 - Every tool gets the same 512 training samples without labels. Torch-Pruning's data criteria get the gradients of a
   loss toward the original's own decisions on these. Its pruning strength, and onnxsim's, is searched for until the
   exported file has the wanted multiply-accumulates, as irprune counts them for all.
-- *obs, refitted* is what `irprune prune --macs SHARE --data FILE` does. *distilled* adds `irprune finetune`.
-- Accuracy is on 10,000 test images (5,666 passages for the text classifier): its standard error is at most half a
-  point (0.6 points for texts). One training and one calibration seed each. The fixture has no labels; for it, equal
-  decisions are on the last 1,000 images (standard error 1.3 points).
-- CPU seconds are those of pruning and repair on one thread, without verification, without search and export for the
-  other tools; for distillation, seconds on the clock.
+- *obs, refitted* is what `irprune prune --macs SHARE --data FILE --align 1` does: the other tools choose any width, and
+  so does irprune here. *aligned* is the same with the default `--align auto`, which keeps widths that run fast.
+- Accuracy is on 10,000 test images: its standard error is at most half a point. One training and one calibration seed
+  each. The ResNet-20 has no labels; its equal decisions are on the last 1,000 images (standard error 1.3 points).
+- onnxsim's fine-tuning trains the matrix products (here the last layer); it skips convolutions.
+- CPU seconds are those of pruning and repair on one thread, without verification, and for the other tools without the
+  search and the export. All are of a busy machine.
 
 {head}
 {lines}

@@ -129,7 +129,7 @@ def main() -> None:
     for macs in given.macs:
         for criterion, repair in (("l2", "none"), ("obs", "none"), ("obs", "reconstruct")):
             began = time.process_time()
-            options: Any = {"criterion": criterion, "repair": repair}
+            options: Any = {"criterion": criterion, "repair": repair, "align": 1}
             result = irprune.prune(model, macs=macs, data={INPUT: fit[0]}, verify=False, **options)
             seconds = time.process_time() - began
             small = result.model
