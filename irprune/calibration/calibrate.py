@@ -60,14 +60,15 @@ class Samples:
 def measure(
     analysis: Analysis, proto: onnx.ModelProto, feeds: Sequence[Feeds], *, seed: int = 0, memory: int = MEMORY
 ) -> Measured:
-    """Run a model on feeds, and sum the moments of each contraction that the main graph computes.
+    """Run a model on feeds, and sum the moments of each contraction of the main graph and of the branches taken.
 
     ``proto`` has the names of the analyzed graph, and its weights. Raises :class:`RunFailure` where ONNX Runtime
     stops.
     """
     points = find_points(analysis)
     model = Stepwise(proto, feeds, memory=memory)
-    known = {*model.producer, *feeds[0]}
-    points = tuple(p for p in points if p.contraction.data in known and p.target in known)
+    reached = [model.reached((p.contraction.data, p.target)) > 0 for p in points]
+    unreached = tuple(p for p, found in zip(points, reached, strict=True) if not found)
+    points = tuple(p for p, found in zip(points, reached, strict=True) if found)
     model.watch(name for p in points for name in (p.contraction.data, p.target))
-    return Measured(analysis, points, collect(points, model, seed))
+    return Measured(analysis, points, collect(points, model, seed), unreached)

@@ -33,6 +33,8 @@ class Measured:
     analysis: Analysis
     points: tuple[Point, ...]
     moments: Mapping[str, Moments]
+    unreached: tuple[Point, ...] = ()
+    """Points in branches that no sample takes."""
 
     def weight(self, point: Point) -> Floats:
         """``[g, o, c]`` in units of the target; includes the scale of a batch normalization behind the contraction."""
@@ -72,6 +74,20 @@ class Measured:
             columns = self.columns(point, group)
             if columns is not None:
                 yield point, columns
+
+    @cached_property
+    def unreached_groups(self) -> frozenset[str]:
+        """The names of groups that only contractions in branches sum over that no sample takes."""
+        seen, unseen = (
+            {int(atom) for item in found for atoms in item for atom in atoms}
+            for found in (
+                self.incidence.values(),
+                [_column_atoms(self.analysis, point.contraction) for point in self.unreached],
+            )
+        )
+        free = [group for group in self.analysis.groups if not group.frozen]
+        own = {group.name: set(group.atoms.tolist()) for group in free}
+        return frozenset(name for name, atoms in own.items() if atoms & unseen and not atoms & seen)
 
     def per_atom(self, errors: Mapping[str, Floats]) -> Floats:
         """Sum the errors of columns (``[c]`` per contraction) over each atom; infinity for atoms without columns."""

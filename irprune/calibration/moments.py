@@ -79,9 +79,10 @@ def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int =
     for k, point in enumerate(points):
         item = point.contraction
         sums = Moments.empty(item)
-        for values in model.get([item.data, point.target]):
+        each = -(-most // max(model.reached([item.data, point.target]), 1))
+        for values in filter(None, model.get([item.data, point.target])):
             shape = values[point.target].shape
-            chosen = draw(rng, item.positions(shape), -(-most // model.batches))
+            chosen = draw(rng, item.positions(shape), each)
             sums.add(item.summands(values[item.data], shape, chosen), item.at(values[point.target], chosen))
         found[item.node.name] = sums
         model.release({name for later in points[k + 1 :] for name in (later.contraction.data, later.target)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -48,12 +48,18 @@ _PREFERENCE = {
 
 @without_gc
 def make_plan(
-    analysis: Analysis, request: Request, *, scores: Scores | None = None, errors: Scores | None = None
+    analysis: Analysis,
+    request: Request,
+    *,
+    scores: Scores | None = None,
+    errors: Scores | None = None,
+    by_norm: Collection[str] = (),
 ) -> Plan:
     """Choose atoms. The identity of the model, the slices and the verification are filled in later.
 
     ``scores``, one number an atom, take the place of the request's criterion. ``errors`` are those of a criterion from
-    data: they compare between groups as they are, and a cost is met at the least sum of them.
+    data: they compare between groups as they are, and a cost is met at the least sum of them. ``by_norm`` names groups
+    that the data say nothing about, in branches that no sample takes: they shrink as without data.
 
     Raises :class:`InputError` for a request that makes no sense on this model and :class:`TargetError` for one that
     cannot be met; a request that would remove nothing is an error that says what froze the model.
@@ -69,6 +75,8 @@ def make_plan(
         scores = score(analysis, request.ranking, request.seed) if scores is None else scores
         errors = relative_to_mean(analysis, scores)
     choice = choose(analysis, request, errors)
+    if by_norm:
+        choice = _with_norms(analysis, request, choice, by_norm)
     groups = [group for group in groups if group.name not in choice.groups] if request.targets else []
     order = order_groups(
         analysis,
@@ -90,6 +98,17 @@ def make_plan(
         cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
         at=dict(analysis.at),
     )
+
+
+def _with_norms(analysis: Analysis, request: Request, choice: Choice, names: Collection[str]) -> Choice:
+    """The choice, and in the named groups what goes where all groups shrink alike by their norms."""
+    plain = make_plan(analysis, request.model_copy(update={"criterion": "l2", "scope": "local"}))
+    mask = choice.removed.copy()
+    positions = {group.name: np.array(group.removed, dtype=np.intp) for group in plain.groups}
+    for group in analysis.groups:
+        if group.name in names and group.name not in choice.groups:
+            mask[group.atoms[positions.get(group.name, np.zeros(0, np.intp))]] = True
+    return Choice(mask, choice.groups | frozenset(names))
 
 
 def planned_groups(analysis: Analysis, removed: Mask) -> tuple[PlannedGroup, ...]:

@@ -45,14 +45,23 @@ class Recovery:
     agreement_sliced: float | None
     agreement: float | None
     changes: tuple[Refit, ...]
+    by_norm: tuple[str, ...] = ()
+    """Groups in branches that no sample takes: they shrink by their norms, and nothing there was refitted."""
 
     def cautions(self) -> list[str]:
         """Warnings about the result, one line each."""
+        found = []
+        if self.by_norm:
+            found.append(
+                f"no sample takes the branches with {len(self.by_norm)} of the groups, such as '{self.by_norm[0]}': "
+                "they were chosen by norm and not refitted; give data that take every branch"
+            )
         if self.fitted + self.held_out >= FEW_SAMPLES:
-            return []
+            return found
         return [
+            *found,
             f"only {self.fitted + self.held_out} samples: the result may not hold for others; "
-            f"give at least {FEW_SAMPLES}, better several hundred"
+            f"give at least {FEW_SAMPLES}, better several hundred",
         ]
 
 
@@ -66,19 +75,20 @@ def recover(
     """
     proto = to_proto(model)
     try:
-        errors = None
+        errors, by_norm = None, frozenset[str]()
         if request.ranking in DATA_CRITERIA:
             measured = measure(analysis, proto, samples.fitted, seed=request.seed, memory=memory // 2)
-            errors = DATA_CRITERIA[request.ranking](measured)
+            errors, by_norm = DATA_CRITERIA[request.ranking](measured), measured.unreached_groups
             if not np.isfinite(errors).any():
                 raise InputError(
                     f"criterion '{request.ranking}': {_nothing_to_measure(analysis)}; "
                     "choose a criterion that needs no data (--criterion l2)"
                 )
-        smaller = decide(analysis, request, errors=errors)
+        smaller = decide(analysis, request, errors=errors, by_norm=by_norm)
         if request.repair == "none":
             return smaller, None
-        return _repaired(model, proto, analysis, request, samples, smaller, memory)
+        smaller, found = _repaired(model, proto, analysis, request, samples, smaller, memory)
+        return smaller, replace(found, by_norm=tuple(sorted(by_norm)))
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
 
@@ -86,7 +96,7 @@ def recover(
 def _nothing_to_measure(analysis: Analysis) -> str:
     if has_quantized_weights(analysis):
         return "the model's weights are quantized, and criteria from data read float weights"
-    return "no contraction of the main graph sums over what may go"
+    return "no contraction that the data reach sums over what may go"
 
 
 def _repaired(

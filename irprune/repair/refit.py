@@ -81,7 +81,7 @@ def refit(
     teacher = Stepwise(original, [*batches, *held_out], [p.target for p in todo], memory // 2)
     own = [smaller_feeds(before, kept, feeds) for feeds in (*batches, *held_out)]
     student = Stepwise(small, own, [name for p in todo for name in p.reads], memory // 2)
-    groups = teams(after, [p for p in todo if student.makes(p.target) and teacher.makes(p.target)])
+    groups = teams(after, [p for p in todo if teacher.makes(p.target) and student.makes(p.target)])
     updated: dict[str, Array] = {}
     log: list[Refit] = []
     for k, team in enumerate(groups):
@@ -89,9 +89,13 @@ def refit(
         unseen: list[_Sample] = []
         for point in team:
             values = zip(teacher.get([point.target]), student.get(point.reads), strict=True)
-            each = -(-most // len(batches))
-            parts = [_sample(before, point, kept, theirs, ours, rng, each) for theirs, ours in values]
-            fitted, unseen = [*fitted, *parts[: len(batches)]], [*unseen, *parts[len(batches) :]]
+            each = -(-most // max(1, min(len(batches), student.reached(point.reads))))
+            for batch, (theirs, ours) in enumerate(values):
+                if theirs and ours:  # else the batch takes another branch
+                    part = _sample(before, point, kept, theirs, ours, rng, each)
+                    (fitted if batch < len(batches) else unseen).append(part)
+        if not fitted or not unseen:
+            continue
         new, entries = _fit(after, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
         log += entries
         if entries[0].is_kept:

@@ -6,7 +6,7 @@ modules of PyTorch alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ..analysis import Analysis, Mask, analyze
@@ -51,17 +51,23 @@ def analyzed(graph: Graph, request: Request) -> Analysis:
 
 
 def decide(
-    analysis: Analysis, request: Request, scores: Scores | None = None, *, errors: Scores | None = None
+    analysis: Analysis,
+    request: Request,
+    scores: Scores | None = None,
+    *,
+    errors: Scores | None = None,
+    by_norm: Collection[str] = (),
 ) -> Smaller:
     """Choose what goes, and carry it out; ``scores``, one number an atom, take the place of the request's criterion.
 
-    ``errors`` are those of a criterion from data (see :func:`~irprune.plans.make_plan`).
+    ``errors`` are those of a criterion from data, ``by_norm`` names groups that they leave out (see
+    :func:`~irprune.plans.make_plan`).
 
     Raises :class:`InputError` for a request that makes no sense on this model, or a weight that is NaN, and
     :class:`TargetError` for a target that cannot be met.
     """
     require_numbers(analysis, request.ranking)
-    plan = make_plan(analysis, request, scores=scores, errors=errors)
+    plan = make_plan(analysis, request, scores=scores, errors=errors, by_norm=by_norm)
     return _carried_out(analysis, plan.model_copy(update={"versions": installed()}))
 
 

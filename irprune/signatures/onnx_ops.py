@@ -112,9 +112,9 @@ register(
         "ConvInteger": Operator(quantized.conv_integer, zero_points={0: 2, 1: 3}),
         "MatMulInteger": Operator(quantized.matmul_integer, zero_points={0: 2, 1: 3}),
         # recurrent cells and attention
-        "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4),
-        "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4),
-        "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4),
+        "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4, cell="LSTM"),
+        "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4, cell="GRU"),
+        "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4, cell="RNN"),
         "Attention": attention.attention,
         "RotaryEmbedding": Operator(attention.rotary_onnx, lookups={3: (1, 2)}),
         # looked up at run time

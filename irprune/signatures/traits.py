@@ -24,6 +24,7 @@ EVERY: Collection[int] = range(1 << 31)
 
 Combination: TypeAlias = Literal["", "arithmetic", "product", "join"]
 Control: TypeAlias = Literal["", "branches", "loop", "scan"]
+Cell: TypeAlias = Literal["", "LSTM", "GRU", "RNN"]
 Window: TypeAlias = Literal["", "forward", "transposed"]
 Question: TypeAlias = Literal["", "equality", "order", "logic"]
 Angle: TypeAlias = Literal["", "sine", "cosine"]
@@ -73,6 +74,7 @@ class Traits:
 
     Contractions, for the repair of weights:
 
+    ``cell``: the recurrent cell that it is; its operands and gates are those of the ONNX operator of that name.
     ``window``: letters of the weight that stand nowhere else are a window that slides over the operand, or over the
     result ("transposed").
     ``sums``: the result is the sum of both operands.
@@ -116,6 +118,7 @@ class Traits:
     implied: Mapping[str | int, str] = field(default_factory=_none)
     asks: Question = ""
     hides: Hiding = ""
+    cell: Cell = ""
     window: Window = ""
     sums: bool = False
     rectifies: bool = False

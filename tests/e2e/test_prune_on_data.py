@@ -195,3 +195,32 @@ def test_quantized_weights_are_said_to_be_no_floats(text: str) -> None:
     data = rows.astype(np.float32 if text is DEQUANTIZED else np.uint8)
     with pytest.raises(InputError, match="weights are quantized, and criteria from data read float weights; choose"):
         irprune.prune(model, ratio=0.5, data={"x": data})
+
+
+BRANCHED = """(float[N, 6] x, bool fast) => (float[N, 3] y)
+<float[6, 16] a, float[16, 3] b, float[6, 16] c, float[16, 3] d>
+{ y = If(fast) <
+    then_branch = g1 () => (float[N, 3] u) { h = MatMul(x, a) r = Relu(h) u = MatMul(r, b) },
+    else_branch = g2 () => (float[N, 3] u) { h = MatMul(x, c) r = Relu(h) u = MatMul(r, d) }
+  > }"""
+
+
+def test_weights_in_branches_are_chosen_and_refitted_on_the_samples_that_take_them() -> None:
+    """The branch that no sample takes loses as much, by norm, keeps its weights, and a warning says so."""
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.standard_normal((32, 6)).astype(np.float32), "fast": np.array(True)} for _ in range(12)]
+    model = model_of(BRANCHED)
+    with pytest.warns(UserWarning, match="no sample takes the branches"):
+        result = irprune.prune(model, macs=0.5, data=feeds[:10], align=1)
+    assert "b" in result.plan.updated
+    assert not {"c", "d"} & result.plan.updated.keys()
+    kept = {name: next(iter(part.axes.values())) for name, part in result.plan.slices.items()}
+    assert 4 <= len(kept["c"][1]) <= 12
+    plain = irprune.prune(model, macs=0.5, data=feeds[:10], align=1, repair="none")
+
+    def error(smaller: onnx.ModelProto) -> float:
+        sessions = [ort.InferenceSession(m.SerializeToString()) for m in (model, smaller)]
+        pairs = [[session.run(None, feed)[0] for session in sessions] for feed in feeds[10:]]
+        return float(np.mean([np.square(one - other).mean() for one, other in pairs]))
+
+    assert error(result.model) < 0.5 * error(plain.model)

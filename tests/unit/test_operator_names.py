@@ -35,6 +35,7 @@ Outside of these tables such a module names operators no more than others do.
 """
 
 WRITERS = {
+    "irprune/calibration/flat.py": ("stands for what a branch yields", {"Identity"}),
     "irprune/rewriting/slicing.py": (
         "writes lookups and arithmetic of sizes into the smaller graph, and fixes the sizes in those that are there",
         {"Add", "Concat", "Div", "Gather", "Identity", "Mod", "Mul", "Slice", "irprune::sizes"},
