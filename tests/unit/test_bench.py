@@ -140,7 +140,7 @@ def test_settings_that_cannot_be(model: Path, settings: Settings, message: str) 
 
 
 def test_a_shape_that_the_model_does_not_have(model: Path) -> None:
-    with pytest.raises(InputError, match=r"^--shape x: the model has "):
+    with pytest.raises(InputError, match=r"^--shape x: the model declares "):
         bench([model], Settings(runs=1), shapes={"x": (1, 4, 8, 8)})
 
 
