@@ -434,7 +434,7 @@ class _Walk:
             assert operand is not None
             for name, indices in region.results.items():
                 whole = np.arange(len(indices))
-                where = Place("view chain at", region.first)
+                where = Place("view chain", region.first)
                 self.system.relate(axes[name], whole, operand[region.axis], np.asarray(indices), where)
             self.result.regions.append(region)
 
@@ -452,7 +452,7 @@ class _Walk:
         for name, dims in given.items():
             computed = self.result.dims[name]
             for left, right in zip(dims or (), computed or (), strict=True):
-                self.system.unify(left, right, Place("view chain at", region.first))
+                self.system.unify(left, right, Place("view chain", region.first))
 
 
 def place_of(node: Node) -> Place:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from ..plans import Plan
     from ..verification import Report
 
-PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)]
+ModelsAndPlan = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL... PLAN",
+        help="The model that the plan was made for (all of them, if it was made for several), then the plan file.",
+        show_default=False,
+    ),
+]
 
 
 @o.takes(Request)
@@ -67,8 +74,7 @@ def require_no_refit(decided: Plan, path: Path) -> None:
 
 @o.takes(Floors)
 def apply(
-    models: o.Models,
-    plan_file: PlanFile,
+    files: ModelsAndPlan,
     output: o.Output,
     inputs: o.InputsOfEach = None,
     labels: o.Labels = None,
@@ -81,6 +87,9 @@ def apply(
 
     A plan of several models is carried out on all of them: irprune apply A.onnx B.onnx PLAN -o FOLDER.
     """
+    *models, plan_file = files
+    if not models:
+        raise InputError(f"expected a model and then its plan, got {plan_file} alone")
     source = data_of("--inputs", inputs, models)
     checks = checks_from(floors, no_verify=no_verify, inputs=source, labels=labels, rtol=rtol)
     decided = read_plan(plan_file)

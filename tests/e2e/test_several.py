@@ -234,6 +234,8 @@ def test_one_plan_for_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert run(["apply", paths[0], str(plan_file), "-o", str(tmp_path / "small.onnx")]) == 2
     assert "made for several models (dec, enc): give all of them" in capsys.readouterr().err
+    assert run(["apply", paths[0], "-o", str(out)]) == 2
+    assert "expected a model and then its plan, got" in capsys.readouterr().err
     assert run(["verify", *paths, small[1], "--plan", str(plan_file)]) == 2
     assert "as many smaller models as originals" in capsys.readouterr().err
     assert run(["verify", *paths, *reversed(small), "--plan", str(plan_file)]) == 1
