@@ -188,13 +188,16 @@ class _Solver:
             )
             certain = (n_left == 0) != (n_right == 0)
             stuck = ~tied & ~certain
-            lost = np.concatenate(
-                [left[certain].ravel(), right[certain].ravel(), *map(self._minor, (left[stuck], right[stuck]))]
-            )
-            lost = lost[lost != _KEPT]
-            if len(lost):
-                kept.append(lost)
-                self.causes.append((lost, where.reason("no common factors", Kind.SIZES)))
+            bound = np.concatenate([left[certain].ravel(), right[certain].ravel()])
+            minor = np.concatenate([self._minor(left[stuck]), self._minor(right[stuck])])
+            for lost, why, kind in (
+                (bound, "it ties elements to frozen ones", Kind.COUPLED),
+                (minor, "no common factors", Kind.SIZES),
+            ):
+                lost = lost[lost != _KEPT]
+                if len(lost):
+                    kept.append(lost)
+                    self.causes.append((lost, where.reason(why, kind)))
         return edges, np.unique(np.concatenate(kept))
 
     def _minor(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -306,7 +306,7 @@ lambda x: x.flip(1).argmax(1)
 2 4
 arguments_0[a=2 b=4!]
 -> flip[a c=4!] argmax[a]
-frozen b: aten::flipped 'flip': no common factors
+frozen b: aten::flipped 'flip': it ties elements to frozen ones
 frozen c: ArgMax 'argmax': the positions of its extrema are the result
 
 match aten::flipped: one element

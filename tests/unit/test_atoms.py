@@ -83,7 +83,7 @@ def test_an_axis_whose_elements_all_stay_says_why() -> None:
     system.relate(a, np.arange(2), b, np.arange(2), Place("Gather", "g"))
     system.freeze(b, plain("output", Kind.ORDER))
     atoms = find_atoms(system, [a, b])
-    assert atoms.reasons[a.number] == (Reason("Gather", "g", "no common factors", Kind.SIZES),)
+    assert atoms.reasons[a.number] == (Reason("Gather", "g", "it ties elements to frozen ones", Kind.COUPLED),)
 
 
 def test_one_free_factor_on_each_side_is_a_tie() -> None:
