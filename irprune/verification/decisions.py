@@ -8,6 +8,8 @@ the result of a contraction shows differences of its operands.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..analysis import Analysis
 from ..ir.core import Node
 from ..ir.dtypes import is_float
@@ -36,6 +38,36 @@ def values_before_decisions(analysis: Analysis) -> tuple[str, ...]:
     return tuple(name for node in graph.nodes for name in node.outputs if name in found)
 
 
+def values_before_outputs(analysis: Analysis) -> frozenset[str]:
+    """All computed float values that lead to an output, also those inside bodies."""
+    graph = analysis.graph
+    return frozenset(name for name in _leading_to(graph.outputs, analysis, frozenset()) if _is_float(name, analysis))
+
+
+def values_shown_by(compared: Iterable[str], analysis: Analysis) -> frozenset[str]:
+    """The compared values, and the float values whose differences show in them.
+
+    No decision or saturation lies between, and no control flow, whose body need not run.
+    """
+    steps = frozenset(node.name for node in analysis.graph.nodes if _may_hide(node, analysis))
+    return frozenset(name for name in _leading_to(compared, analysis, steps) if _is_float(name, analysis))
+
+
+def _leading_to(names: Iterable[str], analysis: Analysis, barriers: frozenset[str]) -> set[str]:
+    """Computed values from which ``names`` are computed, these included, without passing a node of ``barriers``."""
+    graph = analysis.graph
+    waiting, seen = list(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        node = graph.producers.get(name)
+        if node is None or name in seen or name in graph.constants:
+            continue
+        seen.add(name)
+        if node.name not in barriers:
+            waiting += [operand for operand in (*node.inputs, *node.captures) if operand]
+    return seen
+
+
 def _decides(node: Node, analysis: Analysis) -> bool:
     traits = traits_of(node.qualified_op)
     if traits.hides == "decision":
@@ -50,6 +82,10 @@ def _decides(node: Node, analysis: Analysis) -> bool:
 
 def _is_step(node: Node, analysis: Analysis) -> bool:
     return bool(traits_of(node.qualified_op).hides) or _decides(node, analysis)
+
+
+def _may_hide(node: Node, analysis: Analysis) -> bool:
+    return _is_step(node, analysis) or bool(traits_of(node.qualified_op).control)
 
 
 def _is_contraction(node: Node, analysis: Analysis) -> bool:

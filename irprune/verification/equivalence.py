@@ -13,12 +13,12 @@ from ..runtime.feeds import Feeds
 from ..runtime.session import Outputs, RunFailure
 from .cases import Case, Cases
 from .comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
-from .decisions import values_before_decisions
+from .decisions import values_before_decisions, values_before_outputs, values_shown_by
 from .masks import complete_sizes, input_sizes, kept_part
 from .noise import nearby_runs, run_in_double
 from .reference import build
 from .removal import Removal
-from .report import Divergence, Equivalence, OutputError
+from .report import Coverage, Divergence, Equivalence, OutputError
 from .rounding import is_rounded, without_rounding
 
 _CASES_AT_A_TIME = 16
@@ -107,7 +107,15 @@ class Comparison:
                     return found.verdict(self.first_divergence(run.case)), outputs
         verdict = found.verdict()
         seen = {error.name for error in (*verdict.outputs, *verdict.before)}
-        return replace(verdict, hidden=len(set(values_before_decisions(self.analysis)) - seen)), outputs
+        hidden = len(set(values_before_decisions(self.analysis)) - seen)
+        return replace(verdict, hidden=hidden, coverage=self._coverage(seen)), outputs
+
+    def _coverage(self, compared: set[str]) -> Coverage:
+        own = {name for node in self.original.proto.graph.node for name in node.output}
+        values = values_before_outputs(self.analysis)
+        outer = values & own
+        shown = values_shown_by(compared, self.analysis) & outer
+        return Coverage(len(outer & compared), len(shown), len(outer), len(values) - len(outer))
 
     @cached_property
     def before_decisions(self) -> tuple[str, ...]:

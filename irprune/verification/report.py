@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .floors import NO_FLOORS, Floors
@@ -103,13 +103,38 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How many of the float values before the outputs the comparison reaches.
+
+    ``compared`` were compared themselves, the outputs included. The differences of ``shown``, which include these, show
+    in a compared value: no decision, saturation or control flow lies between. ``of`` is the number of all float values
+    that nodes of the main graph compute on the way to an output. ``in_bodies`` is the number of those inside bodies of
+    control flow: they are compared by structure, and as far as the results of their node show them.
+    """
+
+    compared: int
+    shown: int
+    of: int
+    in_bodies: int
+
+    def __str__(self) -> str:
+        words = f"{self.shown} of {self.of} float values before the outputs were compared"
+        if self.compared < self.shown:
+            words += f" ({self.compared} themselves, the others in values that show them)"
+        if self.in_bodies:
+            words += f"; {self.in_bodies} more inside bodies by structure and the results of their nodes alone"
+        return words
+
+
+@dataclass(frozen=True)
 class Equivalence:
     """``rejected`` are sizes at which the original itself does not run.
 
     For a quantized model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
     ``in_double`` compares in float64, in those cases in which an error could be rounding noise.
     ``before`` are float values inside the graph, from which decisions are made and what saturates is computed;
-    ``hidden`` is how many more of these there are, which were not compared. ``notes`` say what else was not.
+    ``hidden`` is how many more of these there are, which were not compared. ``coverage`` counts the float values before
+    the outputs. ``notes`` say what else was not compared.
     """
 
     outputs: tuple[OutputError, ...]
@@ -121,6 +146,7 @@ class Equivalence:
     in_double: tuple[OutputError, ...] = ()
     before: tuple[OutputError, ...] = ()
     hidden: int = 0
+    coverage: Coverage | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -154,6 +180,7 @@ class Equivalence:
                 "values": [found.as_json() for found in self.before],
             },
             "in_double": [output.as_json() for output in self.in_double],
+            "float_values": None if self.coverage is None else asdict(self.coverage),
             "first": None if self.first is None else self.first.as_json(),
             "notes": list(self.notes),
         }

@@ -67,6 +67,15 @@ class DecisionsDocument(TypedDict):
     values: list[OutputDocument]
 
 
+class CoverageDocument(TypedDict):
+    """How many of the float values before the outputs were compared, themselves or in a value that shows them."""
+
+    compared: Annotated[int, Field(ge=0)]
+    shown: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=0)]
+    in_bodies: Annotated[int, Field(ge=0)]
+
+
 class EquivalenceDocument(TypedDict):
     """The comparison with the reference."""
 
@@ -79,6 +88,7 @@ class EquivalenceDocument(TypedDict):
     as_is: list[NamedError]
     before_decisions: NotRequired[DecisionsDocument]
     in_double: list[OutputDocument]
+    float_values: NotRequired[CoverageDocument | None]
     first: DivergenceDocument | None
     notes: NotRequired[list[str]]
 

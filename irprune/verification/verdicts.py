@@ -74,6 +74,8 @@ def _equivalence(report: Report) -> Iterator[str]:
     yield words
     if equivalence.before or equivalence.hidden:
         yield _before_decisions(equivalence)
+    if equivalence.coverage is not None:
+        yield str(equivalence.coverage)
     how = "in torch" if report.exported is not None or report.note else "optimizations off and on"
     yield f"{len(equivalence.cases)} runs, {how}"
     yield from equivalence.notes

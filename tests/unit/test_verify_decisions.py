@@ -137,3 +137,30 @@ def test_integers_that_are_moved_before_they_become_floats(name: str, seed: int)
     report = api.prune(model_of(text, 17, seed=seed), ratio=0.5).report
     assert report is not None and report.equivalence.as_is
     assert report.equivalence.error < 1e-5
+
+
+COVERED = {
+    "a plain network": ("y = MatMul(h, v)", (1, 2, 2, 0)),
+    "an arg-max": ("l = MatMul(h, v) s = Softmax <axis = 1> (l) y = ArgMax <axis = 1> (s)", (1, 2, 3, 0)),
+    "a branch": (
+        """y = If (c) <then_branch = t () => (float[2, 3] p) { a = MatMul(h, v) p = Tanh(a) },
+            else_branch = e () => (float[2, 3] q) { q = MatMul(h, v) }>""",
+        (1, 1, 2, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_the_share_of_all_float_values_is_counted(name: str) -> None:
+    """What is compared, what shows in it, all float values, and those inside bodies."""
+    nodes, expected = COVERED[name]
+    model = model_of(
+        f"(float[2, 4] x, bool c) => (float[] y) <float[4, 6] w, float[6, 3] v> {{ h = MatMul(x, w) {nodes} }}", 17
+    )
+    if name == "an arg-max":
+        model.graph.output[0].type.tensor_type.elem_type = 7
+    report = api.prune(model, ratio=0.5, align=1).report
+    assert report is not None and report.ok
+    found = report.equivalence.coverage
+    assert found is not None and (found.compared, found.shown, found.of, found.in_bodies) == expected
+    assert f"{found.shown} of {found.of} float values before the outputs were compared" in junit_xml(report)
