@@ -48,14 +48,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pruned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("pruned")
     out, plan = folder / "small.onnx", folder / "plan.json"
-    assert command("prune", DIGITS, "-o", out, "--macs", 0.2, "--data", data, "--plan", plan) == 0
+    assert command("prune", DIGITS, "-o", out, "--macs", 0.2, "--align", 1, "--data", data, "--plan", plan) == 0
     return out, plan
 
 
 def test_more_decisions_are_kept_than_by_norm_alone(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     norm, unrepaired = tmp_path / "norm.onnx", tmp_path / "unrepaired.onnx"
-    assert command("prune", DIGITS, "-o", norm, "--macs", 0.2) == 0
-    assert command("prune", DIGITS, "-o", unrepaired, "--macs", 0.2, "--data", data, "--repair", "none") == 0
+    assert command("prune", DIGITS, "-o", norm, "--macs", 0.2, "--align", 1) == 0
+    assert command("prune", DIGITS, "-o", unrepaired, "--macs", 0.2, "--align", 1, "--data", data, "--repair", "none") == 0
     others = images()[1::2]
     wanted = decisions(DIGITS, others)
     kept = {path.stem: (decisions(path, others) == wanted).mean() for path in (pruned[0], norm, unrepaired)}
@@ -86,7 +86,7 @@ def test_the_plan_names_what_was_refitted_and_verification_follows_it(
 
 def test_the_same_command_writes_the_same_bytes(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.onnx"
-    assert command("prune", DIGITS, "-o", again, "--macs", 0.2, "--data", data) == 0
+    assert command("prune", DIGITS, "-o", again, "--macs", 0.2, "--align", 1, "--data", data) == 0
     first, second = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (pruned[0], again))
     assert first == second
 
