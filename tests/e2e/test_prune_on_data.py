@@ -54,8 +54,9 @@ def pruned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_more_decisions_are_kept_than_by_norm_alone(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     norm, unrepaired = tmp_path / "norm.onnx", tmp_path / "unrepaired.onnx"
-    assert command("prune", DIGITS, "-o", norm, "--macs", 0.2, "--align", 1) == 0
-    assert command("prune", DIGITS, "-o", unrepaired, "--macs", 0.2, "--align", 1, "--data", data, "--repair", "none") == 0
+    cut = ("--macs", 0.2, "--align", 1)
+    assert command("prune", DIGITS, "-o", norm, *cut) == 0
+    assert command("prune", DIGITS, "-o", unrepaired, *cut, "--data", data, "--repair", "none") == 0
     others = images()[1::2]
     wanted = decisions(DIGITS, others)
     kept = {path.stem: (decisions(path, others) == wanted).mean() for path in (pruned[0], norm, unrepaired)}
