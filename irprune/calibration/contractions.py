@@ -17,7 +17,7 @@ Einsum         its own equation
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from ..analysis import Analysis, MatchedNode
 from ..axes import Axis, size_of
-from ..ir import Node
+from ..ir import Constant, Graph, Node
 from ..ir.core import Array
 from ..ir.dtypes import bits
 from ..signatures import Composite, Name, Star, Term, Unit, traits_of
+from .weights import Weight, computed_weight
 
 Rows: TypeAlias = NDArray[Any]
 Positions: TypeAlias = NDArray[np.intp]
@@ -87,6 +88,26 @@ class Contraction:
     result: tuple[tuple[Letter, ...], ...]
     weight: tuple[tuple[Letter, ...], ...]
     window: Window | None = None
+    stored: Weight | None = None
+    """The way from the weight to the tensors that hold its elements; ``None`` where it is one of them itself."""
+
+    # -- the weight --------------------------------------------------------------------------------------------------
+
+    def read(self, constants: Mapping[str, Constant]) -> Array:
+        """The weight as the node reads it, dequantized."""
+        return constants[self.constant].numpy() if self.stored is None else self.stored.read(constants)
+
+    def write(self, weight: Array, constants: Mapping[str, Constant]) -> dict[str, Array]:
+        """The tensors that the model stores, for other values of the weight."""
+        if self.stored is None:
+            return {self.constant: weight}
+        return self.stored.write(weight.astype(np.float64), constants)
+
+    def is_alone(self, graph: Graph) -> bool:
+        """Whether no other node reads the elements of the weight."""
+        if self.stored is not None:
+            return self.stored.is_alone(graph, self.node.name)
+        return len(graph.consumers[self.constant]) == 1
 
     # -- letters -------------------------------------------------------------------------------------------------
 
@@ -235,10 +256,15 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     matched = analysis.coupling.matched.get(node.name)
     if matched is None or not matched.signature.notation.macs or len(node.inputs) < 2 or _is_fused(node):
         return None
-    weights = [k for k, name in enumerate(node.inputs[:2]) if _is_weight(analysis, name)]
-    if len(weights) != 1 or node.inputs[1 - weights[0]] in ("", *analysis.graph.constants):
+    weights = [k for k, name in enumerate(node.inputs[:2]) if name in analysis.coupling.weights]
+    if len(weights) != 1 or not node.inputs[1 - weights[0]]:
         return None
     position = weights[0]
+    stored = None
+    if not _is_weight(analysis, node.inputs[position]):
+        stored = computed_weight(analysis.graph, node.inputs[position])
+        if stored is None:
+            return None
     ends = [
         (matched.signature.notation.inputs[k], analysis.coupling.operand(node, k)) for k in (1 - position, position)
     ]
@@ -248,14 +274,15 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     operand, weight, result = (_letters(matched, terms or (), dims or ()) for terms, dims in ends)
     names = [letter.name for dim in weight for letter in dim]
     constant = node.inputs[position]
-    window = (
-        _window(node, analysis.graph.constants[constant].shape[2:]) if traits_of(node.qualified_op).window else None
-    )
+    slides = bool(traits_of(node.qualified_op).window)
+    window = _window(node, [size_of(axis).coefficient for axis in (ends[1][1] or ())[2:]]) if slides else None
     if len(names) != len(set(names)):
         return None
     if window is None and not _is_product(operand, set(names), result):
         return None
-    return Contraction(node, node.inputs[1 - position], constant, node.outputs[0], operand, result, weight, window)
+    return Contraction(
+        node, node.inputs[1 - position], constant, node.outputs[0], operand, result, weight, window, stored
+    )
 
 
 def _is_product(operand: Dims, weight: set[str], result: Dims) -> bool:

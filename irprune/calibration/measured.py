@@ -39,7 +39,7 @@ class Measured:
     def weight(self, point: Point) -> Floats:
         """``[g, o, c]`` in units of the target; includes the scale of a batch normalization behind the contraction."""
         graph = self.analysis.graph
-        matrix = point.contraction.matrix(graph.constants[point.contraction.constant].numpy())
+        matrix = point.contraction.matrix(point.contraction.read(graph.constants))
         scale, _ = affine(graph, point)
         return matrix * scale.reshape(-1, matrix.shape[1], 1) if scale.size > 1 else matrix * scale
 

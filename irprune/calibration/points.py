@@ -8,15 +8,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import Analysis
-from ..ir import Graph, Node
+from ..ir import Constant, Graph, Node
+from ..ir.core import Array
 from ..signatures import traits_of
 from .contractions import Contraction, contractions
+from .weights import Weight, computed_weight
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +38,22 @@ class Point:
     target: str
     skip: str | None
     rectified: bool
+    stored_bias: Weight | None = None
+    """The way from the bias to the tensor that holds it, where it is quantized."""
+    has_fixed_bias: bool = False
+    """Whether something is added that a refit may not change."""
+
+    def read_bias(self, constants: Mapping[str, Constant]) -> Array:
+        """The vector that is added, dequantized. There has to be one."""
+        assert self.bias is not None
+        return constants[self.bias].numpy() if self.stored_bias is None else self.stored_bias.read(constants)
+
+    def write_bias(self, bias: Array, constants: Mapping[str, Constant]) -> dict[str, Array]:
+        """The tensor that the model stores, for another bias."""
+        assert self.bias is not None
+        if self.stored_bias is None:
+            return {self.bias: bias}
+        return self.stored_bias.write(bias.astype(np.float64), constants)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -50,20 +69,27 @@ def find_points(analysis: Analysis) -> tuple[Point, ...]:
 def _point(graph: Graph, item: Contraction) -> Point:
     bias, norm, target = _bias(graph, item)
     skip, target = _residual(graph, target)
-    if bias is not None and len(graph.consumers[bias]) > 1:
-        bias = None  # shared with other nodes
+    stored = None if bias is None else computed_weight(graph, bias)
+    fixed = bias is None and len(item.node.inputs) > 2 and item.node.inputs[2] != ""
+    if bias is not None and not _is_alone(graph, bias, stored, item.node.name):
+        bias, stored, fixed = None, None, True
     readers = [traits_of(reader.qualified_op) for reader, _ in graph.consumers.get(target, ())]
     rectified = bool(readers) and target not in graph.outputs and all(traits.rectifies for traits in readers)
-    return Point(item, bias, norm, target, skip, rectified)
+    return Point(item, bias, norm, target, skip, rectified, stored, fixed)
+
+
+def _is_alone(graph: Graph, bias: str, stored: Weight | None, node: str) -> bool:
+    return len(graph.consumers[bias]) == 1 if stored is None else stored.is_alone(graph, node)
 
 
 def _bias(graph: Graph, item: Contraction) -> tuple[str | None, Node | None, str]:
     """The vector added to the product, the batch normalization it belongs to, and the value after both."""
     operands = item.node.inputs
     following = _only_reader(graph, item.output)
-    if len(operands) > 2 and operands[2] in graph.constants:
-        return operands[2], None, item.output
-    if following is None or (len(operands) > 2 and operands[2]):
+    if len(operands) > 2 and operands[2]:
+        is_known = operands[2] in graph.constants or computed_weight(graph, operands[2]) is not None
+        return operands[2] if is_known else None, None, item.output
+    if following is None:
         return None, None, item.output
     reader, position = following
     if _sums(reader) and _is_vector(graph, reader.inputs[1 - position]):

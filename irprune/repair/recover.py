@@ -16,7 +16,7 @@ from ..calibration.contractions import has_quantized_weights
 from ..calibration.stepwise import MEMORY
 from ..criteria import DATA_CRITERIA
 from ..errors import InputError
-from ..ir import Constant, Graph
+from ..ir import Graph
 from ..ir.core import Array
 from ..plans.digests import digest_of_values
 from ..request import Request
@@ -24,7 +24,7 @@ from ..rewriting import Smaller, analyzed, decide
 from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
 from ..runtime.session import RunFailure
-from .refit import Refit, refit, smaller_feeds
+from .refit import Refit, refit, smaller_feeds, with_values
 
 FEW_SAMPLES = 64
 """With fewer samples than this, a fit may not generalize."""
@@ -142,18 +142,6 @@ def _repaired(
         tuple(changes),
     )
     return smaller, found
-
-
-def with_values(graph: Graph, updated: Mapping[str, Array]) -> Graph:
-    """The graph in which some constants have other values of the same shape and type."""
-    constants = dict(graph.constants)
-    for name, array in updated.items():
-        constants[name] = _constant(constants[name], array)
-    return replace(graph, constants=constants)
-
-
-def _constant(old: Constant, array: Array) -> Constant:
-    return replace(old, read=lambda: array)
 
 
 def _digests(graph: Graph, names: Mapping[str, Array]) -> dict[str, str]:

@@ -13,7 +13,7 @@ GRAIL (CPAL 2026) and CORP (arXiv 2602.05243) refit consumers; here every weight
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -23,6 +23,7 @@ from ..analysis import Analysis, Mask, kept_mask
 from ..calibration.moments import DAMPING, MOST_ROWS, damping, draw, with_constant
 from ..calibration.points import Point, affine, find_points
 from ..calibration.stepwise import MEMORY, Stepwise
+from ..ir import Constant, Graph
 from ..ir.core import Array
 from .teams import Team, teams
 
@@ -109,8 +110,8 @@ def refit(
 
 
 def _is_private(analysis: Analysis, point: Point) -> bool:
-    """Whether no other node reads the weight: shared weights stay unchanged."""
-    return len(analysis.graph.consumers[point.contraction.constant]) == 1
+    """Whether no other node reads weight and bias: what is shared stays unchanged."""
+    return not point.has_fixed_bias and point.contraction.is_alone(analysis.graph)
 
 
 def _sample(
@@ -152,25 +153,46 @@ def _fit(
     point = team[0]
     item = point.contraction
     constants = after.graph.constants
-    weight = constants[item.constant].numpy()
-    bias = None if point.bias is None else constants[point.bias].numpy()
+    weight = item.read(constants)
+    bias = None if point.bias is None else point.read_bias(constants)
     g, o, _ = item.shape
     sign = -1.0 if point.norm is not None else 1.0
     scale, shift = (
         part.reshape(g, o) if part.size > 1 else np.full((g, o), part[0]) for part in affine(after.graph, point)
     )
     scale = np.where(scale == 0, 1.0, scale)
-    old = item.matrix(weight)
-    if bias is not None:
-        old = np.concatenate([old, sign * bias.astype(np.float64).reshape(g, o, 1)], axis=2)
+    old = _stored(point, after.graph, sign)
     solved = _solve(fitted, old, scale, shift, bias is not None, rounds if point.rectified else 0, damp)
-    errors = [_error(unseen, matrix, scale, shift, bias is not None, point.rectified) for matrix in (old, solved)]
-    new = {each.contraction.constant: item.tensor(solved[..., : item.shape[2]], weight) for each in team}
-    for each in team if bias is not None else ():
-        assert bias is not None
-        assert each.bias is not None
-        new[each.bias] = (sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype)
+    new: dict[str, Array] = {}
+    for each in team:
+        new |= each.contraction.write(item.tensor(solved[..., : item.shape[2]], weight), constants)
+        if bias is not None:
+            new |= each.write_bias((sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype), constants)
+    stored = _stored(point, with_values(after.graph, new), sign)  # rounded, where the model is quantized
+    errors = [_error(unseen, matrix, scale, shift, bias is not None, point.rectified) for matrix in (old, stored)]
     return new, [Refit(each.contraction.node.name, *errors) for each in team]
+
+
+def _stored(point: Point, graph: Graph, sign: float) -> NDArray[np.float64]:
+    """``[g, o, c]``, and the bias as the last column if there is one."""
+    item, constants = point.contraction, graph.constants
+    matrix = item.matrix(item.read(constants))
+    if point.bias is None:
+        return matrix
+    bias = point.read_bias(constants).astype(np.float64).reshape(*matrix.shape[:2], 1)
+    return np.concatenate([matrix, sign * bias], axis=2)
+
+
+def with_values(graph: Graph, updated: Mapping[str, Array]) -> Graph:
+    """The graph in which some constants have other values of the same shape and type."""
+    constants = dict(graph.constants)
+    for name, array in updated.items():
+        constants[name] = _constant(constants[name], array)
+    return replace(graph, constants=constants)
+
+
+def _constant(old: Constant, array: Array) -> Constant:
+    return replace(old, read=lambda: array)
 
 
 def _design(sample: _Sample, has_bias: bool) -> NDArray[np.float32]:

@@ -53,4 +53,4 @@ def _facts(graph: Graph, point: Point) -> Iterator[Array]:
     yield np.array([point.rectified, point.norm is not None, *point.contraction.shape])
     yield from affine(graph, point)
     if point.bias is not None:
-        yield graph.constants[point.bias].numpy()
+        yield point.read_bias(graph.constants)

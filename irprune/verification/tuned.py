@@ -40,7 +40,7 @@ def with_tuned_weights(original: Executable, tuned: Executable, plan: Plan, *, e
     for name, tensor in _weights(proto.graph):
         if name in parts:
             before = read_tensor(tensor, original.data_folder)
-            scattered = _scattered(name, before, parts[name], after)
+            scattered = _scattered(name, before, parts[name], after, plan)
             if not same_bits(before, scattered):
                 tensor.CopyFrom(scratch.add(tensor.name, scattered))
     others = [tensor for tensor in tensors_of(proto.graph) if is_external(tensor) and not scratch.holds(tensor)]
@@ -69,13 +69,13 @@ def _weights(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
                         yield qualified(scope, node.output[0]), attribute.t
 
 
-def _scattered(name: str, before: Array, parts: list[tuple[str, Slice]], after: Readers) -> Array:
-    """``before`` with every part in its place."""
+def _scattered(name: str, before: Array, parts: list[tuple[str, Slice]], after: Readers, plan: Plan) -> Array:
+    """``before`` with every part in its place; of integers and flags, parts that the plan has digests of."""
     result = before.copy()
     written = np.zeros(before.shape, dtype=bool) if len(parts) > 1 else None
     for part_name, part in parts:
         values = after[part_name]()
-        if values.dtype != before.dtype or values.dtype.kind in "iubOUS":
+        if values.dtype != before.dtype or (values.dtype.kind in "iubOUS" and not plan.updated.get(part_name)):
             return before  # the structure check reports it
         places = _places(name, before, part)
         shape = tuple(len(indices) for indices in places)
