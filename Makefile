@@ -11,7 +11,7 @@ TORCH      ?= torch==2.13.0
 TORCH_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS  ?=
-PEERS       = torch-pruning==1.6.1 onnxsim==0.8.1
+PEERS       = torch-pruning==1.6.1 onnxsim==0.8.1 pillow==13.0.0
 
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
