@@ -54,7 +54,7 @@ def pruned(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_more_decisions_are_kept_than_by_norm_alone(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     norm, unrepaired = tmp_path / "norm.onnx", tmp_path / "unrepaired.onnx"
-    cut = ("--macs", 0.2, "--align", 1, "--align", 1)
+    cut = ("--macs", 0.2, "--align", 1)
     assert command("prune", DIGITS, "-o", norm, *cut) == 0
     assert command("prune", DIGITS, "-o", unrepaired, *cut, "--data", data, "--repair", "none") == 0
     others = images()[1::2]
@@ -87,7 +87,7 @@ def test_the_plan_names_what_was_refitted_and_verification_follows_it(
 
 def test_the_same_command_writes_the_same_bytes(pruned: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.onnx"
-    assert command("prune", DIGITS, "-o", again, "--macs", 0.2, "--align", 1, "--align", 1, "--data", data) == 0
+    assert command("prune", DIGITS, "-o", again, "--macs", 0.2, "--align", 1, "--data", data) == 0
     first, second = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (pruned[0], again))
     assert first == second
 
