@@ -13,6 +13,7 @@ from .compare import compare
 from .demo import demo
 from .dump import dump
 from .exits import DONE, EPILOG, INTERRUPTED, guarded
+from .finetune import finetune
 from .inspect import inspect
 from .opt import opt, passes
 from .plans import apply, plan, verify
@@ -54,7 +55,7 @@ def _common(
     set_trust(trust)
 
 
-for _command in (prune, inspect, plan, apply, verify, compare, bench, opt, passes, dump, schema, demo):
+for _command in (prune, inspect, plan, apply, verify, finetune, compare, bench, opt, passes, dump, schema, demo):
     app.command(_command.__name__, epilog=EPILOG)(_command)
 
 

@@ -124,7 +124,7 @@ def _sample(
     each: int,
 ) -> _Sample:
     item = point.contraction
-    target = _kept_part(theirs[point.target], before, point.target, kept)
+    target = kept_part(theirs[point.target], before, point.target, kept)
     chosen = draw(rng, item.positions(target.shape), each)
     rows = item.summands(ours[item.data], target.shape, chosen)
     goal = item.at(target, chosen)
@@ -136,10 +136,11 @@ def _sample(
 
 def smaller_feeds(before: Analysis, kept: Mapping[int, Mask], feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The feeds of the smaller model: of inputs that lost channels (states, ``--allow-io``) the part that is kept."""
-    return {name: _kept_part(array, before, name, kept) for name, array in feeds.items()}
+    return {name: kept_part(array, before, name, kept) for name, array in feeds.items()}
 
 
-def _kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mask]) -> Array:
+def kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mask]) -> Array:
+    """What the smaller model computes of a value of the original."""
     for k, axis in enumerate(before.coupling.dims[name] or ()):
         mask = kept_mask(axis, kept)
         if len(mask) == value.shape[k] and not mask.all():

@@ -21,7 +21,7 @@ HardSwish IsInf IsNaN LeakyRelu Mean Mish Selu Shrink Sinh Softsign Sum SwiGLU S
 _OF_WEIGHTS = "Abs Exp Neg Softplus Sqrt".split()  # noqa: SIM905
 """Functions by which models keep a weight positive or within bounds."""
 
-_BOUNDING = "Clip Max Min Sigmoid Tanh".split()  # noqa: SIM905
+_BOUNDING = "Clip Max Min Tanh".split()  # noqa: SIM905
 """The same, over part of whose operand the result hardly changes."""
 
 _ROUNDING = "Ceil Floor Round Sign".split()  # noqa: SIM905
@@ -43,6 +43,7 @@ register(
         "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True, hides="saturation"),
         "Sin": Operator(compute.elementwise, of_angle="sine"),
         "Cos": Operator(compute.elementwise, of_angle="cosine"),
+        "Sigmoid": Operator(compute.elementwise, passes_through=True, hides="saturation", probability="independent"),
         "Add": Operator(compute.elementwise, combines="arithmetic", sums=True),
         **dict.fromkeys(("Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
         "Div": Operator(compute.elementwise, combines="arithmetic", singular_at_zero=True, divisor=1),
@@ -98,8 +99,8 @@ register(
         "ArgMax": Operator(compute.arg_reduce, hides="decision"),
         "ArgMin": Operator(compute.arg_reduce, hides="decision"),
         "TopK": Operator(compute.top_k, shape_operands=(1,), hides="decision"),
-        "Softmax": Operator(compute.softmax, hides="saturation"),
-        "LogSoftmax": Operator(compute.softmax, hides="saturation"),
+        "Softmax": Operator(compute.softmax, hides="saturation", probability="categorical"),
+        "LogSoftmax": Operator(compute.softmax, hides="saturation", probability="categorical"),
         "Hardmax": Operator(compute.softmax, hides="decision"),
         "CumSum": compute.cumulative_sum,
         "CumProd": compute.cumulative_sum,

@@ -29,6 +29,7 @@ Window: TypeAlias = Literal["", "forward", "transposed"]
 Question: TypeAlias = Literal["", "equality", "order", "logic"]
 Angle: TypeAlias = Literal["", "sine", "cosine"]
 Hiding: TypeAlias = Literal["", "decision", "saturation", "pick"]
+Probability: TypeAlias = Literal["", "categorical", "independent"]
 
 
 def _none() -> Mapping[K, V]:
@@ -82,6 +83,8 @@ class Traits:
     ``of_angle``: the result is the sine or the cosine of an angle.
     ``running_statistics``: the operands with the mean and the variance of each channel.
     ``hides``: changes of its operands need not show in the result: it decides, saturates, or picks part of them.
+    ``probability``: the result are probabilities (or their logarithms) whose logits are operand 0: of the classes along
+    an axis (categorical), or of each element by itself (independent).
 
     Evaluation:
 
@@ -119,6 +122,7 @@ class Traits:
     asks: Question = ""
     hides: Hiding = ""
     cell: Cell = ""
+    probability: Probability = ""
     window: Window = ""
     sums: bool = False
     rectifies: bool = False

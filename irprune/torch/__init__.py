@@ -13,6 +13,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from .api import Result, apply, load, plan, prune, trace, verify
+    from .distill import Tuned, finetune
     from .importer.module import from_onnx
     from .importer.writer import write_back
     from .program import Program
@@ -24,7 +25,9 @@ __all__ = [
     "IterativePruning",
     "Program",
     "Result",
+    "Tuned",
     "apply",
+    "finetune",
     "from_onnx",
     "importance",
     "load",
@@ -38,6 +41,7 @@ __all__ = [
 _HOMES = {
     "from_onnx": "importer.module",
     "write_back": "importer.writer",
+    **dict.fromkeys(("Tuned", "finetune"), "distill"),
     "Program": "program",
     **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),
     **dict.fromkeys(("Result", "apply", "load", "plan", "prune", "trace", "verify"), "api"),

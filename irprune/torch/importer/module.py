@@ -32,6 +32,9 @@ INITIALIZERS = "irprune.initializers"
 
 INPUTS, OUTPUTS, NODE = "irprune.inputs", "irprune.outputs", "irprune.node"
 
+VALUES = "irprune.values"
+"""The key in ``module.meta`` of the names of FX nodes by the values of the model that they compute."""
+
 
 def from_onnx(model: AnyModel) -> fx.GraphModule:
     """A module that computes what an ONNX model does, and that can be trained.
@@ -107,6 +110,9 @@ class Importer:
         module.meta[INITIALIZERS] = {name: path for name, path in self.paths.items() if path in kept}
         module.meta[INPUTS] = placeholders
         module.meta[OUTPUTS] = list(self.graph.outputs)
+        stays = {node.name for node in self.fx_graph.nodes}
+        computed = {name: self._tensors[name].node.name for name in self.graph.producers if name in self._tensors}
+        module.meta[VALUES] = {name: node for name, node in computed.items() if node in stays}
         return module
 
     def _require_functions(self) -> None:

@@ -1,0 +1,149 @@
+"""The parts of training towards the original: ends, cuts, losses, schedules, recurrent networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import irprune
+from irprune.errors import InputError
+from irprune.frontends.onnx import import_model
+from tests.golden.helpers.models import model_of
+
+torch = pytest.importorskip("torch")
+
+from irprune.torch.distill.cuts import cuts  # noqa: E402
+from irprune.torch.distill.ends import End, ends, last_features  # noqa: E402
+from irprune.torch.distill.finetune import finetune  # noqa: E402
+from irprune.torch.distill.losses import decisions, loss_of, scale_of  # noqa: E402
+from irprune.torch.distill.samples import flipped, mixed, order_of  # noqa: E402
+from irprune.torch.distill.training import WARM_UP, one_cycle  # noqa: E402
+
+RESIDUAL = """(float[n, 4] x) => (float[n, 3] y)
+<float[4, 8] a, float[8, 4] b, float[4, 8] c, float[8, 4] d, float[4, 3] e> {
+    p = MatMul(x, a)  q = Relu(p)  r = MatMul(q, b)  s = Add(x, r)
+    t = MatMul(s, c)  u = Relu(t)  v = MatMul(u, d)  w = Add(s, v)
+    z = MatMul(w, e)  y = Softmax(z)
+}"""
+
+
+def graph_of(text: str, opset: int = 20) -> object:
+    return import_model(irprune.api.open_model(model_of(text, opset)).model)
+
+
+def test_an_end_is_the_logits_of_a_softmax() -> None:
+    assert ends(graph_of(RESIDUAL)) == (End("z", "categorical"),)
+
+
+def test_before_opset_13_a_softmax_runs_over_all_axes_from_its_own_on() -> None:
+    text = "(float[n, 4] x) => (float[n, 3] y) <float[4, 3] a> { z = MatMul(x, a) y = Softmax(z) }"
+    assert ends(graph_of(text, 11)) == (End("z", "categorical", 1, joint=True),)
+
+
+def test_ends_lie_before_decisions_and_moves() -> None:
+    text = """(float[n, 4] x) => (int64[n] i, float[m] p)
+    <float[4, 3] a, float[4, 2] b> { z = MatMul(x, a) i = ArgMax<axis = 1, keepdims = 0>(z)
+        one = Constant<value_ints = [-1]>() k = MatMul(x, b) s = Sigmoid(k) p = Reshape(s, one) }"""
+    assert set(ends(graph_of(text))) == {End("z", "squared"), End("k", "independent")}
+
+
+def test_blocks_end_at_residual_sums() -> None:
+    assert cuts(graph_of(RESIDUAL), ["z"]) == ("s", "w")
+
+
+def test_the_hint_is_what_the_last_layer_reads() -> None:
+    assert last_features(graph_of(RESIDUAL), ["z"]) == ("w",)
+
+
+@pytest.mark.parametrize("comparison", ["categorical", "independent", "squared"])
+def test_a_loss_is_zero_where_equal_and_one_for_the_average_answer(comparison: str) -> None:
+    torch.manual_seed(0)
+    theirs = torch.randn(500, 6) * 3
+    end = End("z", comparison)  # type: ignore[arg-type]
+    scale = scale_of(end, [theirs])
+    assert float(loss_of(end, theirs, theirs)) / scale < 1e-5
+    average = {
+        "squared": theirs.mean().expand_as(theirs),
+        "independent": theirs.sigmoid().mean(dim=0).logit().expand_as(theirs),
+        "categorical": 4 * (theirs / 4).softmax(dim=-1).mean(dim=0).log().expand_as(theirs),
+    }[comparison]
+    assert float(loss_of(end, average, theirs)) / scale == pytest.approx(1, rel=1e-3)
+
+
+def test_positions_where_the_original_is_infinite_are_left_out() -> None:
+    theirs = torch.tensor([[1.0, -torch.inf], [2.0, 0.0]])
+    ours = torch.tensor([[1.0, 5.0], [2.0, 1.0]])
+    assert float(loss_of(End("z", "squared"), ours, theirs)) == pytest.approx(0.25)
+
+
+def test_decisions_are_the_largest_element_or_the_sign() -> None:
+    values = torch.tensor([[0.5, -1.0], [0.1, 2.0]])
+    assert decisions(End("z", "squared"), values).tolist() == [0, 1]
+    assert decisions(End("z", "independent"), values).tolist() == [[True, False], [True, True]]
+    assert decisions(End("z", "squared"), values[:, :1]).numel() == 0
+
+
+def test_an_epoch_meets_each_sample_once() -> None:
+    met = np.concatenate([order_of(12, 4, step, seed=1) for step in range(3)])
+    assert sorted(met) == list(range(12))
+    assert not np.array_equal(order_of(12, 4, 0, 1), order_of(12, 4, 3, 1))
+
+
+def test_the_rate_rises_then_falls() -> None:
+    rates = [one_cycle(share) for share in (0, WARM_UP, 1)]
+    assert rates == pytest.approx([0, 1, 0])
+
+
+def test_images_are_mirrored_along_their_width() -> None:
+    image = np.arange(40, dtype=np.float32).reshape(1, 1, 8, 5)
+    channels_last = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
+    assert np.array_equal(flipped([{"x": image}])[0]["x"], image[..., ::-1])
+    assert np.array_equal(flipped([{"x": channels_last}])[0]["x"], channels_last[:, :, ::-1])
+    with pytest.raises(InputError, match="nothing to flip"):
+        flipped([{"x": np.zeros((2, 3), np.float32)}])
+    with pytest.raises(InputError, match="cannot be mixed"):
+        mixed([{"x": np.zeros((2, 3), np.int64)}], 0)
+
+
+LSTM = """(float[5, n, 3] x) => (float[n, 2] y)
+<float[1, 32, 3] w, float[1, 32, 8] r, float[1, 64] b, float[8, 2] o, int64[1] axis> {
+    h, last = LSTM<hidden_size = 8>(x, w, r, b)
+    s = Squeeze(last, axis)
+    y = MatMul(s, o)
+}"""
+
+
+def test_a_recurrent_network_comes_back() -> None:
+    model = model_of(LSTM, numbers={"axis": np.array([0])})
+    data = np.random.default_rng(0).normal(size=(5, 200, 3)).astype(np.float32)
+    feeds = [{"x": data[:, k : k + 10]} for k in range(0, 200, 10)]
+    small = irprune.prune(model, ratio=0.25, align=1)
+    found = finetune(model, small.model, feeds, plan=small.plan, steps=80, block_steps=0)
+    assert found.after.error < found.before.error / 2
+    assert irprune.verify(model, irprune.backends.onnx.to_proto(found.model), found.plan).ok
+
+
+def test_training_that_diverges_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    from irprune.torch.distill import training
+
+    monkeypatch.setattr(training.Stage, "backward", lambda self, step: float("nan"))
+    model = model_of(RESIDUAL)
+    small = irprune.prune(model, ratio=0.25, align=1)
+    data = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    with pytest.raises(InputError, match="diverges"):
+        finetune(model, small.model, data, steps=3, block_steps=0)
+
+
+def test_fixed_batches_are_trained_on_one_after_the_other() -> None:
+    model = model_of(RESIDUAL.replace("[n, ", "[1, "))
+    small = irprune.prune(model, ratio=0.25, align=1)
+    data = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    found = finetune(model, small.model, data, plan=small.plan, steps=30, block_steps=10)
+    assert found.after.error < found.before.error
+
+
+def test_weights_in_half_precision_are_refused() -> None:
+    text = "(float16[n, 4] x) => (float16[n, 3] y) <float16[4, 3] a> { y = MatMul(x, a) }"
+    model = model_of(text)
+    with pytest.raises(InputError, match="is float16, training needs float32"):
+        finetune(model, model, np.zeros((40, 4), np.float16))
