@@ -69,7 +69,7 @@ def finetune(
     block_steps: Annotated[
         int,
         typer.Option("--block-steps", metavar="N", help="Steps of each block before that.", rich_help_panel=_PANEL),
-    ] = 400,
+    ] = 600,
     flip: Annotated[
         bool, typer.Option("--flip", help="Train on mirrored images as well.", rich_help_panel=_PANEL)
     ] = False,

@@ -39,7 +39,7 @@ from .training import BLOCK_RATE, Fidelity, OnStep, Stage, Trainer, batch_for, s
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
-STEPS, BLOCK_STEPS = 1000, 400
+STEPS, BLOCK_STEPS = 1000, 600
 """Steps of the whole network, and before it of all blocks at once."""
 
 BATCH, BLOCK_BATCH = 100, 32
