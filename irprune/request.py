@@ -16,7 +16,11 @@ from .errors import InputError
 from .options import HIDDEN, Options, Shown, options_of
 
 TARGET, CHOICE, SIZES = "Target (exactly one)", "What may go", "Open sizes (costs are evaluated and verified there)"
-TARGETS = ("ratio", "params", "macs")
+CostKind = Literal["params", "macs", "bytes"]
+COSTS: tuple[CostKind, ...] = get_args(CostKind)
+"""The targets that are a share of a cost."""
+
+TARGETS = ("ratio", *COSTS, "fidelity")
 READING = ("allow_io", "states", "shapes", "sizes")
 """The options that say how a model is to be read: commands that only look at one take these."""
 
@@ -141,11 +145,12 @@ Shares = Annotated[dict[str, Share], BeforeValidator(lambda given: _named(given,
 
 
 class Request(Options):
-    """What the user asks for. One of ``ratio``, ``params`` and ``macs`` is set.
+    """What the user asks for. One of ``ratio``, ``params``, ``macs``, ``bytes`` and ``fidelity`` is set.
 
-    ``ratio`` is the share of atoms that goes, ``params`` and ``macs`` the share of cost that stays. ``ratios``,
-    ``drop`` and ``keep_only`` settle single groups beside it, or alone. ``ratio`` may be given as several texts: those
-    with an equals sign belong to ``ratios``.
+    ``ratio`` is the share of atoms that goes, ``params``, ``macs`` and ``bytes`` the share of cost that stays.
+    ``fidelity`` is what the smaller model keeps on data: up to 1 the share of equal decisions, above 1 the
+    signal-to-noise ratio in dB. ``ratios``, ``drop`` and ``keep_only`` settle single groups beside a target, or alone.
+    ``ratio`` may be given as several texts: those with an equals sign belong to ``ratios``.
     Raises :class:`InputError` for an option that does not exist or is out of range.
     """
 
@@ -165,6 +170,13 @@ class Request(Options):
     )
     threads: Annotated[AtLeastOne | None, Shown("N", TARGET)] = Field(
         default=None, description="The threads of an operator when --latency measures; 1 by default."
+    )
+    bytes: Annotated[Share | None, Shown("R", TARGET)] = Field(
+        default=None, description="Keep this share of the bytes of all weights, each in its data type."
+    )
+    fidelity: Annotated[Annotated[float, Field(gt=0)] | None, Shown("F", TARGET)] = Field(
+        default=None,
+        description="Remove what --data allow: keep this share of decisions; above 1, this SNR in dB.",
     )
     criterion: Annotated[Criterion | None, Shown(_CRITERIA, CHOICE)] = Field(
         default=None, description="How importance is measured; l2 by default, with --data obs."
@@ -258,6 +270,8 @@ class Request(Options):
         if given:
             repair = self.repair or ("reconstruct" if repairs else "none")
             return self.model_copy(update={"criterion": self.criterion or "obs", "repair": repair})
+        if self.fidelity is not None:
+            raise InputError("fidelity is measured on inputs of the model; name them with --data")
         if self.criterion in FROM_DATA:
             raise InputError(f"criterion '{self.criterion}' needs inputs of the model; name them with --data")
         if self.repair == "reconstruct":
@@ -275,8 +289,13 @@ class Request(Options):
         return tuple(name for name in TARGETS if getattr(self, name) is not None)
 
     def at_macs(self, share: float) -> Request:
-        """The request for a share of multiply-accumulates in the place of a latency."""
-        return self.model_copy(update={"latency": None, "macs": share})
+        """The request for a share of multiply-accumulates in the place of a latency or a fidelity."""
+        return self.model_copy(update={"latency": None, "fidelity": None, "macs": share})
+
+    @property
+    def cost(self) -> tuple[CostKind, float] | None:
+        """The cost that is a target, and the share of it that stays."""
+        return next(((name, share) for name in COSTS if (share := getattr(self, name)) is not None), None)
 
     def require_target(self) -> Request:
         """This request. Raises :class:`InputError` unless one target is set, or single groups are settled."""
@@ -285,7 +304,8 @@ class Request(Options):
                 raise InputError(f"give either latency or {self.targets[0]}: each is a target")
             return self
         if len(self.targets) != 1 and not (self.chooses and not self.targets):
-            raise InputError(f"give exactly one of ratio, params and macs, got {', '.join(self.targets) or 'none'}")
+            known = f"{', '.join(TARGETS[:-1])} and {TARGETS[-1]}"
+            raise InputError(f"give exactly one of {known}, got {', '.join(self.targets) or 'none'}")
         return self
 
 
@@ -300,6 +320,8 @@ class RequestOptions(TypedDict, total=False):
     macs: float | None
     latency: float | str | None
     threads: int | None
+    bytes: float | None
+    fidelity: float | None
     criterion: Criterion | None
     repair: Repair | None
     scope: Scope

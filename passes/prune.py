@@ -22,7 +22,8 @@ class Prune(Pass):
 
         y = W2 f(W1 x)   ->   y = W2[:, K] f(W1[K, :] x)      K: the channels that are kept
 
-    Exactly one of the targets ``ratio``, ``params`` and ``macs`` is given. The plan records what goes.
+    Exactly one target is given: ``ratio``, ``params``, ``macs`` or ``bytes``; with data, also ``fidelity``. The plan
+    records what goes.
     """
 
     name: ClassVar[str] = "prune"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import CostModel
+from ..request import CostKind
 from .sequence import Counts, GroupOrder
-
-Target = Literal["macs", "params", "bytes"]
 
 
 class CostTable:
@@ -24,7 +23,7 @@ class CostTable:
         self,
         model: CostModel,
         groups: Sequence[GroupOrder],
-        target: Target,
+        target: CostKind,
         settled: Mapping[int, int] | None = None,
     ) -> None:
         self.groups = groups

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..ir.dtypes import item_bytes
+from ..request import CostKind
 from .atoms import Mask, kept_mask
 from .coupling import Coupling
 from .parameters import Parameter
@@ -57,7 +58,7 @@ class CostModel:
         self._macs = [tuple(map(formula, axes)) for axes in products]
         self.unknown = frozenset(symbols_in(axis for axes in products for axis in axes) - sizes.keys())
 
-    def products(self, target: Literal["macs", "params", "bytes"]) -> list[tuple[float, tuple[Formula, ...]]]:
+    def products(self, target: CostKind) -> list[tuple[float, tuple[Formula, ...]]]:
         """A cost as weighted products of axis sizes.
 
         Of a tensor whose uses may keep different elements, the first use counts: that is a private copy less than

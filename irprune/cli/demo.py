@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..request import TARGETS, Request
+from ..request import COSTS, Request
 from . import options as o
 from .checks import Checks
 from .exits import FAILED, complain
@@ -31,7 +31,7 @@ _BATCH = 64
 _WARM_UP, _RUNS = 10, 100
 
 
-@o.takes(Request, *TARGETS, "criterion", "scope", "align", "target")
+@o.takes(Request, "ratio", *COSTS, "criterion", "scope", "align", "target")
 def demo(
     request: Request,
     output: Annotated[
@@ -68,9 +68,12 @@ def demo(
 def _asked(request: Request) -> str:
     if request.ratio is not None:
         return f"a share of {request.ratio:g} of its channels is removed"
-    if request.params is not None:
-        return f"a share of {request.params:g} of its parameters is kept"
-    return f"a share of {request.macs:g} of its multiply-accumulates is kept"
+    assert request.cost is not None
+    name, share = request.cost
+    return f"a share of {share:g} of its {_CALLED[name]} is kept"
+
+
+_CALLED = {"params": "parameters", "macs": "multiply-accumulates", "bytes": "bytes"}
 
 
 @contextmanager

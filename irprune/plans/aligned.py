@@ -10,7 +10,7 @@ from ..allocation.widths import Step, Widths, steps_of
 from ..analysis import Analysis, Group
 from .document import Plan, removed_atoms
 
-_COSTS = {"params": "parameters", "macs": "multiply-accumulates"}
+_COSTS = {"params": "parameters", "macs": "multiply-accumulates", "bytes": "bytes of weights"}
 
 _NEAR = 0.02
 """A target that is missed by less than this share is met."""

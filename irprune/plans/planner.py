@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import combinations, product
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from ..axes import Axis, Leaf, Product, leaves_of, resolve
 from ..collector import without_gc
 from ..errors import InputError, TargetError
 from ..reasons import condensed
-from ..request import GIVEN_SCORES, Request
+from ..request import GIVEN_SCORES, CostKind, Request
 from ..scoring import Scores, relative_to_mean, score
 from .choices import Choice, choose, matches, node_names
 from .document import ModelIdentity, Plan, PlannedGroup, costs
@@ -215,14 +214,18 @@ class _Task:
     errors: Scores | None
 
     @property
-    def what(self) -> Literal["params", "macs"]:
-        return "params" if self.request.params is not None else "macs"
+    def what(self) -> CostKind:
+        return self._asked[0]
 
     @cached_property
     def budget(self) -> float:
         """The target in units of cost."""
-        share = getattr(self.request, self.what)
-        return float(share * getattr(self.analysis.cost_model({}), self.what))
+        return float(self._asked[1] * getattr(self.analysis.cost_model({}), self.what))
+
+    @property
+    def _asked(self) -> tuple[CostKind, float]:
+        assert self.request.cost is not None
+        return self.request.cost
 
     def cost(self, order: RemovalOrder, counts: Counts) -> int:
         removed = self.choice.removed | removed_mask(self.analysis, order, counts)
@@ -235,6 +238,8 @@ def _best_counts(task: _Task, order: RemovalOrder) -> Counts:
     Finer steps than the target's layout asks for are tried where it is out of reach, or missed by far.
     """
     request, widths = task.request, Widths.of(task.analysis, task.request)
+    if request.fidelity is not None:
+        raise InputError("fidelity is measured on inputs of an ONNX model: give --data, or another target")
     if request.ratio is not None:
         wanted = _by_ratio(request.ratio, request.scope, order)
         return widths.on(order, wanted).aligned(wanted)

@@ -25,6 +25,7 @@ from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
 from ..runtime.session import RunFailure
 from .refit import Refit, refit, smaller_feeds, with_values
+from .search import largest_cut
 
 FEW_SAMPLES = 64
 """With fewer samples than this, a fit may not generalize."""
@@ -47,6 +48,20 @@ class Recovery:
     changes: tuple[Refit, ...]
     by_norm: tuple[str, ...] = ()
     """Groups in branches that no sample takes: they shrink by their norms, and nothing there was refitted."""
+
+    def fidelity(self, asked: float) -> float:
+        """What a request for fidelity is about: up to 1 the agreement, above the signal-to-noise ratio in dB.
+
+        Raises :class:`InputError` where a model that makes no decisions is asked for equal ones.
+        """
+        if asked > 1:
+            return float(-10 * np.log10(max(self.error, 1e-30)))
+        if self.agreement is None:
+            raise InputError(
+                f"fidelity {asked:g} is a share of equal decisions, and the model makes none; "
+                "give a signal-to-noise ratio in dB, such as 20"
+            )
+        return self.agreement
 
     def cautions(self) -> list[str]:
         """Warnings about the result, one line each."""
@@ -84,11 +99,17 @@ def recover(
                     f"criterion '{request.ranking}': {_nothing_to_measure(analysis)}; "
                     "choose a criterion that needs no data (--criterion l2)"
                 )
-        smaller = decide(analysis, request, errors=errors, by_norm=by_norm)
+
+        def attempt(request: Request) -> tuple[Smaller, Recovery]:
+            smaller = decide(analysis, request, errors=errors, by_norm=by_norm)
+            smaller, found = _repaired(model, proto, analysis, request, samples, smaller, memory)
+            return smaller, replace(found, by_norm=tuple(sorted(by_norm)))
+
+        if request.fidelity is not None:
+            return largest_cut(attempt, request)
         if request.repair == "none":
-            return smaller, None
-        smaller, found = _repaired(model, proto, analysis, request, samples, smaller, memory)
-        return smaller, replace(found, by_norm=tuple(sorted(by_norm)))
+            return decide(analysis, request, errors=errors, by_norm=by_norm), None
+        return attempt(request)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
 
@@ -112,17 +133,20 @@ def _repaired(
     after = analyzed(smaller.graph, request)
     kept = analysis.kept(smaller.removed(analysis))
     unseen = [smaller_feeds(analysis, kept, feeds) for feeds in samples.held_out]
-    updated, changes = refit(
-        proto,
-        small,
-        analysis,
-        after,
-        kept,
-        samples.fitted,
-        samples.held_out,
-        seed=request.seed,
-        memory=memory // 2,
-    )
+    updated: dict[str, Array] = {}
+    changes: list[Refit] = []
+    if request.repair != "none":
+        updated, changes = refit(
+            proto,
+            small,
+            analysis,
+            after,
+            kept,
+            samples.fitted,
+            samples.held_out,
+            seed=request.seed,
+            memory=memory // 2,
+        )
     tuned = with_values(smaller.graph, updated)
     wanted = _outputs(proto, samples.held_out)
     sliced = _outputs(small, unseen)

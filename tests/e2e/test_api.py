@@ -112,9 +112,9 @@ def test_labels_measure_accuracy() -> None:
 
 
 def test_what_is_wrong_is_raised(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="exactly one of ratio, params and macs"):
+    with pytest.raises(InputError, match="exactly one of ratio, params, macs, bytes and fidelity"):
         irprune.prune(DIGITS)
-    with pytest.raises(InputError, match=r"^unknown option 'speed'; the options are ratio, params, macs, "):
+    with pytest.raises(InputError, match=r"^unknown option 'speed'; the options are ratio, params, macs, latency, "):
         irprune.prune(DIGITS, speed=2)
     with pytest.raises(InputError, match=r"expected a path, onnx.ModelProto, .* got int"):
         irprune.prune(3, ratio=0.5)

@@ -175,8 +175,11 @@ def test_a_bad_model(
         (("--params", "nan"), "params must lie between 0 and 1"),
         (("--ratio", "half"), "--ratio: expected a share such as 0.5, got 'half'"),
         (("--ratio", "stem*=half"), "--ratio: expected a share such as 0.5, got 'half'"),
-        ((), "exactly one of ratio, params and macs, got none"),
-        (("--ratio", "0.5", "--macs", "0.5"), "exactly one of ratio, params and macs, got ratio, macs"),
+        ((), "exactly one of ratio, params, macs, bytes and fidelity, got none"),
+        (
+            ("--ratio", "0.5", "--macs", "0.5"),
+            "exactly one of ratio, params, macs, bytes and fidelity, got ratio, macs",
+        ),
         (("--ratio", "0.5", "--keep", "nothing*"), "--keep 'nothing*' matches no group, node or initializer"),
         (("--ratio", "0.5", "--only", "nothing*"), "--only 'nothing*' matches no group, node or initializer"),
         (("--ratio", "0.5", "--allow-io", "z*"), "--allow-io 'z*' matches no input or output; there are"),

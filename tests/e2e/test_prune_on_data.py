@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 import irprune
 from irprune.cli import run
@@ -183,19 +183,38 @@ DEQUANTIZED = """(float[N, 8] x) => (float[] y)
 { a = DequantizeLinear(qa, scale, zero) h = MatMul(x, a) r = Relu(h)
   b = DequantizeLinear(qb, scale, zero) y = MatMul(r, b) }"""
 
+DEQUANTIZED_SHAPES = {"qa": (8, 16), "qb": (16, 4)}
+
 INTEGERS = """(uint8[N, 8] x) => (float[] y)
 <int8[8, 16] qa, int8[16, 4] qb, float scale = {0.01}, uint8 zero = {0}>
 { h = MatMulInteger(x, qa) f = Cast<to = 1>(h) r = Relu(f) q = QuantizeLinear(r, scale, zero)
   k = MatMulInteger(q, qb) y = Cast<to = 1>(k) }"""
 
 
-@pytest.mark.parametrize("text", [DEQUANTIZED, INTEGERS])
-def test_quantized_weights_are_said_to_be_no_floats(text: str) -> None:
-    model = model_of(text)
-    rows = np.random.default_rng(0).integers(1, 9, (100, 8))
-    data = rows.astype(np.float32 if text is DEQUANTIZED else np.uint8)
+def test_products_of_integers_are_said_to_have_no_float_weights() -> None:
+    data = np.random.default_rng(0).integers(1, 9, (100, 8)).astype(np.uint8)
     with pytest.raises(InputError, match="weights are quantized, and criteria from data read float weights; choose"):
-        irprune.prune(model, ratio=0.5, data={"x": data})
+        irprune.prune(model_of(INTEGERS), ratio=0.5, data={"x": data})
+
+
+def test_weights_that_are_dequantized_are_chosen_and_refitted_on_data() -> None:
+    random = np.random.default_rng(0)
+    numbers = {name: random.integers(-99, 99, shape).astype(np.int8) for name, shape in DEQUANTIZED_SHAPES.items()}
+    model = model_of(DEQUANTIZED, numbers={**numbers, "scale": np.float32(0.01)})
+    data = {"x": random.normal(size=(100, 8)).astype(np.float32)}
+    result = irprune.prune(model, ratio=0.25, align=1, data=data)
+    norm = irprune.prune(model, ratio=0.25, align=1, data=data, criterion="l2", repair="none")
+    assert result.report is not None
+    assert result.report.ok
+    assert result.recovery is not None
+    assert result.recovery.error < _error_of(model, norm.model, data)
+    assert {t.data_type for t in result.model.graph.initializer if t.name in numbers} == {TensorProto.INT8}
+
+
+def _error_of(model: onnx.ModelProto, small: onnx.ModelProto, data: dict[str, np.ndarray]) -> float:
+    """The squared error as a share of the variance."""
+    wanted, got = (ort.InferenceSession(each.SerializeToString()).run(None, data)[0] for each in (model, small))
+    return float(np.square(wanted - got).mean() / wanted.var())
 
 
 BRANCHED = """(float[N, 6] x, bool fast) => (float[N, 3] y)
@@ -225,3 +244,47 @@ def test_weights_in_branches_are_chosen_and_refitted_on_the_samples_that_take_th
         return float(np.mean([np.square(one - other).mean() for one, other in pairs]))
 
     assert error(result.model) < 0.5 * error(plain.model)
+
+
+def test_a_fidelity_is_kept_at_the_least_cost(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = {}
+    for asked in (0.95, 0.85):
+        out = tmp_path / f"{asked}.onnx"
+        given = ("--data", data, "--json", "--align", 1)
+        assert command("prune", DIGITS, "-o", out, "--fidelity", asked, *given) == 0
+        body = json.loads(capsys.readouterr().out)
+        assert body["recovery"]["agreement"] >= asked
+        before, after = body["cost"]["macs"]
+        shares[asked] = after / before
+    assert shares[0.85] < shares[0.95] < 0.9
+
+
+def test_a_fidelity_in_decibels(data: Path) -> None:
+    found = irprune.prune(DIGITS, fidelity=15.0, data=data, align=1, verify=False)
+    assert found.recovery is not None
+    assert found.recovery.error <= 10**-1.5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--fidelity", 0.9), "name them with --data"),
+        (("--fidelity", -1), "fidelity"),
+        (("--fidelity", 0.9, "--macs", 0.5), "exactly one of"),
+    ],
+)
+def test_a_fidelity_that_cannot_be_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[object, ...], said: str
+) -> None:
+    assert command("prune", DIGITS, "-o", tmp_path / "out.onnx", *options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_fidelity_that_no_cut_reaches(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("prune", DIGITS, "-o", tmp_path / "out.onnx", "--fidelity", 300, "--data", data) != 0
+    assert "no cut keeps a fidelity of 300" in capsys.readouterr().err
+
+
+def test_bytes_of_weights_are_a_target() -> None:
+    found = irprune.prune(DIGITS, bytes=0.5, align=1)
+    assert found.plan.cost_after.bytes <= 0.51 * found.plan.cost_before.bytes

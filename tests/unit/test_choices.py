@@ -96,7 +96,10 @@ def test_measured_errors_are_spread_over_the_groups_that_are_left(two: Analysis)
         ({"ratio": ["0.5", "0.6"]}, "give one ratio for all groups, got 0.5, 0.6"),
         ({"ratio": ["a=high"]}, "--ratio: expected a share such as 0.5, got 'high'"),
         ({"ratio": ["a=1.5"]}, "ratios.a: input should be less than 1, got 1.5"),
-        ({"ratio": 0.5, "macs": 0.5, "drop": {"a:1": [0]}}, "give exactly one of ratio, params and macs, got ratio"),
+        (
+            {"ratio": 0.5, "macs": 0.5, "drop": {"a:1": [0]}},
+            "give exactly one of ratio, params, macs, bytes and fidelity, got ratio",
+        ),
     ],
 )
 def test_what_cannot_be_chosen(two: Analysis, options: dict[str, object], message: str) -> None:

@@ -121,7 +121,7 @@ def test_a_pipeline_is_read(text: str, expected: tuple[Pass, ...]) -> None:
         ("fold{grow=none}", "fold: grow takes a value of type int, got 'none'"),
         ("fold{batchnorm=1}", "fold: batchnorm is true or false, got '1'"),
         ("prune{macs=half}", "prune: macs takes a value of type float or none, got 'half'"),
-        ("prune", "give exactly one of ratio, params and macs, got none"),
+        ("prune", "give exactly one of ratio, params, macs, bytes and fidelity, got none"),
         ("prune{ratio=2}", "ratio must lie between 0 and 1 (both excluded), got 2.0"),
     ],
 )

@@ -322,8 +322,8 @@ def test_planning_twice_is_planning_once(net: Analysis) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give exactly one of ratio, params and macs, got none"),
-        ({"ratio": 0.5, "macs": 0.5}, "give exactly one of ratio, params and macs, got ratio, macs"),
+        ({}, "give exactly one of ratio, params, macs, bytes and fidelity, got none"),
+        ({"ratio": 0.5, "macs": 0.5}, "give exactly one of ratio, params, macs, bytes and fidelity, got ratio, macs"),
         ({"ratio": 0.0}, "ratio must lie between 0 and 1 (both excluded), got 0.0"),
         ({"params": 1.0}, "params must lie between 0 and 1 (both excluded), got 1.0"),
         ({"ratio": 0.5, "max_ratio": 1.5}, "max_ratio must lie between 0 and 1 (both excluded), got 1.5"),
