@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("name", REMAINS)
 def test_half_the_width_is_the_share_that_remains(name: str, path: Path) -> None:
     write(name, FAST, path, full=True)
-    plan = api.plan(path, ratio=0.5)
+    plan = api.plan(path, ratio=0.5, align=1)
     share = plan.cost_after.params / plan.cost_before.params
     assert round(share, 3) <= REMAINS[name]
     assert share >= 0.25
@@ -56,7 +56,7 @@ def test_half_the_width_is_the_share_that_remains(name: str, path: Path) -> None
 @pytest.mark.parametrize("name", VERIFIED)
 def test_a_full_size_model_verifies(name: str, path: Path) -> None:
     write(name, FAST, path, full=True)
-    result = api.prune(path, path.with_name("small.onnx"), ratio=0.5)
+    result = api.prune(path, path.with_name("small.onnx"), ratio=0.5, align=1)
     assert result.report is not None
     assert result.report.ok, result.report.failures()
     assert path.with_name("small.onnx").stat().st_size < 0.35 * path.stat().st_size
@@ -67,7 +67,7 @@ def test_shufflenet_is_as_small_as_the_same_network_built_at_half_the_width(path
     count leaves that out on both sides.
     """
     write("shufflenet_v2_x1_0", FAST, path, full=True)
-    plan = api.plan(path, ratio=0.5)
+    plan = api.plan(path, ratio=0.5, align=1)
     half = folded_parameters(widths=(58, 116, 232), stem=12, last=512)
     full = folded_parameters(widths=(116, 232, 464), stem=24, last=1024)
     assert plan.cost_before.params == full
