@@ -97,9 +97,7 @@ class _Operands:
         wanted = [old if size is None else size for size, old in zip(expected, before, strict=True)]
         rows = zip(wanted, before, changes, found.ravel(), strict=True)
         # A bound past the end of an axis that loses nothing may stay as it was written.
-        if all(
-            _agrees(want, got) or (not change and old is not None and old == got) for want, old, change, got in rows
-        ):
+        if all(_agrees(want, got) or (not change and old == got) for want, old, change, got in rows):
             return ""
         return f"spells sizes out: the plan leaves {_sizes(wanted)}, got {_sizes(found.ravel().tolist())}"
 

@@ -56,7 +56,7 @@ class Side:
 
 def side_of(analysis: Analysis, owners: Mapping[str, str], learned: set[str]) -> Side:
     """``owners`` names the tensors of the module, tied ones alike; ``learned`` are its parameters."""
-    plan = make_plan(analysis, Request(ratio=0.5, align=1, align=1))
+    plan = make_plan(analysis, Request(ratio=0.5, align=1))
     small, _ = remove_atoms(analysis, removed_atoms(plan, analysis))
     groups = Counter(_seen(group, owners) for group in analysis.groups if not group.frozen)
     before, after = (_elements(graph, owners, learned) for graph in (analysis.graph, small))
