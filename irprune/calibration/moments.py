@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from .contractions import Contraction, Rows
 from .points import Point
 from .stepwise import Stepwise
@@ -49,6 +50,10 @@ class Moments:
         self.count += len(rows)
 
     @property
+    def is_finite(self) -> bool:
+        return all(np.isfinite(part).all() for part in (self.gram, self.first, self.second))
+
+    @property
     def mean(self) -> NDArray[np.float64]:
         return self.gram / max(self.count, 1)
 
@@ -73,7 +78,10 @@ def damping(mean: NDArray[np.float64], share: float = DAMPING) -> NDArray[np.flo
 
 
 def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int = MOST_ROWS) -> dict[str, Moments]:
-    """The moments of every contraction, by node name, over the batches of ``model``."""
+    """The moments of every contraction, by node name, over the batches of ``model``.
+
+    Raises :class:`InputError` where what a contraction sums over, or its result, overflows: nothing can be told from it.
+    """
     rng = np.random.default_rng(seed)
     found: dict[str, Moments] = {}
     for k, point in enumerate(points):
@@ -84,6 +92,11 @@ def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int =
             shape = values[point.target].shape
             chosen = draw(rng, item.positions(shape), each)
             sums.add(item.summands(values[item.data], shape, chosen), item.at(values[point.target], chosen))
+        if not sums.is_finite:
+            raise InputError(
+                f"node '{item.node.name}' ({item.node.op}) reads or computes infinities or NaN on the data, so that no "
+                "error can be measured there; give other data, or choose a criterion that needs none (--criterion l2)"
+            )
         found[item.node.name] = sums
         model.release({name for later in points[k + 1 :] for name in (later.contraction.data, later.target)})
     return found

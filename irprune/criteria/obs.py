@@ -94,7 +94,8 @@ def eliminate(surgeons: Sequence[Surgeon], atoms: int, rounds: int = ROUNDS) -> 
     each = -(-atoms // rounds)
     while left.any():
         errors = sum((surgeon.errors(atoms) for surgeon in surgeons), np.zeros(atoms))
-        ranked = np.argsort(np.where(left, errors, np.inf), kind="stable")[: min(each, int(left.sum()))]
+        waiting = np.flatnonzero(left)
+        ranked = waiting[np.argsort(errors[waiting], kind="stable")[:each]]
         order.append(ranked)
         added.append(np.maximum(errors[ranked], 0.0))
         gone = np.zeros(atoms, dtype=bool)

@@ -12,6 +12,7 @@ from irprune.calibration.calibrate import measure
 from irprune.calibration.measured import Measured
 from irprune.criteria import DATA_CRITERIA
 from irprune.criteria.obs import Surgeon, eliminate
+from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
 from irprune.plans import make_plan
 from irprune.request import Request
@@ -113,3 +114,20 @@ def test_what_nothing_sums_over_is_not_removed() -> None:
     errors[group.atoms[:3]] = 1.0
     plan = make_plan(analysis, Request(macs=0.9), errors=errors)
     assert set(plan.groups[0].removed) <= {0, 1, 2}
+
+
+def test_errors_that_are_no_numbers_do_not_repeat_atoms() -> None:
+    surgeon = Surgeon(np.full((1, 2, 4), np.nan), np.eye(4)[None], np.arange(4), 1.0)
+    order, _ = eliminate([surgeon], 4)
+    assert sorted(order) == [0, 1, 2, 3]
+
+
+def test_activations_that_overflow_are_refused() -> None:
+    model = model_of(
+        """(float[N, 6] x) => (float[] y)
+        <float[6, 12] a, float[12, 5] b> { h = MatMul(x, a) e = Exp(h) y = MatMul(e, b) }"""
+    )
+    analysis = analyze(import_model(oir.from_proto(model)))
+    feeds = [{"x": np.full((8, 6), 1e4, np.float32)}]
+    with pytest.raises(InputError, match=r"\(MatMul\) reads or computes infinities or NaN on the data"):
+        measure(analysis, model, feeds)
