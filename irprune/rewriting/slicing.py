@@ -541,7 +541,7 @@ class _Rewriter:
             shape = tuple((sizes or {}).get(k, dim) for k, dim in enumerate(shape))
         self.values[name] = replace(self.values[like], name=name, shape=shape)
         self.added.setdefault(node.name, []).append(
-            Node(self._fresh(f"{op}:{name}"), op, tuple(inputs), (name,), domain, attributes)
+            Node(self._fresh(f"{name}_{op.lower()}"), op, tuple(inputs), (name,), domain, attributes)
         )
         return name
 

@@ -172,6 +172,21 @@ def test_branches_that_read_outer_weights_and_weights_in_files_of_their_own(tmp_
         np.testing.assert_allclose(expected["y"], found["y"], rtol=1e-4, atol=1e-5)
 
 
+def test_nodes_that_pruning_adds_belong_to_their_model(tmp_path: Path) -> None:
+    """A shape that is joined from parts gets a Concat of its own, and so does each file."""
+    text = """(float[N, 8] x) => (float[N, 4] y)
+        <float[8, 12] w, float[12, 4] u, int64[1] zero = {0}, int64[1] one = {1}, int64[1] twelve = {12}>
+        { h = MatMul(x, w) s = Shape(x) n = Slice(s, zero, one) t = Concat<axis = 0>(n, twelve)
+          q = Relu(h) f = Reshape(q, t) y = MatMul(f, u) }"""
+    paths = written(tmp_path, a=text, b=ENCODER)
+    result = irprune.prune_together(paths, tmp_path / "out", ratio=0.5, align=1)
+    assert result.report is not None
+    assert result.report.ok
+    x = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+    expected = outputs(zeroed(paths[0], "a", result.plan.as_json()["slices"]), {"x": x})
+    np.testing.assert_allclose(expected["y"], outputs(result.files["a"], {"x": x})["y"], rtol=1e-4, atol=1e-5)
+
+
 def test_opsets_that_differ_and_names_that_do_not(tmp_path: Path) -> None:
     onnx.save(model_of(ENCODER, 17), tmp_path / "a.onnx")
     onnx.save(model_of(DECODER, 20), tmp_path / "b.onnx")
