@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..ir import Constant, Graph, Node, Opaque
 from ..ir.core import Array
-from ..ir.dtypes import is_integer, is_native_float
+from ..ir.dtypes import is_float, is_integer, is_native_float
 from ..runtime.session import RunFailure, open_session, run_session
 from ..signatures import traits_of
 
@@ -158,6 +158,9 @@ class _Tracer:
         traits = traits_of(node.qualified_op)
         positions = [k for k, operand in enumerate(node.inputs) if operand and traits.hands_on(k)]
         parts = {k: self.trace(node.inputs[k]) for k in positions}
+        dtype = value.dtype if (value := self.graph.values.get(name)) is not None else None
+        if dtype is not None and not is_float(dtype) and any(map(self._holds_floats, parts.values())):
+            raise NotStored(f"'{name}' is cast to {dtype}")
         starts, tensors = self._laid_out(parts.values())
         if len({part.is_quantized for part in parts.values()}) > 1:
             raise NotStored(f"'{name}' is quantized in part")
@@ -170,6 +173,9 @@ class _Tracer:
             for of in ("scale", "zero")
         )
         return Weight(name, tensors, moved.astype(np.int64) - 1, _as_float(scale), _as_float(zero), nodes)
+
+    def _holds_floats(self, part: Weight) -> bool:
+        return part.is_quantized or any(is_native_float(self.graph.constants[t].dtype) for t in part.tensors)
 
     def _laid_out(self, parts: Any) -> tuple[dict[str, int], tuple[str, ...]]:
         tensors = tuple(dict.fromkeys(tensor for part in parts for tensor in part.tensors))
@@ -253,7 +259,10 @@ def _run(node: Node, operands: Sequence[Array | None], opsets: Mapping[str, int]
     version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
     model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=max(version, 4))
     try:
-        found = iter(run_session(open_session(model.SerializeToString(), threads=1), {}).values())
+        made = list(run_session(open_session(model.SerializeToString(), threads=1), {}).values())
     except RunFailure as error:
         raise NotStored(f"{node.op} cannot be evaluated: {error}") from error
+    if not all(isinstance(result, (np.ndarray, np.generic)) for result in made):
+        raise NotStored(f"{node.op} makes a sequence")
+    found = iter(made)
     return [next(found) if name else np.zeros(0) for name in node.outputs]

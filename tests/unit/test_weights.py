@@ -10,6 +10,7 @@ import pytest
 import irprune
 from irprune.analysis import analyze
 from irprune.calibration.contractions import Contraction, contractions
+from irprune.calibration.weights import NotStored, stored_weight
 from irprune.frontends.onnx import import_model
 from irprune.ir import Graph
 from irprune.runtime.executable import Executable
@@ -93,3 +94,14 @@ def test_a_quantized_model_is_chosen_and_refitted_in_its_own_integers() -> None:
         errors.append(np.mean([np.square(one - other).mean() for one, other in pairs]))
     assert "b" in results[0].plan.updated
     assert errors[0] < 0.8 * errors[1]
+
+
+@pytest.mark.parametrize(
+    "way", ["i = Cast<to = 6>(w) v = Cast<to = 1>(i)", "s = SequenceConstruct(w, w) v = SequenceAt(s, z)"]
+)
+def test_a_weight_that_is_rounded_or_in_a_sequence_is_not_stored(way: str) -> None:
+    """The first is not what is stored; of the second ONNX Runtime makes a list, in which no element has a number."""
+    text = f"(float[2, 4] x) => (float[] y) <float[4, 6] w, int64 z = {{1}}> {{ {way} y = MatMul(x, v) }}"
+    graph = import_model(oir.from_proto(model_of(text)))
+    with pytest.raises(NotStored):
+        stored_weight(graph, "v")
