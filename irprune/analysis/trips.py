@@ -78,7 +78,7 @@ def _trips(graph: Graph, node: Node, read: Callable[[str], Array | None]) -> Siz
     if entries is None or entries.size != 1 or not _goes_on(graph, node):
         return None
     size = entries.ravel()[0]
-    return size if isinstance(size, Size) and size.coefficient < _FOREVER else None
+    return size if isinstance(size, Size) and 0 <= size.coefficient < _FOREVER else None
 
 
 def _goes_on(graph: Graph, node: Node) -> bool:

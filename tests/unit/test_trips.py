@@ -51,7 +51,7 @@ def test_a_loop_of_known_length(condition: str) -> None:
     assert macs(LOOP % ("trips", condition)) == (5 * 64 + 32, ())
 
 
-@pytest.mark.parametrize("text", [LOOP % ("n", "go"), STOPS])
+@pytest.mark.parametrize("text", [LOOP % ("n", "go"), STOPS, (LOOP % ("trips", "go")).replace("{5}", "{-1}")])
 def test_a_loop_whose_length_only_a_run_tells(text: str) -> None:
     found, unknown = macs(text)
     assert found == 64 + 32
