@@ -68,7 +68,8 @@ class _Operands:
             return "has to be indices that the file stores, since what they select from is pruned"
         expected = self._indices(matched, follower)
         sizes = np.array([self._left(matched.dim(line.operand)).coefficient for line in lines])
-        if found.size != expected.size or not np.array_equal(_from_the_front(found, sizes).ravel(), expected.ravel()):
+        same_size = found.size == expected.size
+        if not same_size or not np.array_equal(_from_the_front(found.reshape(expected.shape), sizes), expected):
             return f"holds indices: the plan leaves {_spell(expected)}, got {_spell(found)}"
         return ""
 

@@ -155,3 +155,16 @@ def test_constants_of_either_kind_are_the_same() -> None:
     pruned.graph.initializer[-1].name = "half"
     pruned.graph.node.remove(constant)
     assert verify_models(original, pruned, result.plan).ok
+
+
+def test_indices_in_another_shape_are_refused() -> None:
+    """As many numbers, but in a list of them instead of a grid of pairs."""
+    text = """(float[2, 3] x, float[2, 2] u) => (float[] y)
+    <float[3, 8] w, int64[2, 2, 2] i = {0, 1, 0, 4, 1, 1, 1, 4}, float[8, 4] v>
+    { h = MatMul(x, w) s = ScatterND(h, i, u) y = MatMul(s, v) }"""
+    original = model_of(text)
+    result = api.prune(original, ratio=0.5, align=1)
+    changed = onnx.ModelProto.FromString(result.model.SerializeToString())
+    (indices,) = (tensor for tensor in changed.graph.initializer if tensor.data_type == onnx.TensorProto.INT64)
+    indices.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(indices).reshape(-1), indices.name))
+    assert not verify_models(original, changed, result.plan).ok
