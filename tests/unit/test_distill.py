@@ -147,3 +147,11 @@ def test_weights_in_half_precision_are_refused() -> None:
     model = model_of(text)
     with pytest.raises(InputError, match="is float16, training needs float32"):
         finetune(model, model, np.zeros((40, 4), np.float16))
+
+
+def test_the_scale_of_answers_without_a_batch_is_that_of_a_batch() -> None:
+    """Each run gives the logits of one sample: classes of different runs are not one distribution."""
+    torch.manual_seed(0)
+    rows = torch.randn(6, 5)
+    end = End("v", "categorical")
+    assert scale_of(end, list(rows)) == pytest.approx(scale_of(end, [rows]))

@@ -35,18 +35,19 @@ def loss_of(end: End, ours: Tensor, theirs: Tensor) -> Tensor:
 
 def scale_of(end: End, theirs: Sequence[Tensor]) -> float:
     """The error of the best answer that does not depend on the input."""
+    if end.comparison == "categorical":
+        rows = [_log_shares(end, torch.where(torch.isfinite(part), part.float(), 0.0)) for part in theirs]
+        logs = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows if row.shape[-1] == rows[0].shape[-1]])
+        average = logs.exp().mean(dim=0).clamp_min(_SMALLEST).log()
+        return max(float((logs.exp() * (logs - average)).sum(dim=-1).mean()), _SMALLEST)
     first = theirs[0].float()
     parts = [part.float() for part in theirs if part.shape[1:] == first.shape[1:]] if first.ndim else list(theirs)
     values = torch.cat(parts) if first.ndim else torch.stack(parts)
     values = torch.where(torch.isfinite(values), values, 0.0)
     if end.comparison == "squared":
         return max(float(values.var(correction=0)), _SMALLEST)
-    if end.comparison == "independent":
-        shares = values.sigmoid()
-        return max(float((_entropy(shares.mean(dim=0)) - _entropy(shares).mean(dim=0)).mean()), _SMALLEST)
-    logs = _log_shares(end, values).flatten(end_dim=-2)
-    average = logs.exp().mean(dim=0).clamp_min(_SMALLEST).log()
-    return max(float((logs.exp() * (logs - average)).sum(dim=-1).mean()), _SMALLEST)
+    shares = values.sigmoid()
+    return max(float((_entropy(shares.mean(dim=0)) - _entropy(shares).mean(dim=0)).mean()), _SMALLEST)
 
 
 def decisions(end: End, values: Tensor) -> Tensor:
