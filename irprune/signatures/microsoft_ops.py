@@ -55,7 +55,9 @@ _TABLE: dict[str, Entry] = {
     "DequantizeLinear": quantized.DEQUANTIZE,
     "GatherND": Operator(elements.gather_nd, moves=(0,), lookups={1: (0,)}, hides="pick"),
     "GridSample": signature("n c *s, n *t xy -> n c *t", opaque="s t xy"),
-    "Inverse": signature("*b i k -> *b i k", opaque="i k", reason="a matrix is inverted"),
+    "Inverse": Operator(
+        signature("*b i k -> *b i k", opaque="i k", reason="a matrix is inverted"), singular_at_zero=True
+    ),
     "Trilu": indexing.trilu,
 }
 
