@@ -80,7 +80,7 @@ def damping(mean: NDArray[np.float64], share: float = DAMPING) -> NDArray[np.flo
 def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int = MOST_ROWS) -> dict[str, Moments]:
     """The moments of every contraction, by node name, over the batches of ``model``.
 
-    Raises :class:`InputError` where what a contraction sums over, or its result, overflows: nothing can be told from it.
+    Raises :class:`InputError` where what a contraction sums over, or its result, overflows.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, Moments] = {}

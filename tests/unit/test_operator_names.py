@@ -203,7 +203,7 @@ def test_no_module_beside_the_tables_names_operators(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "table"), [(path, table) for path, (_, found) in EVALUATORS.items() for table in found]
+    ("path", "table"), [(path, table) for path, (_, found) in EVALUATORS.items() for table in sorted(found)]
 )
 def test_the_table_of_an_evaluator_names_operators(path: str, table: str) -> None:
     body = ast.parse((ROOT / path).read_text()).body
