@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -244,10 +243,9 @@ def analyze(
 
 def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
     atoms = analysis.atoms
-    graph: nx.Graph[tuple[str, int]] = nx.Graph()
+    shared: list[tuple[int, int]] = []
     first_leaf = np.full(atoms.count, -1, dtype=np.intp)
     for leaf in atoms.leaves:
-        graph.add_node(("leaf", leaf.number))
         if leaf.number not in atoms.offset:
             continue
         own = atoms.of_leaf(leaf)
@@ -255,14 +253,14 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         seen = first_leaf[own]
         first_leaf[own[seen < 0]] = leaf.number
         if seen.max(initial=-1) >= 0:
-            graph.add_edges_from((("leaf", leaf.number), ("leaf", int(other))) for other in np.unique(seen[seen >= 0]))
+            shared += [(leaf.number, int(other)) for other in np.unique(seen[seen >= 0])]
     roles = Roles(analysis.coupling)
     by_number = {leaf.number: leaf for leaf in atoms.leaves}
     members = _members(analysis)
     groups: list[Group] = []
     names = FreshNames()
-    for component in nx.connected_components(graph):
-        leaves = tuple(by_number[number] for _, number in sorted(component))
+    for component in _connected([leaf.number for leaf in atoms.leaves], shared):
+        leaves = tuple(by_number[number] for number in sorted(component))
         found = tuple(dict.fromkeys(m for leaf in leaves for m in members.get(leaf.number, ())))
         if not found:
             continue
@@ -274,6 +272,18 @@ def _find_groups(analysis: Analysis) -> tuple[Group, ...]:
         kind = "transform" if any(m.tensor in analysis.transforms for m in found) else roles.kind(leaves, reasons)
         groups.append(Group(name, kind, leaves, own, found, exact, reasons))
     return tuple(sorted(groups, key=lambda g: (g.frozen, g.leaves[0].number)))
+
+
+def _connected(numbers: Sequence[int], pairs: Sequence[tuple[int, int]]) -> Iterable[Iterable[int]]:
+    """The numbers, joined by the pairs; networkx takes longer to load than most models to analyze."""
+    if not pairs:
+        return ([number] for number in numbers)
+    import networkx as nx
+
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(numbers)
+    graph.add_edges_from(pairs)
+    return nx.connected_components(graph)
 
 
 def _distinct(atoms: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:

@@ -29,6 +29,7 @@ _FAST = 0.5
 """Tables of sinusoids start with one radian for each position."""
 
 _SAMPLE = 6
+_SAMPLE_COLUMNS = 512
 _MISFIT = 1e-2
 _FITTING = 0.85
 _WINDOW_FLOOR = 1e-2
@@ -112,7 +113,9 @@ def _orientations(array: Array) -> list[Matrix]:
 
 def _sampled(rows: Matrix) -> bool:
     """Whether a sample of the rows is close enough to sinusoids to check all of them."""
-    chosen = rows[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)].astype(np.float64)
+    first = max(0, (rows.shape[1] - _SAMPLE_COLUMNS) // 2)
+    middle = rows[:, first : first + _SAMPLE_COLUMNS]  # a window leaves little at both ends
+    chosen = middle[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)].astype(np.float64)
     # a window changes slowly: its product with a sinusoid still follows the recurrence roughly
     return bool(np.isfinite(chosen).all() and np.median(_misfits(chosen)[0]) < np.sqrt(_MISFIT))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import TypeAlias
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -185,21 +185,28 @@ class Graph:
         return {node.entry_of: node.name for node in self.nodes if node.entry_of}
 
     @cached_property
-    def digraph(self) -> nx.DiGraph[str]:
-        """The coarse graph: one vertex a node, one edge a producer-consumer pair."""
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(node.name for node in self.nodes)
-        for node in self.nodes:
-            for name in (*node.inputs, *node.captures):
-                if name in self.producers:
-                    graph.add_edge(self.producers[name].name, node.name, value=name)
-        return graph
-
-    @cached_property
     def canonical(self) -> tuple[Node, ...]:
         """The nodes in a topological order that depends on their names alone, not on their order in the file."""
+        needs = {
+            node.name: {self.producers[name].name for name in (*node.inputs, *node.captures) if name in self.producers}
+            for node in self.nodes
+        }
+        readers: dict[str, list[str]] = {}
+        for name, sources in needs.items():
+            for source in sources:
+                readers.setdefault(source, []).append(name)
+        missing = {name: len(sources) for name, sources in needs.items()}
         by_name = {node.name: node for node in self.nodes}
-        return tuple(by_name[name] for name in nx.lexicographical_topological_sort(self.digraph))
+        ready = sorted(name for name, count in missing.items() if not count)
+        order = []
+        while ready:
+            name = heappop(ready)
+            order.append(by_name[name])
+            for reader in readers.get(name, ()):
+                missing[reader] -= 1
+                if not missing[reader]:
+                    heappush(ready, reader)
+        return tuple(order)
 
     @cached_property
     def named_symbols(self) -> frozenset[str]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-import networkx as nx
 import numpy as np
 
 from ..analysis import Analysis
@@ -23,6 +22,8 @@ def teams(analysis: Analysis, points: Sequence[Point]) -> list[Team]:
 
     Left out are weights that other nodes read as well, and twins that cannot be fitted as one: they stay equal.
     """
+    import networkx as nx
+
     graph = analysis.graph
     equal: nx.Graph[str] = nx.Graph(graph.twins)
     by_weight = {point.contraction.constant: point for point in points}
