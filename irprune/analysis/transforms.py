@@ -167,11 +167,21 @@ def _misfits(rows: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     size = np.sqrt((rows**2).mean(axis=1))
     for _ in range(2):  # ignore a few outliers, such as both ends of a basis without its sines
         residual = np.abs(around - cosine[:, None] * middle) / size[:, None]
-        inlier = residual <= np.quantile(residual, _FITTING, axis=1, keepdims=True)
+        inlier = residual <= _most(residual)[:, None]
         energy = (middle**2 * inlier).sum(axis=1)
         cosine = (middle * around * inlier).sum(axis=1) / np.where(energy > 0, energy, 1.0)
     residual = np.abs(around - cosine[:, None] * middle) / size[:, None]
-    return np.quantile(residual, _FITTING, axis=1), cosine
+    return _most(residual), cosine
+
+
+def _most(values: Matrix) -> NDArray[np.float64]:
+    """What most values of each row do not exceed: ``np.quantile`` of ``_FITTING``, which takes ten times as long."""
+    place = _FITTING * (values.shape[1] - 1)
+    below = int(place)
+    above = min(below + 1, values.shape[1] - 1)
+    ordered = np.partition(values, (below, above), axis=1)
+    found: NDArray[np.float64] = ordered[:, below] + (place - below) * (ordered[:, above] - ordered[:, below])
+    return found
 
 
 def _sampled_bank(rows: Matrix) -> bool:
