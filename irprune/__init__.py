@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from .plans import Plan
     from .request import Request
     from .several import apply_together, plan_together, prune_together, verify_together
+    from .sparse import Sparsified, sparsify
     from .verification import Floors, Report
+    from .zeros import Sparsity
 
 __version__ = IRPRUNE
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "Report",
     "Request",
     "Result",
+    "Sparsified",
+    "Sparsity",
     "__version__",
     "apply",
     "apply_together",
@@ -27,6 +31,7 @@ __all__ = [
     "plan_together",
     "prune",
     "prune_together",
+    "sparsify",
     "verify",
     "verify_together",
 ]
@@ -37,6 +42,9 @@ _HOMES = {
     "Plan": "plans",
     "Report": "verification",
     "Request": "request",
+    "Sparsified": "sparse",
+    "Sparsity": "zeros",
+    "sparsify": "sparse",
     **dict.fromkeys(("apply_together", "plan_together", "prune_together", "verify_together"), "several"),
 }
 """The module of each name: it is loaded when the name is first asked for, so that importing irprune is free."""

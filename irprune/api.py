@@ -254,10 +254,10 @@ def verify(
     """
     require_same(open_model(model).identity, plan)
     checks = {"inputs": inputs, "rtol": rtol, "seed": seed, "runs": runs, "labels": labels, "floors": floors}
-    return _examine(model, small, plan.at_sizes(shapes or {}, sizes or {}), tuned=tuned, **checks)
+    return verify_opened(model, small, plan.at_sizes(shapes or {}, sizes or {}), tuned=tuned, **checks)
 
 
-def _examine(model: AnyModel, small: AnyModel, plan: Plan, **checks: Any) -> Report:
+def verify_opened(model: AnyModel, small: AnyModel, plan: Plan, **checks: Any) -> Report:
     """:func:`verify`, for a model that is known to be the plan's."""
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
         original = _runnable(model, Path(folder) / "original.onnx")
@@ -362,7 +362,7 @@ def prune(
     if verify:
         begin("verifying")
         checks = {"inputs": inputs, "rtol": rtol, "seed": wanted.seed, "labels": labels, "floors": floors}
-        report = _examine(model, small, decided, graph=analysis.graph, **checks)
+        report = verify_opened(model, small, decided, graph=analysis.graph, **checks)
         if not report.ok:
             raise VerificationError(report.refusal())
         decided = decided.with_verification(report.as_json())
@@ -423,13 +423,19 @@ def recovered(
 
     Raises :class:`InputError` for data that do not fit the model.
     """
-    from .calibration.calibrate import Samples
     from .repair.recover import recover
-    from .runtime.data import open_data
-    from .runtime.feeds import input_types
 
-    samples = Samples.of(open_data(data, input_types(to_proto(source.model)), "the data"))
+    samples = open_samples(source, data)
     if not (request.shapes or request.sizes):
         request = request.model_copy(update={"shapes": samples.shapes})
         analysis = sized(source, analysis, request)
     return (*recover(source.model, analysis, request, samples), samples)
+
+
+def open_samples(source: OpenedModel, data: AnyData) -> Samples:
+    """The samples of data, some of them held out. Raises :class:`InputError` for data that do not fit the model."""
+    from .calibration.calibrate import Samples
+    from .runtime.data import open_data
+    from .runtime.feeds import input_types
+
+    return Samples.of(open_data(data, input_types(to_proto(source.model)), "the data"))

@@ -1,6 +1,6 @@
 """The passes of the compiler, one per file."""
 
-from . import dce, fold, prune
+from . import dce, fold, prune, sparsify
 from .base import PASSES, Pass, State, register
 from .pipeline import describe_passes, parse_pipeline, run_pipeline
 
@@ -15,4 +15,5 @@ __all__ = [
     "prune",
     "register",
     "run_pipeline",
+    "sparsify",
 ]

@@ -65,6 +65,8 @@ class Pass:
     """One rewriting, or one check, of a state. The first line of its docstring is its summary."""
 
     name: ClassVar[str]
+    changes_values: ClassVar[bool] = False
+    """Whether the pass gives weights other values, so that the model computes something else."""
 
     @classmethod
     def options(cls) -> tuple[PassOption, ...]:

@@ -144,6 +144,12 @@ class Contraction:
         g, o, c = (math.prod(self._flat[k].size for k in part) for part in self._order)
         return g, o, c
 
+    @property
+    def summed(self) -> int:
+        """How many columns are summed over at one place of the window."""
+        operand = _names(self.operand)
+        return math.prod(letter.size for letter in self.columns if letter.name in operand)
+
     @cached_property
     def _outer(self) -> set[str]:
         """The letters of a result that index groups and rows; the others index positions."""

@@ -85,21 +85,37 @@ def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int =
     rng = np.random.default_rng(seed)
     found: dict[str, Moments] = {}
     for k, point in enumerate(points):
-        item = point.contraction
-        sums = Moments.empty(item)
-        each = -(-most // max(model.reached([item.data, point.target]), 1))
-        for values in filter(None, model.get([item.data, point.target])):
-            shape = values[point.target].shape
-            chosen = draw(rng, item.positions(shape), each)
-            sums.add(item.summands(values[item.data], shape, chosen), item.at(values[point.target], chosen))
-        if not sums.is_finite:
-            raise InputError(
-                f"node '{item.node.name}' ({item.node.op}) reads or computes infinities or NaN on the data, so that no "
-                "error can be measured there; give other data, or choose a criterion that needs none (--criterion l2)"
-            )
-        found[item.node.name] = sums
+        found[point.contraction.node.name] = moments_of(point, model, rng, most)
         model.release({name for later in points[k + 1 :] for name in (later.contraction.data, later.target)})
     return found
+
+
+def moments_of(
+    point: Point, model: Stepwise, rng: np.random.Generator, most: int = MOST_ROWS, *, student: Stepwise | None = None
+) -> Moments:
+    """The moments of one contraction; see :func:`collect`.
+
+    What is summed over comes from ``student``, if there is one: a model with the same shapes whose earlier weights have
+    changed, in which the contraction has not run yet.
+    """
+    item = point.contraction
+    sums = Moments.empty(item)
+    each = -(-most // max(model.reached([item.data, point.target]), 1))
+    theirs = model.get([point.target] if student else [item.data, point.target])
+    ours = student.get([item.data]) if student else ({} for _ in range(model.batches))
+    for target, operand in zip(theirs, ours, strict=True):
+        values = {**target, **operand}
+        if len(values) < 2:  # the batch takes another branch
+            continue
+        shape = values[point.target].shape
+        chosen = draw(rng, item.positions(shape), each)
+        sums.add(item.summands(values[item.data], shape, chosen), item.at(values[point.target], chosen))
+    if not sums.is_finite:
+        raise InputError(
+            f"node '{item.node.name}' ({item.node.op}) reads or computes infinities or NaN on the data, so that no "
+            "error can be measured there; give other data, or choose a criterion that needs none (--criterion l2)"
+        )
+    return sums
 
 
 def draw(rng: np.random.Generator, positions: int, count: int) -> NDArray[np.intp]:

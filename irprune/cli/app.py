@@ -19,6 +19,7 @@ from .opt import opt, passes
 from .plans import apply, plan, verify
 from .prune import prune
 from .schema import schema
+from .sparsify import sparsify
 from .trust import set_trust
 
 app = typer.Typer(
@@ -55,7 +56,22 @@ def _common(
     set_trust(trust)
 
 
-for _command in (prune, inspect, plan, apply, verify, finetune, compare, bench, opt, passes, dump, schema, demo):
+for _command in (
+    prune,
+    inspect,
+    plan,
+    apply,
+    verify,
+    sparsify,
+    finetune,
+    compare,
+    bench,
+    opt,
+    passes,
+    dump,
+    schema,
+    demo,
+):
     app.command(_command.__name__, epilog=EPILOG)(_command)
 
 

@@ -50,17 +50,18 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
     return made
 
 
-def recovered(recovery: Recovery) -> Table:
-    """What the refit did on samples that it has not seen: error and agreement before and after."""
+def recovered(
+    recovery: Recovery, before: str = "removed, weights as they were", after: str = "weights refitted"
+) -> Table:
+    """What new weights did on samples that they were not fitted to: error and agreement before and after."""
     rows = [
-        ("removed, weights as they were", f"{recovery.error_sliced:.1%}", _share(recovery.agreement_sliced)),
-        ("weights refitted", f"{recovery.error:.1%}", _share(recovery.agreement)),
+        (before, f"{recovery.error_sliced:.1%}", _share(recovery.agreement_sliced)),
+        (after, f"{recovery.error:.1%}", _share(recovery.agreement)),
     ]
     changed = sum(change.is_kept for change in recovery.changes)
-    title = (
-        f"On {recovery.held_out} samples held out of {recovery.fitted + recovery.held_out}; "
-        f"{changed} of {len(recovery.changes)} weighted nodes refitted"
-    )
+    title = f"On {recovery.held_out} samples held out of {recovery.fitted + recovery.held_out}"
+    if recovery.changes:
+        title += f"; {changed} of {len(recovery.changes)} weighted nodes refitted"
     return table(title, ("", "error (share of variance)", "equal decisions"), rows, right=(1, 2))
 
 

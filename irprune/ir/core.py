@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -174,6 +174,11 @@ class Graph:
                 uses.setdefault(name, []).append((node, -1))
         return {name: tuple(found) for name, found in uses.items()}
 
+    def with_values(self, updated: Mapping[str, Array]) -> Graph:
+        """The graph in which some constants have other values of the same shape and type."""
+        constants = {name: replace(self.constants[name], read=partial(_same, array)) for name, array in updated.items()}
+        return replace(self, constants={**self.constants, **constants})
+
     @cached_property
     def yielded(self) -> frozenset[str]:
         """Values that a body of control flow hands out: they have to be produced in that body."""
@@ -245,3 +250,7 @@ class FreshNames:
         self.taken.add(name)
         self._numbers[base] = number
         return name
+
+
+def _same(array: Array) -> Array:
+    return array

@@ -35,6 +35,7 @@ from ..errors import InputError
 from ..options import brief, location
 from ..request import Request
 from ..versions import IRPRUNE
+from ..zeros import Sparsity
 
 FORMAT: Literal["irprune.plan/1"] = "irprune.plan/1"
 
@@ -127,6 +128,11 @@ AnyRequest = Annotated[
     BeforeValidator(lambda given: Request.given(given) if isinstance(given, Mapping) else given),
     PlainSerializer(Request.as_json),
 ]
+AnySparsity = Annotated[
+    Sparsity,
+    BeforeValidator(lambda given: Sparsity.given(given) if isinstance(given, Mapping) else given),
+    PlainSerializer(Sparsity.as_json),
+]
 
 
 def _updated(given: Any) -> Any:
@@ -199,6 +205,7 @@ class Plan(_Part):
     updated: Updated = {}
     cost: dict[Name, tuple[Count, Count]]
     at: dict[Name, tuple[Count, ...]] = {}
+    sparsity: AnySparsity | None = None
     verification: dict[str, Any] = {}
 
     @field_validator("cost")
@@ -282,6 +289,7 @@ class Plan(_Part):
             "updated": dict(sorted(self.updated.items())),
             "cost": {name: list(both) for name, both in self.cost.items()},
             **({"at": {name: list(shape) for name, shape in self.at.items()}} if self.at else {}),
+            **({"sparsity": self.sparsity.as_json()} if self.sparsity else {}),
             "verification": self.verification,
         }
 

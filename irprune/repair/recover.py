@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,10 +21,9 @@ from ..ir.core import Array
 from ..plans.digests import digest_of_values
 from ..request import Request
 from ..rewriting import Smaller, analyzed, decide
-from ..runtime.executable import Executable
-from ..runtime.feeds import Feeds
 from ..runtime.session import RunFailure
-from .refit import Refit, refit, smaller_feeds, with_values
+from .effect import agreement, outputs, samples_in, squared_error
+from .refit import Refit, refit, smaller_feeds
 from .search import largest_cut
 
 FEW_SAMPLES = 64
@@ -147,22 +146,22 @@ def _repaired(
             seed=request.seed,
             memory=memory // 2,
         )
-    tuned = with_values(smaller.graph, updated)
-    wanted = _outputs(proto, samples.held_out)
-    sliced = _outputs(small, unseen)
-    refitted = _outputs(to_proto(emit(model, analysis.graph, tuned)), unseen)
-    before, now = _error(wanted, sliced), _error(wanted, refitted)
+    tuned = smaller.graph.with_values(updated)
+    wanted = outputs(proto, samples.held_out)
+    sliced = outputs(small, unseen)
+    refitted = outputs(to_proto(emit(model, analysis.graph, tuned)), unseen)
+    before, now = squared_error(wanted, sliced), squared_error(wanted, refitted)
     if now < before:
         smaller = replace(smaller, graph=tuned, plan=smaller.plan.with_updated(_digests(tuned, updated)))
     else:
         refitted, now = sliced, before
     found = Recovery(
-        _count(samples.fitted),
-        _count(samples.held_out),
+        samples_in(samples.fitted),
+        samples_in(samples.held_out),
         before,
         now,
-        _agreement(wanted, sliced),
-        _agreement(wanted, refitted),
+        agreement(wanted, sliced),
+        agreement(wanted, refitted),
         tuple(changes),
     )
     return smaller, found
@@ -170,33 +169,3 @@ def _repaired(
 
 def _digests(graph: Graph, names: Mapping[str, Array]) -> dict[str, str]:
     return {name: digest_of_values(graph.constants[name].numpy()) for name in names}
-
-
-def _outputs(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
-    executable = Executable(model)
-    return [executable.run(feed, optimize=True) for feed in feeds]
-
-
-def _error(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float:
-    """The squared error of all outputs in floating point, each as a share of its variance, on average."""
-    shares = []
-    for name, first in wanted[0].items():
-        if first.dtype.kind != "f" or first.shape != got[0][name].shape:
-            continue
-        pairs = [(a[name].astype(np.float64), b[name].astype(np.float64)) for a, b in zip(wanted, got, strict=True)]
-        spread = np.concatenate([a.ravel() for a, _ in pairs]).var()
-        shares.append(np.mean([np.square(a - b).mean() for a, b in pairs]) / max(spread, 1e-30))
-    return float(np.mean(shares)) if shares else 0.0
-
-
-def _agreement(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float | None:
-    same: list[Array] = []
-    for a, b in zip(wanted, got, strict=True):
-        for name, array in a.items():
-            if array.dtype.kind == "f" and array.ndim and array.shape[-1] > 1 and array.shape == b[name].shape:
-                same.append((array.argmax(axis=-1) == b[name].argmax(axis=-1)).ravel())
-    return float(np.concatenate(same).mean()) if same else None
-
-
-def _count(feeds: Sequence[Feeds]) -> int:
-    return sum(len(next(iter(feed.values()))) if next(iter(feed.values())).ndim else 1 for feed in feeds)

@@ -13,7 +13,7 @@ GRAIL (CPAL 2026) and CORP (arXiv 2602.05243) refit consumers; here every weight
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -23,7 +23,7 @@ from ..analysis import Analysis, Mask, kept_mask
 from ..calibration.moments import DAMPING, MOST_ROWS, damping, draw, with_constant
 from ..calibration.points import Point, affine, find_points
 from ..calibration.stepwise import MEMORY, Stepwise
-from ..ir import Constant, Graph
+from ..ir import Graph
 from ..ir.core import Array
 from .teams import Team, teams
 
@@ -169,7 +169,7 @@ def _fit(
         new |= each.contraction.write(item.tensor(solved[..., : item.shape[2]], weight), constants)
         if bias is not None:
             new |= each.write_bias((sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype), constants)
-    stored = _stored(point, with_values(after.graph, new), sign)  # rounded, where the model is quantized
+    stored = _stored(point, after.graph.with_values(new), sign)  # rounded, where the model is quantized
     errors = [_error(unseen, matrix, scale, shift, bias is not None, point.rectified) for matrix in (old, stored)]
     return new, [Refit(each.contraction.node.name, *errors) for each in team]
 
@@ -182,18 +182,6 @@ def _stored(point: Point, graph: Graph, sign: float) -> NDArray[np.float64]:
         return matrix
     bias = point.read_bias(constants).astype(np.float64).reshape(*matrix.shape[:2], 1)
     return np.concatenate([matrix, sign * bias], axis=2)
-
-
-def with_values(graph: Graph, updated: Mapping[str, Array]) -> Graph:
-    """The graph in which some constants have other values of the same shape and type."""
-    constants = dict(graph.constants)
-    for name, array in updated.items():
-        constants[name] = _constant(constants[name], array)
-    return replace(graph, constants=constants)
-
-
-def _constant(old: Constant, array: Array) -> Constant:
-    return replace(old, read=lambda: array)
 
 
 def _design(sample: _Sample, has_bias: bool) -> NDArray[np.float32]:

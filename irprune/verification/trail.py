@@ -18,6 +18,7 @@ from ..passes.base import Pass, State, register
 from ..passes.pipeline import PassInfo, Step
 from ..passes.pipeline import describe_passes as describe_known
 from ..plans import Plan, costs
+from ..plans.digests import digest_of_values
 from ..request import Request
 from .driver import verify_models
 from .report import Report
@@ -87,7 +88,15 @@ def _plan_of(step: Step) -> Plan:
     names = tuple({**step.before.graph.constants, **step.after.graph.constants})
     # Inputs and outputs that a removal changed keep their new shapes from then on.
     request = Request() if made is None else Request(allow_io=made.request.allow_io, states=made.request.states)
-    return Plan(request=request, groups=(), cost=nothing).with_updated(dict.fromkeys(names, ""))
+    plan = Plan(request=request, groups=(), cost=nothing).with_updated(dict.fromkeys(names, ""))
+    return plan.with_updated(_new_values(step)) if step.applied.changes_values else plan
+
+
+def _new_values(step: Step) -> dict[str, str]:
+    """The digests of the tensors to which a pass gave values that the reference has to take as well."""
+    before, after = step.before.graph.constants, step.after.graph.constants
+    changed = [name for name, constant in after.items() if name in before and constant is not before[name]]
+    return {name: digest_of_values(after[name].numpy()) for name in changed}
 
 
 @register
