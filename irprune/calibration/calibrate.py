@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..analysis import Analysis
 from ..runtime.feeds import Data, Feeds, InputType
 from .measured import Measured
-from .moments import collect
+from .moments import collect, values_of
 from .points import find_points
 from .stepwise import MEMORY, Stepwise
 
@@ -67,8 +67,8 @@ def measure(
     """
     points = find_points(analysis)
     model = Stepwise(proto, feeds, memory=memory)
-    reached = [model.reached((p.contraction.data, p.target)) > 0 for p in points]
+    reached = [model.reached(values_of(p)) > 0 for p in points]
     unreached = tuple(p for p, found in zip(points, reached, strict=True) if not found)
     points = tuple(p for p, found in zip(points, reached, strict=True) if found)
-    model.watch(name for p in points for name in (p.contraction.data, p.target))
-    return Measured(analysis, points, collect(points, model, seed), unreached)
+    model.watch(name for p in points for name in values_of(p))
+    return Measured(analysis, points, collect(points, model, analysis.graph, seed), unreached)

@@ -277,7 +277,7 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     ends.append((matched.signature.notation.outputs[0], analysis.coupling.dims.get(node.outputs[0])))
     if any(terms is None or dims is None for terms, dims in ends):
         return None
-    operand, weight, result = (_letters(matched, terms or (), dims or ()) for terms, dims in ends)
+    operand, weight, result = (letters_of(matched, terms or (), dims or ()) for terms, dims in ends)
     names = [letter.name for dim in weight for letter in dim]
     constant = node.inputs[position]
     slides = bool(traits_of(node.qualified_op).window)
@@ -312,6 +312,22 @@ def _is_weight(analysis: Analysis, name: str) -> bool:
     return constant is not None and not constant.computed and constant.dtype in ("float32", "float64", "float16")
 
 
+def readable(analysis: Analysis, name: str) -> bool:
+    """Whether a value is a float weight, stored or computed from stored tensors."""
+    return _is_weight(analysis, name) or computed_weight(analysis.graph, name) is not None
+
+
+def atoms_along(analysis: Analysis, letters: Sequence[Letter]) -> list[NDArray[np.intp]]:
+    """One array per factor of rows or columns, with the atom of each of them (-1: no atom)."""
+    sizes = [letter.size for letter in letters]
+    found = []
+    for k, letter in enumerate(letters):
+        shape = [size if j == k else 1 for j, size in enumerate(sizes)]
+        for atoms in analysis.atoms.along(letter.axis):
+            found.append(np.broadcast_to(atoms.reshape(shape), sizes).ravel())
+    return found
+
+
 def has_quantized_weights(analysis: Analysis) -> bool:
     """Whether weights are quantized or dequantized by nodes of the graph, or summed over as integers."""
     return any(_reads_quantized_weight(analysis, node) for node in analysis.graph.nodes)
@@ -344,7 +360,7 @@ def _window(node: Node, kernel: Sequence[int]) -> Window:
     )
 
 
-def _letters(matched: MatchedNode, terms: Sequence[Term], dims: Sequence[Axis]) -> tuple[tuple[Letter, ...], ...]:
+def letters_of(matched: MatchedNode, terms: Sequence[Term], dims: Sequence[Axis]) -> tuple[tuple[Letter, ...], ...]:
     run = len(dims) - sum(not isinstance(term, Star) for term in terms)
     found: list[tuple[Letter, ...]] = []
     for term in terms:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..analysis import Analysis, Group
 from ..axes import leaves_of
-from .contractions import Contraction
+from .contractions import atoms_along
 from .moments import Moments, damping
-from .points import Point, affine
+from .points import AnyPoint
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -31,25 +31,24 @@ class Measured:
     """Points of a graph and their moments by node name."""
 
     analysis: Analysis
-    points: tuple[Point, ...]
+    points: tuple[AnyPoint, ...]
     moments: Mapping[str, Moments]
-    unreached: tuple[Point, ...] = ()
+    unreached: tuple[AnyPoint, ...] = ()
     """Points in branches that no sample takes."""
 
-    def weight(self, point: Point) -> Floats:
+    def weight(self, point: AnyPoint) -> Floats:
         """``[g, o, c]`` in units of the target; includes the scale of a batch normalization behind the contraction."""
-        graph = self.analysis.graph
-        matrix = point.contraction.matrix(point.contraction.read(graph.constants))
-        scale, _ = affine(graph, point)
+        matrix = point.matrix(self.analysis.graph)
+        scale, _ = point.affine(self.analysis.graph)
         return matrix * scale.reshape(-1, matrix.shape[1], 1) if scale.size > 1 else matrix * scale
 
-    def scale(self, point: Point) -> float:
+    def scale(self, point: AnyPoint) -> float:
         """The weight of a squared error of the target: ``1 / (2 variance)``."""
-        return 0.5 / max(self.moments[point.contraction.node.name].variance, 1e-30)
+        return 0.5 / max(self.moments[point.name].variance, 1e-30)
 
-    def damped(self, point: Point) -> Floats:
+    def damped(self, point: AnyPoint) -> Floats:
         """``H + D`` of a contraction, ``[g, c + 1, c + 1]``."""
-        mean = self.moments[point.contraction.node.name].mean
+        mean = self.moments[point.name].mean
         index = np.arange(mean.shape[1])
         mean[:, index, index] += damping(mean)
         return mean
@@ -57,18 +56,35 @@ class Measured:
     @cached_property
     def incidence(self) -> dict[str, list[NDArray[np.intp]]]:
         """By node name: one array per factor of the columns, with the atom of each column (-1: no atom)."""
-        return {p.contraction.node.name: _column_atoms(self.analysis, p.contraction) for p in self.points}
+        return {p.name: p.column_atoms(self.analysis) for p in self.points}
 
-    def columns(self, point: Point, group: Group) -> NDArray[np.intp] | None:
+    def columns(self, point: AnyPoint, group: Group) -> NDArray[np.intp] | None:
         """The position in the group of each column's atom, -1 outside of the group; ``None`` if all are outside."""
         place = np.full(self.analysis.atoms.count + 1, -1, dtype=np.intp)  # index -1 reads the last entry
         place[group.atoms] = np.arange(group.size)
-        found = np.full(point.contraction.shape[2], -1, dtype=np.intp)
-        for atoms in self.incidence[point.contraction.node.name]:
+        found = np.full(point.shape[2], -1, dtype=np.intp)
+        for atoms in self.incidence[point.name]:
             found = np.maximum(found, place[atoms])
         return found if (found >= 0).any() else None
 
-    def consumers(self, group: Group) -> Iterator[tuple[Point, NDArray[np.intp]]]:
+    def rows(self, point: AnyPoint, group: Group) -> NDArray[np.intp]:
+        """The position in the group of each row's atom, -1 outside of the group."""
+        place = np.full(self.analysis.atoms.count + 1, -1, dtype=np.intp)
+        place[group.atoms] = np.arange(group.size)
+        found = np.full(point.shape[1], -1, dtype=np.intp)
+        for atoms in atoms_along(self.analysis, point.row_letters):
+            found = np.maximum(found, place[atoms])
+        return found
+
+    def lasting_weight(self, point: AnyPoint) -> Floats:
+        """:meth:`weight` without the elements whose row goes with their column: those are no loss."""
+        leaves = np.zeros(point.shape[1:], dtype=bool)
+        for rows in atoms_along(self.analysis, point.row_letters):
+            for columns in self.incidence[point.name]:
+                leaves |= (rows[:, None] == columns) & (columns >= 0)
+        return np.where(leaves, 0.0, self.weight(point))
+
+    def consumers(self, group: Group) -> Iterator[tuple[AnyPoint, NDArray[np.intp]]]:
         """The points that sum over atoms of the group, with :meth:`columns`."""
         for point in self.points:
             columns = self.columns(point, group)
@@ -82,7 +98,7 @@ class Measured:
             {int(atom) for item in found for atoms in item for atom in atoms}
             for found in (
                 self.incidence.values(),
-                [_column_atoms(self.analysis, point.contraction) for point in self.unreached],
+                [point.column_atoms(self.analysis) for point in self.unreached],
             )
         )
         free = [group for group in self.analysis.groups if not group.frozen]
@@ -99,7 +115,7 @@ class Measured:
             seen = np.zeros(group.size, dtype=bool)
             for point, columns in self.consumers(group):
                 here = columns >= 0
-                own += np.bincount(columns[here], errors[point.contraction.node.name][here], minlength=group.size)
+                own += np.bincount(columns[here], errors[point.name][here], minlength=group.size)
                 seen[columns[here]] = True
             total[group.atoms] = np.where(seen, own * self.factor(group), np.inf)
         return total
@@ -112,18 +128,8 @@ class Measured:
     def _writers(self) -> dict[str, int]:
         """How many contractions write each group."""
         found: dict[str, int] = {}
-        rows = [{leaf.number for letter in p.contraction.rows for leaf in leaves_of(letter.axis)} for p in self.points]
+        rows = [{leaf.number for letter in p.row_letters for leaf in leaves_of(letter.axis)} for p in self.points]
         for group in self.analysis.groups:
             own = {leaf.number for leaf in group.leaves}
             found[group.name] = sum(not own.isdisjoint(numbers) for numbers in rows)
         return found
-
-
-def _column_atoms(analysis: Analysis, item: Contraction) -> list[NDArray[np.intp]]:
-    sizes = [letter.size for letter in item.columns]
-    found = []
-    for k, letter in enumerate(item.columns):
-        shape = [size if j == k else 1 for j, size in enumerate(sizes)]
-        for atoms in analysis.atoms.along(letter.axis):
-            found.append(np.broadcast_to(atoms.reshape(shape), sizes).ravel())
-    return found

@@ -6,7 +6,7 @@ borders (where u holds zeros of the padding) count as often as they occur.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .contractions import Contraction, Rows
-from .points import Point
+from ..ir import Graph
+from ..ir.core import Array
+from .contractions import Rows
+from .points import AnyPoint
 from .stepwise import Stepwise
 
 MOST_ROWS = 20_000
@@ -37,8 +39,8 @@ class Moments:
     second: NDArray[np.float64]
 
     @staticmethod
-    def empty(contraction: Contraction) -> Moments:
-        g, o, c = contraction.shape
+    def empty(shape: tuple[int, int, int]) -> Moments:
+        g, o, c = shape
         return Moments(0, np.zeros((g, c + 1, c + 1)), np.zeros((g, o)), np.zeros((g, o)))
 
     def add(self, rows: Rows, targets: Rows) -> None:
@@ -77,45 +79,64 @@ def damping(mean: NDArray[np.float64], share: float = DAMPING) -> NDArray[np.flo
     return np.concatenate([np.repeat(level, diagonal.shape[1], axis=1), constant], axis=1)
 
 
-def collect(points: Sequence[Point], model: Stepwise, seed: int = 0, most: int = MOST_ROWS) -> dict[str, Moments]:
-    """The moments of every contraction, by node name, over the batches of ``model``.
+def collect(
+    points: Sequence[AnyPoint], model: Stepwise, graph: Graph, seed: int = 0, most: int = MOST_ROWS
+) -> dict[str, Moments]:
+    """The moments of every point of a graph, by name, over the batches of ``model``.
 
-    Raises :class:`InputError` where what a contraction sums over, or its result, overflows.
+    Raises :class:`InputError` where what a point sums over, or its result, overflows.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, Moments] = {}
     for k, point in enumerate(points):
-        found[point.contraction.node.name] = moments_of(point, model, rng, most)
-        model.release({name for later in points[k + 1 :] for name in (later.contraction.data, later.target)})
+        found[point.name] = moments_of(point, model, graph, rng, most)
+        model.release({name for later in points[k + 1 :] for name in values_of(later)})
     return found
 
 
 def moments_of(
-    point: Point, model: Stepwise, rng: np.random.Generator, most: int = MOST_ROWS, *, student: Stepwise | None = None
+    point: AnyPoint,
+    model: Stepwise,
+    graph: Graph,
+    rng: np.random.Generator,
+    most: int = MOST_ROWS,
+    *,
+    student: Stepwise | None = None,
 ) -> Moments:
-    """The moments of one contraction; see :func:`collect`.
+    """The moments of one point; see :func:`collect`.
 
     What is summed over comes from ``student``, if there is one: a model with the same shapes whose earlier weights have
-    changed, in which the contraction has not run yet.
+    changed, in which the point has not run yet.
     """
-    item = point.contraction
-    sums = Moments.empty(item)
-    each = -(-most // max(model.reached([item.data, point.target]), 1))
-    theirs = model.get([point.target] if student else [item.data, point.target])
-    ours = student.get([item.data]) if student else ({} for _ in range(model.batches))
-    for target, operand in zip(theirs, ours, strict=True):
-        values = {**target, **operand}
-        if len(values) < 2:  # the batch takes another branch
-            continue
-        shape = values[point.target].shape
-        chosen = draw(rng, item.positions(shape), each)
-        sums.add(item.summands(values[item.data], shape, chosen), item.at(values[point.target], chosen))
+    sums = Moments.empty(point.shape)
+    each = -(-most // max(model.reached(values_of(point)), 1))
+    for compared, operands in _pairs(point, model, student):
+        target = point.result(compared, graph)
+        chosen = draw(rng, point.positions(target.shape), each)
+        sums.add(point.rows(operands, graph, target.shape, chosen), point.at(target, chosen))
     if not sums.is_finite:
         raise InputError(
-            f"node '{item.node.name}' ({item.node.op}) reads or computes infinities or NaN on the data, so that no "
+            f"node '{point.node.name}' ({point.node.op}) reads or computes infinities or NaN on the data, so that no "
             "error can be measured there; give other data, or choose a criterion that needs none (--criterion l2)"
         )
     return sums
+
+
+def _pairs(
+    point: AnyPoint, model: Stepwise, student: Stepwise | None
+) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
+    """What is compared and what is summed over, of each batch that takes the branch of the point."""
+    if student is None:
+        yield from ((values, values) for values in model.get(values_of(point)) if values)
+        return
+    for theirs, ours in zip(model.get(point.targets), student.get(point.operands), strict=True):
+        if theirs and ours:
+            yield theirs, ours
+
+
+def values_of(point: AnyPoint) -> list[str]:
+    """The values that the moments of a point rest on."""
+    return list(dict.fromkeys([*point.operands, *point.targets]))
 
 
 def draw(rng: np.random.Generator, positions: int, count: int) -> NDArray[np.intp]:

@@ -8,17 +8,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import Analysis
+from ..axes import Axis
 from ..ir import Constant, Graph, Node
 from ..ir.core import Array
 from ..signatures import traits_of
-from .contractions import Contraction, contractions
+from .cells import CellPoint, cell_points
+from .contractions import Contraction, Letter, Positions, Rows, atoms_along, contractions
 from .weights import Weight, computed_weight
 
 Floats = NDArray[np.float64]
@@ -56,14 +59,130 @@ class Point:
         return self.stored_bias.write(bias.astype(np.float64), constants)
 
     @property
+    def node(self) -> Node:
+        return self.contraction.node
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The operands of the node that are multiplied with."""
+        return (self.contraction.constant,)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The sizes of g, o and c."""
+        return self.contraction.shape
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """The values that the product reads."""
+        return (self.contraction.data,)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The values that :meth:`result` reads."""
+        return (self.target,)
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The values of the smaller model that a refit needs."""
         return (self.contraction.data, *((self.skip,) if self.skip else ()))
 
+    @property
+    def fed_back(self) -> Mapping[str, tuple[Axis, ...]]:
+        """Operands that other weights of this node change, with their axes."""
+        return {}
 
-def find_points(analysis: Analysis) -> tuple[Point, ...]:
+    @property
+    def renewed(self) -> tuple[str, ...]:
+        """The values to compute once more for other weights, those of :attr:`fed_back` among them."""
+        return ()
+
+    def result(self, values: Mapping[str, Array], graph: Graph) -> Array:
+        """What is compared, among the values of a model with the weights of ``graph``."""
+        del graph
+        return values[self.target]
+
+    def axes(self, analysis: Analysis) -> tuple[Axis, ...] | None:
+        """Those of :meth:`result`, where they are known."""
+        return analysis.coupling.dims[self.target]
+
+    def positions(self, shape: Sequence[int]) -> int:
+        """How many positions a result of this shape has."""
+        return self.contraction.positions(shape)
+
+    def at(self, result: Array, chosen: Positions) -> Rows:
+        """``[p, g, o]``: a result at chosen positions."""
+        return self.contraction.at(result, chosen)
+
+    def rows(self, values: Mapping[str, Array], graph: Graph, shape: Sequence[int], chosen: Positions) -> Rows:
+        """``[p, g, c]``: the operand at chosen positions of a result of this shape."""
+        del graph
+        return self.contraction.summands(values[self.contraction.data], shape, chosen)
+
+    # -- weights -------------------------------------------------------------------------------------------------
+
+    def matrix(self, graph: Graph) -> Floats:
+        """``[g, o, c]``."""
+        return self.contraction.matrix(self.contraction.read(graph.constants))
+
+    @property
+    def _sign(self) -> float:
+        """A batch normalization subtracts its mean."""
+        return -1.0 if self.norm is not None else 1.0
+
+    def bias_rows(self, graph: Graph) -> Floats | None:
+        """``[g, o]``: what is added to the product; ``None`` without a bias."""
+        if self.bias is None:
+            return None
+        g, o, _ = self.shape
+        return self._sign * self.read_bias(graph.constants).astype(np.float64).reshape(g, o)
+
+    def affine(self, graph: Graph) -> tuple[Floats, Floats]:
+        """Scale and shift per channel of the batch normalization behind the contraction; 1 and 0 without one."""
+        return affine(graph, self)
+
+    def write(self, matrix: Floats, bias: Floats | None, graph: Graph) -> dict[str, Array]:
+        """The stored tensors for other values of ``[g, o, c]`` and ``[g, o]``."""
+        item, constants = self.contraction, graph.constants
+        found = item.write(item.tensor(matrix, item.read(constants)), constants)
+        if bias is None or self.bias is None:
+            return found
+        old = self.read_bias(constants)
+        return found | self.write_bias((self._sign * bias).reshape(old.shape).astype(old.dtype), constants)
+
+    def is_private(self, graph: Graph) -> bool:
+        """Whether no other node reads weight and bias: what is shared stays unchanged."""
+        return not self.has_fixed_bias and self.contraction.is_alone(graph)
+
+    # -- atoms -------------------------------------------------------------------------------------------------------
+
+    @property
+    def row_letters(self) -> list[Letter]:
+        return self.contraction.rows
+
+    def column_atoms(self, analysis: Analysis) -> list[NDArray[np.intp]]:
+        """One array per factor of the columns, with the atom of each column (-1: no atom)."""
+        return atoms_along(analysis, self.contraction.columns)
+
+
+AnyPoint: TypeAlias = Point | CellPoint
+
+
+def find_points(analysis: Analysis) -> tuple[AnyPoint, ...]:
     """The points of a graph, in its order."""
-    return tuple(_point(analysis.graph, item) for item in contractions(analysis).values())
+    found = contractions(analysis)
+    points: list[AnyPoint] = []
+    for node in analysis.graph.nodes:
+        if node.name in found:
+            points.append(_point(analysis.graph, found[node.name]))
+        points += cell_points(analysis, node)
+    return tuple(points)
 
 
 def _point(graph: Graph, item: Contraction) -> Point:

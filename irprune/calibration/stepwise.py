@@ -155,6 +155,20 @@ class Stepwise:
         for k in range(self.batches):
             yield {name: self.store.get(k, name) for name in names} if k in reaching else {}
 
+    def again(self, names: Iterable[str]) -> None:
+        """Run the nodes that make these values once more when asked for, with the weights of now.
+
+        Their operands have to be watched.
+        """
+        names = list(names)
+        for route in self.routes:
+            for k in {route.producer[name] for name in names if name in route.producer}:
+                route.waiting.add(k)
+                for batch in route.batches:
+                    for name in self.nodes[k].node.output:
+                        if self.store.has(batch, name):
+                            self.store.drop(batch, name)
+
     def watch(self, names: Iterable[str]) -> None:
         """Keep these values as well."""
         self.watched.update(names)

@@ -15,8 +15,8 @@ def flap(measured: Measured) -> NDArray[np.float64]:
     """The share of each contraction's variance that an atom contributes by itself."""
     errors = {}
     for point in measured.points:
-        mean = measured.moments[point.contraction.node.name].mean
+        mean = measured.moments[point.name].mean
         variance = np.einsum("gcc->gc", mean)[:, :-1] - np.square(mean[:, :-1, -1])
-        norm = np.square(measured.weight(point)).sum(axis=1)
-        errors[point.contraction.node.name] = measured.scale(point) * (norm * np.maximum(variance, 0)).sum(axis=0)
+        norm = np.square(measured.lasting_weight(point)).sum(axis=1)
+        errors[point.name] = measured.scale(point) * (norm * np.maximum(variance, 0)).sum(axis=0)
     return measured.per_atom(errors)

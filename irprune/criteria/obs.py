@@ -22,8 +22,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis import Group
 from ..calibration.measured import Measured
-from ..calibration.points import Point
+from ..calibration.points import AnyPoint
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ def obs(measured: Measured) -> Floats:
     """The error that each atom adds when it is removed in order."""
     scores = np.full(measured.analysis.atoms.count, np.inf)
     for group in measured.analysis.groups:
-        surgeons = [] if group.frozen else [_surgeon(measured, *found) for found in measured.consumers(group)]
+        surgeons = [] if group.frozen else [_surgeon(measured, group, *found) for found in measured.consumers(group)]
         if surgeons:
             order, errors = eliminate(surgeons, group.size)
             scores[group.atoms[order]] = np.maximum.accumulate(errors) * measured.factor(group)
@@ -44,12 +45,17 @@ def obs(measured: Measured) -> Floats:
 
 @dataclass
 class Surgeon:
-    """A contraction being reduced: weights ``[g, o, c]``, inverse of the damped moments, and each column's atom."""
+    """A contraction being reduced: weights ``[g, o, c]``, inverse of the damped moments, and each column's atom.
+
+    ``row_atom`` is the atom of each row, where rows go with columns (the gates of a hidden unit): what they lose is no
+    error.
+    """
 
     weight: Floats
     inverse: Floats
     atom: NDArray[np.intp]
     scale: float
+    row_atom: NDArray[np.intp] | None = None
 
     def errors(self, atoms: int) -> Floats:
         """The error that removing each atom now would add; zero for atoms without columns here."""
@@ -62,11 +68,17 @@ class Surgeon:
             columns = order[starts[chosen][:, None] + np.arange(width)]  # [a, w]
             blocks = self.inverse[:, columns[:, :, None], columns[:, None, :]]  # [g, a, w, w]
             parts = self.weight[:, :, columns].transpose(0, 2, 3, 1)  # [g, a, w, o]
-            found[ids[chosen]] += self.scale * np.einsum("gawo,gawo->a", parts, np.linalg.solve(blocks, parts))
+            each = np.einsum("gawo,gawo->ao", parts, np.linalg.solve(blocks, parts))
+            if self.row_atom is not None:
+                each = np.where(self.row_atom == ids[chosen][:, None], 0.0, each)
+            found[ids[chosen]] += self.scale * each.sum(axis=1)
         return found
 
     def remove(self, gone: NDArray[np.bool_]) -> None:
         """Remove the columns of these atoms, and adjust the others by least squares."""
+        if self.row_atom is not None:
+            stays = ~((self.row_atom >= 0) & gone[np.maximum(self.row_atom, 0)])
+            self.weight, self.row_atom = self.weight[:, stays], self.row_atom[stays]
         column = (self.atom >= 0) & gone[np.maximum(self.atom, 0)]
         if not column.any():
             return
@@ -79,11 +91,12 @@ class Surgeon:
         self.atom = self.atom[~column]
 
 
-def _surgeon(measured: Measured, point: Point, columns: NDArray[np.intp]) -> Surgeon:
+def _surgeon(measured: Measured, group: Group, point: AnyPoint, columns: NDArray[np.intp]) -> Surgeon:
     weight = measured.weight(point)
     weight = np.concatenate([weight, np.zeros((*weight.shape[:2], 1))], axis=2)
     inverse: Floats = np.asarray(np.linalg.inv(measured.damped(point)), dtype=np.float64)
-    return Surgeon(weight, inverse, np.append(columns, -1), measured.scale(point))
+    rows = measured.rows(point, group)
+    return Surgeon(weight, inverse, np.append(columns, -1), measured.scale(point), rows if (rows >= 0).any() else None)
 
 
 def eliminate(surgeons: Sequence[Surgeon], atoms: int, rounds: int = ROUNDS) -> tuple[NDArray[np.intp], Floats]:

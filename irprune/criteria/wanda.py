@@ -15,8 +15,8 @@ def wanda(measured: Measured) -> NDArray[np.float64]:
     """The contribution of each atom alone to its contractions, in shares of their variance."""
     errors = {}
     for point in measured.points:
-        mean = measured.moments[point.contraction.node.name].mean
+        mean = measured.moments[point.name].mean
         power = np.einsum("gcc->gc", mean)[:, :-1]
-        norm = np.square(measured.weight(point)).sum(axis=1)
-        errors[point.contraction.node.name] = measured.scale(point) * (norm * power).sum(axis=0)
+        norm = np.square(measured.lasting_weight(point)).sum(axis=1)
+        errors[point.name] = measured.scale(point) * (norm * power).sum(axis=0)
     return measured.per_atom(errors)

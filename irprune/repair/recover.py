@@ -12,6 +12,7 @@ import onnx_ir as oir
 from ..analysis import Analysis
 from ..backends.onnx import emit, to_proto
 from ..calibration.calibrate import Samples, measure
+from ..calibration.cells import uncovered
 from ..calibration.contractions import has_quantized_weights
 from ..calibration.stepwise import MEMORY
 from ..criteria import DATA_CRITERIA
@@ -45,6 +46,8 @@ class Recovery:
     agreement_sliced: float | None
     agreement: float | None
     changes: tuple[Refit, ...]
+    cells: tuple[tuple[str, str], ...] = ()
+    """Recurrent cells, or parts of them, that the data say nothing about, and why."""
     by_norm: tuple[str, ...] = ()
     """Groups in branches that no sample takes: they shrink by their norms, and nothing there was refitted."""
 
@@ -70,6 +73,10 @@ class Recovery:
                 f"no sample takes the branches with {len(self.by_norm)} of the groups, such as '{self.by_norm[0]}': "
                 "they were chosen by norm and not refitted; give data that take every branch"
             )
+        found += [
+            f"recurrent cell '{name}': {reason}; what the data do not cover there is neither measured nor refitted"
+            for name, reason in self.cells
+        ]
         if self.fitted + self.held_out >= FEW_SAMPLES:
             return found
         return [
@@ -102,7 +109,7 @@ def recover(
         def attempt(request: Request) -> tuple[Smaller, Recovery]:
             smaller = decide(analysis, request, errors=errors, by_norm=by_norm)
             smaller, found = _repaired(model, proto, analysis, request, samples, smaller, memory)
-            return smaller, replace(found, by_norm=tuple(sorted(by_norm)))
+            return smaller, replace(found, by_norm=tuple(sorted(by_norm)), cells=tuple(uncovered(analysis).items()))
 
         if request.fidelity is not None:
             return largest_cut(attempt, request)
@@ -116,6 +123,8 @@ def recover(
 def _nothing_to_measure(analysis: Analysis) -> str:
     if has_quantized_weights(analysis):
         return "the model's weights are quantized, and criteria from data read float weights"
+    for name, reason in uncovered(analysis).items():
+        return f"the data do not cover recurrent cell '{name}': {reason}"
     return "no contraction that the data reach sums over what may go"
 
 

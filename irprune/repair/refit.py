@@ -7,6 +7,9 @@ the original's sum and skip is the smaller model's other summand, which corrects
 ReLU a few rounds of majorization follow, ``t <- where(t > 0, t, min(z, 0))`` with z the result so far, since a ReLU
 maps every negative value to zero.
 
+A recurrent cell reads its own result, which other weights change. It runs once more with them, and they are kept if the
+hidden states come closer to the original's.
+
 GRAIL (CPAL 2026) and CORP (arXiv 2602.05243) refit consumers; here every weighted node is, in the order of the graph.
 """
 
@@ -20,8 +23,9 @@ import onnx
 from numpy.typing import NDArray
 
 from ..analysis import Analysis, Mask, kept_mask
+from ..axes import Axis
 from ..calibration.moments import DAMPING, MOST_ROWS, damping, draw, with_constant
-from ..calibration.points import Point, affine, find_points
+from ..calibration.points import AnyPoint, find_points
 from ..calibration.stepwise import MEMORY, Stepwise
 from ..ir import Graph
 from ..ir.core import Array
@@ -78,26 +82,32 @@ def refit(
     are matched by name. A change that does not lower the error on ``held_out`` is not made.
     """
     rng = np.random.default_rng(seed)
-    todo = [p for p in find_points(after) if _is_private(after, p)]
-    teacher = Stepwise(original, [*batches, *held_out], [p.target for p in todo], memory // 2)
+    origins = {p.name: p for p in find_points(before)}
+    todo = [p for p in find_points(after) if p.is_private(after.graph) and p.name in origins]
+    teacher = Stepwise(original, [*batches, *held_out], [name for p in todo for name in p.targets], memory // 2)
     own = [smaller_feeds(before, kept, feeds) for feeds in (*batches, *held_out)]
     student = Stepwise(small, own, [name for p in todo for name in p.reads], memory // 2)
-    groups = teams(after, [p for p in todo if teacher.makes(p.target) and student.makes(p.target)])
+    groups = teams(after, [p for p in todo if teacher.reached(p.targets) and student.reached([*p.reads, *p.targets])])
     updated: dict[str, Array] = {}
     log: list[Refit] = []
     for k, team in enumerate(groups):
         fitted: list[_Sample] = []
         unseen: list[_Sample] = []
+        graph = after.graph.with_values(updated)
         for point in team:
-            values = zip(teacher.get([point.target]), student.get(point.reads), strict=True)
+            values = zip(teacher.get(point.targets), student.get(point.reads), strict=True)
             each = -(-most // max(1, min(len(batches), student.reached(point.reads))))
             for batch, (theirs, ours) in enumerate(values):
                 if theirs and ours:  # else the batch takes another branch
-                    part = _sample(before, point, kept, theirs, ours, rng, each)
+                    part = _sample((before, graph), origins[point.name], point, kept, theirs, ours, rng, each)
                     (fitted if batch < len(batches) else unseen).append(part)
         if not fitted or not unseen:
             continue
-        new, entries = _fit(after, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
+        new, entries = _fit(graph, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
+        if entries[0].is_kept and any(point.fed_back for point in team):
+            entries = run_again(
+                [origins[point.name] for point in team], team, graph, new, kept, teacher, student, len(batches)
+            )
         log += entries
         if entries[0].is_kept:
             updated |= new
@@ -105,43 +115,88 @@ def refit(
                 student.update(name, array)
         later = [point for team in groups[k + 1 :] for point in team]
         student.release({name for p in later for name in p.reads})
-        teacher.release({p.target for p in later})
+        teacher.release({name for p in later for name in p.targets})
     return updated, log
 
 
-def _is_private(analysis: Analysis, point: Point) -> bool:
-    """Whether no other node reads weight and bias: what is shared stays unchanged."""
-    return not point.has_fixed_bias and point.contraction.is_alone(analysis.graph)
+def run_again(
+    origins: Sequence[AnyPoint],
+    team: Team,
+    graph: Graph,
+    new: Mapping[str, Array],
+    kept: Mapping[int, Mask],
+    teacher: Stepwise,
+    student: Stepwise,
+    fitted: int,
+) -> list[Refit]:
+    """The errors of what nodes feed back to themselves, with the weights of ``graph`` and with new ones.
+
+    Leaves the student with the better of both.
+    """
+    fed_back = {name: axes for point in origins for name, axes in point.fed_back.items()}
+    again = [name for point in team for name in point.renewed]
+    old = _closed_error(fed_back, kept, teacher, student, fitted)
+    _give(student, new, again)
+    found = _closed_error(fed_back, kept, teacher, student, fitted)
+    if found >= old:
+        _give(student, {name: graph.constants[name].numpy() for name in new}, again)
+    return [Refit(point.name, old, found) for point in team]
+
+
+def _give(student: Stepwise, tensors: Mapping[str, Array], again: Sequence[str]) -> None:
+    for name, array in tensors.items():
+        student.update(name, array)
+    student.again(again)
+
+
+def _closed_error(
+    values: Mapping[str, Sequence[Axis]],
+    kept: Mapping[int, Mask],
+    teacher: Stepwise,
+    student: Stepwise,
+    fitted: int,
+) -> float:
+    """The squared error of values on samples held out, relative to their variance."""
+    wrong, spread = 0.0, 0.0
+    for batch, (theirs, ours) in enumerate(zip(teacher.get(values), student.get(values), strict=True)):
+        if batch < fitted or not theirs or not ours:
+            continue
+        for name, axes in values.items():
+            wanted = kept_part(theirs[name], axes, kept).astype(np.float64)
+            wrong += float(np.square(wanted - ours[name].astype(np.float64)).sum())
+            spread += float(np.square(wanted - wanted.mean()).sum())
+    return wrong / max(spread, 1e-30)
 
 
 def _sample(
-    before: Analysis,
-    point: Point,
+    ends: tuple[Analysis, Graph],
+    origin: AnyPoint,
+    point: AnyPoint,
     kept: Mapping[int, Mask],
     theirs: Mapping[str, Array],
     ours: Mapping[str, Array],
     rng: np.random.Generator,
     each: int,
 ) -> _Sample:
-    item = point.contraction
-    target = kept_part(theirs[point.target], before, point.target, kept)
-    chosen = draw(rng, item.positions(target.shape), each)
-    rows = item.summands(ours[item.data], target.shape, chosen)
-    goal = item.at(target, chosen)
+    before, graph = ends
+    target = kept_part(origin.result(theirs, before.graph), origin.axes(before), kept)
+    chosen = draw(rng, point.positions(target.shape), each)
+    rows = point.rows(ours, graph, target.shape, chosen)
+    goal = point.at(target, chosen)
     skip = np.zeros_like(goal)
     if point.skip is not None:
-        skip = item.at(np.broadcast_to(ours[point.skip], target.shape), chosen)
+        skip = point.at(np.broadcast_to(ours[point.skip], target.shape), chosen)
     return _Sample(*(part.astype(np.float32, copy=False) for part in (rows, goal, skip)))
 
 
 def smaller_feeds(before: Analysis, kept: Mapping[int, Mask], feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The feeds of the smaller model: of inputs that lost channels (states, ``--allow-io``) the part that is kept."""
-    return {name: kept_part(array, before, name, kept) for name, array in feeds.items()}
+    return {name: kept_part(array, before.coupling.dims[name], kept) for name, array in feeds.items()}
 
 
-def kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mask]) -> Array:
-    """What the smaller model computes of a value of the original."""
-    for k, axis in enumerate(before.coupling.dims[name] or ()):
+def kept_part(value: Array, axes: Sequence[Axis] | None, kept: Mapping[int, Mask]) -> Array:
+    """What the smaller model computes of a value of the original with these axes."""
+    for k, axis in enumerate(axes or ()):
         mask = kept_mask(axis, kept)
         if len(mask) == value.shape[k] and not mask.all():
             value = value.take(np.flatnonzero(mask), axis=k)
@@ -149,39 +204,27 @@ def kept_part(value: Array, before: Analysis, name: str, kept: Mapping[int, Mask
 
 
 def _fit(
-    after: Analysis, team: Team, fitted: _Sample, unseen: _Sample, rounds: int, damp: float
+    graph: Graph, team: Team, fitted: _Sample, unseen: _Sample, rounds: int, damp: float
 ) -> tuple[dict[str, Array], list[Refit]]:
     point = team[0]
-    item = point.contraction
-    constants = after.graph.constants
-    weight = item.read(constants)
-    bias = None if point.bias is None else point.read_bias(constants)
-    g, o, _ = item.shape
-    sign = -1.0 if point.norm is not None else 1.0
-    scale, shift = (
-        part.reshape(g, o) if part.size > 1 else np.full((g, o), part[0]) for part in affine(after.graph, point)
-    )
+    g, o, c = point.shape
+    scale, shift = (part.reshape(g, o) if part.size > 1 else np.full((g, o), part[0]) for part in point.affine(graph))
     scale = np.where(scale == 0, 1.0, scale)
-    old = _stored(point, after.graph, sign)
-    solved = _solve(fitted, old, scale, shift, bias is not None, rounds if point.rectified else 0, damp)
+    old = _stored(point, graph)
+    has_bias = point.bias is not None
+    solved = _solve(fitted, old, scale, shift, has_bias, rounds if point.rectified else 0, damp)
     new: dict[str, Array] = {}
     for each in team:
-        new |= each.contraction.write(item.tensor(solved[..., : item.shape[2]], weight), constants)
-        if bias is not None:
-            new |= each.write_bias((sign * solved[..., -1]).reshape(bias.shape).astype(bias.dtype), constants)
-    stored = _stored(point, after.graph.with_values(new), sign)  # rounded, where the model is quantized
-    errors = [_error(unseen, matrix, scale, shift, bias is not None, point.rectified) for matrix in (old, stored)]
-    return new, [Refit(each.contraction.node.name, *errors) for each in team]
+        new |= each.write(solved[..., :c], solved[..., c] if has_bias else None, graph)
+    stored = _stored(point, graph.with_values(new))  # rounded, where the model is quantized
+    errors = [_error(unseen, matrix, scale, shift, has_bias, point.rectified) for matrix in (old, stored)]
+    return new, [Refit(each.name, *errors) for each in team]
 
 
-def _stored(point: Point, graph: Graph, sign: float) -> NDArray[np.float64]:
+def _stored(point: AnyPoint, graph: Graph) -> NDArray[np.float64]:
     """``[g, o, c]``, and the bias as the last column if there is one."""
-    item, constants = point.contraction, graph.constants
-    matrix = item.matrix(item.read(constants))
-    if point.bias is None:
-        return matrix
-    bias = point.read_bias(constants).astype(np.float64).reshape(*matrix.shape[:2], 1)
-    return np.concatenate([matrix, sign * bias], axis=2)
+    matrix, bias = point.matrix(graph), point.bias_rows(graph)
+    return matrix if bias is None else np.concatenate([matrix, bias[..., None]], axis=2)
 
 
 def _design(sample: _Sample, has_bias: bool) -> NDArray[np.float32]:

@@ -9,15 +9,15 @@ from typing import TypeAlias
 import numpy as np
 
 from ..analysis import Analysis
-from ..calibration.points import Point, affine
+from ..calibration.points import AnyPoint
 from ..ir import Graph
 from ..ir.core import Array
 
-Team: TypeAlias = tuple[Point, ...]
+Team: TypeAlias = tuple[AnyPoint, ...]
 """Points whose weights are one: a fit rests on the samples of all, and all get its values."""
 
 
-def teams(analysis: Analysis, points: Sequence[Point]) -> list[Team]:
+def teams(analysis: Analysis, points: Sequence[AnyPoint]) -> list[Team]:
     """The points in their order, each once, with those that share its weight.
 
     Left out are weights that other nodes read as well, and twins that cannot be fitted as one: they stay equal.
@@ -26,11 +26,17 @@ def teams(analysis: Analysis, points: Sequence[Point]) -> list[Team]:
 
     graph = analysis.graph
     equal: nx.Graph[str] = nx.Graph(graph.twins)
-    by_weight = {point.contraction.constant: point for point in points}
-    readers = Counter(point.contraction.constant for point in points)
+    single = [point for point in points if len(point.weights) == 1]
+    by_weight = {point.weights[0]: point for point in single}
+    readers = Counter(point.weights[0] for point in single)
     found: list[Team] = []
     seen: set[str] = set()
-    for name, point in by_weight.items():
+    for point in points:
+        name = point.weights[0]
+        if len(point.weights) > 1:
+            alone = all(w not in equal and len(graph.consumers.get(w, ())) == 1 for w in point.weights)
+            found += [(point,)] if alone else []
+            continue
         names = sorted(nx.node_connected_component(equal, name)) if name in equal else [name]
         if name in seen:
             continue
@@ -50,8 +56,9 @@ def _are_alike(graph: Graph, team: Team) -> bool:
     )
 
 
-def _facts(graph: Graph, point: Point) -> Iterator[Array]:
-    yield np.array([point.rectified, point.norm is not None, *point.contraction.shape])
-    yield from affine(graph, point)
-    if point.bias is not None:
-        yield point.read_bias(graph.constants)
+def _facts(graph: Graph, point: AnyPoint) -> Iterator[Array]:
+    yield np.array([point.rectified, *point.shape])
+    yield from point.affine(graph)
+    bias = point.bias_rows(graph)
+    if bias is not None:
+        yield bias

@@ -114,7 +114,7 @@ register(
         "MatMulInteger": Operator(quantized.matmul_integer, zero_points={0: 2, 1: 3}),
         # recurrent cells and attention
         "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4, cell="LSTM"),
-        "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4, cell="GRU"),
+        "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4, cell="GRU", reset="linear_before_reset"),
         "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4, cell="RNN"),
         "Attention": attention.attention,
         "RotaryEmbedding": Operator(attention.rotary_onnx, lookups={3: (1, 2)}),

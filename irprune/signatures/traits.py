@@ -76,6 +76,7 @@ class Traits:
     Contractions, for the repair of weights:
 
     ``cell``: the recurrent cell that it is; its operands and gates are those of the ONNX operator of that name.
+    ``reset``: the attribute that says whether a reset gate scales the product with the state, or the state itself.
     ``window``: letters of the weight that stand nowhere else are a window that slides over the operand, or over the
     result ("transposed").
     ``sums``: the result is the sum of both operands.
@@ -122,6 +123,7 @@ class Traits:
     asks: Question = ""
     hides: Hiding = ""
     cell: Cell = ""
+    reset: str = ""
     probability: Probability = ""
     window: Window = ""
     sums: bool = False

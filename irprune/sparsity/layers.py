@@ -83,6 +83,8 @@ def _is_alone(analysis: Analysis, layer: Layer) -> bool:
 
 def _contracted(analysis: Analysis) -> Iterator[Layer]:
     for point in find_points(analysis):
+        if not isinstance(point, Point):  # a cell has several weights; they are layers of their own
+            continue
         item = point.contraction
         g, o, c = item.shape
         if c > 1:

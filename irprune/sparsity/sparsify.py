@@ -113,7 +113,9 @@ def _measured(analysis: Analysis, points: Sequence[Point], model: Stepwise, seed
     for k, point in enumerate(points):
         item = point.contraction
         if model.reached([item.data, point.target]):
-            found[item.constant] = Measured(analysis, (point,), {item.node.name: moments_of(point, model, rng)})
+            found[item.constant] = Measured(
+                analysis, (point,), {item.node.name: moments_of(point, model, analysis.graph, rng)}
+            )
         model.release({name for p in points[k + 1 :] for name in (p.contraction.data, p.target)})
     return found
 
@@ -208,7 +210,7 @@ def _in_order(
             chosen[layer.tensor] = zeros(options.shape, layer.matrix(graph.constants) ** 2, share)
             values |= _masked(layer, graph, chosen[layer.tensor])
             continue
-        moments = moments_of(point, teacher, rng, student=student if adjusts else None)
+        moments = moments_of(point, teacher, graph, rng, student=student if adjusts else None)
         if adjusts:
             new, gone = _adjusted(layer, point, graph, moments, options.shape, share)
         else:

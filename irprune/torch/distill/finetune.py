@@ -271,9 +271,9 @@ class _Kept:
     def part(self, run: Batch) -> Batch:
         if self.analysis is None:
             return run
+        dims = self.analysis.coupling.dims
         return {
-            name: torch.from_numpy(kept_part(tensor.numpy(), self.analysis, name, self.masks))
-            for name, tensor in run.items()
+            name: torch.from_numpy(kept_part(tensor.numpy(), dims[name], self.masks)) for name, tensor in run.items()
         }
 
 
