@@ -16,7 +16,7 @@ from .patterns import Zeros, zeros
 Floats = NDArray[np.float64]
 
 SPAN = 32
-"""The columns whose zeros are chosen together, after those before have been made up for."""
+"""The columns whose zeros are chosen together, after those before have been made up for; of N:M it is M."""
 
 
 def sparse_least_squares(
@@ -41,7 +41,7 @@ def sparse_least_squares(
     factor = _upper(moments[:, order][:, :, order])
     gone = np.zeros(weight.shape, dtype=bool)
     done = 0
-    span = pattern.span(SPAN)
+    span = pattern.of if pattern.keep else pattern.span(SPAN)
     for first in range(0, columns, span):
         last = min(first + span, columns)
         diagonal = np.einsum("gcc->gc", factor)[:, None, first:last]

@@ -58,7 +58,7 @@ def operands(columns: int) -> np.ndarray:
     """Moments of columns that are mostly mixtures of a few."""
     rng = np.random.default_rng(1)
     mixed = rng.normal(size=(500, columns // 3)) @ rng.normal(size=(columns // 3, columns))
-    mixed += 0.3 * rng.normal(size=mixed.shape)
+    mixed += 0.1 * rng.normal(size=mixed.shape)
     return np.asarray(mixed.T @ mixed / 500)[None]
 
 
