@@ -45,7 +45,7 @@ class _Emitter:
         self.graph = model.graph
         self.before = before
         self.after = after
-        scopes = Scopes.of(self.graph)
+        self.scopes = scopes = Scopes.of(self.graph)
         self.nodes = dict(scopes.nodes)
         self.bodies = scopes.bodies
         self.graphs = [graph for _, graph in scopes.graphs]
@@ -109,19 +109,20 @@ class _Emitter:
         return new
 
     def _nodes(self) -> None:
-        """Change, add and remove nodes; a new one stands before the next old one."""
+        """Change, add and remove nodes; a new one stands before the next old one, or where the removed one stood."""
         old = {node.name: node for node in self.before.nodes}
         stays = {node.name for node in self.after.nodes}
         gone = [self.nodes[name] for name in old if name not in stays and name in self.nodes]
-        freed = {str(value.name): value for node in gone for value in node.outputs}
+        freed = {self.scopes.name(value): value for node in gone for value in node.outputs}
         waiting: list[Node] = []
         for node in self.after.nodes:
             if node.name not in old:
                 waiting.append(node)
                 continue
             anchor = self.nodes[node.entry_of or node.name]
+            places = _places(waiting, anchor, freed)
             for new in waiting:
-                _graph_of(anchor).insert_before(anchor, self._create(new, freed))
+                _graph_of(places[new.name]).insert_before(places[new.name], self._create(new, freed))
             waiting = []
             if old[node.name] != node and node.name in self.nodes:
                 self._change(anchor, old[node.name], node, freed)
@@ -158,10 +159,12 @@ class _Emitter:
         for position, name in enumerate(new.inputs[:own]):
             if position >= len(old.inputs) or old.inputs[position] != name:
                 target.replace_input_with(position, self._value(name))
-        for result, name in zip(target.outputs, new.outputs, strict=True):
-            if result.name != name and name in freed:
+        for result, known, name in zip(target.outputs, old.outputs, new.outputs, strict=True):
+            if known == name:
+                continue
+            if name in freed:
                 self._supersede(freed[name], result)
-            elif (result.name or "") != name:
+            else:
                 result.name = name
                 self.values[name] = result
         for name in old.attributes.keys() - new.attributes.keys():
@@ -213,6 +216,23 @@ class _Emitter:
         if moving and first is not None:
             self.graph.remove(moving)
             self.graph.insert_before(first, moving)
+
+
+def _places(new: list[Node], following: oir.Node, freed: Mapping[str, oir.Value]) -> dict[str, oir.Node]:
+    """The node that each new one stands before: the one that follows, unless that is in another scope.
+
+    A node that takes over a result stands in its scope, and so does one that another new node reads. The last nodes of
+    a body are followed by those of another one, or by the node that has these bodies.
+    """
+    places: dict[str, oir.Node] = {}
+    readers: dict[str, str] = {}
+    for node in reversed(new):
+        taken = next((freed[name].producer() for name in node.outputs if name in freed), None)
+        read = next((readers[name] for name in node.outputs if name in readers), None)
+        place = taken or (following if read is None else places[read])
+        places[node.name] = following if place.graph is following.graph else place
+        readers.update(dict.fromkeys(node.inputs, node.name))
+    return places
 
 
 def _detach(node: oir.Node) -> None:

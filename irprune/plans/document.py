@@ -193,7 +193,8 @@ class PlannedGroup(_Part):
 class Plan(_Part):
     """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages.
 
-    The costs of a model with open sizes are those ``at`` some shapes of its inputs.
+    The costs of a model with open sizes are those ``at`` some shapes of its inputs. ``rewritten`` names the nodes that
+    are others than in the original, by their results; ``None`` for a plan that is not carried out yet.
     """
 
     format: Literal["irprune.plan/1"] = FORMAT
@@ -203,6 +204,7 @@ class Plan(_Part):
     groups: tuple[PlannedGroup, ...]
     slices: dict[Name, AnySlice] = {}
     updated: Updated = {}
+    rewritten: tuple[Name, ...] | None = None
     cost: dict[Name, tuple[Count, Count]]
     at: dict[Name, tuple[Count, ...]] = {}
     sparsity: AnySparsity | None = None
@@ -287,6 +289,7 @@ class Plan(_Part):
             "groups": [group.model_dump(mode="json") for group in self.groups],
             "slices": {name: part.as_json() for name, part in sorted(self.slices.items())},
             "updated": dict(sorted(self.updated.items())),
+            **({} if self.rewritten is None else {"rewritten": list(self.rewritten)}),
             "cost": {name: list(both) for name, both in self.cost.items()},
             **({"at": {name: list(shape) for name, shape in self.at.items()}} if self.at else {}),
             **({"sparsity": self.sparsity.as_json()} if self.sparsity else {}),

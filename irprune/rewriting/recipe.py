@@ -16,6 +16,7 @@ from ..plans import ModelIdentity, Plan, Slice, make_plan, removed_atoms
 from ..request import Request
 from ..scoring import Scores, require_numbers
 from ..versions import installed
+from .changes import rewritten_nodes
 from .slicing import remove_atoms
 
 
@@ -74,8 +75,8 @@ def decide(
 def replay(analysis: Analysis, plan: Plan) -> Smaller:
     """Carry out a plan that was made before.
 
-    Raises :class:`InputError` where it does not fit the model, where its slices are others than its groups imply,
-    or where a weight is NaN.
+    Raises :class:`InputError` where it does not fit the model, where its slices or rewritten nodes are others than its
+    groups imply, or where a weight is NaN.
     """
     require_numbers(analysis)
     found = _carried_out(analysis, plan)
@@ -85,10 +86,18 @@ def replay(analysis: Analysis, plan: Plan) -> Smaller:
                 f"the plan contradicts itself: its slice of tensor '{name}' is not the one that its groups imply "
                 "(where 'slices' is empty, they are computed)"
             )
+    others = set(plan.rewritten or ()) ^ set(found.plan.rewritten or ())
+    if plan.rewritten is not None and others:
+        raise InputError(
+            f"the plan contradicts itself: 'rewritten' is wrong on the node that makes '{min(others)}' "
+            "(where 'rewritten' is left out, it is computed)"
+        )
     return found
 
 
 def _carried_out(analysis: Analysis, plan: Plan) -> Smaller:
     graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
     stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
-    return Smaller(plan.with_slices(stored, plan.updated), graph, slices)
+    rewritten = rewritten_nodes(analysis.graph, graph)
+    carried_out = plan.with_slices(stored, plan.updated).model_copy(update={"rewritten": rewritten})
+    return Smaller(carried_out, graph, slices)

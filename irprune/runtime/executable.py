@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from ..frontends.external import data_folder, settle_external
+from .inner import add_inner_outputs, inner_names
 from .session import Outputs, Session, open_session, run_session
 from .weights import Scratch, is_external, read_lean, tensors_of
 
@@ -133,11 +134,19 @@ class Executable:
 
 
 def with_outputs(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """A copy in which these values are graph outputs too; ONNX Runtime infers their types."""
+    """A copy in which these values are graph outputs too; ONNX Runtime infers their types.
+
+    Values inside the bodies of control flow have names with scopes (``loop.body/h``). Raises :class:`RunFailure` for
+    one of those that cannot be handed out.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    present = {output.name for output in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+    wanted = list(dict.fromkeys(names))
+    inside = inner_names(proto.graph, wanted)
+    present = {output.name for output in proto.graph.output} | inside
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in present)
+    if inside:
+        add_inner_outputs(copy, [name for name in wanted if name in inside])
     return copy
 
 

@@ -99,6 +99,11 @@ def _counts(name: str, analysis: Analysis) -> bool:
     return producer is not None and traits_of(producer.qualified_op).hides != "saturation" and _is_float(name, analysis)
 
 
+def is_computed_float(name: str, analysis: Analysis) -> bool:
+    """Whether a value is a float that a node computes."""
+    return name in analysis.graph.producers and _is_float(name, analysis)
+
+
 def _is_float(name: str, analysis: Analysis) -> bool:
     value = analysis.graph.values.get(name)
     return value is not None and value.dtype is not None and is_float(value.dtype)

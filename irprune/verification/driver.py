@@ -95,7 +95,7 @@ def verify_models(
     removed = removed_atoms(plan, analysis)
     kept = analysis.kept(removed)
     if nodes:
-        structure = with_nodes(structure, check_nodes(whole, smaller, analysis, removed, plan.updated))
+        structure = with_nodes(structure, check_nodes(whole, smaller, analysis, removed, plan.updated, plan.rewritten))
     try:
         if source is None:
             asked = requested_sizes(input_specs(before.proto), plan.request.shapes, plan.request.sizes)

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..analysis import Analysis, Mask
+from ..errors import VerificationError
+from ..frontends.scopes import proto_scopes, qualified
 from ..ir.core import Array
 from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
 from ..runtime.session import Outputs, RunFailure
+from .bodies import readable_values, values_in_bodies
 from .cases import Case, Cases
 from .comparing import has_other_nans, keep_worst, noise_of, relative_error, settled, tolerance_of
 from .decisions import values_before_decisions, values_before_outputs, values_shown_by
@@ -55,6 +58,8 @@ class _Findings:
     in_double: dict[str, OutputError] = field(default_factory=dict)
     before: tuple[str, ...] = ()
     """Values inside the graph that decisions are made from."""
+    inside: tuple[str, ...] = ()
+    """Values that bodies hand out, and no decision is made from."""
 
     def add(self, errors: list[OutputError], as_is: list[OutputError], in_double: list[OutputError]) -> None:
         keep_worst(self.outputs, errors)
@@ -62,18 +67,24 @@ class _Findings:
         keep_worst(self.in_double, in_double)
 
     def stopped(self, problem: str) -> Equivalence:
-        outputs, _ = self._apart()
+        outputs, *_ = self._apart()
         return Equivalence(outputs, self._labels(), self.cases.rejected, (problem,))
 
     def verdict(self, first: Divergence | None = None) -> Equivalence:
-        outputs, before = self._apart()
+        outputs, before, inside = self._apart()
         as_is, in_double = (tuple(found.values()) for found in (self.as_is, self.in_double))
-        return Equivalence(outputs, self._labels(), self.cases.rejected, (), first, as_is, in_double, before)
+        return Equivalence(
+            outputs, self._labels(), self.cases.rejected, (), first, as_is, in_double, before, inside=inside
+        )
 
-    def _apart(self) -> tuple[tuple[OutputError, ...], tuple[OutputError, ...]]:
-        """What was found of the outputs, and of the values before decisions."""
-        outputs = tuple(error for name, error in self.outputs.items() if name not in self.before)
-        return outputs, tuple(error for name, error in self.outputs.items() if name in self.before)
+    def _apart(self) -> tuple[tuple[OutputError, ...], ...]:
+        """What was found of the outputs, of the values before decisions, and of those that bodies hand out."""
+        others = {*self.before, *self.inside}
+        return (
+            tuple(error for name, error in self.outputs.items() if name not in others),
+            tuple(error for name, error in self.outputs.items() if name in self.before),
+            tuple(error for name, error in self.outputs.items() if name in self.inside),
+        )
 
     def _labels(self) -> tuple[str, ...]:
         return tuple(case.label for case in self.cases.items)
@@ -91,13 +102,23 @@ class Comparison:
     _references: dict[tuple[object, ...], Executable] = field(default_factory=dict)
     _sizes_of: dict[tuple[bool, int], tuple[Case, dict[str, int]]] = field(default_factory=dict)
     _twins: dict[int, tuple[Executable, Executable | None]] = field(default_factory=dict)
+    _inside: tuple[str, ...] = ()
+    """Values inside bodies that are compared too."""
 
     def run(self, cases: Cases) -> tuple[Equivalence, list[Outputs]]:
         """The verdict, and the outputs of the pruned model in each case (optimizations off)."""
-        found = _Findings(cases, before=self.before_decisions)
+        self._inside = self._readable_inside(cases.items)
+        decided = set(values_before_decisions(self.analysis))
+        before = tuple(name for name in self.compared_inside if name in decided)
+        found = _Findings(cases, before=before, inside=tuple(name for name in self._inside if name not in decided))
         outputs: list[Outputs] = []
         for start in range(0, len(cases.items), _CASES_AT_A_TIME):
-            for run in self._measure(cases.items[start : start + _CASES_AT_A_TIME]):
+            some = cases.items[start : start + _CASES_AT_A_TIME]
+            runs = self._measure(some)
+            if self._inside and any(run.failure is not None for run in runs):
+                self._inside = ()  # the original hands them out, another model does not
+                runs = self._measure(some)
+            for run in runs:
                 if run.failure is not None:
                     return found.stopped(f"ONNX Runtime stops in the {run.failure} ({run.case.label})"), outputs
                 outputs.append(run.outputs)
@@ -106,34 +127,65 @@ class Comparison:
                 if any(not error.ok for error in errors):
                     return found.verdict(self.first_divergence(run.case)), outputs
         verdict = found.verdict()
-        seen = {error.name for error in (*verdict.outputs, *verdict.before)}
-        hidden = len(set(values_before_decisions(self.analysis)) - seen)
+        seen = {error.name for error in (*verdict.outputs, *verdict.before, *verdict.inside)}
+        hidden = len(decided - seen)
         return replace(verdict, hidden=hidden, coverage=self._coverage(seen)), outputs
 
     def _coverage(self, compared: set[str]) -> Coverage:
-        own = {name for node in self.original.proto.graph.node for name in node.output}
         values = values_before_outputs(self.analysis)
-        outer = values & own
-        shown = values_shown_by(compared, self.analysis) & outer
-        return Coverage(len(outer & compared), len(shown), len(outer), len(values) - len(outer))
+        outer = values & self._own
+        shown = values_shown_by(compared, self.analysis) & values
+        in_bodies = len(values) - len(outer), len(shown - outer)
+        return Coverage(len(outer & compared), len(shown & outer), len(outer), *in_bodies)
 
-    @cached_property
-    def before_decisions(self) -> tuple[str, ...]:
+    @property
+    def compared_inside(self) -> tuple[str, ...]:
         """The values inside the graph that are compared besides the outputs, in runs without optimizations.
 
         None of a model that rounds on the way to them, since a rounding falls to either side.
         """
-        if is_rounded(self.pruned.proto) and self._twin(self.pruned) is None:
+        return (*self._outside, *self._inside)
+
+    def _readable_inside(self, cases: Sequence[Case]) -> tuple[str, ...]:
+        """The values inside bodies that are compared; none of a model that rounds."""
+        scopes = {scope: graph for scope, graph in proto_scopes(self.pruned.proto.graph) if scope}
+        if not scopes or any(is_rounded(graph) for graph in (self.pruned.proto.graph, *scopes.values())):
+            return ()
+        known = {
+            qualified(scope, name) for scope, graph in scopes.items() for node in graph.node for name in node.output
+        }
+        wanted = values_in_bodies(self.analysis, self._own)
+        comparable = known - self._inside_chains()
+        return readable_values(self.original, cases, [name for name in wanted if name in comparable], self._fits)
+
+    def _fits(self, name: str, case: Case, value: Array) -> bool:
+        """Whether the kept part of a value is known, at the sizes that it has in a run."""
+        try:
+            self._kept(name, value, self._sizes(case))
+        except VerificationError:
+            return False
+        return True
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """The values that nodes of the main graph make."""
+        return frozenset(name for node in self.original.proto.graph.node for name in node.output)
+
+    @cached_property
+    def _outside(self) -> tuple[str, ...]:
+        """The values of the main graph from which decisions are made, and that both models have."""
+        if is_rounded(self.pruned.proto.graph) and self._twin(self.pruned) is None:
             return ()
         outputs = {output.name for output in self.pruned.proto.graph.output}
         comparable = {name for name, _ in self._comparable()} - outputs
-        own = {name for node in self.original.proto.graph.node for name in node.output}
-        return tuple(name for name in values_before_decisions(self.analysis) if name in comparable and name in own)
+        return tuple(
+            name for name in values_before_decisions(self.analysis) if name in comparable and name in self._own
+        )
 
     def _measure(self, cases: Sequence[Case]) -> list[_Run]:
         """The errors of each case; of a quantized model those without rounding, and those as it is beside them."""
         runs = [_Run(case) for case in cases]
-        also = () if is_rounded(self.pruned.proto) else self.before_decisions
+        also = () if is_rounded(self.pruned.proto.graph) else self.compared_inside
         self._sweep(runs, [(self.pruned, self.reference(case)) for case in cases], also)
         if any(run.failure is not None for run in runs):
             return runs
@@ -141,7 +193,7 @@ class Comparison:
         if any(pruned is not self.pruned for pruned, _ in rounded):
             for run in runs:
                 run.as_is, run.errors = run.errors, []
-            self._sweep(runs, rounded, self.before_decisions)
+            self._sweep(runs, rounded, self.compared_inside)
         return runs
 
     def _sweep(self, runs: Sequence[_Run], sides: Sequence[tuple[Executable, Executable]], also: Sequence[str]) -> None:
@@ -181,7 +233,7 @@ class Comparison:
             return
         sizes = self._sizes(run.case)
         where = f"{run.case.label}, optimizations {'on' if optimize else 'off'}"
-        run.errors += [self._output(name, expected[name], got[name], where, sizes) for name in got]
+        run.errors += [self._output(name, expected[name], got[name], where, sizes) for name in self._ran(expected, got)]
 
     def sides(self, case: Case) -> tuple[Executable, Executable]:
         """The pruned model and its reference; of a quantized model both without rounding."""
@@ -198,15 +250,20 @@ class Comparison:
     def _noise(self, case: Case) -> dict[str, float]:
         """Per output the error that rounding accounts for."""
         sizes = self._sizes(case)
-        runs = nearby_runs(self.sides(case)[1], case.feeds, self.before_decisions)
+        runs = nearby_runs(self.sides(case)[1], case.feeds, self.compared_inside)
         return noise_of({name: self._kept(name, value, sizes) for name, value in run.items()} for run in runs)
 
     def _errors_in_double(self, case: Case) -> list[OutputError]:
         sizes = self._sizes(case)
         pruned, reference = self.sides(case)
-        expected = run_in_double(reference, case.feeds, self.before_decisions)
-        got = run_in_double(pruned, self.pruned_feeds(case, sizes), self.before_decisions)
-        return [self._output(name, expected[name], got[name], f"{case.label}, float64", sizes) for name in got]
+        expected = run_in_double(reference, case.feeds, self.compared_inside)
+        got = run_in_double(pruned, self.pruned_feeds(case, sizes), self.compared_inside)
+        where = f"{case.label}, float64"
+        return [self._output(name, expected[name], got[name], where, sizes) for name in self._ran(expected, got)]
+
+    def _ran(self, expected: Outputs, got: Outputs) -> list[str]:
+        """The values to compare: not those in bodies that neither model runs."""
+        return [name for name in got if name not in self._inside or expected[name].size or got[name].size]
 
     def _twin(self, model: Executable) -> Executable | None:
         """The model without rounding; ``None`` for one that is not quantized."""
@@ -227,7 +284,12 @@ class Comparison:
         return [self._output(name, expected[name], got[name], case.label, sizes) for name in got]
 
     def _kept(self, name: str, value: Array, sizes: Mapping[str, int]) -> Array:
-        return kept_part(value, self.analysis.coupling.dims.get(name), self.kept, sizes)
+        dims = self.analysis.coupling.dims.get(name)
+        if name in self._own or name not in self.analysis.graph.producers:
+            return kept_part(value, dims, self.kept, sizes)
+        if not value.size:
+            return value  # the body does not run
+        return kept_part(value, dims, self.kept, sizes, steps=value.ndim - len(dims or ()))
 
     def _expected(
         self, case: Case, reference: Executable, got: Outputs, optimize: bool, also: Sequence[str]

@@ -74,12 +74,15 @@ def end_to_end(masks: Iterator[Mask]) -> Mask:
     return np.concatenate([*masks, np.ones(0, dtype=bool)])
 
 
-def kept_part(array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int]) -> Array:
+def kept_part(
+    array: Array, dims: tuple[Axis, ...] | None, kept: Mapping[int, Mask], sizes: Mapping[str, int], steps: int = 0
+) -> Array:
     """The kept part of a tensor of the original, in the order of the pruned model.
 
+    The first ``steps`` axes, which loops put in front of a value, are kept whole.
     Raises :class:`VerificationError` where its size at run time is not that of its axes.
     """
-    for k, axis in enumerate(dims or ()):
+    for k, axis in enumerate(dims or (), start=steps):
         if loses(axis, kept):
             local = {**sizes, **solved(axis, array.shape[k], sizes)}
             _fitting_mask(axis, kept, local, array.shape, k)

@@ -3,7 +3,8 @@
 Equal results on the tried inputs do not prove that nodes are equal: an arg-max hides differences before it, and a
 branch that is never taken hides all of its nodes. So the rewriter's changes are made again from the plan (attributes
 and shape operands that follow a removal, rewritten views), and the nodes are compared with the result. This finds files
-that were changed, and nodes that were lost. It cannot find a fault of the rewriter, since the rewriter makes both
+that were changed, and nodes that were lost. The plan lists the nodes that the rewriter changed: any other has to be the
+original's, whatever the rewriter makes of it now. It cannot find a fault of the rewriter, since the rewriter makes both
 sides: whether its changes are right is judged by runs, which are compared with a reference that shares no code with it.
 Sizes and indices that the file spells out are counted again from the masks of the plan, also where no run reaches:
 attributes in :mod:`.followers`, operands in :mod:`.operands`. :mod:`.untaken` counts the rewritten nodes that no run
@@ -12,7 +13,7 @@ reaches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -51,10 +52,12 @@ def check_nodes(
     analysis: Analysis,
     removed: Mask,
     updated: Mapping[str, str] = MappingProxyType({}),
+    listed: Collection[str] | None = None,
 ) -> NodeFindings:
     """Compare the nodes of ``pruned`` with ``original`` after the removal of atoms.
 
-    ``updated`` are the digests of tensors that have new values; they are compared elsewhere.
+    ``updated`` are the digests of tensors that have new values; they are compared elsewhere. ``listed`` are the results
+    of the nodes that the plan calls rewritten, ``None`` for a plan that does not say.
     """
     kept = analysis.kept(removed)
     smaller, _ = remove_atoms(analysis, removed)
@@ -64,7 +67,7 @@ def check_nodes(
     before = _nodes(original.proto.graph)
     problems = (
         *_compare_opsets(_opsets(expected.opset_imports), _opsets(_imports(pruned.proto)), found),
-        *_compare_nodes(wanted, found),
+        *(_compare_nodes(wanted, found) or _compare_with_list(before, found, listed)),
         *check_followers(analysis, kept, pruned.proto.graph),
         *_check_operands(analysis, kept, pruned),
         *_compare_integers(analysis.graph, smaller, tensors(pruned), updated),
@@ -147,14 +150,36 @@ def _compare_opsets(
 # -- nodes -------------------------------------------------------------------------------------------------------------
 
 
-def _compare_nodes(expected: Mapping[str, onnx.NodeProto], got: Mapping[str, onnx.NodeProto]) -> Iterator[str]:
+def _compare_nodes(expected: Mapping[str, onnx.NodeProto], got: Mapping[str, onnx.NodeProto]) -> list[str]:
+    problems: list[str] = []
     for key, node in expected.items():
         if key not in got:
-            yield f"the node that makes '{key}' ({node.op_type}) is missing"
+            problems.append(f"the node that makes '{key}' ({node.op_type}) is missing")
             continue
-        yield from (f"the node that makes '{key}': {difference}" for difference in _differences(node, got[key]))
-    for key in got.keys() - expected.keys():
-        yield f"the node that makes '{key}' ({got[key].op_type}) is in neither the original nor what the plan leaves"
+        problems += (f"the node that makes '{key}': {difference}" for difference in _differences(node, got[key]))
+    problems += (
+        f"the node that makes '{key}' ({got[key].op_type}) is in neither the original nor what the plan leaves"
+        for key in sorted(got.keys() - expected.keys())
+    )
+    return problems
+
+
+def _compare_with_list(
+    before: Mapping[str, onnx.NodeProto], found: Mapping[str, onnx.NodeProto], listed: Collection[str] | None
+) -> Iterator[str]:
+    """A node that differs from the original's has to be in the plan's list, and the other way round.
+
+    Asked where all nodes are what the rewriter makes: what it makes is then what the plan says, too.
+    """
+    if listed is None:
+        return
+    changed = {key for key in before if key not in found or list(_differences(before[key], found[key]))}
+    # What irprune adds to a body has the name that the plan knows; other names are those of one scope.
+    changed |= {next(iter(_connections(found[key].output)), key) for key in found.keys() - before.keys()}
+    for name in sorted(changed.difference(listed)):
+        yield f"the node that makes '{name}' is not the original's, and the plan does not list it as rewritten"
+    for name in sorted(set(listed) - changed):
+        yield f"the plan lists the node that makes '{name}' as rewritten, and it is the original's"
 
 
 def _differences(expected: onnx.NodeProto, got: onnx.NodeProto) -> Iterator[str]:

@@ -23,7 +23,7 @@ import onnx
 from onnx import numpy_helper
 
 from ..ir.core import Array
-from ..runtime.executable import Executable
+from ..runtime.executable import Executable, with_outputs
 from ..runtime.feeds import Feeds
 from ..runtime.session import Outputs, RunFailure
 from ..runtime.weights import is_external, read_tensor, tensors_of
@@ -71,8 +71,8 @@ def run_in_double(model: Executable, feeds: Feeds, also: Sequence[str] = ()) -> 
     """
     from onnx.reference import ReferenceEvaluator
 
-    wide = _widened(model)
-    names = [*(output.name for output in wide.graph.output), *also]
+    wide = with_outputs(_widened(model), also)
+    names = [*(output.name for output in model.proto.graph.output), *also]
     fed = {name: _wide_array(array) if _is_narrow(array) else array for name, array in feeds.items()}
     try:
         with np.errstate(all="ignore"):

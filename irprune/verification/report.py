@@ -109,20 +109,24 @@ class Coverage:
     ``compared`` were compared themselves, the outputs included. The differences of ``shown``, which include these, show
     in a compared value: no decision, saturation or control flow lies between. ``of`` is the number of all float values
     that nodes of the main graph compute on the way to an output. ``in_bodies`` is the number of those inside bodies of
-    control flow: they are compared by structure, and as far as the results of their node show them.
+    control flow, and ``shown_in_bodies`` how many of these were compared or show in what was; the others are compared
+    by structure, and as far as the results of their node show them.
     """
 
     compared: int
     shown: int
     of: int
     in_bodies: int
+    shown_in_bodies: int = 0
 
     def __str__(self) -> str:
         words = f"{self.shown} of {self.of} float values before the outputs were compared"
         if self.compared < self.shown:
             words += f" ({self.compared} themselves, the others in values that show them)"
         if self.in_bodies:
-            words += f"; {self.in_bodies} more inside bodies by structure and the results of their nodes alone"
+            words += f"; {self.shown_in_bodies} of {self.in_bodies} more inside bodies"
+        if self.shown_in_bodies < self.in_bodies:
+            words += ", the others by structure and the results of their nodes alone"
         return words
 
 
@@ -133,8 +137,9 @@ class Equivalence:
     For a quantized model ``outputs`` compares without rounding, and ``as_is``, which decides nothing, with it.
     ``in_double`` compares in float64, in those cases in which an error could be rounding noise.
     ``before`` are float values inside the graph, from which decisions are made and what saturates is computed;
-    ``hidden`` is how many more of these there are, which were not compared. ``coverage`` counts the float values before
-    the outputs. ``notes`` say what else was not compared.
+    ``hidden`` is how many more of these there are, which were not compared. ``inside`` are other float values, which
+    the bodies of loops and branches hand out. ``coverage`` counts the float values before the outputs. ``notes`` say
+    what else was not compared.
     """
 
     outputs: tuple[OutputError, ...]
@@ -148,10 +153,12 @@ class Equivalence:
     hidden: int = 0
     coverage: Coverage | None = None
     notes: tuple[str, ...] = ()
+    inside: tuple[OutputError, ...] = ()
 
     @property
     def ok(self) -> bool:
-        return not self.problems and all(found.ok for found in (*self.outputs, *self.before, *self.in_double))
+        found = (*self.outputs, *self.before, *self.inside, *self.in_double)
+        return not self.problems and all(error.ok for error in found)
 
     @property
     def error(self) -> float:
@@ -163,6 +170,7 @@ class Equivalence:
         outputs, other = (*self.outputs, *self.in_double), "the reference"
         lines = [output.failure("output", other) for output in outputs if not output.ok]
         lines += [found.failure("value", other, ", which outputs hide,") for found in self.before if not found.ok]
+        lines += [found.failure("value", other, ", inside a body,") for found in self.inside if not found.ok]
         return [*self.problems, *lines, *([] if self.first is None else [str(self.first)])]
 
     def as_json(self) -> dict[str, Any]:
@@ -179,6 +187,7 @@ class Equivalence:
                 "of": len(self.before) + self.hidden,
                 "values": [found.as_json() for found in self.before],
             },
+            "in_bodies": [found.as_json() for found in self.inside],
             "in_double": [output.as_json() for output in self.in_double],
             "float_values": None if self.coverage is None else asdict(self.coverage),
             "first": None if self.first is None else self.first.as_json(),

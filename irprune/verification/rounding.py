@@ -23,11 +23,11 @@ from ..signatures import traits_of
 _PREFIX = "irprune_rounding/"
 
 
-def is_rounded(proto: onnx.ModelProto) -> bool:
-    """Whether activations are rounded to a few levels anywhere."""
-    others = [node for node in proto.graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
+def is_rounded(graph: onnx.GraphProto) -> bool:
+    """Whether activations are rounded to a few levels anywhere in a graph, its bodies apart."""
+    others = [node for node in graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
     traits = [traits_of(node.op_type, node.domain) for node in others]
-    return bool(_rounded(proto.graph)) or any(facts.quantization or facts.zero_points for facts in traits)
+    return bool(_rounded(graph)) or any(facts.quantization or facts.zero_points for facts in traits)
 
 
 def without_rounding(proto: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto | None:

@@ -74,6 +74,7 @@ class CoverageDocument(TypedDict):
     shown: Annotated[int, Field(ge=0)]
     of: Annotated[int, Field(ge=0)]
     in_bodies: Annotated[int, Field(ge=0)]
+    shown_in_bodies: NotRequired[Annotated[int, Field(ge=0)]]
 
 
 class EquivalenceDocument(TypedDict):
@@ -87,6 +88,7 @@ class EquivalenceDocument(TypedDict):
     problems: list[str]
     as_is: list[NamedError]
     before_decisions: NotRequired[DecisionsDocument]
+    in_bodies: NotRequired[list[OutputDocument]]
     in_double: list[OutputDocument]
     float_values: NotRequired[CoverageDocument | None]
     first: DivergenceDocument | None

@@ -79,6 +79,10 @@ WRITERS = {
         "writes a copy where a branch that is always taken hands a value out",
         {"Identity"},
     ),
+    "irprune/runtime/inner.py": (
+        "hands values out of bodies",
+        {"Identity"},
+    ),
     "irprune/verification/reference.py": (
         "writes masks around the nodes of the original",
         {"Cast", "Gather", "Mul", "Pad", "Where"},

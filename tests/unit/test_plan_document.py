@@ -105,6 +105,8 @@ def test_whatever_is_changed_is_read_or_refused_in_one_line(given: tuple[Path, d
         (("updated",), ["w2"], "updated: each tensor has the SHA-256 of its values, got a list of names: ['w2']"),
         (("updated",), [], "updated: each tensor has the SHA-256 of its values, got a list of names: []"),
         (("updated",), {"w2": "abc"}, "updated.w2: string should match pattern"),
+        (("rewritten",), "h", "rewritten takes a list, got 'h'"),
+        (("rewritten",), [""], "rewritten.0: string should have at least 1 character"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -235,3 +237,16 @@ def test_a_pruned_file_names_its_plan(given: tuple[Path, dict[str, Any]], tmp_pa
     assert found == {"irprune.version": irprune.__version__, "irprune.plan_sha256": result.plan.digest}
     assert result.plan.verification
     assert irprune.plan(model, ratio=0.5).digest == result.plan.digest
+
+
+def test_a_plan_whose_rewritten_nodes_are_others_is_refused(given: tuple[Path, dict[str, Any]]) -> None:
+    """Plans of versions that did not list them are carried out as they were."""
+    model, body = given
+    assert body["rewritten"] == []
+    plan = Plan.loads(json.dumps({key: value for key, value in body.items() if key != "rewritten"}))
+    assert plan.rewritten is None
+    assert "rewritten" not in plan.as_json()
+    irprune.apply(model, plan, model.with_name("small.onnx"))
+    wrong = Plan.loads(json.dumps({**body, "rewritten": ["h"]}))
+    with pytest.raises(InputError, match="'rewritten' is wrong on the node that makes 'h'"):
+        irprune.apply(model, wrong, model.with_name("small.onnx"))

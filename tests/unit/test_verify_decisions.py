@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -139,20 +140,19 @@ def test_integers_that_are_moved_before_they_become_floats(name: str, seed: int)
     assert report.equivalence.error < 1e-5
 
 
+BRANCHES = """y = If ({by}) <then_branch = t () => (float[2, 3] p) {{ a = MatMul(h, v) p = Tanh(a) }},
+    else_branch = e () => (float[2, 3] q) {{ q = MatMul(h, v) }}>"""
 COVERED = {
-    "a plain network": ("y = MatMul(h, v)", (1, 2, 2, 0)),
-    "an arg-max": ("l = MatMul(h, v) s = Softmax <axis = 1> (l) y = ArgMax <axis = 1> (s)", (1, 2, 3, 0)),
-    "a branch": (
-        """y = If (c) <then_branch = t () => (float[2, 3] p) { a = MatMul(h, v) p = Tanh(a) },
-            else_branch = e () => (float[2, 3] q) { q = MatMul(h, v) }>""",
-        (1, 1, 2, 3),
-    ),
+    "a plain network": ("y = MatMul(h, v)", (1, 2, 2, 0, 0)),
+    "an arg-max": ("l = MatMul(h, v) s = Softmax <axis = 1> (l) y = ArgMax <axis = 1> (s)", (1, 2, 3, 0, 0)),
+    "both branches": (BRANCHES.format(by="c"), (1, 2, 2, 3, 3)),
+    "one branch": (f"s = ReduceL2 <keepdims = 0> (x) b = Cast <to = 9> (s) {BRANCHES.format(by='b')}", (2, 3, 3, 3, 2)),
 }
 
 
 @pytest.mark.parametrize("name", COVERED)
 def test_the_share_of_all_float_values_is_counted(name: str) -> None:
-    """What is compared, what shows in it, all float values, and those inside bodies."""
+    """What is compared, what shows in it, all float values, those inside bodies, and what is shown of these."""
     nodes, expected = COVERED[name]
     model = model_of(
         f"(float[2, 4] x, bool c) => (float[] y) <float[4, 6] w, float[6, 3] v> {{ h = MatMul(x, w) {nodes} }}", 17
@@ -162,5 +162,5 @@ def test_the_share_of_all_float_values_is_counted(name: str) -> None:
     report = api.prune(model, ratio=0.5, align=1).report
     assert report is not None and report.ok
     found = report.equivalence.coverage
-    assert found is not None and (found.compared, found.shown, found.of, found.in_bodies) == expected
+    assert found is not None and dataclasses.astuple(found) == expected
     assert f"{found.shown} of {found.of} float values before the outputs were compared" in junit_xml(report)

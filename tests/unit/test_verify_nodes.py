@@ -168,3 +168,76 @@ def test_indices_in_another_shape_are_refused() -> None:
     (indices,) = (tensor for tensor in changed.graph.initializer if tensor.data_type == onnx.TensorProto.INT64)
     indices.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(indices).reshape(-1), indices.name))
     assert not verify_models(original, changed, result.plan).ok
+
+
+def test_the_plan_lists_the_nodes_that_are_rewritten() -> None:
+    """Each of these, and no other: of a node that the plan does not list, the original's is expected."""
+    original = model_of(SHUFFLED, 17)
+    result = api.prune(original, ratio=0.5)
+    listed = result.plan.rewritten
+    assert listed == ("a", "h") or listed == ("a", "h", "t")
+    assert result.plan.as_json()["rewritten"] == list(listed)
+    for name in listed:
+        left = tuple(other for other in listed if other != name)
+        report = verify_models(original, result.model, result.plan.model_copy(update={"rewritten": left}))
+        assert report.structure.problems == (
+            f"the node that makes '{name}' is not the original's, and the plan does not list it as rewritten",
+        )
+    more = result.plan.model_copy(update={"rewritten": (*listed, "y")})
+    assert verify_models(original, result.model, more).structure.problems == (
+        "the plan lists the node that makes 'y' as rewritten, and it is the original's",
+    )
+    unlisted = result.plan.model_copy(update={"rewritten": None})
+    assert "rewritten" not in unlisted.as_json()
+    assert verify_models(original, result.model, unlisted).ok
+
+
+def test_a_node_that_is_changed_as_the_rewriter_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rewriter of another day changes one node more: what it makes now is not what the plan says."""
+    from dataclasses import replace
+
+    from irprune.ir import Node
+    from irprune.rewriting.slicing import _Rewriter
+
+    original = model_of(DECIDED, 17)
+    plan = api.prune(original, ratio=0.5).plan
+    rewrite = _Rewriter._rewrite
+
+    def last(self: _Rewriter, node: Node) -> Node:
+        found = rewrite(self, node)
+        return (
+            found if found.op != "ArgMax" else replace(found, attributes={**found.attributes, "select_last_index": 1})
+        )
+
+    monkeypatch.setattr(_Rewriter, "_rewrite", last)
+    pruned = api.prune(original, ratio=0.5, verify=False).model
+    report = verify_models(original, pruned, plan)
+    assert report.structure.problems == (
+        "the node that makes 'y' is not the original's, and the plan does not list it as rewritten",
+    )
+
+
+CHAINS = """(float[2, 3, 4, 4] x, bool flag) => (float[2, 5, 4, 4] y)
+<float[12, 3, 1, 1] w, float[5, 12, 1, 1] v, float[12, 12, 1, 1] g,
+ int64[5] apart = {2, 2, 6, 4, 4}, int64[4] back = {2, 12, 4, 4}> {
+    c = Conv(x, w)
+    k = If (flag) <
+        then_branch = left () => (float[2, 12, 4, 4] p) {
+            a = Reshape(c, apart) t = Transpose <perm = [0, 2, 1, 3, 4]> (a) h = Reshape(t, back) p = Conv(h, g) },
+        else_branch = right () => (float[2, 12, 4, 4] q) {
+            a = Reshape(c, apart) t = Transpose <perm = [0, 2, 1, 3, 4]> (a) q = Reshape(t, back) }
+    >
+    y = Conv(k, v)
+}"""
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.3, 0.6])
+def test_chains_of_views_at_the_end_of_a_branch(ratio: float) -> None:
+    """What takes their place stands in the same branch, and names inside stay as they are."""
+    original = model_of(CHAINS, 17)
+    result = api.prune(original, ratio=ratio, align=1)
+    assert result.report is not None and result.report.ok
+    names = [{name for found in branch.g.node for name in found.output} for branch in node(result.model, "k").attribute]
+    assert {"h", "p"} <= names[0] and {"q"} <= names[1]
+    assert result.plan.rewritten is not None
+    assert {"If:k.then_branch/h", "If:k.else_branch/q"} <= set(result.plan.rewritten)

@@ -83,16 +83,13 @@ DEPTHWISE = f"""(float[2, 3, 4, 4] x{{flag}}) => (float[2, 5, 4, 4] y)
 
 @pytest.mark.parametrize("is_reached", [False, True])
 def test_rewritten_nodes_in_a_branch_that_no_input_reaches_are_counted(is_reached: bool) -> None:
-    """The group of a depthwise convolution follows the removal: only a run shows that it is right.
-
-    Its reader counts as well: the rewritten node has another name for its result.
-    """
+    """The group of a depthwise convolution follows the removal: only a run shows that it is right."""
     flag, condition, by = (", bool on", "", "on") if is_reached else ("", "g = Greater(s, low)", "g")
     model = model_of(DEPTHWISE.format(flag=flag, condition=condition, by=by), 17)
     report = api.prune(model, ratio=0.5).report
     assert report is not None and report.ok
     assert any(name.endswith("/z") for name in report.structure.rewritten)
-    words = "; 2 rewritten nodes there are compared with what irprune writes, not run"
+    words = "; 1 rewritten node there is compared with what irprune writes, not run"
     assert any(note.endswith(words) for note in report.structure.notes) is not is_reached
 
 
