@@ -48,6 +48,12 @@ class Layer:
         old = item.read(constants)
         return item.write(item.tensor(matrix.reshape(item.shape), old), constants)
 
+    @property
+    def stored(self) -> frozenset[str]:
+        """The tensors that hold the elements."""
+        weight = None if self.point is None else self.point.contraction.stored
+        return frozenset((self.tensor,) if weight is None else weight.tensors)
+
     def matches(self, patterns: Sequence[str]) -> bool:
         """Whether the name of the node or of the weight matches one of these."""
         return any(fnmatchcase(name, pattern) for pattern in patterns for name in (self.node.name, self.tensor))

@@ -70,7 +70,7 @@ def sparsify_weights(
     ``proto`` and ``batches`` are the model and data for the methods that need them. Raises :class:`TargetError` where
     no weight has room for the pattern.
     """
-    layers, skipped = _chosen(analysis, options)
+    layers, skipped = chosen_layers(analysis, options)
     if proto is None or options.method == "magnitude":
         return _result(analysis.graph, layers, skipped, _by_score(layers, analysis.graph, options, {}), {}, {})
     shares = {layer.tensor: options.ratio or 0.0 for layer in layers}
@@ -83,8 +83,11 @@ def sparsify_weights(
     return _in_order(analysis, layers, skipped, options, shares, *models)
 
 
-def _chosen(analysis: Analysis, options: Sparsity) -> tuple[list[Layer], list[Skipped]]:
-    """The weights that the options name and the pattern fits."""
+def chosen_layers(analysis: Analysis, options: Sparsity) -> tuple[list[Layer], list[Skipped]]:
+    """The weights that the options name and the pattern fits, and those that stay.
+
+    Raises :class:`TargetError` where there are none of the former.
+    """
     layers, skipped = find_layers(analysis)
     found: list[Layer] = []
     for layer in layers:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .importer.module import from_onnx
     from .importer.writer import write_back
     from .program import Program
+    from .sparse_training import SparseTraining
     from .training import Gates, GroupLasso, IterativePruning, importance
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "IterativePruning",
     "Program",
     "Result",
+    "SparseTraining",
     "Tuned",
     "apply",
     "finetune",
@@ -43,6 +45,7 @@ _HOMES = {
     "write_back": "importer.writer",
     **dict.fromkeys(("Tuned", "finetune"), "distill"),
     "Program": "program",
+    "SparseTraining": "sparse_training",
     **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),
     **dict.fromkeys(("Result", "apply", "load", "plan", "prune", "trace", "verify"), "api"),
 }
