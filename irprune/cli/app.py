@@ -9,6 +9,7 @@ import typer
 
 from .. import __version__
 from .bench import bench
+from .compact import compact
 from .compare import compare
 from .demo import demo
 from .dump import dump
@@ -58,6 +59,7 @@ def _common(
 
 for _command in (
     prune,
+    compact,
     inspect,
     plan,
     apply,

@@ -39,6 +39,7 @@ LAYERS = (
     "repair",
     "verification",
     "bench",
+    "trees",
     "api",
     "several",
     "sparse",

@@ -24,6 +24,7 @@ EVALUATORS = {
     "irprune/torch/capture/module.py": ("capture: the normal form of a call", {"_NORMAL"}),
     "irprune/rewriting/identities.py": ("folding: when an operator changes nothing", {"IDENTITIES"}),
     "irprune/rewriting/batchnorm.py": ("folding: how an operator takes a scale per channel", {"_SCALED"}),
+    "irprune/trees/operators.py": ("trees: how an operator stores an ensemble", {"CODECS"}),
     "irprune/torch/importer/functions.py": ("importer: an operator as plain PyTorch calls", {"FUNCTIONS"}),
     "irprune/torch/importer/microsoft.py": ("importer: the activations that a fused operator names", {"_ACTIVATIONS"}),
     "irprune/torch/importer/recurrent.py": ("importer: the activations of PyTorch's cells", {"_CELLS"}),
