@@ -5,7 +5,8 @@ https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md is t
 
 from __future__ import annotations
 
-from . import attention, compute, elements, indexing, quantized, recurrent
+from . import attention, compute, elements, fused, indexing, layout, quantized, recurrent
+from .causes import LOOKED_UP
 from .grammar import signature
 from .registry import Entry, Operator, register
 
@@ -59,6 +60,38 @@ _TABLE: dict[str, Entry] = {
         signature("*b i k -> *b i k", opaque="i k", reason="a matrix is inverted"), singular_at_zero=True
     ),
     "Trilu": indexing.trilu,
+    "CDist": "m n, k n -> m k",
+    "ExpandDims": Operator(layout.unsqueeze, copies=True),
+    "GatedAdd": compute.elementwise,
+    "GatedRMSNorm": Operator(fused.gated_rms_norm, weights=(1,)),
+    "BranchwiseRMSNorm": Operator(fused.branchwise_rms_norm, weights=(1,)),
+    "LinearAttention": fused.linear_attention,
+    "LinearAttentionGate": Operator(fused.linear_attention_gate, weights=(1, 2)),
+    "CausalConvWithState": Operator(fused.causal_conv, weights=(1, 2)),
+    "ConvTransposeWithDynamicPads": Operator(fused.conv_transpose, weights=(1, 3), window="transposed"),
+    "MRotaryEmbedding": fused.multimodal_rotary,
+    "QEmbedLayerNormalization": Operator(
+        fused.quantized_embed_layer_normalization,
+        weights=(2, 3, 4, 5, 6),
+        lookups={0: (2,), 1: (4,)},
+        zero_points={2: 13, 3: 14, 4: 15, 5: 16, 6: 17},
+    ),
+    "MatMulInteger16": Operator(compute.matmul, combines="product"),
+    "MatMulBnb4": fused.matmul_bnb4,
+    "MatMulFpQ4": Operator(reason="its weights are packed for one kernel"),
+    "MoE": Operator(fused.mixture_of_experts, weights=(2, 3, 4, 5, 6, 7)),
+    "QMoE": Operator(fused.quantized_mixture_of_experts, weights=(2, 3, 4, 5, 6, 7, 8, 9, 10)),
+    "UnfoldTensor": Operator(fused.unfold, moves=(0,)),
+    "CropAndResize": signature("n c h w, r _4, r, _ -> r c u v", opaque="n h w r _4 u v", reason=LOOKED_UP),
+    "RelativePositionBias": Operator(signature("v h, _, _ -> 1 h s t", opaque="v s t", reason=LOOKED_UP), weights=(0,)),
+    "SparseAttention": Operator(reason="layouts of blocks repeat over its heads"),
+    "WordConvEmbedding": Operator(reason="it looks characters up and takes the largest of each word"),
+    "AttnLSTM": Operator(reason="its cell reads a memory by attention"),
+    **dict.fromkeys(
+        ("Unique", "MurmurHash3", "NGramHashMapping", "NGramRepeatBlock", "BifurcationDetector", "DynamicTimeWarping"),
+        Operator(reason="the identity of its elements matters"),
+    ),
+    "Tokenizer": Operator(reason="it reads text"),
 }
 
 register({f"com.microsoft::{name}": rule for name, rule in _TABLE.items()})

@@ -7,7 +7,7 @@ The rules it names live beside it: :mod:`.compute` (contractions, normalizations
 
 from __future__ import annotations
 
-from . import attention, compute, control, elements, indexing, layout, quantized, sequences
+from . import attention, compute, control, elements, fused, indexing, layout, quantized, sequences
 from .grammar import signature
 from .recurrent import recurrent
 from .registry import Operator, register
@@ -117,6 +117,7 @@ register(
         "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4, cell="GRU", reset="linear_before_reset"),
         "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4, cell="RNN"),
         "Attention": attention.attention,
+        "LinearAttention": fused.linear_attention,
         "RotaryEmbedding": Operator(attention.rotary_onnx, lookups={3: (1, 2)}),
         # looked up at run time
         "GatherElements": Operator(indexing.gather_elements, moves=(0,), lookups={1: (0,)}, hides="pick"),
@@ -144,6 +145,17 @@ register(
         "MaxRoiPool": Operator(signature("n c *s, r _5 -> r c u v", opaque="n s r _5 u v"), hides="pick"),
         "Det": signature("*b m k -> *b", opaque="m k"),
         "NonMaxSuppression": Operator(signature("b s _4, b c s, _, _, _ -> _", opaque="b s c _4"), hides="decision"),
+        **dict.fromkeys(
+            ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"), Operator(fused.loss, lookups={1: (0,)})
+        ),
+        **dict.fromkeys(
+            ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix"),
+            Operator(reason="it makes the table of a transform"),
+        ),
+        **dict.fromkeys(
+            ("ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer"),
+            Operator(reason="it reads text or a file"),
+        ),
         # layout
         "Concat": Operator(elements.concat, moves=EVERY, combines="join"),
         "Split": Operator(elements.split, moves=(0,), implied={"split": "num_outputs", 1: "num_outputs"}),
@@ -164,6 +176,7 @@ register(
         "DepthToSpace": Operator(layout.depth_to_space, copies=True),
         "SpaceToDepth": Operator(layout.space_to_depth, copies=True),
         # sequences
+        "SequenceEmpty": Operator(reason="nothing says which axes the elements will have"),
         "SequenceConstruct": Operator(sequences.construct, moves=EVERY),
         "SequenceAt": Operator(sequences.element, moves=(0,)),
         "SequenceErase": Operator(sequences.element, moves=(0,)),
