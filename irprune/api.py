@@ -19,6 +19,7 @@ import onnx_ir as oir
 
 from .analysis import Analysis
 from .backends.onnx import emit, save, to_proto
+from .compaction import replay
 from .errors import InputError, VerificationError
 from .frontends.branches import without_dead_branches
 from .frontends.files import inline_functions, load, parse, read_file
@@ -28,7 +29,7 @@ from .ir import Graph
 from .plans import ModelIdentity, Plan
 from .plans.cautions import cautions
 from .request import Request, RequestOptions, lists_options
-from .rewriting import analyzed, decide, replay
+from .rewriting import analyzed, decide
 from .runtime.feeds import AnyData
 from .runtime.labels import AnyLabels
 from .scoring import Scores

@@ -1,6 +1,6 @@
 """The passes of the compiler, one per file."""
 
-from . import dce, fold, prune, sparsify
+from . import compact, dce, fold, prune, sparsify
 from .base import PASSES, Pass, State, register
 from .pipeline import describe_passes, parse_pipeline, run_pipeline
 
@@ -8,6 +8,7 @@ __all__ = [
     "PASSES",
     "Pass",
     "State",
+    "compact",
     "dce",
     "describe_passes",
     "fold",

@@ -40,6 +40,19 @@ class MatchedNode:
         inputs = self.signature.notation.inputs
         return position < len(inputs) and inputs[position] is not None
 
+    @property
+    def contracted(self) -> set[str]:
+        """Axes that are summed away: in an operand, in no result, and no statistics are taken over them."""
+        if traits_of(self.node.qualified_op).only_moves:
+            return set()
+        notation = self.signature.notation
+        consumed, carried = (
+            {name for operand in side for item in operand or () for name in names_of(item)}
+            for side in (notation.inputs, notation.outputs)
+        )
+        moved = {name for m in self.signature.maps for name in (m.operand, *m.result.strip("()").split())}
+        return consumed - carried - notation.normalized - moved
+
     def is_untrained(self, position: int) -> bool:
         """Whether a constant at this operand is not a parameter: running statistics, or numbers cast to integers."""
         return position in (traits_of(self.node.qualified_op).running_statistics or self.signature.untrained)

@@ -57,23 +57,11 @@ def _common(
     set_trust(trust)
 
 
-for _command in (
-    prune,
-    compact,
-    inspect,
-    plan,
-    apply,
-    verify,
-    sparsify,
-    finetune,
-    compare,
-    bench,
-    opt,
-    passes,
-    dump,
-    schema,
-    demo,
-):
+_COMMANDS = (
+    *(prune, compact, inspect, plan, apply, verify, sparsify, finetune, compare),
+    *(bench, opt, passes, dump, schema, demo),
+)
+for _command in _COMMANDS:
     app.command(_command.__name__, epilog=EPILOG)(_command)
 
 

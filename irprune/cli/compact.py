@@ -1,112 +1,82 @@
-"""``irprune compact``: remove what makes no difference to any output."""
+"""``irprune compact``: remove what makes no difference, verify against the original itself, write."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..errors import InputError, TargetError
+from ..errors import InputError
+from ..request import Request
 from . import options as o
-from .exits import DONE, FAILED, complain
+from .artifacts import EXPORTED, OnnxFile
+from .checks import checks_from, data_of
+from .ensembles import compact_ensembles
 
-if TYPE_CHECKING:
-    from ..plans import Plan
-    from ..trees.compact import Change
-    from ..verification import Report
+RangeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--range",
+        metavar="NAME=LO,HI",
+        help="The least and the greatest number that an input holds; may be repeated. Any, by default.",
+    ),
+]
 
 
+@o.takes(Request, "shapes", "sizes", "seed")
 def compact(
     model: o.Model,
     output: o.Output,
+    request: Request,
+    ranges: RangeOption = None,
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="For the inputs of the comparison.")] = 0,
+    inputs: o.InputsOfEach = None,
+    rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
     as_json: o.AsJSON = False,
 ) -> None:
-    """Remove what makes no difference: branches of trees that no input reaches, and splits between equal leaves.
+    """Remove what makes no difference: the outputs stay what they were.
 
-    The outputs stay what they were, bit for bit; a model with nothing to remove is not written (exit code 1).
+    These are channels that are zero or constant for every input; of tree ensembles branches that no input reaches, and
+    splits between equal leaves. The smaller model is compared with the original itself. Where there is nothing to
+    remove, nothing is written (exit code 1).
     """
-    from ..api import has_external_data, open_model
-    from ..backends.onnx import save
-    from ..backends.staging import staged
-    from ..trees import compact as trees
-    from .outputs import require_distinct, require_writable, staged_text
+    bounds = dict(map(_range, ranges or ()))
+    if _has_ensembles(model):
+        if bounds or inputs or rtol is not None:
+            raise InputError(f"{model}: it holds tree ensembles, which take no --range, --inputs or --rtol")
+        compact_ensembles(model, output, plan_file, seed=request.seed, no_verify=no_verify, as_json=as_json)
+    checks = checks_from(no_verify=no_verify, inputs=data_of("--inputs", inputs, [model]), rtol=rtol, seed=request.seed)
+    from ..compaction import compacted
     from .progress import step
+    from .prune import finish
+    from .work import carry_out, read
 
-    wanted = [path for path in (output, plan_file) if path is not None]
-    require_distinct(*wanted)
-    for path in wanted:
-        require_writable(path, inputs=[model])
-    with step(f"reading {model.name}"):
-        source = open_model(model)
-    if not trees.ensembles(source.model):
-        raise InputError(f"{model}: it holds no tree ensembles, and irprune compact reads nothing else so far")
-    with step("finding what decides nothing"):
-        changes = trees.compact(source.model)
-    if all(change.after.size == change.before.size for change in changes):
-        raise TargetError(f"{model}: nothing to compact: an input reaches every leaf, and no split has equal leaves")
-    plan = trees.plan_of(changes, source.identity)
-    source.model.metadata_props.update(plan.metadata)
-    report = None
-    with staged(output) as stage:
-        with step("writing the model"):
-            save(source.model, stage.path, external=has_external_data(source.model))
-        size = stage.path.stat().st_size
-        if not no_verify:
-            with step("verifying it"):
-                report = trees.verify(model, stage.path, changes, seed)
-            plan = plan.with_verification(report.as_json())
-        is_written = report is None or report.ok
-        if is_written and plan_file is not None:
-            with staged_text(plan_file, plan.dumps()) as beside:
-                stage.commit()  # first: a plan without its model helps nobody
-                beside.commit()
-        elif is_written:
-            stage.commit()
-    if as_json:
-        print(json.dumps(_document(model, output, plan, report, size, is_written=is_written), indent=1))
-    else:
-        _show(output, changes, report, is_written=is_written)
-    if not is_written:
-        assert report is not None
-        complain(f"{output} was not written: {report.refusal()}")
-    raise typer.Exit(DONE if is_written else FAILED)
+    given = read(model, request, outputs=[output, plan_file], runnable=checks.verify)
+    if not isinstance(given.source, OnnxFile):
+        raise InputError(f"{model}: compact reads ONNX models; export the program first (torch.onnx.export)")
+    with step("finding what is constant"):
+        smaller = compacted(given.analysis, request, bounds).of(given.source.identity)
+    finish(given, output, carry_out(given, smaller, output, checks, plan_file), as_json=as_json)
 
 
-def _document(
-    model: Path, output: Path, plan: Plan, report: Report | None, size: int, *, is_written: bool
-) -> dict[str, object]:
-    body = plan.as_json()
-    return {
-        "format": "irprune.result/1",
-        "ok": is_written,
-        "verified": report is not None,
-        "model": {"path": str(model), **body["model"]},
-        "output": {"path": str(output), "bytes": size} if is_written else None,
-        **{name: body[name] for name in ("request", "cost", "groups", "verification")},
-    }
+def _has_ensembles(model: Path) -> bool:
+    from ..frontends.files import load
+    from ..trees.compact import ensembles
+
+    return model.suffix != EXPORTED and bool(ensembles(load(model)))
 
 
-def _show(output: Path, changes: list[Change], report: Report | None, *, is_written: bool) -> None:
-    from rich.table import Table
-
-    from . import report as tables
-
-    out = tables.console()
-    table = Table(title="Trees")
-    for heading in ("operator", "trees", "nodes before", "nodes after", "kept"):
-        table.add_column(heading, justify="left" if heading == "operator" else "right")
-    for change in changes:
-        before, after = change.before.size, change.after.size
-        table.add_row(change.label, str(len(change.after.roots)), f"{before:,}", f"{after:,}", f"{after / before:.1%}")
-    out.print(table)
-    if report is not None:
-        out.print(tables.judged(report))
-    if is_written:
-        out.print(f"wrote {output} ({'verified' if report is not None else 'not verified'})", markup=False)
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    """Raises :class:`InputError` for what is no range."""
+    name, _, ends = text.rpartition("=")
+    try:
+        low, high = map(float, ends.split(","))
+    except ValueError:
+        raise InputError(f"--range: expected NAME=LO,HI, such as image=0,1, got '{text}'") from None
+    if not name or not -float("inf") < low <= high < float("inf"):
+        raise InputError(f"--range: expected NAME=LO,HI with LO at most HI, both finite, got '{text}'")
+    return name, (low, high)

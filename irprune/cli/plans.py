@@ -65,7 +65,7 @@ def plan(
 
 def require_no_refit(decided: Plan, path: Path) -> None:
     """Raise :class:`InputError` for a plan whose model has other weights too: a plan does not hold them."""
-    if any(decided.updated.values()):
+    if any(decided.updated.values()) and not decided.is_lossless:
         raise InputError(
             f"{path}: {len(decided.updated)} tensors were refitted on data, and a plan does not hold their values; "
             "run 'irprune prune' with --data again, or plan with --repair none"

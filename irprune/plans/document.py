@@ -41,6 +41,10 @@ FORMAT: Literal["irprune.plan/1"] = "irprune.plan/1"
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+PlanKind = Literal["prune", "compact"]
+"""What a plan does: remove what matters least, or what makes no difference."""
+
 Digest = Annotated[str, Field(strict=True, pattern="^([0-9a-f]{64})?$")]
 """A SHA-256 in hexadecimal, empty for a model that was never in a file."""
 
@@ -193,13 +197,16 @@ class PlannedGroup(_Part):
 class Plan(_Part):
     """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages.
 
-    The costs of a model with open sizes are those ``at`` some shapes of its inputs. ``rewritten`` names the nodes that
-    are others than in the original, by their results; ``None`` for a plan that is not carried out yet.
+    A plan of kind ``compact`` is lossless where inputs lie within their ``ranges``: its model is compared with the
+    original itself. The costs of a model with open sizes are those ``at`` some shapes of its inputs. ``rewritten`` has
+    the nodes that are others than in the original, by their results; ``None`` for a plan that is not carried out.
     """
 
     format: Literal["irprune.plan/1"] = FORMAT
     model: ModelIdentity = UNIDENTIFIED
     versions: dict[Name, StrictStr] = {}
+    kind: PlanKind = "prune"
+    ranges: dict[Name, tuple[Finite, Finite]] = {}
     request: AnyRequest
     groups: tuple[PlannedGroup, ...]
     slices: dict[Name, AnySlice] = {}
@@ -216,6 +223,19 @@ class Plan(_Part):
         if not {"params", "macs", "bytes"} <= cost.keys() <= set(_COSTS):
             raise ValueError(f"the costs are {', '.join(_COSTS)}, got {', '.join(cost) or 'none'}")
         return cost
+
+    @field_validator("ranges")
+    @classmethod
+    def _require_ordered(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            if low > high:
+                raise ValueError(f"the range of {brief(name)} begins at its least number, got {low}, {high}")
+        return ranges
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the smaller model computes what the original does."""
+        return self.kind == "compact"
 
     @field_validator("groups")
     @classmethod
@@ -285,6 +305,8 @@ class Plan(_Part):
             "format": FORMAT,
             "model": self.model.as_json(),
             "versions": self.versions,
+            **({"kind": self.kind} if self.kind != "prune" else {}),
+            **({"ranges": {name: list(ends) for name, ends in self.ranges.items()}} if self.ranges else {}),
             "request": self.request.as_json(),
             "groups": [group.model_dump(mode="json") for group in self.groups],
             "slices": {name: part.as_json() for name, part in sorted(self.slices.items())},

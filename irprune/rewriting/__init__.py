@@ -1,6 +1,6 @@
 """From a plan to the smaller graph."""
 
-from .recipe import Smaller, analyzed, decide, replay
+from .recipe import Smaller, analyzed, carried_out, decide, replay
 from .slicing import remove_atoms
 
-__all__ = ["Smaller", "analyzed", "decide", "remove_atoms", "replay"]
+__all__ = ["Smaller", "analyzed", "carried_out", "decide", "remove_atoms", "replay"]

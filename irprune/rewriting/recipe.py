@@ -69,7 +69,7 @@ def decide(
     """
     require_numbers(analysis, request.ranking)
     plan = make_plan(analysis, request, scores=scores, errors=errors, by_norm=by_norm)
-    return _carried_out(analysis, plan.model_copy(update={"versions": installed()}))
+    return carried_out(analysis, plan.model_copy(update={"versions": installed()}))
 
 
 def replay(analysis: Analysis, plan: Plan) -> Smaller:
@@ -79,7 +79,7 @@ def replay(analysis: Analysis, plan: Plan) -> Smaller:
     groups imply, or where a weight is NaN.
     """
     require_numbers(analysis)
-    found = _carried_out(analysis, plan)
+    found = carried_out(analysis, plan)
     for name in sorted(plan.slices.keys() | found.plan.slices.keys()) if plan.slices else ():
         if plan.slices.get(name) != found.plan.slices.get(name):
             raise InputError(
@@ -95,9 +95,10 @@ def replay(analysis: Analysis, plan: Plan) -> Smaller:
     return found
 
 
-def _carried_out(analysis: Analysis, plan: Plan) -> Smaller:
+def carried_out(analysis: Analysis, plan: Plan) -> Smaller:
+    """What removing the atoms of a plan leaves."""
     graph, slices = remove_atoms(analysis, removed_atoms(plan, analysis))
     stored = {name: part for name, part in slices.items() if not analysis.graph.constants[part.of or name].computed}
     rewritten = rewritten_nodes(analysis.graph, graph)
-    carried_out = plan.with_slices(stored, plan.updated).model_copy(update={"rewritten": rewritten})
-    return Smaller(carried_out, graph, slices)
+    done = plan.with_slices(stored, plan.updated).model_copy(update={"rewritten": rewritten})
+    return Smaller(done, graph, slices)

@@ -14,11 +14,13 @@ from .registry import Operator, register
 from .traits import EVERY
 
 _ELEMENTWISE = """
-Acos Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Celu Cosh Elu Erf Gelu
-HardSwish IsInf IsNaN LeakyRelu Mean Mish Selu Shrink Sinh Softsign Sum SwiGLU Swish Tan
+Acos Asin Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cosh Gelu HardSwish IsInf IsNaN Mish Shrink
+SwiGLU Swish Tan
 """.split()  # noqa: SIM905 (a table of names reads better)
 
-_OF_WEIGHTS = "Abs Exp Neg Softplus Sqrt".split()  # noqa: SIM905
+_MONOTONE = "Asinh Atan Celu Elu Erf LeakyRelu Mean Selu Sinh Softsign Sum".split()  # noqa: SIM905
+
+_OF_WEIGHTS = "Exp Neg Softplus Sqrt".split()  # noqa: SIM905
 """Functions by which models keep a weight positive or within bounds."""
 
 _BOUNDING = "Clip Max Min Tanh".split()  # noqa: SIM905
@@ -28,10 +30,13 @@ _ROUNDING = "Ceil Floor Round Sign".split()  # noqa: SIM905
 _SATURATING = "HardSigmoid ThresholdedRelu".split()  # noqa: SIM905
 
 register(dict.fromkeys(_ELEMENTWISE, compute.elementwise))
-register(dict.fromkeys(_BOUNDING, Operator(compute.elementwise, passes_through=True, hides="saturation")))
-register(dict.fromkeys(_SATURATING, Operator(compute.elementwise, hides="saturation")))
-register(dict.fromkeys(_ROUNDING, Operator(compute.elementwise, hides="decision")))
-register(dict.fromkeys(_OF_WEIGHTS, Operator(compute.elementwise, passes_through=True)))
+register(dict.fromkeys(_MONOTONE, Operator(compute.elementwise, monotone=True)))
+register(
+    dict.fromkeys(_BOUNDING, Operator(compute.elementwise, passes_through=True, hides="saturation", monotone=True))
+)
+register(dict.fromkeys(_SATURATING, Operator(compute.elementwise, hides="saturation", monotone=True)))
+register(dict.fromkeys(_ROUNDING, Operator(compute.elementwise, hides="decision", monotone=True)))
+register(dict.fromkeys(_OF_WEIGHTS, Operator(compute.elementwise, passes_through=True, monotone=True)))
 register(
     {
         # element-wise
@@ -40,12 +45,16 @@ register(
         "Cast": Operator(compute.cast, copies=True, keeps_shape=True, type_attribute="to"),
         "CastLike": Operator(compute.cast_like, copies=True, keeps_shape=True),
         "Dropout": Operator(compute.dropout, copies=True, keeps_shape=True, training_operand=2),
-        "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True, hides="saturation"),
+        "Abs": Operator(compute.elementwise, passes_through=True),
+        "Relu": Operator(compute.elementwise, passes_through=True, rectifies=True, hides="saturation", monotone=True),
         "Sin": Operator(compute.elementwise, of_angle="sine"),
         "Cos": Operator(compute.elementwise, of_angle="cosine"),
-        "Sigmoid": Operator(compute.elementwise, passes_through=True, hides="saturation", probability="independent"),
-        "Add": Operator(compute.elementwise, combines="arithmetic", sums=True),
-        **dict.fromkeys(("Mul", "Sub"), Operator(compute.elementwise, combines="arithmetic")),
+        "Sigmoid": Operator(
+            compute.elementwise, passes_through=True, hides="saturation", probability="independent", monotone=True
+        ),
+        "Add": Operator(compute.elementwise, combines="arithmetic", sums=True, monotone=True),
+        "Sub": Operator(compute.elementwise, combines="arithmetic", monotone=True),
+        "Mul": Operator(compute.elementwise, combines="arithmetic", monotone=True, annihilates=True),
         "Div": Operator(compute.elementwise, combines="arithmetic", singular_at_zero=True, divisor=1),
         "Mod": Operator(compute.elementwise, singular_at_zero=True, divisor=1),
         "Log": Operator(compute.elementwise, passes_through=True, singular_at_zero=True),
@@ -68,7 +77,7 @@ register(
         "Einsum": Operator(compute.einsum, combines="product"),
         # normalizations
         "BatchNormalization": Operator(
-            compute.batch_normalization, weights=(1, 2), channel_scale=1, running_statistics=(3, 4)
+            compute.batch_normalization, weights=(1, 2), channel_scale=1, running_statistics=(3, 4), monotone=True
         ),
         "InstanceNormalization": Operator(signature("n c *s, c, c -> n c *s", normalized="s"), weights=(1, 2)),
         "LayerNormalization": Operator(compute.layer_normalization, weights=(1, 2)),
@@ -79,21 +88,19 @@ register(
         "MeanVarianceNormalization": Operator(compute.mean_variance_normalization, singular_at_zero=True),
         "LRN": signature("n c *s -> n c *s", normalized="c"),
         # pooling, reductions, selections
-        "AveragePool": compute.pool,
-        "MaxPool": Operator(compute.pool, hides="pick"),
+        "AveragePool": Operator(compute.pool, within=True),
+        "MaxPool": Operator(compute.pool, hides="pick", within=True),
         "MaxUnpool": Operator(compute.max_unpool, shape_operands=(2,)),
-        "LpPool": compute.pool,
-        "GlobalAveragePool": compute.global_pool,
-        "GlobalMaxPool": Operator(compute.global_pool, hides="pick"),
-        "GlobalLpPool": compute.global_pool,
-        "ReduceSum": Operator(compute.reduce_sum, passes_through=True),
-        "ReduceMean": Operator(compute.reduce, passes_through=True),
-        "ReduceMax": Operator(compute.reduce, hides="pick"),
-        "ReduceMin": Operator(compute.reduce, hides="pick"),
+        "LpPool": Operator(compute.pool, keeps_zero=True),
+        "GlobalAveragePool": Operator(compute.global_pool, within=True),
+        "GlobalMaxPool": Operator(compute.global_pool, hides="pick", within=True),
+        "GlobalLpPool": Operator(compute.global_pool, keeps_zero=True),
+        "ReduceSum": Operator(compute.reduce_sum, passes_through=True, keeps_zero=True),
+        "ReduceMean": Operator(compute.reduce, passes_through=True, within=True),
+        "ReduceMax": Operator(compute.reduce, hides="pick", within=True),
+        "ReduceMin": Operator(compute.reduce, hides="pick", within=True),
         "ReduceProd": compute.reduce,
-        "ReduceL1": compute.reduce_sum,
-        "ReduceL2": compute.reduce_sum,
-        "ReduceSumSquare": compute.reduce_sum,
+        **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceSumSquare"), Operator(compute.reduce_sum, keeps_zero=True)),
         "ReduceLogSum": Operator(compute.reduce, singular_at_zero=True),
         "ReduceLogSumExp": compute.reduce,
         "ArgMax": Operator(compute.arg_reduce, hides="decision"),
@@ -102,7 +109,7 @@ register(
         "Softmax": Operator(compute.softmax, hides="saturation", probability="categorical"),
         "LogSoftmax": Operator(compute.softmax, hides="saturation", probability="categorical"),
         "Hardmax": Operator(compute.softmax, hides="decision"),
-        "CumSum": compute.cumulative_sum,
+        "CumSum": Operator(compute.cumulative_sum, keeps_zero=True),
         "CumProd": compute.cumulative_sum,
         # quantization
         "QuantizeLinear": quantized.QUANTIZE,
@@ -113,9 +120,11 @@ register(
         "ConvInteger": Operator(quantized.conv_integer, zero_points={0: 2, 1: 3}),
         "MatMulInteger": Operator(quantized.matmul_integer, zero_points={0: 2, 1: 3}),
         # recurrent cells and attention
-        "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4, cell="LSTM"),
-        "GRU": Operator(recurrent(3), weights=(1, 2, 3), lengths=4, cell="GRU", reset="linear_before_reset"),
-        "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4, cell="RNN"),
+        "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4, cell="LSTM", idle_gate=3),
+        "GRU": Operator(
+            recurrent(3), weights=(1, 2, 3), lengths=4, cell="GRU", reset="linear_before_reset", idle_gate=2
+        ),
+        "RNN": Operator(recurrent(1), weights=(1, 2, 3), lengths=4, cell="RNN", idle_gate=0),
         "Attention": attention.attention,
         "LinearAttention": fused.linear_attention,
         "RotaryEmbedding": Operator(attention.rotary_onnx, lookups={3: (1, 2)}),
@@ -161,7 +170,7 @@ register(
         "Split": Operator(elements.split, moves=(0,), implied={"split": "num_outputs", 1: "num_outputs"}),
         "Slice": Operator(elements.slice_, moves=(0,), shape_operands=(1, 2, 3, 4)),
         "Gather": Operator(elements.gather, moves=(0,), lookups={1: (0,)}, hides="pick"),
-        "Pad": Operator(elements.pad, moves=(0,), shape_operands=(1,)),
+        "Pad": Operator(elements.pad, moves=(0,), shape_operands=(1,), fill=2),
         "Tile": Operator(layout.tile, moves=(0,), shape_operands=(1,)),
         "Expand": Operator(layout.expand, moves=(0,), shape_operands=(1,)),
         "Transpose": Operator(layout.transpose, copies=True, permutation="perm"),
@@ -169,10 +178,10 @@ register(
         "Flatten": Operator(layout.flatten, copies=True),
         "Squeeze": Operator(layout.squeeze, copies=True),
         "Unsqueeze": Operator(layout.unsqueeze, copies=True),
-        "Resize": Operator(layout.resize, shape_operands=(1, 2, 3)),
-        "Upsample": Operator(layout.resize, shape_operands=(1,)),
+        "Resize": Operator(layout.resize, shape_operands=(1, 2, 3), within=True),
+        "Upsample": Operator(layout.resize, shape_operands=(1,), within=True),
         "Col2Im": Operator(layout.col2im, shape_operands=(1, 2)),
-        "CenterCropPad": Operator(layout.center_crop_pad, moves=(0,), shape_operands=(1,)),
+        "CenterCropPad": Operator(layout.center_crop_pad, moves=(0,), shape_operands=(1,), fill=2),
         "DepthToSpace": Operator(layout.depth_to_space, copies=True),
         "SpaceToDepth": Operator(layout.space_to_depth, copies=True),
         # sequences
@@ -203,7 +212,7 @@ register(
         "Size": Operator(layout.shape_only, reads_sizes=True),
         "Range": Operator(layout.range_, shape_operands=(0, 1, 2)),
         "ConstantOfShape": Operator(
-            layout.constant_of_shape, shape_operands=(0,), takes_type=True, type_attribute="value"
+            layout.constant_of_shape, shape_operands=(0,), takes_type=True, type_attribute="value", fill=1
         ),
     }
 )

@@ -59,6 +59,16 @@ class Traits:
     ``divisor``: the operand that integers are divided by, which cannot be zero.
     ``zero_points``: per quantized operand the operand that says which number stands for zero.
 
+    ``annihilates``: the result is zero wherever an operand is, whatever the others are.
+
+    Bounds:
+
+    ``monotone``: in each operand, the others fixed, the result only rises or only falls (with a slope ``alpha`` of at
+    least zero, if there is one).
+    ``within``: each result lies between the least and the greatest of the elements of operand 0 that it is made of.
+    ``fill``: the operand with the number that stands where no element of another does; zero if it is absent.
+    ``idle_gate``: the gate of a recurrent cell whose rows are to be zero for a state of zero to stay.
+
     What operands are:
 
     ``weights``: operands that are trained, whatever else the operator reads.
@@ -107,6 +117,11 @@ class Traits:
     reads_sizes: bool = False
     control: Control = ""
     keeps_zero: bool = False
+    annihilates: bool = False
+    monotone: bool = False
+    within: bool = False
+    fill: int | None = None
+    idle_gate: int | None = None
     singular_at_zero: bool = False
     divisor: int | None = None
     zero_points: Mapping[int, int] = field(default_factory=_none)

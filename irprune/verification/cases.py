@@ -26,7 +26,7 @@ class InputSpec:
 
     ``bound`` is the size of the table that it indexes, ``is_mask`` says that it chooses what counts, ``points`` that it
     indexes another input (the edges of a graph do). ``choices`` are the values of a single number between which the
-    graph distinguishes.
+    graph distinguishes. ``ends`` are the least and the greatest number that it may hold, where these are given.
     """
 
     name: str
@@ -36,6 +36,7 @@ class InputSpec:
     is_mask: bool = False
     points: bool = False
     choices: tuple[int, ...] = ()
+    ends: tuple[float, float] | None = None
 
     @property
     def symbols(self) -> list[str]:
@@ -46,8 +47,11 @@ class InputSpec:
         return tuple(dim if isinstance(dim, int) else _evaluate(dim, symbols) for dim in self.dims)
 
 
-def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
-    """The inputs that have to be fed. Raises :class:`InputError` for one that is not a numeric tensor."""
+def input_specs(proto: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]] | None = None) -> list[InputSpec]:
+    """The inputs that have to be fed; ``ranges`` bound some of them.
+
+    Raises :class:`InputError` for one that is not a numeric tensor.
+    """
     bounds, chosen, compared = index_bounds(proto.graph), masks(proto.graph), choices(proto.graph)
     return [
         replace(
@@ -55,6 +59,7 @@ def input_specs(proto: onnx.ModelProto) -> list[InputSpec]:
             matched=bounds.get(info.name),
             is_mask=info.name in chosen,
             choices=compared.get(info.name, ()),
+            ends=(ranges or {}).get(info.name),
         )
         for info in fed_inputs(proto.graph)
     ]
@@ -221,13 +226,19 @@ _INTEGER_BOUND = 8
 
 
 def random_feeds(specs: Sequence[InputSpec], sizes: Mapping[str, int], seed: int) -> Feeds:
-    """Normal floats, integers that index what they look up, random booleans; masks are all ones."""
+    """Normal floats, integers that index what they look up, random booleans; masks are all ones.
+
+    Where the ends of a range are given, numbers are spread evenly between them.
+    """
     rng = np.random.default_rng(seed)
     smallest = max(1, min((size for spec in specs for size in spec.shape(sizes)), default=1))
     feeds: Feeds = {}
     for spec in specs:
         shape = spec.shape(sizes)
-        if spec.dtype.kind in "iub" and spec.matched is None and (spec.is_mask or "mask" in spec.name.lower()):
+        if spec.ends is not None and spec.dtype.kind != "b":
+            drawn = rng.uniform(*spec.ends, shape)
+            feeds[spec.name] = (np.rint(drawn) if spec.dtype.kind in "iu" else drawn).astype(spec.dtype)
+        elif spec.dtype.kind in "iub" and spec.matched is None and (spec.is_mask or "mask" in spec.name.lower()):
             feeds[spec.name] = np.ones(shape, dtype=spec.dtype)
         elif spec.dtype.kind in "iub":
             unknown = min(smallest, _INTEGER_BOUND) if spec.points else _INTEGER_BOUND
@@ -259,16 +270,23 @@ class Cases:
     notes: tuple[str, ...] = ()
 
 
-def random_cases(original: Executable, *, seed: int, runs: int, asked: Mapping[str, int] | None = None) -> Cases:
+def random_cases(
+    original: Executable,
+    *,
+    seed: int,
+    runs: int,
+    asked: Mapping[str, int] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Cases:
     """Seeded random inputs, at two sizes where sizes are symbolic and the original accepts two.
 
-    ``asked`` gives open sizes (by symbol) that the first case has.
+    ``asked`` gives open sizes (by symbol) that the first case has, ``ranges`` the ends of inputs.
     If the graph compares an input number with constants, there is one more case for each of them, so that every branch
     is taken.
 
     Raises :class:`InputError` where the original runs at none, or not at those that were asked for.
     """
-    specs = input_specs(original.proto)
+    specs = input_specs(original.proto, ranges)
     first = _asked_case(original, specs, asked or {}, seed)
     trials = by_cost(original.proto, specs, trial_sizes(specs))
     accepted, rejected, why = _accepted(original, specs, trials, seed)

@@ -99,7 +99,7 @@ def verify_models(
     try:
         if source is None:
             asked = requested_sizes(input_specs(before.proto), plan.request.shapes, plan.request.sizes)
-            cases = random_cases(before, seed=seed, runs=runs, asked=asked)
+            cases = random_cases(before, seed=seed, runs=runs, asked=asked, ranges=plan.ranges)
         else:
             cases = given_cases(before, source)
     except RunFailure as error:
@@ -108,7 +108,9 @@ def verify_models(
         structure, notes=(*structure.notes, *untaken_branches(before, cases.items, structure.rewritten))
     )
     before.close()
-    equivalence, outputs = _compared(Comparison(before, after, analysis, kept, rtol), cases, plan, tuned=tuned)
+    equivalence, outputs = _compared(
+        Comparison(before, after, analysis, kept, rtol, plan.is_lossless, plan.ranges), cases, plan, tuned=tuned
+    )
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
         require_repeatable(before, cases, rtol)
@@ -132,15 +134,16 @@ def verify_models(
 def _compared(comparison: Comparison, cases: Cases, plan: Plan, *, tuned: bool) -> tuple[Equivalence, list[Outputs]]:
     """What the comparison finds; models that cannot be compared are not equivalent.
 
-    The reference is built from the original with the updated weights of the smaller model.
+    The reference is built from the original with the updated weights of the smaller model; of a lossless removal it is
+    the original.
     """
     sides = comparison.original, comparison.pruned
     names = [[output.name for output in side.proto.graph.output] for side in sides]
     problem = f"the outputs are {names[1]}, expected {names[0]}" if names[0] != names[1] else ""
     if not problem:
         try:
-            updated = with_tuned_weights(*sides, plan, every=tuned)
-            comparison = replace(comparison, original=updated)
+            if not comparison.lossless:
+                comparison = replace(comparison, original=with_tuned_weights(*sides, plan, every=tuned))
             found, outputs = comparison.run(cases)
             return with_steps(comparison, cases, found), outputs
         except VerificationError as error:

@@ -92,13 +92,18 @@ class _Findings:
 
 @dataclass
 class Comparison:
-    """One original, one removal, one pruned model. References are built once per input size at most."""
+    """One original, one removal, one pruned model. References are built once per input size at most.
+
+    The reference of a ``lossless`` removal is the original itself. ``ranges`` bound random inputs.
+    """
 
     original: Executable
     pruned: Executable
     analysis: Analysis
     kept: Mapping[int, Mask]
     rtol: float | None = None
+    lossless: bool = False
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     _references: dict[tuple[object, ...], Executable] = field(default_factory=dict)
     _sizes_of: dict[tuple[bool, int], tuple[Case, dict[str, int]]] = field(default_factory=dict)
     _twins: dict[int, tuple[Executable, Executable | None]] = field(default_factory=dict)
@@ -321,6 +326,8 @@ class Comparison:
 
     def reference(self, case: Case, *, guard: bool = False) -> Executable:
         """The reference for the sizes of a case, built when first asked for."""
+        if self.lossless:
+            return self.original
         if (guard, None) in self._references:
             return self._references[guard, None]
         sizes = self._run_time_sizes(case, guard)

@@ -68,7 +68,7 @@ class Removal:
 
     def masked(self, matched: MatchedNode) -> Iterator[tuple[int, Dimension, Mask]]:
         """Operands that are summed over a pruned axis: position, dimension and mask."""
-        open_letters = _contracted(matched) - (set() if self.guard else self._zeroed_letters(matched))
+        open_letters = matched.contracted - (set() if self.guard else self._zeroed_letters(matched))
         for position, name in enumerate(matched.node.inputs):
             if not name or name in self.analysis.graph.constants:
                 continue
@@ -106,7 +106,7 @@ class Removal:
             normalized = matched.signature.notation.normalized
             for position, _ in enumerate(matched.node.inputs):
                 for dim in self.dimensions(matched, position):
-                    if dim.letters & (normalized | _contracted(matched)) and loses(dim.axis, self.kept):
+                    if dim.letters & (normalized | matched.contracted) and loses(dim.axis, self.kept):
                         found |= symbols_of(dim.axis)
             for position, name in enumerate(matched.node.outputs):
                 for dim in self.result_dimensions(matched, position, name):
@@ -162,19 +162,6 @@ class Removal:
 def _keeps_zero(node: Node) -> bool:
     traits = traits_of(node.qualified_op)
     return traits.copies or traits.keeps_zero
-
-
-def _contracted(matched: MatchedNode) -> set[str]:
-    """Axes that are summed away: in an operand, in no result."""
-    if traits_of(matched.node.qualified_op).only_moves:
-        return set()
-    notation = matched.signature.notation
-    consumed, carried = (
-        {name for operand in side for term in operand or () for name in names_of(term)}
-        for side in (notation.inputs, notation.outputs)
-    )
-    moved = {name for m in matched.signature.maps for name in (m.operand, *m.result.strip("()").split())}
-    return consumed - carried - notation.normalized - moved
 
 
 def _spelled(

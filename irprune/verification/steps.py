@@ -26,7 +26,7 @@ def with_steps(comparison: Comparison, cases: Cases, found: Equivalence) -> Equi
     states = comparison.analysis.coupling.states
     if not states or not found.ok:
         return found
-    specs = input_specs(comparison.original.proto)
+    specs = input_specs(comparison.original.proto, comparison.ranges)
     worst = {output.name: output for output in found.outputs}
     labels: list[str] = []
     notes: list[str] = []

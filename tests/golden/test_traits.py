@@ -78,3 +78,88 @@ def test_elements_go_where_the_traits_say(case: Case) -> None:
 def operands_of(node: onnx.NodeProto, proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[int, Array]:
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     return {position: {**stored, **feeds}[name] for position, name in enumerate(node.input) if name}
+
+
+def alone(trait: str) -> list[Case]:
+    """The cases of one operator that has a trait."""
+    found = [case for case in RUN if getattr(traits_of(case.op), trait) not in (False, None)]
+    return [case for case in found if len(model_of(case.model, case.opset).graph.node) == 1]
+
+
+def runs(case: Case, change: Any) -> list[Array]:
+    """Results for the operand 0 that ``change`` makes of the given one, as constants or inputs hold it."""
+    proto = model_of(case.model, case.opset)
+    name = proto.graph.node[0].input[0]
+    feeds = feeds_for(proto)
+    found = []
+    for made in change(operands_of(proto.graph.node[0], proto, feeds)[0]):
+        varied = onnx.ModelProto()
+        varied.CopyFrom(proto)
+        for tensor in varied.graph.initializer:
+            if tensor.name == name:
+                tensor.CopyFrom(numpy_helper.from_array(made, name))
+        own = {key: made if key == name else value for key, value in feeds.items()}
+        found.append(Executable(varied).run(own, optimize=False)[proto.graph.node[0].output[0]])
+    return found
+
+
+def reads_twice(case: Case) -> bool:
+    names = [name for name in model_of(case.model, case.opset).graph.node[0].input if name]
+    return len(set(names)) < len(names)
+
+
+@pytest.mark.parametrize("case", [case for case in alone("monotone") if not reads_twice(case)], ids=str)
+def test_a_monotone_operator_turns_nowhere(case: Case) -> None:
+    results = runs(case, lambda x: [(x + step).astype(x.dtype) for step in np.linspace(-4, 4, 17)])
+    defined = np.stack(results).astype(np.float64)
+    steps = np.nan_to_num(np.diff(defined, axis=0))  # a square root is of no negative number
+    tolerance = 1e-5 * max(1.0, float(np.nanmax(np.abs(defined), initial=0.0)))
+    assert ((steps >= -tolerance).all(axis=0) | (steps <= tolerance).all(axis=0)).all()
+
+
+@pytest.mark.parametrize("case", alone("annihilates"), ids=str)
+def test_zero_annihilates(case: Case) -> None:
+    (result,) = runs(case, lambda x: [np.zeros_like(x)])
+    assert not result.any()
+
+
+@pytest.mark.parametrize("case", [c for c in alone("keeps_zero") if not traits_of(c.op).quantization], ids=str)
+def test_zero_is_kept(case: Case) -> None:
+    (result,) = runs(case, lambda x: [np.zeros_like(x)])
+    assert result.dtype.kind != "f" or not result.any()
+
+
+@pytest.mark.parametrize("case", [c for c in alone("within") if "cubic" not in c.model], ids=str)
+def test_results_lie_within_the_operand(case: Case) -> None:
+    shifted: list[Array] = []
+
+    def change(x: Array) -> list[Array]:
+        shifted.append((np.abs(x) + 1).astype(x.dtype))
+        return shifted
+
+    (result,) = runs(case, change)
+    low = 0 if "count_include_pad" in case.model else shifted[0].min()
+    assert low - 1e-5 <= result.min()
+    assert result.max() <= shifted[0].max() * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("case", alone("idle_gate"), ids=str)
+def test_without_a_candidate_a_state_of_zero_stays(case: Case) -> None:
+    proto = model_of(case.model, case.opset)
+    node = proto.graph.node[0]
+    idle = traits_of(case.op).idle_gate
+    size = next(attribute.i for attribute in node.attribute if attribute.name == "hidden_size")
+    assert idle is not None
+    for tensor in proto.graph.initializer:
+        if tensor.name in node.input[1:4]:
+            array = numpy_helper.to_array(tensor).copy()
+            gates = array.shape[1] // size // (2 if array.ndim == 2 else 1)
+            for first in (idle, gates + idle)[: 2 if array.ndim == 2 else 1]:
+                array[:, first * size : (first + 1) * size] = 0
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        elif tensor.name in node.input[5:7]:
+            tensor.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(tensor)), tensor.name))
+    feeds = feeds_for(proto)
+    feeds = {name: np.zeros_like(x) if name in node.input[5:7] else x for name, x in feeds.items()}
+    result = Executable(proto).run(feeds, optimize=False)
+    assert not result[node.output[0] or node.output[1]].any()

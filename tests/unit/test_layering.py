@@ -34,6 +34,7 @@ LAYERS = (
     "identity",
     "rewriting",
     "sparsity",
+    "compaction",
     "passes",
     "backends",
     "repair",
