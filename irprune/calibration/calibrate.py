@@ -33,11 +33,16 @@ class Samples:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of one sample, for inputs that have open sizes besides the number of samples."""
+        """The shape of one sample, for inputs that have open sizes besides the number of samples.
+
+        A name that one input has in front is the number of samples wherever it stands (``state[2, batch, 128]``).
+        """
         first = self.fitted[0]
+        counts = {spec.dims[0] for spec in self.inputs if spec.dims and isinstance(spec.dims[0], str)}
         return {
             spec.name: tuple(
-                1 if k == 0 and spec.first is None else size for k, size in enumerate(first[spec.name].shape)
+                1 if (k == 0 and spec.first is None) or (spec.dims is not None and spec.dims[k] in counts) else size
+                for k, size in enumerate(first[spec.name].shape)
             )
             for spec in self.inputs
             if spec.dims is None or any(not isinstance(dim, int) for dim in spec.dims[1:])

@@ -8,8 +8,11 @@ import numpy as np
 import onnx
 
 from ..ir.core import Array
+from ..runtime.decisions import alternatives, are_probabilities, are_shares
 from ..runtime.executable import Executable
 from ..runtime.feeds import Feeds
+
+_HALF = 0.5
 
 
 def outputs(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
@@ -31,12 +34,22 @@ def squared_error(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[s
 
 
 def agreement(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float | None:
-    """The share of equal decisions (the largest element of the last axis); ``None`` where there are none."""
+    """The share of equal decisions, ``None`` where there are none.
+
+    They are read as the fidelity of a verification reads them: the largest of the alternatives, or whether a number
+    between 0 and 1 is above one half.
+    """
     same: list[Array] = []
-    for a, b in zip(wanted, got, strict=True):
-        for name, array in a.items():
-            if array.dtype.kind == "f" and array.ndim and array.shape[-1] > 1 and array.shape == b[name].shape:
-                same.append((array.argmax(axis=-1) == b[name].argmax(axis=-1)).ravel())
+    for name, first in wanted[0].items():
+        if first.dtype.kind != "f" or not first.size or first.shape != got[0][name].shape:
+            continue
+        pairs = [(alternatives(a[name]), alternatives(b[name])) for a, b in zip(wanted, got, strict=True)]
+        rows = [row for row, _ in pairs]
+        is_single = all(row.shape[-1] == 1 for row in rows)
+        if all(map(are_shares, rows)) and (is_single or not all(map(are_probabilities, rows))):
+            same += [((a > _HALF) == (b > _HALF)).ravel() for a, b in pairs]
+        elif not is_single:
+            same += [(a.argmax(axis=-1) == b.argmax(axis=-1)).ravel() for a, b in pairs]
     return float(np.concatenate(same).mean()) if same else None
 
 

@@ -35,8 +35,7 @@ FEW_SAMPLES = 64
 class Recovery:
     """The effect of a refit: samples used, and errors on samples held out, as shares of the variance of the outputs.
 
-    ``agreement`` is the share of equal decisions (the largest element of the last axis), ``None`` for outputs that have
-    one element there.
+    ``agreement`` is the share of equal decisions, ``None`` where the outputs decide nothing.
     """
 
     fitted: int

@@ -16,7 +16,7 @@ GRAIL (CPAL 2026) and CORP (arXiv 2602.05243) refit consumers; here every weight
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -33,6 +33,15 @@ from .teams import Team, teams
 
 ROUNDS = 3
 """Rounds of targets before a ReLU; ten are within the noise of three."""
+
+
+FEEDBACK_TURNS = (True, False, False)
+"""For nodes that read their own results: whether a fit rests on those of the original (teacher forcing), turn by turn.
+
+The smaller model's own are far off before the first fit, and no fit on them is any good; after it they are what counts.
+Measured on a voice activity network (one LSTM of 128 units) at half its multiply-accumulates: 94.5 % F1 against the
+original with these turns, 89.4 % with a single one on the smaller model's own states.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,32 +100,53 @@ def refit(
     updated: dict[str, Array] = {}
     log: list[Refit] = []
     for k, team in enumerate(groups):
-        fitted: list[_Sample] = []
-        unseen: list[_Sample] = []
-        graph = after.graph.with_values(updated)
-        for point in team:
-            values = zip(teacher.get(point.targets), student.get(point.reads), strict=True)
-            each = -(-most // max(1, min(len(batches), student.reached(point.reads))))
-            for batch, (theirs, ours) in enumerate(values):
-                if theirs and ours:  # else the batch takes another branch
-                    part = _sample((before, graph), origins[point.name], point, kept, theirs, ours, rng, each)
-                    (fitted if batch < len(batches) else unseen).append(part)
-        if not fitted or not unseen:
-            continue
-        new, entries = _fit(graph, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
-        if entries[0].is_kept and any(point.fed_back for point in team):
-            entries = run_again(
-                [origins[point.name] for point in team], team, graph, new, kept, teacher, student, len(batches)
-            )
-        log += entries
-        if entries[0].is_kept:
-            updated |= new
-            for name, array in new.items():
-                student.update(name, array)
+        turns = FEEDBACK_TURNS if any(point.fed_back for point in team) else (False,)
+        found: list[Refit] = []
+        for is_led in turns:
+            graph = after.graph.with_values(updated)
+            fitted: list[_Sample] = []
+            unseen: list[_Sample] = []
+            for point in team:
+                origin = origins[point.name]
+                values = zip(teacher.get(point.targets), student.get(point.reads), strict=True)
+                each = -(-most // max(1, min(len(batches), student.reached(point.reads))))
+                for batch, (theirs, ours) in enumerate(values):
+                    if theirs and ours:  # else the batch takes another branch
+                        own_values = {**ours, **_led(origin, theirs, kept)} if is_led else ours
+                        part = _sample((before, graph), origin, point, kept, theirs, own_values, rng, each)
+                        (fitted if batch < len(batches) else unseen).append(part)
+            if not fitted or not unseen:
+                continue
+            new, entries = _fit(graph, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
+            if len(turns) > 1:
+                entries = run_again(
+                    [origins[point.name] for point in team], team, graph, new, kept, teacher, student, len(batches)
+                )
+            if entries[0].is_kept:
+                updated |= new
+                for name, array in new.items():
+                    student.update(name, array)
+            found = _joined(found, entries)
+        log += found
         later = [point for team in groups[k + 1 :] for point in team]
         student.release({name for p in later for name in p.reads})
         teacher.release({name for p in later for name in p.targets})
     return updated, log
+
+
+def _led(origin: AnyPoint, theirs: Mapping[str, Array], kept: Mapping[int, Mask]) -> dict[str, Array]:
+    """What a node feeds back to itself, as the original computes it."""
+    return {name: kept_part(theirs[name], axes, kept) for name, axes in origin.fed_back.items()}
+
+
+def _joined(before: Sequence[Refit], after: Sequence[Refit]) -> list[Refit]:
+    """The effect of two changes of the same points, one after the other; one that is not kept changes nothing."""
+    if not before:
+        return list(after)
+    return [
+        replace(first, after=second.after if second.is_kept else min(first.before, first.after))
+        for first, second in zip(before, after, strict=True)
+    ]
 
 
 def run_again(

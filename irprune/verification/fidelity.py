@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..ir.core import Array
+from ..runtime.decisions import alternatives, are_probabilities, are_shares
 from .report import Fidelity, OutputFidelity
 
 Doubles: TypeAlias = NDArray[np.float64]
 
 if TYPE_CHECKING:
     from ..runtime.session import Outputs
-
-_SUM_OF_PROBABILITIES = 1e-2
-"""Rows whose sums are this close to one are class probabilities: the largest decides."""
 
 
 def measure_fidelity(
@@ -180,11 +178,10 @@ class _Output:
         self.around_squares += float(centered @ centered)
 
     def _add_decisions(self, left: Array, right: Array, labels: Array | None) -> None:
-        rows, others = (_rows(value) for value in (left, right))
+        rows, others = (alternatives(value) for value in (left, right))
         self.is_single &= rows.shape[-1] == 1
-        self.is_share &= bool((rows >= 0).all() and (rows <= 1).all())
-        sums = rows.sum(axis=-1, dtype=np.float64)
-        self.is_probability &= bool((np.abs(sums - 1) < _SUM_OF_PROBABILITIES).all())
+        self.is_share &= are_shares(rows)
+        self.is_probability &= are_probabilities(rows)
         if self.is_single or self.is_share:
             for threshold, found in self.above.items():
                 found.add(rows > threshold, others > threshold, labels)
@@ -258,15 +255,3 @@ class _Output:
             if way.count == labels.size and not self.is_text:
                 return way.right[0], way.right[1]
         return None
-
-
-def _rows(given: Array) -> NDArray[np.floating]:
-    """The values with the axis of the alternatives moved to the end."""
-    is_wide = given.dtype.kind == "f" and given.dtype.itemsize >= 4
-    value: NDArray[np.floating] = np.asarray(given, given.dtype if is_wide else np.float32)
-    if value.ndim < 4:
-        return value.reshape(1) if value.ndim == 0 else value
-    if all(size == 1 for size in value.shape[2:]):
-        return value.reshape(value.shape[:2])
-    classes_second = value.shape[-1] == 1 or value.shape[1] <= value.shape[-1]
-    return np.moveaxis(value, 1, -1) if classes_second else value

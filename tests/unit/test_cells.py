@@ -16,6 +16,8 @@ from irprune.calibration.points import find_points
 from irprune.calibration.stepwise import Stepwise
 from irprune.criteria import DATA_CRITERIA
 from irprune.frontends.onnx import import_model
+from irprune.repair import refit as refit_module
+from irprune.repair.effect import agreement
 from irprune.repair.refit import refit, run_again
 from irprune.rewriting.slicing import remove_atoms
 from irprune.runtime.executable import Executable
@@ -314,3 +316,44 @@ def test_prune_on_data_chooses_and_refits_a_cell() -> None:
     assert any("LSTM" in entry.node and entry.is_kept for entry in result.recovery.changes)
     first, second = (given.model.SerializeToString() for given in (result, again))
     assert first == second
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_a_fit_is_led_by_the_states_of_the_original_first(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smaller cell's own states are off until its weights fit, so no fit rests on them alone."""
+    more = ", linear_before_reset = 1" if op == "GRU" else ""
+    kept = {}
+    for turns in ((False,), refit_module.FEEDBACK_TURNS):
+        monkeypatch.setattr(refit_module, "FEEDBACK_TURNS", turns)
+        wanted, _, refitted, *_ = removal(op, "forward", [0, 1, 5], twin_weights(op, 1, 1), more)
+        kept[turns] = share(wanted, refitted)
+    assert kept[True, False, False] < 0.9 * kept[False,]
+
+
+STATES = """(float[batch, 6] x, float[2, batch, 4] before) => (float[batch, 1] y, float[2, batch, 4] after)
+<float[6, 16] a, float[16, 4] b, float[4, 1] c>
+{ p = MatMul(x, a) q = Tanh(p) r = MatMul(q, b) after = Add(before, r) s = MatMul(r, c) y = Sigmoid(s) }"""
+
+
+def test_the_batch_may_stand_behind_other_sizes() -> None:
+    """A state has the batch second; the costs of a sample count one of them."""
+    model = model_of(STATES)
+    rng = np.random.default_rng(0)
+    shapes = {"x": (16, 6), "before": (2, 16, 4)}
+    feeds = [{name: rng.standard_normal(s, np.float32) for name, s in shapes.items()} for _ in range(12)]
+    result = api.prune(model, ratio=0.5, align=1, data=feeds)
+    assert result.plan.cost["macs"][0] == 6 * 16 + 16 * 4 + 4
+    assert result.recovery is not None and result.recovery.error < result.recovery.error_sliced
+
+
+def test_shares_are_decisions_at_one_half() -> None:
+    """Probabilities of steps in a row are no alternatives of each other."""
+    wanted = [{"y": np.array([0.9, 0.8, 0.1, 0.2], np.float32)}]
+    got = [{"y": np.array([0.6, 0.9, 0.7, 0.1], np.float32)}]
+    assert agreement(wanted, got) == 0.75
+    classes = [{"y": np.array([[0.6, 0.4], [0.1, 0.9]], np.float32)}]
+    others = [{"y": np.array([[0.3, 0.7], [0.2, 0.8]], np.float32)}]
+    assert agreement(classes, others) == 0.5
+    assert (
+        agreement([{"y": np.array([[3.0], [1.0]], np.float32)}], [{"y": np.array([[2.0], [1.0]], np.float32)}]) is None
+    )
