@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -18,9 +16,7 @@ from .dump import dump
 from .exits import DONE, EPILOG, INTERRUPTED, guarded
 from .finetune import finetune
 from .inspect import inspect
-from .invocation import set_command
 from .opt import opt, passes
-from .page import report
 from .plans import apply, plan, verify
 from .prune import prune
 from .schema import schema
@@ -63,7 +59,7 @@ def _common(
 
 _COMMANDS = (
     *(prune, compact, inspect, plan, apply, verify, sparsify, finetune, compare),
-    *(bench, report, opt, passes, dump, schema, demo),
+    *(bench, opt, passes, dump, schema, demo),
 )
 for _command in _COMMANDS:
     app.command(_command.__name__, epilog=EPILOG)(_command)
@@ -74,7 +70,6 @@ def run(arguments: Sequence[str]) -> int:
     global _debug
     _debug = False
     words = list(arguments) or ["--help"]
-    set_command(words)
 
     def work() -> int:
         code = app(args=words, prog_name="irprune", standalone_mode=False)
@@ -82,5 +77,4 @@ def run(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
 
-    with contextlib.redirect_stdout(sys.stdout):  # put back what an output of that name takes away
-        return guarded(work, debug=lambda: _debug)
+    return guarded(work, debug=lambda: _debug)

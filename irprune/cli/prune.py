@@ -35,6 +35,16 @@ def prune(
     data: o.DataOfEach = None,
     inputs: o.InputsOfEach = None,
     labels: o.Labels = None,
+    trees: Annotated[
+        str | None,
+        typer.Option(
+            "--trees",
+            metavar="RULE",
+            help="Of a tree ensemble, with --data and --labels: keep this share of the trees (0.5); "
+            "reduced-error; or nodes=R, the share of nodes that cost-complexity pruning leaves.",
+            rich_help_panel="What may go",
+        ),
+    ] = None,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
     floors: Floors = NO_FLOORS,
@@ -46,15 +56,20 @@ def prune(
             show_default=False,
         ),
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="PAGE", help="Write a page on the result as well (report extra).")
-    ] = None,
     as_json: o.AsJSON = False,
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written.
 
     Several models that share axes are pruned as one: --tie A:present_*=B:past_* says what they share.
     """
+    if trees is not None:
+        from .ensembles import prune_trees
+
+        if request.targets or request.ratios or inputs or bench:
+            raise InputError("--trees is a target of its own: no other one, no --inputs and no --bench beside it")
+        prune_trees(
+            models, output, trees, data, labels, plan_file, seed=request.seed, no_verify=no_verify, as_json=as_json
+        )
     request = request.require_target().with_data(data is not None)
     source = data_of("--data", data, models)
     checks = checks_from(
@@ -67,9 +82,7 @@ def prune(
     )
     from .work import carry_out, decide, read_models, recover
 
-    if html is not None:
-        _require_page(models, output)
-    given = read_models(models, request, output, plan_file, html, runnable=checks.verify or source is not None)
+    given = read_models(models, request, output, plan_file, runnable=checks.verify or source is not None)
     reached = None
     if request.latency is not None:
         from .latency import at_latency
@@ -83,20 +96,7 @@ def prune(
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
         outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
     measured = _compared(models, given, request, output, outcome, bench)
-    if html is not None and outcome.written:
-        from .page import page_of
-
-        page_of(html, given, output, outcome, measured)
     finish(given, output, outcome, measured, reached, as_json=as_json)
-
-
-def _require_page(models: list[Path], output: Path) -> None:
-    """Raise :class:`InputError` where no page can be made of the result."""
-    from ..report.page import require_pages
-
-    require_pages()
-    if len(models) > 1 or EXPORTED in (models[0].suffix, output.suffix):
-        raise InputError("--html shows a single ONNX model")
 
 
 def _compared(
@@ -114,7 +114,7 @@ def _compared(
 
 def caution(request: Request, outcome: Outcome) -> None:
     """Say of a model that was written that a choice by norm alone rarely keeps the accuracy of a trained one."""
-    if not outcome.ok or not (request.targets or request.ratios or request.experts):
+    if not outcome.ok or not (request.targets or request.ratios):
         return
     warn(
         "channels are chosen without data: a trained model rarely keeps its accuracy that way. "

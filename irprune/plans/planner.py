@@ -23,15 +23,12 @@ from ..errors import InputError, TargetError
 from ..reasons import condensed
 from ..request import GIVEN_SCORES, CostKind, Request
 from ..scoring import Scores, relative_to_mean, score
-from .choices import EXPERTS, Choice, choose, matches, node_names, require_least
-from .document import Curve, ModelIdentity, Plan, PlannedGroup, costs
+from .choices import Choice, choose, matches, node_names
+from .document import ModelIdentity, Plan, PlannedGroup, costs
 
 _TOLERANCE = 0.01
 _FAR = 0.1
 """A target that is missed by more than this share is tried with finer steps."""
-
-_CURVE = 33
-"""Points of a curve at most."""
 
 _PREFERENCE = {
     "channels": 0,
@@ -44,12 +41,8 @@ _PREFERENCE = {
     "groups": 2,
     "multiplier": 2,
     "transform": 2,
-    "experts": 2,
 }
 """Which factor of a dimension is pruned by default, the lowest first."""
-
-_KEPT = ("transform", EXPERTS)
-"""Kinds that are pruned only if a request names them."""
 
 
 @without_gc
@@ -97,26 +90,13 @@ def make_plan(
     removed = choice.removed | removed_mask(analysis, order, _best_counts(task, order))
     if not removed.any():
         raise TargetError(_nothing(analysis, request, groups))
-    require_least(analysis, removed)
     return Plan(
         model=ModelIdentity(opset=analysis.graph.opsets.get("", 0)),
         request=request.model_copy(update={"criterion": GIVEN_SCORES if given else request.ranking}),
         groups=planned_groups(analysis, removed),
         cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
         at=dict(analysis.at),
-        curves=_curves(order, errors) if measured else {},
     )
-
-
-def _curves(order: RemovalOrder, errors: Scores) -> dict[str, Curve]:
-    """The error of each candidate group by the number of its atoms that go, at a few of the possible numbers."""
-    found = {}
-    for group, limit in zip(order.groups, order.limits, strict=True):
-        counts = np.unique(np.linspace(0, limit, _CURVE).round().astype(np.intp))
-        gone = np.append(0, np.cumsum(group.sizes))[counts].tolist()
-        error = [float(f"{max(e, 0.0):.6g}") for e in group.errors(errors)[counts]]
-        found[group.group.name] = Curve(removed=tuple(gone), error=tuple(error))
-    return found
 
 
 def _with_norms(analysis: Analysis, request: Request, choice: Choice, names: Collection[str]) -> Choice:
@@ -156,7 +136,7 @@ def cost_of(analysis: Analysis, removed: NDArray[np.bool_]) -> Cost:
 
 
 def candidates(analysis: Analysis, request: Request) -> list[Group]:
-    """The groups that a request may prune, one factor of every dimension; transforms and experts only if named.
+    """The groups that a request may prune, one factor of every dimension; constant transforms only if named.
 
     Raises :class:`InputError` for a selector that matches nothing.
     """
@@ -173,7 +153,7 @@ def candidates(analysis: Analysis, request: Request) -> list[Group]:
     if request.only:
         chosen = [group for group in chosen if any(matches(group, p, owners) for p in request.only)]
     else:
-        chosen = [group for group in chosen if group.kind not in _KEPT]
+        chosen = [group for group in chosen if group.kind != "transform"]
     if request.exact:
         chosen = [group for group in chosen if group.exact]
     return _one_factor(analysis, chosen)
@@ -306,7 +286,8 @@ def _least_error(task: _Task, order: RemovalOrder, errors: Scores) -> Counts:
     """The counts that meet a cost at the least sum of errors, among those of an allowed width."""
     settled = {number: int(mask.sum()) for number, mask in task.analysis.kept(task.choice.removed).items()}
     table = CostTable(task.analysis.cost_model, order.groups, task.what, settled)
-    curves = [group.errors(errors)[options] for group, options in zip(order.groups, order.options, strict=True)]
+    added = [np.append(0.0, np.cumsum(errors[group.atoms])) for group in order.groups]
+    curves = [own[options] for own, options in zip(added, order.options, strict=True)]
     counts = allocate(curves, order.options, table, task.budget)
     if counts is None:
         least = table.total(np.array([options[-1] for options in order.options], dtype=np.intp))
@@ -376,10 +357,9 @@ def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> s
     selected = [name for name in ("only", "keep", "exact") if getattr(request, name)]
     if selected and any(not group.frozen for group in analysis.groups):
         return f"nothing to remove: --{', --'.join(selected)} leave no prunable group"
-    for kind, what, option in ((EXPERTS, "experts", "--experts"), ("transform", "constant transforms", "--only")):
-        kept = [group.name for group in analysis.groups if group.kind == kind and not group.frozen]
-        if kept:
-            return f"nothing to remove: {what} are kept unless {option} names them ({', '.join(kept[:5])})"
+    kept = [group.name for group in analysis.groups if group.kind == "transform" and not group.frozen]
+    if kept:
+        return f"nothing to remove: constant transforms are kept unless --only names them ({', '.join(kept[:5])})"
     reasons = list(dict.fromkeys(reason for group in analysis.groups for reason in group.reasons))
     if reasons:
         return f"nothing to remove: everything is frozen. {condensed(reasons[:5])}"

@@ -31,12 +31,15 @@ class Proof:
         return f"{self.rows} inputs at the boundaries of {part} reach equal leaves in every tree"
 
 
-def prove(before: Ensemble, after: Ensemble, width: int, *, seed: int = 0, samples: int = 4096) -> Proof:
-    """Walk the boundaries of ``before`` through both. ``samples`` rows of ``width`` features are kept of them."""
+def prove(
+    before: Ensemble, after: Ensemble, width: int, *, seed: int = 0, samples: int = 4096, most: int = _MOST
+) -> Proof:
+    """Walk the boundaries of ``before`` through both. ``samples`` rows of ``width`` features are kept of
+    them; of an ensemble with more than ``most`` such rows, leaves are drawn by chance."""
     generator = np.random.default_rng(seed)
     kinds = common_kinds(before, after)
     walks = sum(int(before.is_leaf[level].sum()) * (depth * _VARIANTS + 1) for depth, level in enumerate(before.levels))
-    share = min(1.0, _MOST / walks)
+    share = min(1.0, most / walks)
     per_tree = max(1, samples // len(before.roots))
     rows = 0
     problems: list[str] = []

@@ -125,7 +125,7 @@ def verify(original: Path, smaller: Path, changes: Sequence[Change], seed: int =
     written = onnx.load(smaller)
     read_back = load(smaller)
     after = ensembles(read_back)
-    problems = list(_unsound(written))
+    problems = list(unsound(written))
     notes: list[str] = []
     outputs: list[OutputError] = []
     opset = read_back.opset_imports[DOMAIN]
@@ -149,7 +149,7 @@ def _exactly(found: OutputError) -> OutputError:
     return OutputError(found.name, found.dtype, found.error, 0.0, found.case)
 
 
-def _unsound(model: onnx.ModelProto) -> Iterator[str]:
+def unsound(model: onnx.ModelProto) -> Iterator[str]:
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -158,7 +158,7 @@ def _unsound(model: onnx.ModelProto) -> Iterator[str]:
 
 def _alone(change: Change, node: oir.Node, features: Numbers, opset: int) -> Iterator[OutputError]:
     """Run an operator before and after by itself, on the same features."""
-    models = [_model_of(proto, features, opset) for proto in (change.original, oir.to_proto(node))]
+    models = [model_of(proto, features, opset) for proto in (change.original, oir.to_proto(node))]
     try:
         ours, theirs = (run_session(open_session(model), {"features": features}) for model in models)
     except RunFailure:  # an element type that the runtime does not take; the whole model is compared all the same
@@ -169,7 +169,7 @@ def _alone(change: Change, node: oir.Node, features: Numbers, opset: int) -> Ite
         yield OutputError(f"{change.label}: {name}", str(mine.dtype), 0.0 if is_equal else np.inf, 0.0, "at boundaries")
 
 
-def _model_of(node: onnx.NodeProto, features: Numbers, opset: int) -> bytes:
+def model_of(node: onnx.NodeProto, features: Numbers, opset: int) -> bytes:
     """A model of this node alone."""
     kind = onnx.helper.np_dtype_to_tensor_dtype(features.dtype)
     alone = onnx.NodeProto()

@@ -41,7 +41,6 @@ LAYERS = (
     "verification",
     "bench",
     "trees",
-    "report",
     "api",
     "several",
     "sparse",
