@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as oir
 
-from ..errors import InputError
+from ..errors import InputError, IRError
 from ..frontends.scopes import node_keys, sorted_nodes
 from ..ir import Graph
 from ..plans.digests import digest_of_values
@@ -82,8 +82,12 @@ def _prefixed(graph: oir.Graph, prefix: str) -> _Pieces:
 
 
 def split(merged: oir.Model, parts: Mapping[str, oir.Model]) -> dict[str, oir.Model]:
-    """The models that were merged, each with its own names and metadata."""
+    """The models that were merged, each with its own names and metadata.
+
+    Raises :class:`IRError` for a node or a value that belongs to none of them.
+    """
     pieces = _Pieces.of(merged.clone().graph)
+    _require_owners(pieces, [f"{name}{SEPARATOR}" for name in parts])
     found: dict[str, oir.Model] = {}
     for name, original in parts.items():
         own = _own(pieces, f"{name}{SEPARATOR}")
@@ -109,6 +113,14 @@ def split(merged: oir.Model, parts: Mapping[str, oir.Model]) -> dict[str, oir.Mo
         )
         found[name].metadata_props.update({**original.metadata_props, **merged.metadata_props})
     return found
+
+
+def _require_owners(pieces: _Pieces, prefixes: Sequence[str]) -> None:
+    """Every piece has the name of a model in front: what nobody owns would be lost."""
+    values = (*pieces.inputs, *pieces.outputs, *pieces.initializers)
+    for name in (*(value.name or "" for value in values), *(node.name or "" for node in pieces.nodes)):
+        if not name.startswith(tuple(prefixes)):
+            raise IRError(f"'{name}' belongs to none of the models {', '.join(p[:-1] for p in prefixes)}")
 
 
 def _own(pieces: _Pieces, prefix: str) -> _Pieces:

@@ -65,7 +65,7 @@ def meet_latency(
     """
     settings = Settings(threads=threads, runs=_RUNS, seconds=_SECONDS, memory=False)
     before = bench([original], settings, shapes=at).models[0].latency.median
-    wanted = float(latency.removesuffix("ms")) / before if isinstance(latency, str) else latency
+    wanted = milliseconds_of(latency) / before if isinstance(latency, str) else latency
     if wanted >= 1:
         raise InputError(f"--latency {latency}: the model takes {before:.2f} ms as it is")
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
@@ -76,7 +76,12 @@ def meet_latency(
             first, second = bench([original, spare], settings, shapes=at).models
             return first.latency.median, second.latency.median
 
-        return Search(measure, before).run(wanted, latency)
+        return Search(measure, before).run(latency)
+
+
+def milliseconds_of(text: str) -> float:
+    """The number of a latency such as ``12ms``."""
+    return float(text.removesuffix("ms"))
 
 
 class Search:
@@ -87,9 +92,14 @@ class Search:
         self.points = [_Point(1.0, 1.0)]
         self.impossible = 0.0
 
-    def run(self, wanted: float, asked: float | str) -> Reached:
-        """What comes nearest to a share of the original's time. Raises :class:`TargetError` where nothing does."""
+    def run(self, asked: float | str) -> Reached:
+        """What comes nearest to a share of the original's time, or to milliseconds (``12ms``).
+
+        The load of a machine changes: milliseconds are another share of the original's time each time it is measured.
+        Raises :class:`TargetError` where nothing is fast enough.
+        """
         best: tuple[float, Reached] | None = None
+        wanted = self._share_of(asked)
         for _ in range(_TRIES):
             share = self._next(wanted)
             predicted = self._predicted(share)
@@ -98,6 +108,7 @@ class Search:
             except TargetError:
                 self.impossible = max(self.impossible, share)
                 continue
+            wanted = self._share_of(asked)
             missed = abs(point.time / wanted - 1)
             if best is None or missed < best[0]:
                 ms = self.before
@@ -111,6 +122,10 @@ class Search:
                 f"{asked} was asked for)"
             )
         return best[1]
+
+    def _share_of(self, asked: float | str) -> float:
+        """The share of the original's time, as it was measured last."""
+        return milliseconds_of(asked) / self.before if isinstance(asked, str) else asked
 
     def _next(self, wanted: float) -> float:
         """The share on the line between the two points around the target; below all of them, half the way down."""

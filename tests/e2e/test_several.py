@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ import pytest
 
 import irprune
 from irprune.cli import run
-from irprune.errors import InputError, VerificationError
+from irprune.errors import InputError, IRError, VerificationError
 from irprune.several import Together, split
 from irprune.verification.floors import Floors
 from tests.e2e.scatter import Array, stored
@@ -150,6 +151,18 @@ def test_models_come_back_as_they_were(tmp_path: Path) -> None:
     assert [value.name for value in parts["b"].graph.inputs] == ["hidden", "z"]
     assert list(together.parts["a"].graph.initializers) == ["a", "b"]
     assert [value.const_value.name for value in together.parts["a"].graph.initializers.values()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("place", ["node", "initializer"])
+def test_what_belongs_to_no_model_is_not_lost(tmp_path: Path, place: str) -> None:
+    for name, text in (("a", ENCODER), ("b", DECODER)):
+        onnx.save(model_of(text), tmp_path / f"{name}.onnx")
+    together = Together.of([tmp_path / "a.onnx", tmp_path / "b.onnx"])
+    merged = together.source.model
+    owned: Any = merged.graph[0] if place == "node" else next(iter(merged.graph.initializers.values()))
+    owned.name = "foreign"
+    with pytest.raises(IRError, match="'foreign' belongs to none of the models a, b"):
+        split(merged, together.parts)
 
 
 def test_branches_that_read_outer_weights_and_weights_in_files_of_their_own(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def measured(time: Callable[[float], float], floor: float = 0.0) -> tuple[Search
 )
 def test_the_target_is_met_within_a_few_measurements(wanted: float, time: Callable[[float], float]) -> None:
     search, seen = measured(time)
-    found = search.run(wanted, wanted)
+    found = search.run(wanted)
     assert found.measured == pytest.approx(wanted * ORIGINAL, rel=0.03)
     assert found.measured == ORIGINAL * time(found.macs)
     assert len(seen) <= 8 and found.macs in seen
@@ -51,9 +51,18 @@ def test_the_target_is_met_within_a_few_measurements(wanted: float, time: Callab
 
 def test_what_was_predicted_is_said_beside_what_was_measured() -> None:
     search, _ = measured(lambda share: 0.2 + 0.8 * share)
-    found = search.run(0.5, 0.5)
+    found = search.run(0.5)
     assert found.predicted == pytest.approx(found.measured, rel=0.1)
     assert str(found).startswith(f"latency: {found.measured:.2f} ms, ")
+    assert "(10.00 asked for, " in str(found)
+
+
+def test_milliseconds_stay_what_was_asked_for_when_the_machine_slows_down() -> None:
+    """By a quarter, after the first measurement: ten milliseconds are another share of the original's time then."""
+    search = Search(lambda share: (1.25 * ORIGINAL, 1.25 * ORIGINAL * (0.1 + 0.9 * share)), ORIGINAL)
+    found = search.run("10ms")
+    assert found.wanted == pytest.approx(10)
+    assert found.measured == pytest.approx(10, rel=0.03)
     assert "(10.00 asked for, " in str(found)
 
 
@@ -62,12 +71,12 @@ def test_a_target_below_every_width_names_the_floor() -> None:
     with pytest.raises(
         TargetError, match=r"^latency cannot go below (49|5[0-2])\.\d% of the original \(.* ms; 0\.3 was"
     ):
-        search.run(0.3, 0.3)
+        search.run(0.3)
 
 
 def test_a_target_near_the_smallest_width_is_reached_from_above() -> None:
     search, _ = measured(lambda share: share, floor=0.28)
-    assert search.run(0.3, 0.3).measured == pytest.approx(6, rel=0.05)
+    assert search.run(0.3).measured == pytest.approx(6, rel=0.05)
 
 
 @pytest.mark.parametrize("given", [0.5, "0.5", "12ms", "1.5ms"])
