@@ -48,6 +48,12 @@ class GroupOrder:
             return np.maximum.accumulate(scores[self.atoms])
         return np.maximum.accumulate([scores[gone].max(initial=0.0) for gone in self.steps])
 
+    def errors(self, scores: Scores) -> NDArray[np.float64]:
+        """The sum of the scores of all atoms that are gone after each number of steps (``[n_steps + 1]``)."""
+        own = scores[self.atoms] if self.steps is None else None
+        after = np.cumsum(own) if own is not None else [scores[gone].sum() for gone in self.steps or ()]
+        return np.append(0.0, after)
+
     @property
     def sizes(self) -> Counts:
         """The number of atoms that each step removes."""

@@ -124,7 +124,7 @@ def bench(
             peak = peak_memory(path, feeds, asked, Path(folder)) if settings.memory else None
             profile = _profiled(runner, path, feeds, settings.runs, Path(folder)) if settings.profile else None
             first = times[0] if number else None
-            found.append(Measured(path, _size(path), times[number], first, peak, profile))
+            found.append(Measured(path, size_of(path), times[number], first, peak, profile))
     return Bench(settings, runner.describe(), {name: a.shape for name, a in given[0].items()}, tuple(found))
 
 
@@ -159,7 +159,7 @@ _PROFILED = 20
 """Runs that a profile is made of at most."""
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
     """The bytes of a model and of the files of its weights."""
     from ..frontends.files import load
     from ..identity import external_files

@@ -14,7 +14,7 @@ from typing import Any
 from ..signatures import traits_of
 from .runners import Timed
 
-_BLOCKED = "_nchwc"
+BLOCKED = "_nchwc"
 _REORDER = "Reorder"
 _DOMAINS = ("", "com.microsoft::")
 _LARGEST = 10
@@ -53,10 +53,10 @@ class Profile:
         return Profile(
             float(sum(by_op.values())),
             tuple(Share(op, float(ms), count[op]) for op, ms in by_op.most_common()),
-            tuple(Share(node, float(ms), 1) for (node, _), ms in by_node.most_common(_LARGEST)),
+            tuple(Share(node, float(ms), 1) for (node, _), ms in by_node.most_common()),
             Share("layout reorders", float(sum(ms for ms, _ in moved)), len(moved)),
-            tuple(node.partition(_BLOCKED)[0] for node in windows if _BLOCKED in node),
-            tuple(node for node in windows if _BLOCKED not in node),
+            tuple(node.partition(BLOCKED)[0] for node in windows if BLOCKED in node),
+            tuple(node for node in windows if BLOCKED not in node),
         )
 
     def lost(self, before: Profile) -> list[str]:
@@ -64,7 +64,12 @@ class Profile:
         return [node for node in self.plain if node not in before.plain] if before.blocked else []
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "nodes": [asdict(share) for share in self.slowest]}
+
+    @property
+    def slowest(self) -> tuple[Share, ...]:
+        """The nodes that take most of the time."""
+        return self.nodes[:_LARGEST]
 
 
 def _is_convolution(op: str) -> bool:

@@ -16,7 +16,9 @@ from .dump import dump
 from .exits import DONE, EPILOG, INTERRUPTED, guarded
 from .finetune import finetune
 from .inspect import inspect
+from .invocation import set_command
 from .opt import opt, passes
+from .page import report
 from .plans import apply, plan, verify
 from .prune import prune
 from .schema import schema
@@ -59,7 +61,7 @@ def _common(
 
 _COMMANDS = (
     *(prune, compact, inspect, plan, apply, verify, sparsify, finetune, compare),
-    *(bench, opt, passes, dump, schema, demo),
+    *(bench, report, opt, passes, dump, schema, demo),
 )
 for _command in _COMMANDS:
     app.command(_command.__name__, epilog=EPILOG)(_command)
@@ -70,6 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     global _debug
     _debug = False
     words = list(arguments) or ["--help"]
+    set_command(words)
 
     def work() -> int:
         code = app(args=words, prog_name="irprune", standalone_mode=False)

@@ -112,7 +112,7 @@ def _show_profile(model: Measured, first: Measured) -> None:
         for share in widest(found.operators)
     ]
     out.print(report.table(f"{model.path.name} by operator", ("operator", "nodes", "ms", ""), rows, right=(1, 2, 3)))
-    slowest = [(escape(share.name), f"{share.ms:.2f}") for share in found.nodes]
+    slowest = [(escape(share.name), f"{share.ms:.2f}") for share in found.slowest]
     out.print(report.table("", ("node", "ms"), slowest, right=(1,)))
     out.print(f"layout reorders: {found.reorders.nodes}, {found.reorders.ms:.2f} ms")
     if found.blocked:

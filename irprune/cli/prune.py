@@ -56,6 +56,9 @@ def prune(
             show_default=False,
         ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="PAGE", help="Write a page on the result as well (report extra).")
+    ] = None,
     as_json: o.AsJSON = False,
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written.
@@ -82,7 +85,9 @@ def prune(
     )
     from .work import carry_out, decide, read_models, recover
 
-    given = read_models(models, request, output, plan_file, runnable=checks.verify or source is not None)
+    if html is not None:
+        _require_page(models, output)
+    given = read_models(models, request, output, plan_file, html, runnable=checks.verify or source is not None)
     reached = None
     if request.latency is not None:
         from .latency import at_latency
@@ -96,7 +101,20 @@ def prune(
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
         outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
     measured = _compared(models, given, request, output, outcome, bench)
+    if html is not None and outcome.written:
+        from .page import page_of
+
+        page_of(html, given, output, outcome, measured)
     finish(given, output, outcome, measured, reached, as_json=as_json)
+
+
+def _require_page(models: list[Path], output: Path) -> None:
+    """Raise :class:`InputError` where no page can be made of the result."""
+    from ..report.page import require_pages
+
+    require_pages()
+    if len(models) > 1 or EXPORTED in (models[0].suffix, output.suffix):
+        raise InputError("--html shows a single ONNX model")
 
 
 def _compared(

@@ -11,16 +11,18 @@ from .reasons import Frozen, summarize
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..analysis import Analysis
+    from ..plans import Plan
     from .work import Outcome, Read
 
 RESULT_FORMAT = "irprune.result/1"
 
 
-def left_alone(given: Read, outcome: Outcome) -> list[Frozen]:
+def left_alone(analysis: Analysis, plan: Plan) -> list[Frozen]:
     """Groups that stay as they are: the frozen ones by reason, then those that the plan does not touch."""
-    touched = {group.name for group in outcome.plan.groups}
-    idle = [group for group in given.analysis.groups if not group.frozen and group.name not in touched]
-    found = summarize(group for group in given.analysis.groups if group.frozen)
+    touched = {group.name for group in plan.groups}
+    idle = [group for group in analysis.groups if not group.frozen and group.name not in touched]
+    found = summarize(group for group in analysis.groups if group.frozen)
     if idle:
         found.insert(0, Frozen("the request left them whole", len(idle), idle[0].name))
     return found
@@ -42,7 +44,7 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
         "cost": body["cost"],
         "groups": body["groups"],
         "unaligned": [item.as_json() for item in unaligned(given.analysis, plan)],
-        "frozen": [item.as_json() for item in left_alone(given, outcome)],
+        "frozen": [item.as_json() for item in left_alone(given.analysis, outcome.plan)],
         "recovery": None if outcome.recovery is None else asdict(outcome.recovery),
         "verification": body["verification"],
         "missed": [] if outcome.report is None else list(outcome.report.missed),
@@ -74,7 +76,7 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
         out.print(unread, markup=False)
     if odd := unaligned(given.analysis, plan):
         out.print(report.unaligned(odd))
-    idle = left_alone(given, outcome)
+    idle = left_alone(given.analysis, outcome.plan)
     if idle:
         out.print(report.frozen(idle))
     if outcome.recovery is not None:

@@ -194,12 +194,31 @@ class PlannedGroup(_Part):
         return self
 
 
+class Curve(_Part):
+    """What a removal costs by a criterion from data: ``error[k]``, summed over the atoms, after ``removed[k]`` of them.
+
+    ``removed`` counts atoms, from none to the most that the request allows; ``error`` is in the unit of the criterion,
+    the same for all groups of a plan.
+    """
+
+    removed: tuple[Count, ...]
+    error: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+
+    @model_validator(mode="after")
+    def _require_alike(self) -> Curve:
+        if not self.removed or len(self.removed) != len(self.error):
+            raise ValueError(f"a curve has one error for each count, got {len(self.error)} for {len(self.removed)}")
+        return self
+
+
 class Plan(_Part):
     """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages.
 
     A plan of kind ``compact`` is lossless where inputs lie within their ``ranges``: its model is compared with the
     original itself. The costs of a model with open sizes are those ``at`` some shapes of its inputs. ``rewritten`` has
     the nodes that are others than in the original, by their results; ``None`` for a plan that is not carried out.
+    ``curves``, by the names of groups, show how a choice on data was made; the digest leaves them out, since nothing
+    rests on them.
     """
 
     format: Literal["irprune.plan/1"] = FORMAT
@@ -215,6 +234,7 @@ class Plan(_Part):
     cost: dict[Name, tuple[Count, Count]]
     at: dict[Name, tuple[Count, ...]] = {}
     sparsity: AnySparsity | None = None
+    curves: dict[Name, Curve] = {}
     verification: dict[str, Any] = {}
 
     @field_validator("cost")
@@ -262,8 +282,9 @@ class Plan(_Part):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the document without its verification: it says which plan a pruned file was made by."""
-        return hashlib.sha256(json.dumps({**self.as_json(), "verification": {}}).encode()).hexdigest()
+        """SHA-256 of the document without curves and verification: it says which plan a pruned file was made by."""
+        decided = {name: part for name, part in self.as_json().items() if name != "curves"}
+        return hashlib.sha256(json.dumps({**decided, "verification": {}}).encode()).hexdigest()
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -315,6 +336,11 @@ class Plan(_Part):
             "cost": {name: list(both) for name, both in self.cost.items()},
             **({"at": {name: list(shape) for name, shape in self.at.items()}} if self.at else {}),
             **({"sparsity": self.sparsity.as_json()} if self.sparsity else {}),
+            **(
+                {"curves": {name: own.model_dump(mode="json") for name, own in self.curves.items()}}
+                if self.curves
+                else {}
+            ),
             "verification": self.verification,
         }
 

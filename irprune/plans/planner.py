@@ -24,11 +24,14 @@ from ..reasons import condensed
 from ..request import GIVEN_SCORES, CostKind, Request
 from ..scoring import Scores, relative_to_mean, score
 from .choices import Choice, choose, matches, node_names
-from .document import ModelIdentity, Plan, PlannedGroup, costs
+from .document import Curve, ModelIdentity, Plan, PlannedGroup, costs
 
 _TOLERANCE = 0.01
 _FAR = 0.1
 """A target that is missed by more than this share is tried with finer steps."""
+
+_CURVE = 33
+"""Points of a curve at most."""
 
 _PREFERENCE = {
     "channels": 0,
@@ -96,7 +99,19 @@ def make_plan(
         groups=planned_groups(analysis, removed),
         cost=costs(analysis.cost_model({}), cost_of(analysis, removed)),
         at=dict(analysis.at),
+        curves=_curves(order, errors) if measured else {},
     )
+
+
+def _curves(order: RemovalOrder, errors: Scores) -> dict[str, Curve]:
+    """The error of each candidate group by the number of its atoms that go, at a few of the possible numbers."""
+    found = {}
+    for group, limit in zip(order.groups, order.limits, strict=True):
+        counts = np.unique(np.linspace(0, limit, _CURVE).round().astype(np.intp))
+        gone = np.append(0, np.cumsum(group.sizes))[counts].tolist()
+        error = [float(f"{max(e, 0.0):.6g}") for e in group.errors(errors)[counts]]
+        found[group.group.name] = Curve(removed=tuple(gone), error=tuple(error))
+    return found
 
 
 def _with_norms(analysis: Analysis, request: Request, choice: Choice, names: Collection[str]) -> Choice:
@@ -286,8 +301,7 @@ def _least_error(task: _Task, order: RemovalOrder, errors: Scores) -> Counts:
     """The counts that meet a cost at the least sum of errors, among those of an allowed width."""
     settled = {number: int(mask.sum()) for number, mask in task.analysis.kept(task.choice.removed).items()}
     table = CostTable(task.analysis.cost_model, order.groups, task.what, settled)
-    added = [np.append(0.0, np.cumsum(errors[group.atoms])) for group in order.groups]
-    curves = [own[options] for own, options in zip(added, order.options, strict=True)]
+    curves = [group.errors(errors)[options] for group, options in zip(order.groups, order.options, strict=True)]
     counts = allocate(curves, order.options, table, task.budget)
     if counts is None:
         least = table.total(np.array([options[-1] for options in order.options], dtype=np.intp))

@@ -41,6 +41,7 @@ LAYERS = (
     "verification",
     "bench",
     "trees",
+    "report",
     "api",
     "several",
     "sparse",

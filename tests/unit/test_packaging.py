@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Where each folder of the repository ends up in site-packages.
 INSTALLED_AS = {"irprune": "irprune", "passes": "irprune/passes", "models": "irprune/models"}
-SHIPPED = {".py", ".typed", ".onnx", ".npz"}
+SHIPPED = {".py", ".typed", ".onnx", ".npz", ".html"}
 
 
 def shipped_files() -> set[str]:
