@@ -148,6 +148,7 @@ class Request(Options):
     """What the user asks for. One of ``ratio``, ``params``, ``macs``, ``bytes`` and ``fidelity`` is set.
 
     ``ratio`` is the share of atoms that goes, ``params``, ``macs`` and ``bytes`` the share of cost that stays.
+    ``experts`` is the share of experts that goes.
     ``fidelity`` is what the smaller model keeps on data: up to 1 the share of equal decisions, above 1 the
     signal-to-noise ratio in dB. ``ratios``, ``drop`` and ``keep_only`` settle single groups beside a target, or alone.
     ``ratio`` may be given as several texts: those with an equals sign belong to ``ratios``.
@@ -170,6 +171,10 @@ class Request(Options):
     )
     threads: Annotated[AtLeastOne | None, Shown("N", TARGET)] = Field(
         default=None, description="The threads of an operator when --latency measures; 1 by default."
+    )
+    experts: Annotated[Share | None, Shown("R", CHOICE)] = Field(
+        default=None,
+        description="Remove this share of the experts of every mixture: with --data those that are taken least.",
     )
     bytes: Annotated[Share | None, Shown("R", TARGET)] = Field(
         default=None, description="Keep this share of the bytes of all weights, each in its data type."
@@ -257,7 +262,7 @@ class Request(Options):
     @property
     def chooses(self) -> bool:
         """Whether single groups are settled, beside a target or alone."""
-        return bool(self.ratios or self.drop or self.keep_only)
+        return bool(self.ratios or self.drop or self.keep_only or self.experts)
 
     def with_data(self, given: bool, *, repairs: bool = True) -> Request:
         """This request with the options that are not named filled in, for a run with data or without.
@@ -320,6 +325,7 @@ class RequestOptions(TypedDict, total=False):
     macs: float | None
     latency: float | str | None
     threads: int | None
+    experts: float | None
     bytes: float | None
     fidelity: float | None
     criterion: Criterion | None

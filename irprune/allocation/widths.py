@@ -149,7 +149,10 @@ class Widths:
 
 
 def steps_of(analysis: Analysis, table: Steps) -> dict[int, Step]:
-    """The step of each axis that has a rule, by its number, from the layers whose channels it counts."""
+    """The step of each axis that has a rule, by its number, from the layers whose channels it counts.
+
+    The experts of a mixture are taken a few at a time, so that their number does not matter to a layer.
+    """
     found: dict[int, Step] = {}
     for matched in analysis.coupling.matched.values():
         if not matched.signature.notation.macs:
@@ -158,7 +161,8 @@ def steps_of(analysis: Analysis, table: Steps) -> dict[int, Step]:
             step = Step(getattr(table, kind), table.wide if kind == "matrix" else 1 << 62)
             for axis in (axis for letter in letters for axis in matched.axes.get(letter, ())):
                 _spread(axis, step, found)
-    return {number: step for number, step in found.items() if step.multiple > 1}
+    counted = {leaf.number for group in analysis.groups if group.name in analysis.least for leaf in group.leaves}
+    return {number: step for number, step in found.items() if step.multiple > 1 and number not in counted}
 
 
 def _spread(axis: Axis, step: Step, found: dict[int, Step]) -> None:

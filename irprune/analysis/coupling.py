@@ -14,7 +14,9 @@ from ..ir.core import Array
 from ..ir.dtypes import is_float, is_integer
 from ..reasons import Kind, Place, Reason, graph_input, graph_output, plain
 from ..signatures import NoSignature, RuleContext, Signature, signature_of, traits_of
+from ..signatures.causes import LOOKED_UP
 from ..signatures.grammar import Operand, Term, names_of
+from .experts import find_routing
 from .invariants import weights_handed_in
 from .matching import Dims, Matcher, build
 from .repetition import Repetitions
@@ -42,7 +44,7 @@ class MatchedNode:
 
     @property
     def contracted(self) -> set[str]:
-        """Axes that are summed away: in an operand, in no result, and no statistics are taken over them."""
+        """Axes that are summed away: in an operand, in no result, and neither normalized nor ranked."""
         if traits_of(self.node.qualified_op).only_moves:
             return set()
         notation = self.signature.notation
@@ -51,7 +53,7 @@ class MatchedNode:
             for side in (notation.inputs, notation.outputs)
         )
         moved = {name for m in self.signature.maps for name in (m.operand, *m.result.strip("()").split())}
-        return consumed - carried - notation.normalized - moved
+        return consumed - carried - notation.normalized - notation.ranked - moved
 
     def is_untrained(self, position: int) -> bool:
         """Whether a constant at this operand is not a parameter: running statistics, or numbers cast to integers."""
@@ -126,6 +128,7 @@ class _Walk:
         self.from_constants = set(graph.constants)
         self.result.weights.update(graph.constants)
         self.repetitions = Repetitions(self.system)
+        self.routing = find_routing(graph)
         self.unknowns = 0
 
     def run(self) -> Coupling:
@@ -271,6 +274,8 @@ class _Walk:
     def _refuse(self, node: Node, why: str, kind: Kind) -> None:
         reason = place_of(node).reason(why, kind)
         self.result.refused[node.name] = reason
+        if node.name in self.routing.lookups:
+            self._choose(self.routing.lookups[node.name], (), place_of(node))
         for position in range(len(node.inputs)):
             self.result.uses.pop((node.name, position), None)
         for name in (*node.inputs, *node.captures):
@@ -327,6 +332,7 @@ class _Walk:
             entries,
             ramp,
             readers,
+            node.name in self.routing.nodes,
         )
 
     def _operand_dims(self, node: Node, position: int, notation: Operand, outputs: frozenset[str]) -> Dims | None:
@@ -407,8 +413,19 @@ class _Walk:
         for name in notation.opaque:
             self._freeze(matcher.axes.get(name), reason)
         self.result.matched[node.name] = MatchedNode(node, found, matcher.axes)
+        if node.name in self.routing.lookups:
+            self._choose(self.routing.lookups[node.name], matcher.axes.get(found.chosen, ()), where)
         if traits_of(node.qualified_op).picks_from(0) and self._is_stack(node.inputs[0]):
             self.result.weights.update(node.outputs)
+
+    def _choose(self, ranking: str, tables: Dims, where: Place) -> None:
+        """The axis of a table whose rows a ranking picks is the axis that is ranked; both are frozen if one is."""
+        matched = self.result.matched.get(ranking)
+        ranked = [axis for name in matched.signature.notation.ranked for axis in matched.axes[name]] if matched else []
+        if not tables or not ranked:
+            self._freeze((*tables, *ranked), where.reason(LOOKED_UP.words, LOOKED_UP.kind))
+        for axis, other in zip(tables, ranked, strict=False):
+            self.system.unify(axis, other, where)
 
     def _is_stack(self, name: str) -> bool:
         return name in self.result.weights and len(self.graph.shape(name) or ()) > 2

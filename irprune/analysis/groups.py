@@ -38,10 +38,10 @@ class Group:
     """Leaves whose elements can only be removed together, atom by atom.
 
     ``atoms`` are numbers into :class:`Atoms`; ``kind`` is one of ``channels``, ``heads``, ``head_dim``, ``groups``,
-    ``multiplier``, ``recurrent``, ``hidden``, ``mlp``, ``unread`` (rows of a table that nothing reads), ``transform``
-    (the basis of a transform, or a filter bank, is among its members) and, of frozen groups, ``positions`` (of a
-    kernel, an image or a sequence); ``exact`` says that no statistics are taken over it; ``reasons`` says why nothing
-    of it can go.
+    ``multiplier``, ``recurrent``, ``experts`` (of a mixture), ``hidden``, ``mlp``, ``unread`` (rows of a table that
+    nothing reads), ``transform`` (the basis of a transform, or a filter bank, is among its members) and, of frozen
+    groups, ``positions`` (of a kernel, an image or a sequence); ``exact`` says that no statistics are taken over it;
+    ``reasons`` says why nothing of it can go.
     """
 
     name: str
@@ -215,6 +215,17 @@ class Analysis:
     @cached_property
     def cost_model(self) -> CostModel:
         return CostModel(self.coupling, self.parameters, self.sizes)
+
+    @cached_property
+    def least(self) -> Mapping[str, int]:
+        """The number of elements that the groups of a choice have to keep, by the name of the group."""
+        counts: dict[int, int] = {}
+        for matched in self.coupling.matched.values():
+            for letter, count in matched.signature.least.items():
+                for leaf in (leaf for axis in matched.axes.get(letter, ()) for leaf in leaves_of(axis)):
+                    counts[leaf.number] = max(count, counts.get(leaf.number, 0))
+        found = {group.name: max(counts.get(leaf.number, 0) for leaf in group.leaves) for group in self.groups}
+        return {name: count for name, count in found.items() if count}
 
     @cached_property
     def transforms(self) -> frozenset[str]:

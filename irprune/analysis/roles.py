@@ -11,7 +11,7 @@ from ..signatures import Composite, Signature, names_of, traits_of
 from ..signatures.grammar import GroupKind, Term
 from .coupling import Coupling, MatchedNode
 
-_DECISIVE: tuple[GroupKind, ...] = ("groups", "multiplier", "recurrent", "head_dim", "heads", "channels")
+_DECISIVE: tuple[GroupKind, ...] = ("experts", "groups", "multiplier", "recurrent", "head_dim", "heads", "channels")
 """Kinds that signatures name, in order of precedence. An axis that is heads to one operator and summed over by another
 lies within a head."""
 

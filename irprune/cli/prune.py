@@ -132,7 +132,7 @@ def _compared(
 
 def caution(request: Request, outcome: Outcome) -> None:
     """Say of a model that was written that a choice by norm alone rarely keeps the accuracy of a trained one."""
-    if not outcome.ok or not (request.targets or request.ratios):
+    if not outcome.ok or not (request.targets or request.ratios or request.experts):
         return
     warn(
         "channels are chosen without data: a trained model rarely keeps its accuracy that way. "

@@ -15,8 +15,12 @@ from ..allocation.sequence import order_groups, removed_mask
 from ..allocation.widths import Widths
 from ..analysis import Analysis, Group, Mask
 from ..errors import InputError
+from ..reasons import condensed
 from ..request import Request
 from ..scoring import Scores
+
+EXPERTS = "experts"
+"""The kind of group of the experts of a mixture."""
 
 _GLOB = frozenset("*?[")
 
@@ -105,7 +109,31 @@ def _positions(group: Group, positions: tuple[int, ...], option: str) -> tuple[i
     return positions
 
 
+def _experts(analysis: Analysis, ratio: float, scores: Scores) -> tuple[str, list[Group], Mask]:
+    """A share of the experts of every mixture, rounded down."""
+    mixtures = [group for group in analysis.groups if group.kind == EXPERTS]
+    free = [group for group in mixtures if not group.frozen]
+    if not free:
+        why = f": {condensed(mixtures[0].reasons[:3])}" if mixtures else ""
+        raise InputError(f"--experts: the model has no mixture of experts that may lose any{why}")
+    order = order_groups(analysis, free, scores, by_share=True, max_ratio=ratio, min_channels=1)
+    return "--experts", free, removed_mask(analysis, order, order.limits)
+
+
+def require_least(analysis: Analysis, removed: Mask) -> None:
+    """Raise :class:`InputError` where fewer elements of a group stay than a choice takes of it."""
+    for group in analysis.groups:
+        least, gone = analysis.least.get(group.name, 0), int(removed[group.atoms].sum())
+        if gone and group.size - gone < least:
+            raise InputError(
+                f"group '{group.name}' has {group.size} {group.kind}, and {least} of them are taken at a time: "
+                f"at most {group.size - least} may go, {gone} were asked for"
+            )
+
+
 def _by_share(analysis: Analysis, request: Request, scores: Scores) -> Iterator[tuple[str, list[Group], Mask]]:
+    if request.experts:
+        yield _experts(analysis, request.experts, scores)
     for pattern, ratio in request.ratios.items():
         option = f"--ratio '{pattern}'"
         groups = named_groups(analysis, "--ratio", pattern)

@@ -23,7 +23,7 @@ from ..errors import InputError, TargetError
 from ..reasons import condensed
 from ..request import GIVEN_SCORES, CostKind, Request
 from ..scoring import Scores, relative_to_mean, score
-from .choices import Choice, choose, matches, node_names
+from .choices import EXPERTS, Choice, choose, matches, node_names, require_least
 from .document import Curve, ModelIdentity, Plan, PlannedGroup, costs
 
 _TOLERANCE = 0.01
@@ -44,8 +44,12 @@ _PREFERENCE = {
     "groups": 2,
     "multiplier": 2,
     "transform": 2,
+    "experts": 2,
 }
 """Which factor of a dimension is pruned by default, the lowest first."""
+
+_KEPT = ("transform", EXPERTS)
+"""Kinds that are pruned only if a request names them."""
 
 
 @without_gc
@@ -93,6 +97,7 @@ def make_plan(
     removed = choice.removed | removed_mask(analysis, order, _best_counts(task, order))
     if not removed.any():
         raise TargetError(_nothing(analysis, request, groups))
+    require_least(analysis, removed)
     return Plan(
         model=ModelIdentity(opset=analysis.graph.opsets.get("", 0)),
         request=request.model_copy(update={"criterion": GIVEN_SCORES if given else request.ranking}),
@@ -151,7 +156,7 @@ def cost_of(analysis: Analysis, removed: NDArray[np.bool_]) -> Cost:
 
 
 def candidates(analysis: Analysis, request: Request) -> list[Group]:
-    """The groups that a request may prune, one factor of every dimension; constant transforms only if named.
+    """The groups that a request may prune, one factor of every dimension; transforms and experts only if named.
 
     Raises :class:`InputError` for a selector that matches nothing.
     """
@@ -168,7 +173,7 @@ def candidates(analysis: Analysis, request: Request) -> list[Group]:
     if request.only:
         chosen = [group for group in chosen if any(matches(group, p, owners) for p in request.only)]
     else:
-        chosen = [group for group in chosen if group.kind != "transform"]
+        chosen = [group for group in chosen if group.kind not in _KEPT]
     if request.exact:
         chosen = [group for group in chosen if group.exact]
     return _one_factor(analysis, chosen)
@@ -371,9 +376,10 @@ def _nothing(analysis: Analysis, request: Request, groups: Sequence[Group]) -> s
     selected = [name for name in ("only", "keep", "exact") if getattr(request, name)]
     if selected and any(not group.frozen for group in analysis.groups):
         return f"nothing to remove: --{', --'.join(selected)} leave no prunable group"
-    kept = [group.name for group in analysis.groups if group.kind == "transform" and not group.frozen]
-    if kept:
-        return f"nothing to remove: constant transforms are kept unless --only names them ({', '.join(kept[:5])})"
+    for kind, what, option in ((EXPERTS, "experts", "--experts"), ("transform", "constant transforms", "--only")):
+        kept = [group.name for group in analysis.groups if group.kind == kind and not group.frozen]
+        if kept:
+            return f"nothing to remove: {what} are kept unless {option} names them ({', '.join(kept[:5])})"
     reasons = list(dict.fromkeys(reason for group in analysis.groups for reason in group.reasons))
     if reasons:
         return f"nothing to remove: everything is frozen. {condensed(reasons[:5])}"

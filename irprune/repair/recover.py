@@ -14,6 +14,7 @@ from ..backends.onnx import emit, to_proto
 from ..calibration.calibrate import Samples, measure
 from ..calibration.cells import uncovered
 from ..calibration.contractions import has_quantized_weights
+from ..calibration.routing import taken
 from ..calibration.stepwise import MEMORY
 from ..criteria import DATA_CRITERIA
 from ..errors import InputError
@@ -23,6 +24,7 @@ from ..plans.digests import digest_of_values
 from ..request import Request
 from ..rewriting import Smaller, analyzed, decide
 from ..runtime.session import RunFailure
+from ..scoring import Scores
 from .effect import agreement, outputs, samples_in, squared_error
 from .refit import Refit, refit, smaller_feeds
 from .search import largest_cut
@@ -99,6 +101,7 @@ def recover(
         if request.ranking in DATA_CRITERIA:
             measured = measure(analysis, proto, samples.fitted, seed=request.seed, memory=memory // 2)
             errors, by_norm = DATA_CRITERIA[request.ranking](measured), measured.unreached_groups
+            errors = _with_experts(errors, proto, analysis, request, samples)
             if not np.isfinite(errors).any():
                 raise InputError(
                     f"criterion '{request.ranking}': {_nothing_to_measure(analysis)}; "
@@ -117,6 +120,19 @@ def recover(
         return attempt(request)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
+
+
+def _with_experts(
+    errors: Scores, proto: onnx.ModelProto, analysis: Analysis, request: Request, samples: Samples
+) -> Scores:
+    """The errors, with how often each expert is taken where experts are to go."""
+    if not request.experts:
+        return errors
+    counts, scored = taken(analysis, proto, samples.fitted), errors.copy()
+    for number, own in counts.items():
+        atoms = analysis.incidence.get(number, np.full(len(own), -1))
+        scored[atoms[atoms >= 0]] = own[atoms >= 0]
+    return scored
 
 
 def _nothing_to_measure(analysis: Analysis) -> str:

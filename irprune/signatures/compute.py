@@ -433,7 +433,10 @@ def arg_reduce(ctx: RuleContext) -> Signature:
 
 
 def top_k(ctx: RuleContext) -> Signature:
-    """The axis is sorted. The one largest element, where nothing reads its position, is a statistic over it."""
+    """The axis is sorted. The one largest element, where nothing reads its position, is a statistic over it.
+
+    Where the positions only pick experts, those that are removed rank below all others.
+    """
     names = letters(ctx.rank())
     axis = ctx.axis(default=-1)
     count = ctx.node.int("k") if ctx.version < 10 and not ctx.has(1) else ctx.read(1)
@@ -442,15 +445,23 @@ def top_k(ctx: RuleContext) -> Signature:
         return signature(f"{' '.join(names)}, _ -> {result}, {result}", normalized=names[axis])
     result = " ".join("top" if k == axis else name for k, name in enumerate(names))
     text = f"{' '.join(names)}, _ -> {result}, {result}"
+    if ctx.routed and count is not None and ctx.node.int("largest", 1):
+        least, kinds = {names[axis]: int(np.ravel(count)[0])}, dict[str, GroupKind]({names[axis]: "experts"})
+        return signature(text, opaque="top", ranked=names[axis], least=least, kinds=kinds, reason="it is sorted")
     return signature(text, opaque=[names[axis], "top"], reason="it is sorted")
 
 
 def softmax(ctx: RuleContext) -> Signature:
-    """``*b k -> *b k``; before opset 13 all axes from ``axis`` on are normalized together."""
+    """``*b k -> *b k``; before opset 13 all axes from ``axis`` on are normalized together.
+
+    Over experts it is taken over those that stay.
+    """
     names = letters(ctx.rank())
     axis = ctx.axis(default=-1 if ctx.version >= 13 else 1)
     over = names[axis:] if ctx.version < 13 else [names[axis]]
     text = f"{' '.join(names)} -> {' '.join(names)}"
+    if ctx.routed and len(over) == 1:
+        return signature(text, normalized=over)
     return signature(text, opaque=over, reason=SOFTMAX)
 
 

@@ -191,6 +191,8 @@ def gather(ctx: RuleContext) -> Signature:
         index_names = letters(len(ctx.shape(1)), "i")
         result = " ".join([*outer, *index_names, *inner])
         text = f"{' '.join(names)}, {' '.join(index_names)} -> {result}"
+        if ctx.routed:
+            return signature(text, chosen=names[axis])
         return signature(text, opaque=names[axis], reason=LOOKED_UP)
     return _selected(names, axis, np.asarray(indices, dtype=np.int64), ctx.static(0, axis))
 
@@ -206,6 +208,10 @@ def gather_nd(ctx: RuleContext) -> Signature:
     indices = ctx.read(1)
     if batch == 0 and depth == 1 and indices is not None and ctx.shape(0)[0].is_static:
         return _selected(data, 0, indices[..., 0].astype(np.int64), ctx.static(0, 0))
+    if ctx.routed and batch == 0 and depth == 1:
+        return signature(
+            f"{' '.join(data)}, {' '.join([*index, '1'])} -> {' '.join([*index, *data[1:]])}", chosen=data[0]
+        )
     index[:batch] = data[:batch]
     indexed, rest = data[batch : batch + depth], data[batch + depth :]
     text = f"{' '.join(data)}, {' '.join([*index, 'tuple'])} -> {' '.join([*index, *rest])}"

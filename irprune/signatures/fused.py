@@ -13,7 +13,7 @@ from .grammar import Signature, signature
 from .registry import NoSignature, RuleContext
 
 PAIRED = "a rotation pairs it"
-WHOLE_EXPERTS = "experts are chosen along it, or their weights are packed"
+PACKED = "weights of experts are packed along it"
 
 
 def causal_conv(ctx: RuleContext) -> Signature:
@@ -156,7 +156,8 @@ def matmul_bnb4(ctx: RuleContext) -> Signature:
 def mixture_of_experts(ctx: RuleContext) -> Signature:
     """com.microsoft MoE: ``*b h, t e, e (f i) h, e (f i), e h i, e h, e i h, e i -> *b h``.
 
-    ``f`` is two where gate and value of each expert are fused: in turn (``swiglu_fusion=1``) or one behind the other.
+    The operator takes the largest ``k`` of ``e``. ``f`` is two where gate and value of each expert are fused: in turn
+    (``swiglu_fusion=1``) or one behind the other.
     """
     fusion = ctx.node.int("swiglu_fusion")
     inner = {0: "i", 1: "(i f)", 2: "(f i)"}.get(fusion)
@@ -169,11 +170,13 @@ def mixture_of_experts(ctx: RuleContext) -> Signature:
     )
     return signature(
         f"{operands} -> {tokens} h",
-        opaque="e f" if fusion else "e",
+        opaque="f" if fusion else (),
+        ranked="e",
+        least={"e": ctx.node.int("k", 1)},
         macs=" + ".join([f"{tokens} {'f ' if fusion else ''}i h", f"{tokens} h i"]),
         sizes={"f": 2} if fusion else None,
-        reason=WHOLE_EXPERTS,
-        kinds={"i": "channels"},
+        reason="gate and value stand side by side",
+        kinds={"i": "channels", "e": "experts"},
     )
 
 
@@ -186,9 +189,15 @@ def quantized_mixture_of_experts(ctx: RuleContext) -> Signature:
     spelled = [f"{tokens} h", f"{tokens if ctx.rank() == 2 else '(b s)'} e", *stacks]
     if any(ctx.has(k) for k in range(14, len(ctx.node.inputs))):
         raise NoSignature("router weights or scales of activations are operands")
-    frozen = {name for text in stacks for name in text.split()} | {"h", "e"}
+    frozen = {name for text in stacks for name in text.split()} - {"e"} | {"h"}
     return signature(
-        f"{operand_list(ctx, *spelled)} -> {tokens} h", opaque=frozen, macs=f"{tokens} h", reason=WHOLE_EXPERTS
+        f"{operand_list(ctx, *spelled)} -> {tokens} h",
+        opaque=frozen,
+        ranked="e",
+        least={"e": ctx.node.int("k", 1)},
+        kinds={"e": "experts"},
+        macs=f"{tokens} h",
+        reason=PACKED,
     )
 
 

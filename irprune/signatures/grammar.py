@@ -7,7 +7,8 @@
 A word is an axis; the same word in two places is the same axis. ``(a b)`` is a row-major product, ``(a + b)`` a
 concatenation, ``*s`` a run of axes, ``1`` a dimension of size one and ``_`` an operand (or ``?`` a dimension)
 about which nothing is said. The roles of axes are keywords: ``opaque`` (order or identity matters: frozen),
-``normalized`` (statistics are taken over it), ``repeated`` (its elements are all equal) and ``macs`` (the axes whose
+``normalized`` (statistics are taken over it), ``ranked`` (its largest elements are picked: what is removed ranks
+below all others), ``repeated`` (its elements are all equal) and ``macs`` (the axes whose
 sizes multiply to the multiply-accumulates of the operator; a ``+`` between several such products).
 """
 
@@ -68,6 +69,7 @@ class Notation:
     opaque: frozenset[str] = frozenset()
     normalized: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
+    ranked: frozenset[str] = frozenset()
     macs: tuple[tuple[str, ...], ...] = ()
 
 
@@ -133,7 +135,7 @@ class ElementMap:
 DEFAULT_REASON = Why("order or identity matters")
 
 
-GroupKind: TypeAlias = Literal["channels", "groups", "multiplier", "heads", "head_dim", "recurrent"]
+GroupKind: TypeAlias = Literal["channels", "groups", "multiplier", "heads", "head_dim", "recurrent", "experts"]
 """The kind of group that an axis makes, as operators with channels, heads or recurrent states know it."""
 
 
@@ -147,7 +149,8 @@ class Signature:
     constants are not parameters. ``pins`` are attributes and operands whose default depends on a size (the scale of an
     attention): when the node changes, they are spelled out with the value that they had. A ``stateful`` node passes
     its initial state into a body, and later the updated state. ``kinds`` gives the kind of group that axes make, by
-    name; for axes that no operator names, it follows from how contractions use them.
+    name; for axes that no operator names, it follows from how contractions use them. ``least`` says how many elements
+    of an axis have to stay. ``chosen`` is the axis of a table whose rows a ranking picks: it is the one that is ranked.
     """
 
     notation: Notation
@@ -160,6 +163,8 @@ class Signature:
     pins: Mapping[str | int, float | tuple[int, ...]] = field(default_factory=dict)
     stateful: bool = False
     kinds: Mapping[str, GroupKind] = field(default_factory=dict)
+    least: Mapping[str, int] = field(default_factory=dict)
+    chosen: str = ""
 
 
 def signature(
@@ -168,6 +173,7 @@ def signature(
     opaque: Axes = (),
     normalized: Axes = (),
     repeated: Axes = (),
+    ranked: Axes = (),
     macs: Axes = "",
     sizes: Mapping[str, int | str | Size] | None = None,
     attributes: Mapping[str, str | Sequence[Follower]] | None = None,
@@ -177,12 +183,14 @@ def signature(
     pins: Mapping[str, float] | Mapping[int | str, tuple[int, ...]] | None = None,
     stateful: bool = False,
     kinds: Mapping[str, GroupKind] | None = None,
+    least: Mapping[str, int] | None = None,
+    chosen: str = "",
 ) -> Signature:
     """Read a signature: the notation, the roles of its axes, and what else follows from a removal.
 
-    ``opaque``, ``normalized`` and ``repeated`` are axes, as words of one string or one by one. ``macs`` is a product of
-    axes, or a sum of such products. ``attributes`` may name an axis for a scalar; ``reason`` says why opaque axes are
-    frozen. Raises ``ValueError`` where the notation is not well formed (a bug in a table).
+    ``opaque``, ``normalized``, ``repeated`` and ``ranked`` are axes, as words of one string or one by one. ``macs`` is
+    a product of axes, or a sum of such products. ``attributes`` may name an axis for a scalar; ``reason`` says why
+    opaque axes are frozen. Raises ``ValueError`` where the notation is not well formed (a bug in a table).
     """
     spelled: dict[int | str, float | tuple[int, ...]] = {}
     spelled.update(pins or {})
@@ -197,6 +205,7 @@ def signature(
             _words(normalized),
             _words(repeated),
             macs if isinstance(macs, str) else " ".join(macs),
+            _words(ranked),
         ),
         {name: Size.of(size) for name, size in (sizes or {}).items()},
         follow,
@@ -206,6 +215,8 @@ def signature(
         pins=spelled,
         stateful=stateful,
         kinds=kinds or {},
+        least=least or {},
+        chosen=chosen,
     )
 
 
@@ -227,6 +238,7 @@ def parse_notation(
     normalized: frozenset[str] = frozenset(),
     repeated: frozenset[str] = frozenset(),
     macs: str = "",
+    ranked: frozenset[str] = frozenset(),
 ) -> Notation:
     """Parse the notation; raises ``ValueError`` for a signature that is not well formed (a bug in a table)."""
     left, arrow, right = text.partition("->")
@@ -238,6 +250,7 @@ def parse_notation(
         opaque,
         normalized,
         repeated,
+        ranked,
         tuple(tuple(product.split()) for product in macs.split("+")) if macs else (),
     )
 

@@ -26,6 +26,9 @@ def gather_elements(ctx: RuleContext) -> Signature:
         if k != axis and data[k] != indices[k]:
             index[k] = f"part{k}"
             opaque += [name, f"part{k}"]
+    if ctx.routed and len(opaque) == 2:
+        text = f"{' '.join(operand)}, {' '.join(index)} -> {' '.join(index)}"
+        return signature(text, opaque="picked", reason=LOOKED_UP, chosen=names[axis])
     text = f"{' '.join(operand)}, {' '.join(index)} -> {' '.join(index)}"
     return signature(text, opaque=opaque, reason=LOOKED_UP)
 

@@ -105,7 +105,7 @@ register(
         "ReduceLogSumExp": compute.reduce,
         "ArgMax": Operator(compute.arg_reduce, hides="decision"),
         "ArgMin": Operator(compute.arg_reduce, hides="decision"),
-        "TopK": Operator(compute.top_k, shape_operands=(1,), hides="decision"),
+        "TopK": Operator(compute.top_k, shape_operands=(1,), positions=1, hides="decision"),
         "Softmax": Operator(compute.softmax, hides="saturation", probability="categorical"),
         "LogSoftmax": Operator(compute.softmax, hides="saturation", probability="categorical"),
         "Hardmax": Operator(compute.softmax, hides="decision"),

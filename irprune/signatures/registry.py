@@ -33,7 +33,8 @@ class RuleContext:
     array where it is small and known at compile time (entries are integers or floats), ``stored(k)`` an initializer of
     integers, whatever its size, ``entries(k)`` the entries of a shape operand, each a :class:`Size` or ``None``,
     ``ramp(k)`` an index operand that is a sum of ranges. ``readers(k)`` are the operators that read result ``k``, with
-    the operand at which they do; a caller of the graph is ``("", 0)``.
+    the operand at which they do; a caller of the graph is ``("", 0)``. ``routed``: the node takes part in the choice of
+    experts (see :mod:`irprune.analysis.experts`).
     """
 
     node: Node
@@ -45,6 +46,7 @@ class RuleContext:
     entries: Callable[[int], tuple[Size | None, ...] | None]
     ramp: Callable[[int], Ramp | None]
     readers: Callable[[int], tuple[tuple[str, int], ...]]
+    routed: bool = False
 
     def shape(self, position: int) -> tuple[Size, ...]:
         """The sizes of an operand; refuses where it is absent or of unknown rank."""

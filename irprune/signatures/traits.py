@@ -93,6 +93,7 @@ class Traits:
     ``rectifies``: the result is the operand where that is positive, else zero.
     ``of_angle``: the result is the sine or the cosine of an angle.
     ``running_statistics``: the operands with the mean and the variance of each channel.
+    ``positions``: the result that holds positions in operand 0 of what it picks there.
     ``hides``: changes of its operands need not show in the result: it decides, saturates, or picks part of them.
     ``probability``: the result are probabilities (or their logarithms) whose logits are operand 0: of the classes along
     an axis (categorical), or of each element by itself (independent).
@@ -136,6 +137,7 @@ class Traits:
     takes_type: bool = False
     implied: Mapping[str | int, str] = field(default_factory=_none)
     asks: Question = ""
+    positions: int | None = None
     hides: Hiding = ""
     cell: Cell = ""
     reset: str = ""

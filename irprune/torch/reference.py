@@ -7,6 +7,7 @@ parameters and numbers; the size in a normalization's arguments (``normalized_sh
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class _Writer:
             matched = self.removal.analysis.coupling.matched.get(node.name)
             if matched is not None:
                 self._mask_contractions(matched, call)
+                self._mask_ranked(matched, call)
                 self._gather_normalized(matched, call)
         self.module.graph.lint()
         self.module.recompile()
@@ -105,6 +107,13 @@ class _Writer:
             operand = self._operand(call, name)
             rank = len(self.removal.analysis.coupling.dims[name] or ())
             self._replace(call, operand, self._masked(call, operand, dim.position, rank, mask))
+
+    def _mask_ranked(self, matched: MatchedNode, call: fx.Node) -> None:
+        for position, dim, mask in self.removal.ranked(matched):
+            name = matched.node.inputs[position]
+            operand = self._operand(call, name)
+            rank = len(self.removal.analysis.coupling.dims[name] or ())
+            self._replace(call, operand, self._masked(call, operand, dim.position, rank, mask, -math.inf))
 
     def _gather_normalized(self, matched: MatchedNode, call: fx.Node) -> None:
         for position, dim, mask in self.removal.gathered(matched):
@@ -164,7 +173,7 @@ class _Writer:
         call.replace_input_with(old, new)
 
     def _masked(
-        self, before: fx.Node, operand: fx.Node, position: int, rank: int, mask: Mask, zero: int = 0
+        self, before: fx.Node, operand: fx.Node, position: int, rank: int, mask: Mask, zero: float = 0
     ) -> fx.Node:
         shape = [-1 if k == position else 1 for k in range(rank)]
         condition = self._buffer(before, torch.from_numpy(mask.reshape(shape).copy()))
@@ -177,6 +186,6 @@ class _Writer:
         with self.module.graph.inserting_before(before):
             return self.module.graph.get_attr(name)
 
-    def _call(self, before: fx.Node, target: torch._ops.OpOverload, *arguments: fx.Node | int) -> fx.Node:
+    def _call(self, before: fx.Node, target: torch._ops.OpOverload, *arguments: fx.Node | float) -> fx.Node:
         with self.module.graph.inserting_before(before):
             return self.module.graph.call_function(target, arguments)

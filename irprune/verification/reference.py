@@ -126,6 +126,7 @@ class _Builder:
             matched = self.analysis.coupling.matched.get(node.name)
             if matched is not None:
                 self._mask_contractions(matched, target)
+                self._mask_ranked(matched, target)
                 self._gather_normalized(matched, target)
         for _, graph in self.graphs:
             graph.nodes[:] = [
@@ -203,6 +204,15 @@ class _Builder:
             point = self._zero_point(matched.node, position)
             fill = target.inputs[matched.node.inputs.index(point)] if point else None
             added = self._mask(target.inputs[position], matched.node.inputs[position], dim.position, mask, fill)
+            self._before(target, position, added)
+
+    def _mask_ranked(self, matched: MatchedNode, target: gs.Node) -> None:
+        for position, dim, mask in self.removal.ranked(matched):
+            name = matched.node.inputs[position]
+            known = self.analysis.graph.values.get(name)
+            dtype = (known.dtype if known is not None else None) or "float32"
+            lowest = np.asarray(-np.inf, dtype if dtype in _SELECTABLE else np.float32)
+            added = self._mask(target.inputs[position], name, dim.position, mask, self._constant("lowest", lowest))
             self._before(target, position, added)
 
     # -- normalizations --------------------------------------------------------------------------------------------

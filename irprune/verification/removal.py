@@ -6,6 +6,7 @@ an axis is     then removing elements of it means
 carried        nothing: what happens in a removed channel stays in it
 contracted     the sum runs over the kept part: removed places of the operands are made zero
 normalized     statistics are taken over the kept part: gather it, run the node, scatter back into zeros
+ranked         removed places rank below all others: they are made minus infinity
 =============  =======================================================================================
 
 The writers of reference models (:mod:`.reference` for ONNX, :mod:`irprune.torch.reference` for fx) ask this and add
@@ -76,6 +77,15 @@ class Removal:
                 if dim.letters & open_letters and loses(dim.axis, self.kept):
                     yield position, dim, self.mask(dim.axis)
 
+    def ranked(self, matched: MatchedNode) -> Iterator[tuple[int, Dimension, Mask]]:
+        """Operands whose largest elements are picked along a pruned axis: position, dimension and mask."""
+        for position, name in enumerate(matched.node.inputs):
+            if not name or name in self.analysis.graph.constants:
+                continue
+            for dim in self.dimensions(matched, position):
+                if dim.letters & matched.signature.notation.ranked and loses(dim.axis, self.kept):
+                    yield position, dim, self.mask(dim.axis)
+
     def gathered(self, matched: MatchedNode) -> Iterator[tuple[int, Dimension, Mask]]:
         """Operands whose statistics are taken over the kept part."""
         for position, name in enumerate(matched.node.inputs):
@@ -106,7 +116,8 @@ class Removal:
             normalized = matched.signature.notation.normalized
             for position, _ in enumerate(matched.node.inputs):
                 for dim in self.dimensions(matched, position):
-                    if dim.letters & (normalized | matched.contracted) and loses(dim.axis, self.kept):
+                    reduced = normalized | matched.signature.notation.ranked | matched.contracted
+                    if dim.letters & reduced and loses(dim.axis, self.kept):
                         found |= symbols_of(dim.axis)
             for position, name in enumerate(matched.node.outputs):
                 for dim in self.result_dimensions(matched, position, name):

@@ -221,20 +221,21 @@ frozen a b c d e f: com.microsoft::MatMulBnb4 'MatMulBnb4:y': blocks of 32 do no
 match com.microsoft::MoE: channels of all experts
 (float[5, 8] x, float[5, 4] r) => (float[5, 8] y) <float[4, 6, 8] w, float[4, 6] b, float[4, 8, 6] v, float[4, 8] c>
 { y = com.microsoft.MoE<k = 2, activation_type = "relu">(x, r, w, b, v, c) }
-x[a=5 b=8] r[a c=4!] w[c d=6 b] b[c d] v[c b d] c[c b]
+x[a=5 b=8] r[a c=4] w[c d=6 b] b[c d] v[c b d] c[c b]
 -> y[a b]
 group v:2 channels 6: v:2 w:1 b:1
+group v:0 experts 4: v:0 w:0 b:0 c:0
 group v:1 mlp 8: v:1 w:2 c:1
-frozen c: com.microsoft::MoE 'MoE:y': experts are chosen along it, or their weights are packed
 
 match com.microsoft::MoE: gate and value in turn
 (float[5, 8] x, float[5, 4] r) => (float[5, 8] y) <float[4, 12, 8] w, float[4, 8, 6] v>
 { y = com.microsoft.MoE<k = 2, activation_type = "swiglu", swiglu_fusion = 1>(x, r, w, "", v) }
-x[a=5 b=8] r[a c=4!] w[c (d=6 e=2!) b] v[c b d]
+x[a=5 b=8] r[a c=4] w[c (d=6 e=2!) b] v[c b d]
 -> y[a b]
+group v:0 experts 4: v:0 w:0
 group v:1 mlp 8: v:1 w:2
 group v:2 channels 6: v:2 w:1
-frozen c e: com.microsoft::MoE 'MoE:y': experts are chosen along it, or their weights are packed
+frozen e: com.microsoft::MoE 'MoE:y': gate and value stand side by side
 
 refuse com.microsoft::MoE: another fusion [not run: malformed]
 (float[5, 8] x, float[5, 4] r) => (float[5, 8] y) <float[4, 12, 8] w, float[4, 8, 6] v>
@@ -243,14 +244,14 @@ x[a=5! b=8!] r[c=5! d=4!] w[e=4! f=12! g=8!] v[h=4! i=8! j=6!]
 -> y[k=5! l=8!]
 frozen a b c d e f g h i j k l: com.microsoft::MoE 'MoE:y': swiglu_fusion=3 is none of 0, 1 and 2
 
-match com.microsoft::QMoE: tokens [not run: nothing but tokens can go]
+match com.microsoft::QMoE: experts
 (float[5, 8] x, float[5, 4] r) => (float[5, 8] y)
 <uint8[4, 6, 8] w, float[4, 6] ws, uint8[4, 8, 6] v, float[4, 8] vs>
 { y = com.microsoft.QMoE<k = 2, activation_type = "relu", expert_weight_bits = 8>(x, r, w, ws, "", v, vs) }
-x[a=5 b=8!] r[a c=4!] w[c d=6! e=8!] ws[c f=6!] v[c g=8! h=6!] vs[c i=8!]
+x[a=5 b=8!] r[a c=4] w[c d=6! e=8!] ws[c f=6!] v[c g=8! h=6!] vs[c i=8!]
 -> y[a b]
-frozen b c d e f g h i: com.microsoft::QMoE 'QMoE:y': experts are chosen along it, or their weights are
-    packed
+group v:0 experts 4: v:0 w:0 vs:0 ws:0
+frozen b d e f g h i: com.microsoft::QMoE 'QMoE:y': weights of experts are packed along it
 
 refuse com.microsoft::QMoE: weights of the router [not run: malformed]
 (float[5, 8] x, float[5, 4] r, float[5, 4] g) => (float[5, 8] y)
