@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -80,4 +82,5 @@ def run(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else DONE
 
-    return guarded(work, debug=lambda: _debug)
+    with contextlib.redirect_stdout(sys.stdout):  # put back what an output of that name takes away
+        return guarded(work, debug=lambda: _debug)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,13 +16,18 @@ from ..errors import InputError
 
 
 def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
-    """Raise :class:`InputError` where a file cannot be written, or is one that the command reads."""
+    """Raise :class:`InputError` where a file cannot be written, or is one that the command reads.
+
+    Where it is standard output, what the command says goes to standard error from here on.
+    """
     require_apart([path], inputs)
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
     if is_stream(path):
         if not os.access(path, os.W_OK):
             raise InputError(f"cannot write {path}: it is read-only")
+        if _is_standard_output(path):
+            sys.stdout = sys.stderr  # until the command ends: a report would follow the model, and spoil it
         return
     folder = place_of(path).parent
     if not folder.is_dir():
@@ -31,6 +39,14 @@ def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     if path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"cannot write {path}: it is read-only")
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether a path leads to the file or pipe that standard output goes to."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        return not stat.S_ISCHR(found.st_mode) and os.path.samestat(found, os.fstat(1))
+    return False
 
 
 def require_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

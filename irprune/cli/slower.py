@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..backends.staging import is_stream
 from ..errors import InputError
 from .exits import warn
 from .progress import step
@@ -27,6 +28,10 @@ def compare_latency(given: Read, request: Request, output: Path, outcome: Outcom
     is_cheap = outcome.plan.cost_before.macs <= _CHEAP_MACS and outcome.size <= _CHEAP_BYTES
     is_verified = outcome.report is not None and request.target == "ort-cpu"
     if not outcome.written or asked is False or (asked is None and not (is_cheap and is_verified)):
+        return None
+    if is_stream(output):  # it gives nothing back
+        if asked:
+            raise InputError(f"--bench measures the file that was written, and {output} is none")
         return None
     from ..bench.bench import Settings, bench
 

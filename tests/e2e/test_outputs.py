@@ -23,24 +23,27 @@ DIGITS = ROOT / "models" / "digits.onnx"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="devices and pipes of POSIX")
 
 
-def prune(output: Path, *options: str, model: Path = DIGITS, ratio: str = "0.5") -> int:
-    return run(["prune", str(model), "-o", str(output), "--ratio", ratio, "--no-verify", *options])
+def prune(output: Path, *options: str, model: Path = DIGITS, ratio: str = "0.5", verify: bool = False) -> int:
+    more = [] if verify else ["--no-verify"]
+    return run(["prune", str(model), "-o", str(output), "--ratio", ratio, *more, *options])
 
 
-def through(pipe: Path) -> list[bytes]:
+def through(pipe: Path, *, verify: bool = False) -> list[bytes]:
     """What somebody who reads a pipe gets, once :func:`prune` has written to it."""
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
     reader.start()
-    assert prune(pipe) == 0
+    assert prune(pipe, verify=verify) == 0
     reader.join(10)
     return got
 
 
-def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_pipe_is_written_to(tmp_path: Path, verify: bool) -> None:
+    """And not read from afterwards: nobody would ever write to it."""
     pipe = tmp_path / "pipe.onnx"
     os.mkfifo(pipe)
-    (data,) = through(pipe)
+    (data,) = through(pipe, verify=verify)
     assert onnx.load_from_string(data).graph.node
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]
@@ -68,28 +71,26 @@ def test_links_are_followed(tmp_path: Path, exists: bool) -> None:
     assert sorted(path.name for path in (tmp_path / "real").iterdir()) == ["model.onnx", "plan.json"]
 
 
-def test_standard_output_that_goes_to_a_file(tmp_path: Path) -> None:
-    """``/dev/stdout`` leads to that file: replacing it would lose what the shell's redirection holds."""
+@pytest.mark.parametrize("verify", [False, True])
+def test_standard_output_that_goes_to_a_file(tmp_path: Path, verify: bool) -> None:
+    """``/dev/stdout`` leads to that file: replacing it would lose what the shell's redirection holds.
+
+    The file holds the model alone: what is said goes to standard error.
+    """
     target = tmp_path / "all.bin"
+    words = ["prune", str(DIGITS), "-o", "/dev/stdout", "--ratio", "0.5", *([] if verify else ["--no-verify"])]
     with target.open("wb") as file:
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "irprune",
-                "prune",
-                str(DIGITS),
-                "-o",
-                "/dev/stdout",
-                "--ratio",
-                "0.5",
-                "--no-verify",
-            ],
+        done = subprocess.run(
+            [sys.executable, "-m", "irprune", *words],
             stdout=file,
+            stderr=subprocess.PIPE,
             check=True,
             cwd=ROOT,
+            text=True,
         )
         assert os.fstat(file.fileno()).st_ino == target.stat().st_ino
+    assert onnx.load_from_string(target.read_bytes()).graph.node
+    assert "wrote /dev/stdout" in done.stderr
     assert target.stat().st_size > 10_000
 
 
