@@ -117,7 +117,10 @@ def _sampled(rows: Matrix) -> bool:
     middle = rows[:, first : first + _SAMPLE_COLUMNS]  # a window leaves little at both ends
     chosen = middle[np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.intp)].astype(np.float64)
     # a window changes slowly: its product with a sinusoid still follows the recurrence roughly
-    return bool(np.isfinite(chosen).all() and np.median(_misfits(chosen)[0]) < np.sqrt(_MISFIT))
+    if not np.isfinite(chosen).all():
+        return False
+    misfits = _misfits(chosen)[0]  # of rows that are not zero
+    return bool(len(misfits) and np.median(misfits) < np.sqrt(_MISFIT))
 
 
 def _unwindowed(rows: Matrix) -> Matrix:

@@ -21,14 +21,17 @@ from ..ir.domains import qualified_operator
 from ..runtime.executable import Executable
 from ..runtime.session import RunFailure, has_kernel
 from ..signatures import traits_of
+from .drawn import with_fixed_draws
 
 
 def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, tuple[str, ...]]:
     """The model without operators that ONNX Runtime lacks or whose results are maps, and one line about each.
 
-    With ``free`` their results become inputs; without it, nodes that depend on them are left out. A model without such
-    operators is returned unchanged. Raises :class:`InputError` if nothing is left to compare.
+    Random numbers are replaced by fixed ones (:mod:`.drawn`). With ``free`` the results of such operators become
+    inputs; without it, nodes that depend on them are left out. A model without such operators is returned unchanged.
+    Raises :class:`InputError` if nothing is left to compare.
     """
+    model, drawn = with_fixed_draws(model)
     nodes = list(model.proto.graph.node)
     foreign = [not all(map(_runs, _within(node))) for node in nodes]
     if any(foreign) and _is_taken(model):
@@ -36,7 +39,7 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     lacking = {id(node) for node, out in zip(nodes, foreign, strict=True) if out}
     foreign = [out or traits_of(node.op_type, node.domain).makes_map for node, out in zip(nodes, foreign, strict=True)]
     if not any(foreign):
-        return model, ()
+        return model, drawn
     names = unique_names((n.name, n.op_type, next((o for o in n.output if o), "")) for n in nodes)
     cut = _Cut(_with_kept_shapes(model.proto), nodes, foreign, free)
     proto = cut.run(names)
@@ -52,7 +55,7 @@ def runnable_part(model: Executable, *, free: bool = True) -> tuple[Executable, 
     ]
     if cut.added:
         lines.append(f"what follows was compared for random values of {', '.join(cut.added)}")
-    return Executable(proto, model.data_folder, model.scratch), tuple(lines)
+    return Executable(proto, model.data_folder, model.scratch), (*drawn, *lines)
 
 
 def _with_kept_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -24,6 +24,7 @@ EVALUATORS = {
     "irprune/torch/capture/module.py": ("capture: the normal form of a call", {"_NORMAL"}),
     "irprune/rewriting/identities.py": ("folding: when an operator changes nothing", {"IDENTITIES"}),
     "irprune/rewriting/batchnorm.py": ("folding: how an operator takes a scale per channel", {"_SCALED"}),
+    "irprune/verification/drawn.py": ("verification: fixed numbers for random ones", {"_DRAWS"}),
     "irprune/trees/operators.py": ("trees: how an operator stores an ensemble", {"CODECS"}),
     "irprune/torch/importer/functions.py": ("importer: an operator as plain PyTorch calls", {"FUNCTIONS"}),
     "irprune/torch/importer/microsoft.py": ("importer: the activations that a fused operator names", {"_ACTIVATIONS"}),
@@ -36,6 +37,13 @@ Outside of these tables such a module names operators no more than others do.
 """
 
 WRITERS = {
+    "irprune/verification/drawn.py": (
+        "writes what makes fixed numbers in the shape of a value",
+        {
+            *("Add", "Cast", "Floor", "Less", "Mul"),
+            *("Range", "Reshape", "Shape", "Size", "Sub"),
+        },
+    ),
     "irprune/calibration/flat.py": ("stands for what a branch yields", {"Identity"}),
     "irprune/rewriting/slicing.py": (
         "writes lookups and arithmetic of sizes into the smaller graph, and fixes the sizes in those that are there",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import onnx_ir as oir
 import pytest
 from numpy.typing import NDArray
 
 from irprune.analysis import Analysis, analyze
-from irprune.analysis.transforms import are_sinusoids, is_filter_bank
+from irprune.analysis.transforms import are_sinusoids, is_filter_bank, is_sinusoid_table
 from irprune.errors import TargetError
 from irprune.frontends.onnx import import_model
 from irprune.plans.planner import make_plan
@@ -126,3 +128,9 @@ def test_small_learned_weights_are_no_bases() -> None:
     for _ in range(200):
         weights = rng.standard_normal((9, 16)).astype(np.float32)
         assert not any(map(are_sinusoids, (weights, np.abs(weights), np.cumsum(weights, axis=1))))
+
+
+def test_a_table_of_zeros_is_not_one_of_sinusoids() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not is_sinusoid_table(np.zeros((64, 64), dtype=np.float32))
