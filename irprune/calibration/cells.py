@@ -153,6 +153,12 @@ class CellPoint:
         multiplied = zip(self.parts, self._multiplied(values, graph), strict=True)
         return np.concatenate([part.summands(array, shape, chosen) for part, array in multiplied], axis=2)
 
+    is_bare = False
+
+    def product(self, rows: Rows, graph: Graph) -> Rows:
+        """``[p, g, o]``: the operands' rows times the weights."""
+        return np.asarray(np.einsum("pgc,goc->pgo", rows, self.matrix(graph).astype(np.float32), optimize=True))
+
     # -- weights -------------------------------------------------------------------------------------------------
 
     def matrix(self, graph: Graph) -> Floats:

@@ -74,6 +74,17 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Code:
+    """What integers stand for: ``(value - zero) * scale``."""
+
+    scale: float
+    zero: int
+
+    def read(self, values: Array) -> Array:
+        return np.asarray((values.astype(np.float32) - self.zero) * np.float32(self.scale))
+
+
+@dataclass(frozen=True)
 class Contraction:
     """A node that sums one operand against a constant weight.
 
@@ -90,6 +101,10 @@ class Contraction:
     window: Window | None = None
     stored: Weight | None = None
     """The way from the weight to the tensors that hold its elements; ``None`` where it is one of them itself."""
+    codes: tuple[Code | None, Code | None] = (None, None)
+    """What integers of the operand and of the result stand for."""
+    is_bare: bool = False
+    """Whether the result is in units that other nodes know: only the product says how large it is."""
 
     # -- the weight --------------------------------------------------------------------------------------------------
 
@@ -108,6 +123,11 @@ class Contraction:
         if self.stored is not None:
             return self.stored.is_alone(graph, self.node.name)
         return len(graph.consumers[self.constant]) == 1
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the node itself multiplies integers."""
+        return traits_of(self.node.qualified_op).integers is not None
 
     # -- letters -------------------------------------------------------------------------------------------------
 
@@ -195,6 +215,8 @@ class Contraction:
 
     def summands(self, operand: Array, result: Sequence[int], chosen: Positions) -> Rows:
         """``[p, g, c]``: the summands at the chosen positions of a result of this shape."""
+        if self.codes[0] is not None:
+            operand = self.codes[0].read(operand)
         if self.window is not None:
             return self._windows(self.window, operand, result, chosen)
         split, names = _split(operand, self.operand)
@@ -281,17 +303,22 @@ def _contraction(analysis: Analysis, node: Node) -> Contraction | None:
     names = [letter.name for dim in weight for letter in dim]
     constant = node.inputs[position]
     slides = bool(traits_of(node.qualified_op).window)
-    window = _window(node, [size_of(axis).coefficient for axis in (ends[1][1] or ())[2:]]) if slides else None
+    window = window_of(node, [size_of(axis).coefficient for axis in (ends[1][1] or ())[2:]]) if slides else None
     if len(names) != len(set(names)):
         return None
-    if window is None and not _is_product(operand, set(names), result):
+    if not (has_channels_first(operand, names) if slides else is_product(operand, set(names), result)):
         return None
     return Contraction(
         node, node.inputs[1 - position], constant, node.outputs[0], operand, result, weight, window, stored
     )
 
 
-def _is_product(operand: Dims, weight: set[str], result: Dims) -> bool:
+def has_channels_first(operand: Dims, weight: Sequence[str]) -> bool:
+    """Whether the channels of what a window slides over stand behind the batch."""
+    return len(operand) > 1 and any(letter.name in weight for letter in operand[1])
+
+
+def is_product(operand: Dims, weight: set[str], result: Dims) -> bool:
     """Whether the result is the product itself, not so for recurrent cells and windows that move with the data."""
     left, right = _names(operand), _names(result)
     return weight <= left | right and left <= weight | right
@@ -347,7 +374,7 @@ _MOST_BITS = 8
 """Of an element of a quantized weight."""
 
 
-def _window(node: Node, kernel: Sequence[int]) -> Window:
+def window_of(node: Node, kernel: Sequence[int]) -> Window:
     rank = len(kernel)
     pads = node.ints("pads", (0,) * 2 * rank) or ()
     return Window(

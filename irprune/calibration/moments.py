@@ -113,7 +113,8 @@ def moments_of(
     for compared, operands in _pairs(point, model, student):
         target = point.result(compared, graph)
         chosen = draw(rng, point.positions(target.shape), each)
-        sums.add(point.rows(operands, graph, target.shape, chosen), point.at(target, chosen))
+        rows = point.rows(operands, graph, target.shape, chosen)
+        sums.add(rows, point.product(rows, graph) if point.is_bare else point.at(target, chosen))
     if not sums.is_finite:
         raise InputError(
             f"node '{point.node.name}' ({point.node.op}) reads or computes infinities or NaN on the data, so that no "

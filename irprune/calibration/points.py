@@ -22,6 +22,7 @@ from ..ir.core import Array
 from ..signatures import traits_of
 from .cells import CellPoint, cell_points
 from .contractions import Contraction, Letter, Positions, Rows, atoms_along, contractions
+from .integers import IntegerContraction, integer_contractions
 from .weights import Weight, computed_weight
 
 Floats = NDArray[np.float64]
@@ -106,7 +107,8 @@ class Point:
     def result(self, values: Mapping[str, Array], graph: Graph) -> Array:
         """What is compared, among the values of a model with the weights of ``graph``."""
         del graph
-        return values[self.target]
+        found, code = values[self.target], self.contraction.codes[1]
+        return found if code is None else code.read(found)
 
     def axes(self, analysis: Analysis) -> tuple[Axis, ...] | None:
         """Those of :meth:`result`, where they are known."""
@@ -124,6 +126,15 @@ class Point:
         """``[p, g, c]``: the operand at chosen positions of a result of this shape."""
         del graph
         return self.contraction.summands(values[self.contraction.data], shape, chosen)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the result is in units of its own: :meth:`product` then tells its size."""
+        return self.contraction.is_bare
+
+    def product(self, rows: Rows, graph: Graph) -> Rows:
+        """``[p, g, o]``: the operand's rows times the weight."""
+        return np.asarray(np.einsum("pgc,goc->pgo", rows, self.matrix(graph).astype(np.float32), optimize=True))
 
     # -- weights -------------------------------------------------------------------------------------------------
 
@@ -158,7 +169,7 @@ class Point:
 
     def is_private(self, graph: Graph) -> bool:
         """Whether no other node reads weight and bias: what is shared stays unchanged."""
-        return not self.has_fixed_bias and self.contraction.is_alone(graph)
+        return not self.has_fixed_bias and not self.contraction.is_bare and self.contraction.is_alone(graph)
 
     # -- atoms -------------------------------------------------------------------------------------------------------
 
@@ -176,11 +187,14 @@ AnyPoint: TypeAlias = Point | CellPoint
 
 def find_points(analysis: Analysis) -> tuple[AnyPoint, ...]:
     """The points of a graph, in its order."""
+    integers = integer_contractions(analysis)
     found = contractions(analysis)
     points: list[AnyPoint] = []
     for node in analysis.graph.nodes:
         if node.name in found:
             points.append(_point(analysis.graph, found[node.name]))
+        elif node.name in integers:
+            points.append(_integer_point(analysis.graph, integers[node.name]))
         points += cell_points(analysis, node)
     return tuple(points)
 
@@ -195,6 +209,22 @@ def _point(graph: Graph, item: Contraction) -> Point:
     readers = [traits_of(reader.qualified_op) for reader, _ in graph.consumers.get(target, ())]
     rectified = bool(readers) and target not in graph.outputs and all(traits.rectifies for traits in readers)
     return Point(item, bias, norm, target, skip, rectified, stored, fixed)
+
+
+def _integer_point(graph: Graph, item: IntegerContraction) -> Point:
+    """Nothing follows that belongs to it: a ReLU has become the lowest integer of the result."""
+    bias, stored = item.bias, item.stored_bias
+    is_free = bias is None or (bias in graph.constants and _is_alone(graph, bias, stored, item.product.node.name))
+    return Point(
+        item.product,
+        bias if is_free else None,
+        None,
+        item.product.output,
+        None,
+        item.rectified,
+        stored if is_free else None,
+        not is_free,
+    )
 
 
 def _is_alone(graph: Graph, bias: str, stored: Weight | None, node: str) -> bool:

@@ -22,15 +22,20 @@ def outputs(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> list[dict[str, Ar
 
 
 def squared_error(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float:
-    """The squared error of all outputs in floating point, each as a share of its variance, on average."""
+    """The squared error of all outputs that are numbers, each as a share of its variance, on average."""
     shares = []
     for name, first in wanted[0].items():
-        if first.dtype.kind != "f" or first.shape != got[0][name].shape:
+        if not _is_number(first) or first.shape != got[0][name].shape:
             continue
         pairs = [(a[name].astype(np.float64), b[name].astype(np.float64)) for a, b in zip(wanted, got, strict=True)]
         spread = np.concatenate([a.ravel() for a, _ in pairs]).var()
         shares.append(np.mean([np.square(a - b).mean() for a, b in pairs]) / max(spread, 1e-30))
     return float(np.mean(shares)) if shares else 0.0
+
+
+def _is_number(value: Array) -> bool:
+    """Integers of a byte are quantized numbers; longer ones are labels or counts."""
+    return value.dtype.kind == "f" or (value.dtype.kind in "iu" and value.dtype.itemsize == 1)
 
 
 def agreement(wanted: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float | None:

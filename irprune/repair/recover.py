@@ -14,6 +14,7 @@ from ..backends.onnx import emit, to_proto
 from ..calibration.calibrate import Samples, measure
 from ..calibration.cells import uncovered
 from ..calibration.contractions import has_quantized_weights
+from ..calibration.integers import in_units_of_their_own
 from ..calibration.routing import taken
 from ..calibration.stepwise import MEMORY
 from ..criteria import DATA_CRITERIA
@@ -49,6 +50,8 @@ class Recovery:
     changes: tuple[Refit, ...]
     cells: tuple[tuple[str, str], ...] = ()
     """Recurrent cells, or parts of them, that the data say nothing about, and why."""
+    integers: tuple[str, ...] = ()
+    """Nodes that multiply integers in units that other nodes know: chosen on the data, but not refitted."""
     by_norm: tuple[str, ...] = ()
     """Groups in branches that no sample takes: they shrink by their norms, and nothing there was refitted."""
 
@@ -78,6 +81,11 @@ class Recovery:
             f"recurrent cell '{name}': {reason}; what the data do not cover there is neither measured nor refitted"
             for name, reason in self.cells
         ]
+        if self.integers:
+            found.append(
+                f"{len(self.integers)} nodes multiply integers whose scale is found at run time, such as "
+                f"'{self.integers[0]}': their channels were chosen on the data, their weights were not refitted"
+            )
         if self.fitted + self.held_out >= FEW_SAMPLES:
             return found
         return [
@@ -111,7 +119,12 @@ def recover(
         def attempt(request: Request) -> tuple[Smaller, Recovery]:
             smaller = decide(analysis, request, errors=errors, by_norm=by_norm)
             smaller, found = _repaired(model, proto, analysis, request, samples, smaller, memory)
-            return smaller, replace(found, by_norm=tuple(sorted(by_norm)), cells=tuple(uncovered(analysis).items()))
+            return smaller, replace(
+                found,
+                by_norm=tuple(sorted(by_norm)),
+                cells=tuple(uncovered(analysis).items()),
+                integers=in_units_of_their_own(analysis),
+            )
 
         if request.fidelity is not None:
             return largest_cut(attempt, request)

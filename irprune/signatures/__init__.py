@@ -27,7 +27,7 @@ from .grammar import (
     term,
 )
 from .registry import OPERATORS, NoSignature, Operator, Rule, RuleContext, register, signature_of, traits_of
-from .traits import EVERY, Traits
+from .traits import EVERY, Integers, Traits
 
 __all__ = [
     "EVERY",
@@ -38,6 +38,7 @@ __all__ = [
     "Follower",
     "Grid",
     "Indices",
+    "Integers",
     "Name",
     "NoSignature",
     "Notation",

@@ -35,13 +35,17 @@ _TABLE: dict[str, Entry] = {
     "TransposeMatMul": Operator(compute.fused_matmul, combines="product"),
     "FusedMatMul": Operator(compute.fused_matmul, combines="product"),
     "FusedGemm": Operator(compute.gemm, combines="product", weights=(0, 1, 2)),
-    "QGemm": Operator(quantized.qgemm, zero_points={0: 2, 3: 5}),
+    "QGemm": Operator(quantized.qgemm, zero_points={0: 2, 3: 5}, integers=quantized.GEMM_INTEGERS),
     "QAttention": Operator(attention.quantized_attention, weights=(2,), zero_points={0: 6, 1: 7}),
-    "QLinearConv": Operator(quantized.qlinear_conv, zero_points={0: 2, 3: 5}),
+    "QLinearConv": Operator(quantized.qlinear_conv, zero_points={0: 2, 3: 5}, integers=quantized.CONV_INTEGERS),
     "GatherBlockQuantized": Operator(quantized.gather_block_quantized, lookups={1: (0,)}, lookup_axis="gather_axis"),
     "MatMulNBits": quantized.matmul_nbits,
-    "MatMulIntegerToFloat": Operator(quantized.matmul_integer_to_float, weights=(6,), zero_points={0: 4, 1: 5}),
-    "DynamicQuantizeMatMul": Operator(quantized.dynamic_quantize_matmul, weights=(4,), zero_points={1: 3}),
+    "MatMulIntegerToFloat": Operator(
+        quantized.matmul_integer_to_float, weights=(6,), zero_points={0: 4, 1: 5}, integers=quantized.FLOAT_INTEGERS
+    ),
+    "DynamicQuantizeMatMul": Operator(
+        quantized.dynamic_quantize_matmul, weights=(4,), zero_points={1: 3}, integers=quantized.DYNAMIC_INTEGERS
+    ),
     "DynamicQuantizeLSTM": Operator(
         recurrent.dynamic_quantize_lstm, weights=(3, 7), lengths=4, zero_points={1: 9, 2: 11}
     ),

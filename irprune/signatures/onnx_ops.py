@@ -115,10 +115,14 @@ register(
         "QuantizeLinear": quantized.QUANTIZE,
         "DequantizeLinear": quantized.DEQUANTIZE,
         "DynamicQuantizeLinear": Operator(quantized.dynamic_quantize_linear, quantization=True),
-        "QLinearConv": Operator(quantized.qlinear_conv, zero_points={0: 2, 3: 5}),
-        "QLinearMatMul": Operator(quantized.qlinear_matmul, zero_points={0: 2, 3: 5}),
-        "ConvInteger": Operator(quantized.conv_integer, zero_points={0: 2, 1: 3}),
-        "MatMulInteger": Operator(quantized.matmul_integer, zero_points={0: 2, 1: 3}),
+        "QLinearConv": Operator(quantized.qlinear_conv, zero_points={0: 2, 3: 5}, integers=quantized.CONV_INTEGERS),
+        "QLinearMatMul": Operator(
+            quantized.qlinear_matmul, zero_points={0: 2, 3: 5}, integers=quantized.MATMUL_INTEGERS
+        ),
+        "ConvInteger": Operator(
+            quantized.conv_integer, zero_points={0: 2, 1: 3}, integers=quantized.BARE_CONV_INTEGERS
+        ),
+        "MatMulInteger": Operator(quantized.matmul_integer, zero_points={0: 2, 1: 3}, integers=quantized.BARE_INTEGERS),
         # recurrent cells and attention
         "LSTM": Operator(recurrent(4), weights=(1, 2, 3, 7), lengths=4, cell="LSTM", idle_gate=3),
         "GRU": Operator(

@@ -10,10 +10,19 @@ from .causes import CONVOLVED, POOLED, SOFTMAX
 from .compute import broadcast, letters, matmul_notation, operand_list, quantize_linear, window_kinds, window_results
 from .grammar import Signature, signature
 from .registry import NoSignature, Operator, RuleContext
+from .traits import Integers
 
 QUANTIZE = Operator(quantize_linear, keeps_shape=True, passes_through=True, keeps_zero=True, quantization=True)
 DEQUANTIZE = replace(QUANTIZE, zero_points={0: 2}, dequantizes=True)
 """Those of ai.onnx and of com.microsoft."""
+
+CONV_INTEGERS = Integers(data=(0, 1, 2), weight=(3, 4, 5), result=(6, 7), bias=8, slides=True)
+MATMUL_INTEGERS = Integers(data=(0, 1, 2), weight=(3, 4, 5), result=(6, 7))
+GEMM_INTEGERS = Integers(data=(0, 1, 2), weight=(3, 4, 5), result=(7, 8), bias=6)
+BARE_INTEGERS = Integers(data=(0, None, 2), weight=(1, None, 3))
+BARE_CONV_INTEGERS = replace(BARE_INTEGERS, slides=True)
+FLOAT_INTEGERS = Integers(data=(0, 2, 4), weight=(1, 3, 5), bias=6, makes_floats=True)
+DYNAMIC_INTEGERS = Integers(data=(0, None, None), weight=(1, 2, 3), bias=4, makes_floats=True)
 
 
 def scale_of(ctx: RuleContext, position: int, axis: str) -> str:

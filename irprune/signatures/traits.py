@@ -37,6 +37,24 @@ def _none() -> Mapping[K, V]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Integers:
+    """Where a contraction of integers has its operands: tensor, scale and zero point of each, ``None`` for none.
+
+    A scale that the data has not is one that the operator finds by itself, or that later operators multiply with.
+    An integer bias has the scale of the product.
+    """
+
+    data: tuple[int, int | None, int | None]
+    weight: tuple[int, int | None, int | None]
+    result: tuple[int, int] | None = None
+    bias: int | None = None
+    slides: bool = False
+    """Whether the letters that stand in the weight alone are a window."""
+    makes_floats: bool = False
+    """Whether the result is multiplied with both scales."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Traits:
     """The facts about an operator; by default none holds.
 
@@ -87,6 +105,7 @@ class Traits:
 
     ``cell``: the recurrent cell that it is; its operands and gates are those of the ONNX operator of that name.
     ``reset``: the attribute that says whether a reset gate scales the product with the state, or the state itself.
+    ``integers``: the operands of a product of integers, see :class:`Integers`.
     ``window``: letters of the weight that stand nowhere else are a window that slides over the operand, or over the
     result ("transposed").
     ``sums``: the result is the sum of both operands.
@@ -141,6 +160,7 @@ class Traits:
     hides: Hiding = ""
     cell: Cell = ""
     reset: str = ""
+    integers: Integers | None = None
     probability: Probability = ""
     window: Window = ""
     sums: bool = False

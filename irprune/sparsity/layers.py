@@ -93,7 +93,7 @@ def _contracted(analysis: Analysis) -> Iterator[Layer]:
             continue
         item = point.contraction
         g, o, c = item.shape
-        if c > 1:
+        if c > 1 and not item.is_integer:
             yield Layer(item.node, item.constant, (g, o, item.summed, c // item.summed), point)
 
 
