@@ -194,4 +194,7 @@ def _limits(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
         return f"lie between {low:g} and {high:g}"
-    return f"be at least {low:g}" if low is not None else "be a finite number"
+    if low is not None:
+        return f"be at least {low:g}"
+    low = schema.get("exclusiveMinimum")
+    return f"be more than {low:g}" if low is not None else "be a finite number"

@@ -139,7 +139,14 @@ class _Tracer:
             return self._dequantized(name, node)
         if not traits.copies and not traits.moves:
             raise NotStored(f"{node.op} computes '{name}'")
+        if traits.training_operand is not None and self._may_be_true(node, traits.training_operand):
+            raise NotStored(f"{node.op} may draw '{name}' at random")
         return self._moved(name, node)
+
+    def _may_be_true(self, node: Node, position: int) -> bool:
+        name = node.inputs[position] if len(node.inputs) > position else ""
+        constant = self.graph.constants.get(name)
+        return bool(name) and (constant is None or bool(np.any(constant.numpy())))
 
     def _dequantized(self, name: str, node: Node) -> Weight:
         inner = self.trace(node.inputs[0])
@@ -185,7 +192,7 @@ class _Tracer:
     def _through(self, node: Node, moving: Mapping[int, Array], name: str) -> Array:
         """What a node makes of other operands in the place of those that it moves."""
         traits = traits_of(node.qualified_op)
-        if traits.copies and traits.keeps_shape:
+        if traits.copies and traits.keeps_shape and not traits.reorders:
             return moving[0]
         operands = [
             None if not operand else moving[k] if k in moving else _plain(self.graph, operand)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+from ..tuning import NO_TUNING, PANEL, Tuning
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
 from .checks import Checks, checks_from
 from .exits import DONE, FAILED, complain
+from .training import checkpoint_of, in_numbers, show_effect, shown_steps
 
 if TYPE_CHECKING:
-    from ..torch.distill import Progress, Tuned
-    from ..torch.distill.training import OnStep
+    from ..torch.distill import Tuned
     from ..verification import Report
-
-_PANEL = "Training"
 
 
 @o.takes(Floors)
+@o.takes(Tuning)
 def finetune(
     original: o.Model,
     pruned: Annotated[Path, typer.Argument(metavar="PRUNED", help="The smaller model.", show_default=False)],
@@ -51,33 +48,9 @@ def finetune(
             help="Write the plan there with the digests of the trained weights; needs --plan.",
         ),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            metavar="N",
-            help="Steps of the whole network. [dim]\\[default: 1000][/dim]",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes", metavar="M", help="As many steps as fit these minutes; printed.", rich_help_panel=_PANEL
-        ),
-    ] = None,
-    block_steps: Annotated[
-        int,
-        typer.Option("--block-steps", metavar="N", help="Steps of each block before that.", rich_help_panel=_PANEL),
-    ] = 600,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Train on mirrored images as well.", rich_help_panel=_PANEL)
-    ] = False,
-    mixup: Annotated[
-        bool, typer.Option("--mixup", help="Train on means of two inputs as well.", rich_help_panel=_PANEL)
-    ] = False,
+    options: Tuning = NO_TUNING,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="For the order of the samples.", rich_help_panel=_PANEL)
+        int, typer.Option("--seed", metavar="N", help="For the order of the samples.", rich_help_panel=PANEL)
     ] = 0,
     rtol: o.RTol = None,
     no_verify: o.NoVerify = False,
@@ -107,20 +80,16 @@ def finetune(
         raise InputError(f"{(*floors.asked, '--rtol')[0]} needs --plan: without it the result is not verified")
     from ..torch import finetune as train
 
-    with _shown() as on_step:
+    with shown_steps() as on_step:
         found = train(
             original,
             pruned,
             source,
             plan=plan,
-            steps=steps,
-            minutes=minutes,
-            block_steps=block_steps,
-            flip=flip,
-            mixup=mixup,
             seed=seed,
-            checkpoint=output.with_name(f"{output.name}.checkpoint"),
+            checkpoint=checkpoint_of(output),
             on_step=on_step,
+            **options.as_options(),
         )
     held_out = open_data(found.samples.held_out, found.samples.inputs, f"{source.origin}, held out").source
     report, written = _write(original, output, found, replace(checks, inputs=held_out), tuned_plan)
@@ -164,53 +133,19 @@ def _print_json(output: Path, found: Tuned, report: Report | None, *, written: b
         "format": "irprune.finetune/1",
         "ok": written,
         "output": str(output) if written else None,
-        "block_steps": found.block_steps,
-        "steps": found.steps,
-        "before": asdict(found.before),
-        "after": asdict(found.after),
+        **in_numbers(found),
         "verification": None if report is None else report.as_json(),
     }
     print(json.dumps(document, indent=1))
 
 
 def _show(output: Path, found: Tuned, report: Report | None, *, written: bool) -> None:
-    from rich.table import Table
-
     from . import report as tables
 
     out = tables.console()
-    table = Table(title="On samples that were not trained on")
-    for heading in ("", "before", "after"):
-        table.add_column(heading, justify="right" if heading else "left")
-    if found.before.agreement is not None and found.after.agreement is not None:
-        table.add_row("equal decisions", f"{found.before.agreement:.1%}", f"{found.after.agreement:.1%}")
-    table.add_row("error (1: the average answer)", f"{found.before.error:.4f}", f"{found.after.error:.4f}")
-    out.print(table)
-    out.print(f"{found.block_steps} steps of blocks, {found.steps} of the whole network (--steps {found.steps})")
+    show_effect(out, found)
     if report is not None:
         out.print(tables.judged(report))
     if written:
         kind = "verified" if report is not None else "not verified"
         out.print(f"wrote {output} ({kind})", markup=False)
-
-
-@contextmanager
-def _shown() -> Iterator[OnStep | None]:
-    """A line on stderr with loss, fidelity and the time that is left, where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("preparing", total=None)
-
-        def on_step(now: Progress) -> None:
-            equal = "" if now.fidelity.agreement is None else f", {now.fidelity.agreement:.1%} equal decisions"
-            text = f"{now.stage}: loss {now.loss:.4f}, error {now.fidelity.error:.4f}{equal}"
-            bar.update(line, description=text, completed=now.step, total=now.steps)
-
-        yield on_step

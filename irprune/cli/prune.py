@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -11,6 +12,7 @@ import typer
 
 from ..errors import InputError
 from ..request import Request
+from ..tuning import NO_TUNING, Tuning
 from ..verification.floors import NO_FLOORS, Floors
 from . import options as o
 from .artifacts import EXPORTED
@@ -20,10 +22,12 @@ from .exits import DONE, FAILED, complain, warn
 if TYPE_CHECKING:
     from ..bench.bench import Bench
     from ..bench.search import Reached
+    from ..torch.distill import Tuned
     from .work import Outcome, Read
 
 
 @o.takes(Floors)
+@o.takes(Tuning)
 @o.takes(Request)
 def prune(
     models: o.Models,
@@ -33,6 +37,7 @@ def prune(
         Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan there as well.")
     ] = None,
     data: o.DataOfEach = None,
+    tuning: Tuning = NO_TUNING,
     inputs: o.InputsOfEach = None,
     labels: o.Labels = None,
     trees: Annotated[
@@ -63,6 +68,8 @@ def prune(
 ) -> None:
     """Plan, rewrite, verify and write the smaller model. One that fails is not written.
 
+    With --data weights are refitted; with --minutes they are trained as well, as irprune finetune does it.
+
     Several models that share axes are pruned as one: --tie A:present_*=B:past_* says what they share.
     """
     if trees is not None:
@@ -70,6 +77,8 @@ def prune(
 
         if request.targets or request.ratios or inputs or bench:
             raise InputError("--trees is a target of its own: no other one, no --inputs and no --bench beside it")
+        if tuning != NO_TUNING:
+            raise InputError("--trees is not followed by training: no --steps and no --minutes beside it")
         prune_trees(
             models, output, trees, data, labels, plan_file, seed=request.seed, no_verify=no_verify, as_json=as_json
         )
@@ -83,11 +92,15 @@ def prune(
         rtol=rtol,
         seed=request.seed,
     )
+    from .training import training_of
     from .work import carry_out, decide, read_models, recover
 
+    training = training_of(tuning, source, request.seed)
     if html is not None:
         _require_page(models, output)
     given = read_models(models, request, output, plan_file, html, runnable=checks.verify or source is not None)
+    if training is not None:
+        training.require_possible(given)
     reached = None
     if request.latency is not None:
         from .latency import at_latency
@@ -99,13 +112,14 @@ def prune(
     else:
         smaller, recovery, held_out = recover(given, request, source)
         checks = checks if checks.inputs is not None or not checks.verify else replace(checks, inputs=held_out)
-        outcome = replace(carry_out(given, smaller, output, checks, plan_file), recovery=recovery)
+        write = None if training is None else partial(training.write, given, smaller, output=output)
+        outcome = replace(carry_out(given, smaller, output, checks, plan_file, write), recovery=recovery)
     measured = _compared(models, given, request, output, outcome, bench)
     if html is not None and outcome.written:
         from .page import page_of
 
         page_of(html, given, output, outcome, measured)
-    finish(given, output, outcome, measured, reached, as_json=as_json)
+    finish(given, output, outcome, measured, reached, training.found if training else None, as_json=as_json)
 
 
 def _require_page(models: list[Path], output: Path) -> None:
@@ -146,18 +160,21 @@ def finish(
     outcome: Outcome,
     measured: Bench | None = None,
     reached: Reached | None = None,
+    tuned: Tuned | None = None,
     *,
     as_json: bool,
 ) -> NoReturn:
     """Print what was done; exit with 1 where nothing was written."""
     from .summary import as_document, show
+    from .training import in_numbers
 
     if as_json:
         said = {"bench": measured, "latency": reached}
         more = {name: item.as_json() for name, item in said.items() if item is not None}
+        more |= {"training": in_numbers(tuned)} if tuned is not None else {}
         print(json.dumps({**as_document(given, output, outcome), **more}, indent=1))
     else:
-        show(given, output, outcome)
+        show(given, output, outcome, tuned)
         if reached is not None:
             print(reached)
         if measured is not None:

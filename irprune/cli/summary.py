@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..analysis import Analysis
     from ..plans import Plan
+    from ..torch.distill import Tuned
     from .work import Outcome, Read
 
 RESULT_FORMAT = "irprune.result/1"
@@ -51,12 +52,16 @@ def as_document(given: Read, output: Path, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def show(given: Read, output: Path, outcome: Outcome) -> None:
+def show(given: Read, output: Path, outcome: Outcome, tuned: Tuned | None = None) -> None:
     """Print the result as tables."""
     from . import report
 
     out = report.console()
     tables(out, given, outcome)
+    if tuned is not None:
+        from .training import show_effect
+
+        show_effect(out, tuned)
     if outcome.written:
         kind = "verified" if outcome.report is not None else "not verified"
         out.print(f"wrote {output} ({kind})", markup=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import InputError
 from .artifacts import Artifact, open_artifact
@@ -138,12 +139,24 @@ class Outcome:
         return self.report.refusal()
 
 
-def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_file: Path | None = None) -> Outcome:
-    """Write a smaller model, verify the very file that is to be the output, and put it in its place if it passed."""
-    plan = smaller.plan
+Write: TypeAlias = "Callable[[Path], Plan]"
+"""Writes a model; its plan."""
+
+
+def carry_out(
+    given: Read,
+    smaller: Smaller,
+    output: Path,
+    checks: Checks,
+    plan_file: Path | None = None,
+    write: Write | None = None,
+) -> Outcome:
+    """Write a smaller model, verify the very file that is to be the output, and put it in its place if it passed.
+
+    ``write`` writes another model in the place of the smaller one, with the same graph.
+    """
     with given.source.staged(output) as stage:
-        with step("writing the model"):
-            given.source.write_smaller(smaller, given.analysis, stage.path)
+        plan = (write or partial(write_smaller, given, smaller))(stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
         report = None
         if checks.verify:
@@ -159,6 +172,13 @@ def carry_out(given: Read, smaller: Smaller, output: Path, checks: Checks, plan_
                 stage.commit()  # first: a plan without its model helps nobody
                 beside.commit()
     return replace(outcome, written=True)
+
+
+def write_smaller(given: Read, smaller: Smaller, target: Path) -> Plan:
+    """Write a smaller model as it is."""
+    with step("writing the model"):
+        given.source.write_smaller(smaller, given.analysis, target)
+    return smaller.plan
 
 
 def examine(original: Artifact, pruned: Path, plan: Plan, checks: Checks) -> Report:

@@ -370,7 +370,7 @@ register(
         "aten::index_write": index_write,
         "aten::embedding_bag": Operator(embedding_bag, weights=(0,), lookups={1: (0,)}),
         "aten::diagonal": Operator(diagonal, moves=(0,)),
-        "aten::flipped": Operator(flipped, copies=True, keeps_shape=True),
+        "aten::flipped": Operator(flipped, copies=True, keeps_shape=True, reorders=True),
         "aten::moved": _along("its elements are moved along"),
         "aten::ordered": _along("the order of its elements matters"),
         "aten::bucketize": bucketize,

@@ -64,6 +64,7 @@ class Traits:
     ``copies``: the result has the elements of operand 0, one for one, maybe in another shape, order or type.
     ``moves``: the operands that the result takes its elements from, unchanged; some may be left out or repeated.
     ``keeps_shape``: the result has the dimensions of operand 0.
+    ``reorders``: it ``copies`` and ``keeps_shape``, but elements change places along their axes.
     ``keeps_type``: the result has the type of operand 0.
     ``permutation``: the attribute that gives the order of dimensions; they are reversed by default.
     ``passes_through``: what is computed from a weight as operand 0 is a weight still.
@@ -131,6 +132,7 @@ class Traits:
     copies: bool = False
     moves: Collection[int] = ()
     keeps_shape: bool = False
+    reorders: bool = False
     keeps_type: bool = False
     permutation: str = ""
     passes_through: bool = False

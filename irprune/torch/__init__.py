@@ -13,7 +13,7 @@ from ..errors import InputError
 
 if TYPE_CHECKING:
     from .api import Result, apply, load, plan, prune, trace, verify
-    from .distill import Tuned, finetune
+    from .distill import Tuned, finetune, require_trainable
     from .importer.module import from_onnx
     from .importer.writer import write_back
     from .program import Program
@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "plan",
     "prune",
+    "require_trainable",
     "trace",
     "verify",
     "write_back",
@@ -43,7 +44,7 @@ __all__ = [
 _HOMES = {
     "from_onnx": "importer.module",
     "write_back": "importer.writer",
-    **dict.fromkeys(("Tuned", "finetune"), "distill"),
+    **dict.fromkeys(("Tuned", "finetune", "require_trainable"), "distill"),
     "Program": "program",
     "SparseTraining": "sparse_training",
     **dict.fromkeys(("Gates", "GroupLasso", "IterativePruning", "importance"), "training"),

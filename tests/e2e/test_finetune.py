@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,13 +113,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     ]
 
 
-def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_used(folder: Path, tmp_path: Path) -> None:
-    from irprune.torch import finetune
+@pytest.mark.parametrize("kept", ["damaged", "another"])
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: str
+) -> None:
+    import torch
 
-    path = tmp_path / "run.checkpoint"
-    path.write_bytes(b"not a checkpoint")
-    found = finetune(DIGITS, folder / "small.onnx", folder / "images.npz", steps=2, block_steps=0, checkpoint=path)
-    assert found.steps == 2
+    path = tmp_path / "out.onnx.checkpoint"
+    if kept == "damaged":
+        path.write_bytes(b"not a checkpoint")
+    else:
+        torch.save({"key": "of other options"}, path)
+    before = path.read_bytes()
+    given = ("--data", folder / "images.npz", "-o", tmp_path / "out.onnx", "--steps", 2, "--block-steps", 0)
+    assert command("finetune", DIGITS, folder / "small.onnx", *given) == 2
+    error = capsys.readouterr().err
+    assert "out.onnx.checkpoint" in error and "delete" in error
+    assert len(error.strip().splitlines()) == 1
+    assert path.read_bytes() == before
 
 
 def test_without_a_plan_values_of_equal_shape_are_compared(folder: Path, tmp_path: Path) -> None:
@@ -150,10 +162,10 @@ def test_mirrored_and_mixed_images_are_trained_on(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--steps", 0), "steps must be more than 0"),
+        (("--steps", 0), "steps must be at least 1"),
         (("--minutes", -1), "minutes must be more than 0"),
         (("--steps", 5, "--minutes", 1), "not both"),
-        (("--block-steps", -1), "block_steps must be 0 or more"),
+        (("--block-steps", -1), "block_steps must be at least 0"),
         (("--write-plan", "x.json"), "needs --plan"),
         (("--min-cosine", 0.9), "needs --plan"),
     ],
@@ -192,3 +204,73 @@ def test_an_interrupted_file_leaves_the_input_alone(folder: Path, tmp_path: Path
     given = ("--data", folder / "images.npz", "-o", small, "--steps", 1)
     assert command("finetune", DIGITS, small, *given) == 2
     assert Path(small).read_bytes() == (folder / "small.onnx").read_bytes()
+
+
+PRUNING = ("--macs", 0.2, "--plan", "plan.json", "--data")
+
+
+def test_one_command_prunes_and_trains_to_the_same_bytes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, length = folder / "images.npz", ("--steps", 40, "--block-steps", 20)
+    assert command("prune", DIGITS, "-o", "small.onnx", *PRUNING, data) == 0
+    given = ("--plan", "plan.json", "--write-plan", "tuned.json", "--data", data)
+    assert command("finetune", DIGITS, "small.onnx", "-o", "two.onnx", *given, *length) == 0
+    capsys.readouterr()
+    assert command("prune", DIGITS, "-o", "one.onnx", *PRUNING, data, *length, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["training"]["steps"] == 40
+    assert said["training"]["after"]["error"] <= said["training"]["before"]["error"]
+    assert said["verified"]
+    assert Path("one.onnx").read_bytes() == Path("two.onnx").read_bytes()
+    assert json.loads(Path("plan.json").read_text())["updated"] == json.loads(Path("tuned.json").read_text())["updated"]
+    assert command("verify", DIGITS, "one.onnx", "--plan", "plan.json") == 0
+    assert not Path("one.onnx.checkpoint").exists()
+
+
+def test_training_that_cannot_be_is_said_before_the_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("irprune.cli.work.recover", lambda *_: pytest.fail("time was spent"))
+    half = onnx.load(DIGITS)
+    for tensor in half.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.CopyFrom(
+                onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), tensor.name)
+            )
+    for value in (*half.graph.input, *half.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    del half.graph.value_info[:]
+    onnx.save(half, "half.onnx")
+    data = folder / "images.npz"
+    np.savez("half.npz", **{name: array.astype(np.float16) for name, array in np.load(data).items()})
+    cases = {
+        "training needs float32": ("half.onnx", "--data", "half.npz", "--minutes", 1),
+        "give --data": (DIGITS, "--minutes", 1),
+        "ask for it with --minutes or --steps": (DIGITS, "--data", data, "--mixup"),
+        "not both": (DIGITS, "--data", data, "--minutes", 1, "--steps", 1),
+        "for a single ONNX model": (DIGITS, folder / "small.onnx", "--data", data, "--steps", 1),
+    }
+    for said, given in cases.items():
+        assert command("prune", *given, "-o", "out.onnx", "--macs", 0.5) == 2, said
+        error = capsys.readouterr().err
+        assert said in error
+        assert len(error.strip().splitlines()) == 1
+    assert not Path("out.onnx").exists()
+
+
+def test_training_without_torch_is_refused_in_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import irprune.torch
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in ("finetune", "require_trainable"):
+        monkeypatch.delitem(vars(irprune.torch), name, raising=False)
+    given = ("--macs", 0.5, "--data", folder / "images.npz", "--minutes", 1)
+    assert command("prune", DIGITS, "-o", tmp_path / "out.onnx", *given) == 2
+    error = capsys.readouterr().err
+    assert "needs PyTorch: pip install irprune[torch]" in error
+    assert len(error.strip().splitlines()) == 1

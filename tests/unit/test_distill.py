@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,9 @@ from irprune.torch.distill.cuts import cuts  # noqa: E402
 from irprune.torch.distill.ends import End, ends, last_features  # noqa: E402
 from irprune.torch.distill.finetune import finetune  # noqa: E402
 from irprune.torch.distill.losses import decisions, loss_of, scale_of  # noqa: E402
-from irprune.torch.distill.samples import flipped, mixed, order_of  # noqa: E402
+from irprune.torch.distill.samples import order_of  # noqa: E402
 from irprune.torch.distill.training import WARM_UP, one_cycle  # noqa: E402
+from irprune.torch.distill.views import flipped, mirrored, mixed, shifted  # noqa: E402
 
 RESIDUAL = """(float[n, 4] x) => (float[n, 3] y)
 <float[4, 8] a, float[8, 4] b, float[4, 8] c, float[8, 4] d, float[4, 3] e> {
@@ -103,6 +106,49 @@ def test_images_are_mirrored_along_their_width() -> None:
         flipped([{"x": np.zeros((2, 3), np.float32)}])
     with pytest.raises(InputError, match="cannot be mixed"):
         mixed([{"x": np.zeros((2, 3), np.int64)}], 0)
+
+
+def test_shifted_images_keep_their_pixels_and_repeat_their_edge() -> None:
+    images = np.arange(4 * 32 * 32, dtype=np.float32).reshape(4, 1, 32, 32)
+    found = shifted({"x": images, "n": np.zeros(4, np.int64)}, 3)
+    again = shifted({"x": images}, 3)
+    assert np.array_equal(found["x"], again["x"])
+    assert not np.array_equal(found["x"], images)
+    for image, moved in zip(images[:, 0], found["x"][:, 0], strict=True):
+        down, right = (int(v) for v in divmod(int(moved[16, 16] - image[16, 16]), 32))
+        down, right = (down, right) if right <= 2 else (down + 1, right - 32)
+        assert max(abs(down), abs(right)) <= 2
+        rows, columns = (np.clip(np.arange(32) + by, 0, 31) for by in (down, right))
+        assert np.array_equal(moved, image[rows][:, columns])
+    assert np.array_equal(found["n"], np.zeros(4))
+
+
+CLASSIFIER = """(float[n, 1, 6, 6] x) => (float[n, 3] y) <float[8, 1, 3, 3] a, float[8, 3] b> {
+    c = Conv(x, a)  d = Relu(c)  e = GlobalAveragePool(d)  f = Flatten(e)  y = MatMul(f, b)
+}"""
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_mirrored_images_are_trained_on_where_the_original_answers_alike(symmetric: bool) -> None:
+    kernels = np.random.default_rng(0).standard_normal((8, 1, 3, 3)).astype(np.float32)
+    kernels[..., 2] = kernels[..., 0] if symmetric else -kernels[..., 0]
+    model = model_of(CLASSIFIER, numbers={"a": kernels})
+    images = np.random.default_rng(1).standard_normal((64, 1, 6, 6)).astype(np.float32)
+    small = irprune.prune(model, ratio=0.25, align=1)
+    run = importlib.import_module("irprune.torch.distill.finetune")._Run.opened(
+        model, small.model, images, small.plan, 0
+    )
+    assert (mirrored in run.ways(None)) == symmetric
+    assert mirrored in run.ways(True)
+    assert mirrored not in run.ways(False)
+
+
+@pytest.mark.parametrize("comparison", ["categorical", "independent", "squared"])
+def test_the_scale_of_a_single_answer_or_a_constant_one_is_not_zero(comparison: str) -> None:
+    end = End("z", comparison)  # type: ignore[arg-type]
+    for values in (torch.tensor([[2.0, -1.0, 0.5]]), torch.full((4, 3), 5.0)):
+        scale = scale_of(end, [values])
+        assert float(loss_of(end, values + 1e-3 * torch.randn(values.shape), values)) / scale < 1
 
 
 LSTM = """(float[5, n, 3] x) => (float[n, 2] y)

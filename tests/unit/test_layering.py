@@ -20,6 +20,7 @@ LAYERS = (
     "options",
     "request",
     "zeros",
+    "tuning",
     "ir",
     "axes",
     "signatures",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnx_ir as oir
@@ -97,11 +99,30 @@ def test_a_quantized_model_is_chosen_and_refitted_in_its_own_integers() -> None:
 
 
 @pytest.mark.parametrize(
-    "way", ["i = Cast<to = 6>(w) v = Cast<to = 1>(i)", "s = SequenceConstruct(w, w) v = SequenceAt(s, z)"]
+    "way",
+    [
+        "i = Cast<to = 6>(w) v = Cast<to = 1>(i)",
+        "s = SequenceConstruct(w, w) v = SequenceAt(s, z)",
+        "train = Cast<to = 9>(z) v = Dropout(w, , train)",
+    ],
 )
-def test_a_weight_that_is_rounded_or_in_a_sequence_is_not_stored(way: str) -> None:
+def test_a_weight_that_is_rounded_in_a_sequence_or_drawn_is_not_stored(way: str) -> None:
     """The first is not what is stored; of the second ONNX Runtime makes a list, in which no element has a number."""
     text = f"(float[2, 4] x) => (float[] y) <float[4, 6] w, int64 z = {{1}}> {{ {way} y = MatMul(x, v) }}"
     graph = import_model(oir.from_proto(model_of(text)))
+    with pytest.raises(NotStored):
+        stored_weight(graph, "v")
+
+
+def test_dropout_that_does_not_train_hands_the_weight_on() -> None:
+    text = """(float[2, 4] x) => (float[] y) <float[4, 6] w, bool no = {0}> { v = Dropout(w, , no) y = MatMul(x, v) }"""
+    assert stored_weight(import_model(oir.from_proto(model_of(text))), "v").tensors == ("w",)
+
+
+def test_a_weight_whose_elements_change_places_is_not_read_in_the_old_order() -> None:
+    graph = import_model(oir.from_proto(model_of(SCALED.replace("v = Mul(w, s)", "v = Identity(w)"))))
+    (node,) = (node for node in graph.nodes if "v" in node.outputs)
+    turned = replace(node, op="flipped", domain="aten", attributes={"axes": (0,)})
+    graph = replace(graph, nodes=tuple(turned if each is node else each for each in graph.nodes))
     with pytest.raises(NotStored):
         stored_weight(graph, "v")

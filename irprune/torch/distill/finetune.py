@@ -5,42 +5,43 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import onnx_ir as oir
 import torch
 from torch import fx
 
-from ...analysis import Mask
-from ...api import AnyModel, analyze_model, has_external_data, open_model
+from ...api import AnyModel, has_external_data, open_model
 from ...backends.onnx import save, to_proto
 from ...calibration.calibrate import Samples
 from ...errors import InputError
 from ...frontends.onnx import import_model
 from ...identity import require_same
 from ...ir import Graph
-from ...plans import Plan, removed_atoms
-from ...repair.refit import kept_part
+from ...plans import Plan
 from ...runtime.data import open_data
 from ...runtime.executable import Executable
 from ...runtime.feeds import AnyData, Feeds, input_types
 from ...runtime.session import RunFailure
+from ...tuning import STEPS, Tuning, TuningOptions
 from ..importer.module import from_onnx
 from ..importer.writer import write_back
 from .cuts import cuts
 from .ends import End, ends, last_features
-from .losses import scale_of
-from .samples import Batch, Examples, alone, answered, flipped, mixed
+from .kept import Kept
+from .losses import loss_of, scale_of
+from .samples import Examples, alone, answered
 from .student import Student, has_value
-from .training import BLOCK_RATE, Fidelity, OnStep, Stage, Trainer, batch_for, saved_state
+from .training import BLOCK_RATE, LOOKS, Fidelity, OnStep, Stage, Trainer, batch_for, saved_state
+from .views import View, flipped, has_images, mirrored, mixed, shifted
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
-
-STEPS, BLOCK_STEPS = 1000, 600
-"""Steps of the whole network, and before it of all blocks at once."""
 
 BATCH, BLOCK_BATCH = 100, 32
 """The most samples of a step."""
@@ -50,6 +51,15 @@ MEMORY = 1 << 29
 
 _PROBED = 3
 """Steps that are timed to find out how many fit some minutes."""
+
+_MEETINGS = 4
+"""How often each view of an input is trained on, about: more views take the original more time to answer."""
+
+_ALIKE = 0.5
+"""Views are used where the original's answers differ by less than this; 1 is as far as the average answer."""
+
+_MOST_VIEWS = 16
+_FLOAT_BYTES = 4
 
 STEPS_KEY = "irprune.finetune_steps"
 """The metadata of a trained file: steps of blocks and of the whole network."""
@@ -82,14 +92,10 @@ def finetune(
     data: AnyData,
     *,
     plan: Plan | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    block_steps: int = BLOCK_STEPS,
-    flip: bool = False,
-    mixup: bool = False,
     seed: int = 0,
     checkpoint: AnyPath | None = None,
     on_step: OnStep | None = None,
+    **options: Unpack[TuningOptions],
 ) -> Tuned:
     """Train ``pruned`` towards ``original`` on unlabeled inputs (see :mod:`irprune.runtime.data`).
 
@@ -99,40 +105,54 @@ def finetune(
     weights are the best ones on these: the result is never worse there than ``pruned``.
 
     ``plan``, by which ``pruned`` was made, says which channels of the original to compare with; without it only values
-    of the same shape are compared. ``flip`` trains on mirrored images as well, ``mixup`` on means of two inputs. With a
+    of the same shape are compared. Images are trained on mirrored and shifted as well where the original answers these
+    views as it does the images; ``flip`` says yes or no to mirrored ones. ``mixup`` adds means of two inputs. With a
     ``checkpoint`` file a run that was killed goes on where it was: the same steps give the same bytes.
 
-    Raises :class:`InputError` for a model that :func:`irprune.torch.from_onnx` does not take, naming the node, for data
-    that do not fit, and for training that diverges at every rate.
+    Raises :class:`InputError` for options that make no sense, a model that :func:`irprune.torch.from_onnx` does not
+    take, naming the node, data that do not fit, a checkpoint of another run, and training that diverges at every rate.
     """
-    if steps is not None and minutes is not None:
-        raise InputError("give steps or minutes, not both: minutes only choose a number of steps")
-    for name, number in (("steps", steps), ("minutes", minutes)):
-        if number is not None and not number > 0:
-            raise InputError(f"{name} must be more than 0, got {number}")
-    if block_steps < 0:
-        raise InputError(f"block_steps must be 0 or more, got {block_steps}")
+    began = time.monotonic()
+    wanted = Tuning.given(options)
     torch.manual_seed(seed)
     run = _Run.opened(original, pruned, data, plan, seed)
-    trainer = run.trainer(checkpoint, on_step, (steps, minutes, block_steps, flip, mixup, seed))
+    trainer = run.trainer(checkpoint, on_step, (wanted, seed))
     saved = saved_state(trainer.checkpoint, trainer.key)
-    stages = run.stages(block_steps, flip, mixup)
-    counts = [stage.steps for stage in stages]
+    blocks = run.blocks(wanted.block_steps)
+    ways = run.ways(wanted.flip)
+    plain = run.whole(run.samples.fitted, 1)
     if saved is not None:
-        counts = saved["counts"]
+        steps = saved["counts"][-1]
+    elif wanted.minutes is not None:
+        steps = _fitting(run, trainer, [*blocks, plain], began + 60 * wanted.minutes, ways)
     else:
-        counts[-1] = _fitting(trainer, stages, minutes) if minutes is not None else steps or STEPS
-    stages = [replace(stage, steps=count) for stage, count in zip(stages, counts, strict=True)]
-    trainer.counts = counts
+        steps = wanted.steps or STEPS
+    feeds = run.seen(ways, run.views(plain, steps, ways), mixup=wanted.mixup)
+    stages = [*blocks, replace(plain if len(feeds) == len(run.samples.fitted) else run.whole(feeds, 1), steps=steps)]
+    trainer.counts = [stage.steps for stage in stages]
     before = trainer.best if saved is None else Fidelity(*saved["before"])
     trainer.before = before
     trainer.run(stages, saved)
     run.module.to("cpu")
-    model, found = run.written(sum(counts[:-1]), counts[-1])
+    block_steps = sum(trainer.counts[:-1])
+    model, found = run.written(block_steps, steps)
     if trainer.checkpoint is not None:
         trainer.checkpoint.unlink(missing_ok=True)
     external = has_external_data(run.small)
-    return Tuned(model, found, sum(counts[:-1]), counts[-1], before, trainer.best, run.samples, external)
+    return Tuned(model, found, block_steps, steps, before, trainer.best, run.samples, external)
+
+
+def require_trainable(model: AnyModel) -> fx.GraphModule:
+    """The module of a model that can be trained.
+
+    Raises :class:`InputError` for one that :func:`irprune.torch.from_onnx` does not take, naming the node, and for one
+    without weights of at least 32 bits.
+    """
+    module = from_onnx(model)
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise InputError("the model has no weights that could be trained")
+    _require_wide(module)
+    return module
 
 
 @dataclass(frozen=True)
@@ -146,22 +166,19 @@ class _Run:
     samples: Samples
     ends: tuple[End, ...]
     plan: Plan | None
-    kept: _Kept
+    kept: Kept
     seed: int
     key: str
 
     @staticmethod
     def opened(original: AnyModel, pruned: AnyModel, data: AnyData, plan: Plan | None, seed: int) -> _Run:
         small = open_model(pruned)
-        module = from_onnx(small.model)
-        if not any(parameter.requires_grad for parameter in module.parameters()):
-            raise InputError("the pruned model has no weights that could be trained")
-        _require_wide(module)
+        module = require_trainable(small.model)
         large = open_model(original)
         if plan is not None:
             require_same(large.identity, plan)
         proto = to_proto(large.model)
-        kept = _Kept.of(large, plan)
+        kept = Kept.of(large, plan)
         graph = import_model(small.model)
         found = tuple(end for end in ends(graph) if has_value(module, end.value) and end.value in kept.graph.producers)
         if not found:
@@ -183,23 +200,63 @@ class _Run:
         path = None if checkpoint is None else Path(checkpoint)
         return Trainer(self.module, self.ends, scales, judge, held_out, path, f"{self.key} {options}", on_step)
 
-    def stages(self, block_steps: int, flip: bool, mixup: bool) -> list[Stage]:
-        """The blocks, if there are any, and the whole network."""
-        feeds = list(self.samples.fitted)
-        feeds += flipped(feeds) if flip else []
-        feeds += mixed(feeds, self.seed) if mixup else []
+    def blocks(self, steps: int) -> list[Stage]:
+        """All blocks at once, if there are any."""
         present = [end.value for end in self.ends]
         inner = self._comparable(cuts(self.graph, present))
+        if not inner or not steps:
+            return []
+        values = (*inner, *present)
+        some = self._affordable(self.samples.fitted, values)
+        return [replace(self._stage("blocks", values, inner, some, BLOCK_BATCH, steps), rate=BLOCK_RATE)]
+
+    def whole(self, feeds: Sequence[Feeds], steps: int) -> Stage:
+        """The whole network, compared at its ends and before its last layers."""
+        present = [end.value for end in self.ends]
         hints = self._comparable(last_features(self.graph, present))
-        found = []
-        if inner and block_steps:
-            values = (*inner, *(end.value for end in self.ends))
-            some = self._affordable(feeds, values)
-            stage = self._stage("blocks", values, inner, some, BLOCK_BATCH, block_steps)
-            found.append(replace(stage, rate=BLOCK_RATE))
-        values = (*present, *(hint for hint in hints if hint not in present))
-        found.append(self._stage("whole network", values, (), feeds, BATCH, STEPS))
-        return found
+        return self._stage("whole network", (*present, *hints), (), feeds, BATCH, steps)
+
+    def ways(self, flip: bool | None) -> list[View]:
+        """The ways to see images otherwise."""
+        feed = self.samples.fitted[0]
+        if not has_images(feed):
+            return [mirrored] if flip and flipped([feed]) else []
+        if flip is None:
+            flip = self._is_alike(mirrored)
+        return [*([mirrored] if flip else []), *([shifted] if self._is_alike(shifted) else [])]
+
+    def _is_alike(self, way: View) -> bool:
+        """Whether the original answers images that are seen otherwise as it does the images."""
+        values = [end.value for end in self.ends]
+        feed = self.samples.fitted[0]
+        plain, other = (self.examples([each], values).runs[0] for each in (feed, way(feed, self.seed)))
+        if any(plain[value].shape != other[value].shape for value in values):
+            return False
+        errors = [
+            float(loss_of(end, other[end.value], plain[end.value])) / scale_of(end, [plain[end.value]])
+            for end in self.ends
+        ]
+        return sum(errors) / len(errors) < _ALIKE
+
+    def views(self, plain: Stage, steps: int, ways: Sequence[View]) -> int:
+        """How many views of each input to train on, that itself included."""
+        if not ways:
+            return 1
+        (least, most) = (2, 2) if list(ways) == [mirrored] else (1 + (mirrored in ways), _MOST_VIEWS)
+        size = sum(tensor.nbytes for run in plain.examples.runs for tensor in run.values())
+        passes = steps * plain.batch
+        return max(least, min(most, passes // (_MEETINGS * plain.examples.count), MEMORY // max(size, 1)))
+
+    def seen(self, ways: Sequence[View], views: int, *, mixup: bool) -> list[Feeds]:
+        """The inputs in some views: as they are, mirrored, shifted, both, and so on with other shifts."""
+        feeds = list(self.samples.fitted)
+        mirrors = mirrored in ways
+        for view in range(1, views):
+            for number, feed in enumerate(self.samples.fitted):
+                turned = mirrored(feed, 0) if mirrors and view % 2 else feed
+                moves = shifted in ways and view > mirrors
+                feeds.append(shifted(turned, self.seed + view * len(self.samples.fitted) + number) if moves else turned)
+        return feeds + (mixed(feeds, self.seed) if mixup else [])
 
     def _stage(
         self,
@@ -253,30 +310,6 @@ class _Run:
         return model, plan
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The original's graph, and the places of its values that the smaller model keeps."""
-
-    graph: Graph
-    analysis: Any = None
-    masks: Mapping[int, Mask] = field(default_factory=dict)
-
-    @staticmethod
-    def of(source: Any, plan: Plan | None) -> _Kept:
-        if plan is None:
-            return _Kept(import_model(source.model))
-        analysis = analyze_model(source, plan.request)
-        return _Kept(analysis.graph, analysis, analysis.kept(removed_atoms(plan, analysis)))
-
-    def part(self, run: Batch) -> Batch:
-        if self.analysis is None:
-            return run
-        dims = self.analysis.coupling.dims
-        return {
-            name: torch.from_numpy(kept_part(tensor.numpy(), dims[name], self.masks)) for name, tensor in run.items()
-        }
-
-
 def _require_wide(module: fx.GraphModule) -> None:
     """Raise :class:`InputError` for weights in half precision: the small steps of training round to nothing there."""
     for name, parameter in module.named_parameters():
@@ -287,14 +320,21 @@ def _require_wide(module: fx.GraphModule) -> None:
             )
 
 
-_FLOAT_BYTES = 4
-
-
-def _fitting(trainer: Trainer, stages: Sequence[Stage], minutes: float) -> int:
-    """The steps of the last stage that fit some minutes together with all others, by a few that are timed."""
+def _fitting(run: _Run, trainer: Trainer, stages: Sequence[Stage], end: float, ways: Sequence[View]) -> int:
+    """The steps of the last stage that fit until some time together with all else, by a few that are timed."""
     seconds = [_seconds_of(trainer, stage) for stage in stages]
-    rest = 60 * minutes - sum(stage.steps * each for stage, each in zip(stages[:-1], seconds, strict=False))
-    return max(1, int(rest / seconds[-1]))
+    began = time.monotonic()
+    trainer.look()
+    looks = LOOKS * len(stages) * (time.monotonic() - began)
+    began = time.monotonic()
+    some = run.samples.fitted[:_PROBED]
+    run.examples(some, [end.value for end in run.ends])
+    answer = (time.monotonic() - began) * len(run.samples.fitted) / len(some)
+    rest = end - time.monotonic() - looks
+    rest -= sum(stage.steps * each for stage, each in zip(stages[:-1], seconds, strict=False))
+    most = max(1, int(rest / seconds[-1]))
+    answers = (run.views(stages[-1], most, ways) - 1) * answer
+    return max(1, int((rest - answers) / seconds[-1]))
 
 
 def _seconds_of(trainer: Trainer, stage: Stage) -> float:

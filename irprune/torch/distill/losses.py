@@ -20,6 +20,9 @@ TEMPERATURE = 4.0
 
 _SMALLEST = 1e-12
 
+_CONSTANT = 1e-6
+"""Values that vary by less than this share of their square, or answers by less than this divergence, are constant."""
+
 
 def loss_of(end: End, ours: Tensor, theirs: Tensor) -> Tensor:
     """The error of one batch, without its scale. Positions where the original is infinite or NaN are left out."""
@@ -34,20 +37,22 @@ def loss_of(end: End, ours: Tensor, theirs: Tensor) -> Tensor:
 
 
 def scale_of(end: End, theirs: Sequence[Tensor]) -> float:
-    """The error of the best answer that does not depend on the input."""
+    """The error of the best answer that does not depend on the input; of a single answer there is, that of any."""
     if end.comparison == "categorical":
         rows = [_log_shares(end, torch.where(torch.isfinite(part), part.float(), 0.0)) for part in theirs]
         logs = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows if row.shape[-1] == rows[0].shape[-1]])
-        average = logs.exp().mean(dim=0).clamp_min(_SMALLEST).log()
-        return max(float((logs.exp() * (logs - average)).sum(dim=-1).mean()), _SMALLEST)
+        average = logs.exp().mean(dim=0) if len(logs) > 1 else torch.full_like(logs[0], 1 / logs.shape[-1])
+        average = average.clamp_min(_SMALLEST).log()
+        return max(float((logs.exp() * (logs - average)).sum(dim=-1).mean()), _CONSTANT)
     first = theirs[0].float()
     parts = [part.float() for part in theirs if part.shape[1:] == first.shape[1:]] if first.ndim else list(theirs)
     values = torch.cat(parts) if first.ndim else torch.stack(parts)
     values = torch.where(torch.isfinite(values), values, 0.0)
     if end.comparison == "squared":
-        return max(float(values.var(correction=0)), _SMALLEST)
+        return max(float(values.var(correction=0)), _CONSTANT * float(values.square().mean()), _SMALLEST)
     shares = values.sigmoid()
-    return max(float((_entropy(shares.mean(dim=0)) - _entropy(shares).mean(dim=0)).mean()), _SMALLEST)
+    average = shares.mean(dim=0) if len(shares) > 1 else shares.mean()
+    return max(float((_entropy(average) - _entropy(shares)).mean()), _CONSTANT)
 
 
 def decisions(end: End, values: Tensor) -> Tensor:

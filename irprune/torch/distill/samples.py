@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InputError
 from ...ir.core import Array
 from ...runtime.executable import Executable
 from ...runtime.feeds import Feeds, InputType
@@ -96,41 +95,3 @@ def alone(original: Executable, feed: Feeds, values: Sequence[str]) -> Batch | N
 
 def _only(outputs: Mapping[str, Array], values: Sequence[str]) -> dict[str, Array]:
     return {name: outputs[name] for name in values}
-
-
-def flipped(feeds: Sequence[Feeds]) -> list[Feeds]:
-    """Feeds with their images mirrored left to right. Raises :class:`InputError` where no input is an image."""
-    found = [{name: _mirrored(array) if _is_image(array) else array for name, array in feed.items()} for feed in feeds]
-    if not any(_is_image(array) for array in feeds[0].values()):
-        raise InputError("no input is a batch of images (four axes of floats): there is nothing to flip")
-    return found
-
-
-def mixed(feeds: Sequence[Feeds], seed: int) -> list[Feeds]:
-    """Weighted means of neighboring feeds, with weights uniform in [0, 1] (mixup, arXiv 1710.09412).
-
-    Raises :class:`InputError` where an input is not of floats.
-    """
-    if any(array.dtype.kind != "f" for array in feeds[0].values()):
-        raise InputError("an input is not of floats: inputs cannot be mixed")
-    rng = np.random.default_rng(seed)
-    found = []
-    for one, other in zip(feeds, [*feeds[1:], feeds[0]], strict=True):
-        share = float(rng.uniform())
-        if all(one[name].shape == other[name].shape for name in one):
-            found.append({n: _mean_of(one[n], other[n], share) for n in one})
-    return found
-
-
-def _mean_of(one: Array, other: Array, share: float) -> Array:
-    return np.asarray(share * one.astype(np.float64) + (1 - share) * other.astype(np.float64), dtype=one.dtype)
-
-
-def _is_image(array: Array) -> bool:
-    return array.ndim == 4 and array.dtype.kind == "f"
-
-
-def _mirrored(array: Array) -> Array:
-    """Width is the last axis, or the one before it where the last one holds the colors."""
-    has_colors_last = array.shape[-1] in (1, 3, 4) and array.shape[1] not in (1, 3, 4)
-    return np.ascontiguousarray(np.flip(array, axis=2 if has_colors_last else 3))

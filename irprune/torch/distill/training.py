@@ -28,9 +28,10 @@ WARM_UP = 0.15
 CLIP = 5.0
 """The largest norm of the gradient."""
 
-LOOKS = 20
+LOOKS = 10
 """How often in a stage the samples held out are looked at."""
 
+_LOOKED_AT_ONCE = 128
 _DIVERGED = 10.0
 _MOST_RESTARTS = 4
 _SMALLEST_BATCH = 16
@@ -243,9 +244,6 @@ class Trainer:
         os.replace(beside, self.checkpoint)
 
 
-_LOOKED_AT_ONCE = 128
-
-
 def one_cycle(share: float) -> float:
     """The factor of the largest rate after a share of the steps: a cosine up, then down (Smith 2018, arXiv 1803.09820,
     as in PyTorch's OneCycleLR)."""
@@ -260,11 +258,16 @@ def batch_for(count: int, most: int) -> int:
 
 
 def saved_state(path: Path | None, key: str) -> dict[str, Any] | None:
-    """The checkpoint of a run, ``None`` where there is none, or one of another run."""
+    """The checkpoint of a run, ``None`` where there is none. Raises :class:`InputError` for one of another run."""
     if path is None or not path.exists():
         return None
     try:
         found: dict[str, Any] = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError):
-        return None
-    return found if found.get("key") == key else None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        raise InputError(f"{path} is no checkpoint of training, or damaged: delete it to start anew") from error
+    if found.get("key") != key:
+        raise InputError(
+            f"{path} is the checkpoint of a run with other models, data or options: repeat that command to go on with "
+            "it, or delete the file to start anew"
+        )
+    return found
