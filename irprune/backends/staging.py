@@ -138,6 +138,23 @@ def staged(output: Path, keep: Iterable[Path] = ()) -> Iterator[Stage]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def staged_text(path: Path, text: str) -> Iterator[Stage]:
+    """A stage that holds a text file, to be committed. Raises :class:`InputError`."""
+    with staged(path) as stage:
+        try:
+            stage.path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from error
+        yield stage
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    with staged_text(path, text) as stage:
+        stage.commit()
+
+
 @dataclass(frozen=True)
 class FolderStage:
     """A folder beside ``output`` in which the files of several models are made."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..analysis import Analysis
 from ..runtime.feeds import Data, Feeds, InputType
@@ -15,6 +18,8 @@ from .stepwise import MEMORY, Stepwise
 
 if TYPE_CHECKING:
     import onnx
+
+T = TypeVar("T")
 
 HELD_OUT = 5
 """Every fifth batch is held out."""
@@ -54,12 +59,27 @@ class Samples:
 
         With fewer than two feeds there is nothing to hold out: both parts are the same.
         """
-        count = data.samples
-        size = _LARGEST_BATCH if count is None else max(1, min(_LARGEST_BATCH, count // _FEWEST_BATCHES))
-        feeds = tuple(data.batches(size))
-        held_out = feeds[HELD_OUT - 1 :: HELD_OUT] or feeds[-1:]
+        feeds = tuple(data.batches(_batch(data)))
+        held_out = _held_out(feeds)
         fitted = tuple(feed for feed in feeds if not any(feed is other for other in held_out)) or feeds
         return Samples(fitted, held_out, data.inputs)
+
+
+def _batch(data: Data) -> int:
+    count = data.samples
+    return _LARGEST_BATCH if count is None else max(1, min(_LARGEST_BATCH, count // _FEWEST_BATCHES))
+
+
+def _held_out(batches: tuple[T, ...]) -> tuple[T, ...]:
+    return batches[HELD_OUT - 1 :: HELD_OUT] or batches[-1:]
+
+
+def held_out_positions(data: Data) -> tuple[NDArray[np.intp], int]:
+    """The positions of the samples that :meth:`Samples.of` holds out, among all of the data; and how many there are."""
+    first = data.inputs[0].name
+    ends = np.cumsum([len(feed[first]) if feed[first].ndim else 1 for feed in data.batches(_batch(data))])
+    batches = tuple(np.split(np.arange(ends[-1]), ends[:-1]))
+    return np.concatenate(_held_out(batches)), int(ends[-1])
 
 
 def measure(

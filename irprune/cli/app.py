@@ -25,6 +25,7 @@ from .plans import apply, plan, verify
 from .prune import prune
 from .schema import schema
 from .sparsify import sparsify
+from .sweep import sweep
 from .trust import set_trust
 
 app = typer.Typer(
@@ -63,7 +64,7 @@ def _common(
 
 _COMMANDS = (
     *(prune, compact, inspect, plan, apply, verify, sparsify, finetune, compare),
-    *(bench, report, opt, passes, dump, schema, demo),
+    *(bench, sweep, report, opt, passes, dump, schema, demo),
 )
 for _command in _COMMANDS:
     app.command(_command.__name__, epilog=EPILOG)(_command)

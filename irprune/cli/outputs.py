@@ -7,12 +7,13 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..backends.staging import Stage, is_stream, place_of, staged
+from ..backends.staging import is_stream, place_of, staged_text, write_text
 from ..errors import InputError
+
+__all__ = ["require_apart", "require_distinct", "require_writable", "staged_text", "write_text"]
 
 
 def require_writable(path: Path, *, inputs: Iterable[Path] = ()) -> None:
@@ -69,20 +70,3 @@ def require_distinct(*paths: Path | None) -> None:
     for k, path in enumerate(given):
         if any(_same(path, other) for other in given[:k]):
             raise InputError(f"{path} is given for two outputs")
-
-
-@contextmanager
-def staged_text(path: Path, text: str) -> Iterator[Stage]:
-    """A stage that holds a text file, to be committed. Raises :class:`InputError`."""
-    with staged(path) as stage:
-        try:
-            stage.path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from error
-        yield stage
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    with staged_text(path, text) as stage:
-        stage.commit()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, floor, log10
 
 from . import svg
 from .facts import CurveFact, GroupFact, Operator
 from .words import shortened, spell, width
 
-_ROW, _NAME, _BAR = 20.0, 290.0, 300.0
+_ROW, _NAME, _BAR = 20.0, 230.0, 150.0
 _GAP = 10.0
+_FEWEST_TICKS = 3
 
 
 def widths(groups: Sequence[GroupFact]) -> str:
@@ -74,7 +76,7 @@ def _between(fact: CurveFact, removed: int) -> float:
 def times(operators: Sequence[Operator]) -> str:
     """Two bars for each type of operator: before, and after below it."""
     most = max((max(op.before, op.after) for op in operators), default=1.0) or 1.0
-    row, name, bar = 34.0, 230.0, 300.0
+    row, name, bar = 34.0, 200.0, 170.0
     parts = []
     for k, op in enumerate(operators):
         y = k * row
@@ -109,8 +111,8 @@ def tradeoff(points: Sequence[Point], across: str, up: str, *, alone: bool) -> s
     """
     w, h, left, right, top, bottom = 680.0, 400.0, 74.0, 650.0, 40.0, 344.0
     worth = [point.worth for point in points]
-    low, high = _range(worth)
-    far = max((point.cost for point in points), default=1.0) or 1.0
+    up_ticks, across_ticks = _ticks(*_range(worth)), _ticks(0.0, max((point.cost for point in points), default=1.0))
+    low, high, far = up_ticks[0], up_ticks[-1], across_ticks[-1]
 
     def place(cost: float, value: float) -> tuple[float, float]:
         return left + (right - left) * cost / far, bottom - (bottom - top) * (value - low) / (high - low)
@@ -120,14 +122,10 @@ def tradeoff(points: Sequence[Point], across: str, up: str, *, alone: bool) -> s
         svg.text(left, 18, shortened(up, w - left - 8, svg.SIZE), "muted"),
         svg.text(right, h - 10, shortened(across, right - left, svg.SIZE), "muted end"),
     ]
-    for k in range(5):
-        value, cost = low + (high - low) * k / 4, far * k / 4
-        (x, _), (_, y) = place(cost, low), place(0, value)
-        parts += [
-            svg.line(left, y, right, y, "axis"),
-            svg.text(left - 8, y + 4, f"{value:.3g}", "muted end"),
-            svg.text(x, bottom + 20, f"{cost:.3g}", "muted middle"),
-        ]
+    for value in up_ticks:
+        _, y = place(0, value)
+        parts += [svg.line(left, y, right, y, "axis"), svg.text(left - 8, y + 4, f"{value:.6g}", "muted end")]
+    parts += [svg.text(place(cost, low)[0], bottom + 20, f"{cost:.6g}", "muted middle") for cost in across_ticks]
     parts.append(svg.polyline([place(point.cost, point.worth) for point in ordered], "line"))
     taken: list[tuple[float, float]] = []
     for point in ordered:
@@ -145,6 +143,15 @@ def tradeoff(points: Sequence[Point], across: str, up: str, *, alone: bool) -> s
 
 def _free(x: float, y: float, taken: Sequence[tuple[float, float]], top: float, bottom: float) -> bool:
     return top - 4 < y < bottom - 2 and all(abs(x - u) > 124 or abs(y - v) > 15 for u, v in taken)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, equally far from each other, of which the first and the last enclose a range."""
+    span = (high - low) or 1.0
+    unit = 10 ** floor(log10(span / _FEWEST_TICKS))
+    step = next(unit * k for k in (10, 5, 2.5, 2, 1) if span / (unit * k) >= _FEWEST_TICKS or k == 1)
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

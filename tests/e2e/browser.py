@@ -17,10 +17,11 @@ const texts = [];
 const add = (node, svg) => { const range = document.createRange(); range.selectNodeContents(node);
   for (const b of range.getClientRects()) if (b.width && b.height)
     texts.push({words: node.textContent.trim().slice(0, 40), svg, x: b.left + scrollX, y: b.top + scrollY,
-      w: b.width, h: b.height}); };
+      w: b.width, h: b.height, past: past(node.parentElement, b)}); };
+const past = (e, b) => b.right > innerWidth + 1 && !e.closest('.graph, .scrolls');
 document.querySelectorAll('svg').forEach((s, k) => s.querySelectorAll('text').forEach(t => {
   const b = t.getBoundingClientRect(), o = s.getBoundingClientRect();
-  texts.push({words: t.textContent, svg: k, x: b.left, y: b.top, w: b.width, h: b.height,
+  texts.push({words: t.textContent, svg: k, x: b.left, y: b.top, w: b.width, h: b.height, past: past(t, b),
     out: b.left < o.left - 1 || b.right > o.right + 1 || b.top < o.top - 1 || b.bottom > o.bottom + 1}); }));
 const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walk.nextNode()) { const n = walk.currentNode;
@@ -32,7 +33,7 @@ document.body.append(pre); });</script>"""
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text on a page, in pixels; ``out`` says that it leaves its picture."""
+    """A line of text on a page, in pixels; ``out``: it leaves its picture, ``past``: it leaves the window."""
 
     words: str
     svg: int
@@ -41,6 +42,7 @@ class Text:
     w: float
     h: float
     out: bool = False
+    past: bool = False
 
     def covers(self, other: Text) -> bool:
         """Whether two texts overlap by more than the air above and below letters."""
@@ -58,9 +60,13 @@ class Laid:
     view: int
 
     def faults(self) -> list[str]:
-        """Texts that leave their picture, that overlap, and a page that is wider than its window."""
+        """Texts that leave their picture or the window, or that overlap, and a page that is wider than its window.
+
+        The diagram of groups may be wider: it scrolls.
+        """
         found = [f"the page is {self.page} wide, its window {self.view}"] if self.page > self.view else []
         found += [f"'{text.words}' leaves its picture" for text in self.texts if text.out]
+        found += [f"'{text.words}' lies past the right edge" for text in self.texts if text.past]
         ordered = sorted(self.texts, key=lambda text: text.y)
         for k, text in enumerate(ordered):
             for other in ordered[k + 1 :]:

@@ -100,9 +100,12 @@ def test_a_browser_shows_texts_that_neither_overlap_nor_leave_the_page(
 def test_the_browser_check_finds_a_page_that_is_too_wide_and_texts_that_overlap(tmp_path: Path) -> None:
     words = '<text x="0" y="20">first text</text><text x="9" y="22">second text</text><text x="90" y="20">leaves</text>'
     page = tmp_path / "bad.html"
-    page.write_text(f'<body><div style="width:900px">x</div><svg width="100" height="50">{words}</svg></body>')
+    page.write_text(
+        f'<body><div style="width:900px; text-align:right">far</div><svg width="100" height="50">{words}</svg></body>'
+    )
     faults = laid_out(page, 600, tmp_path).faults()
     assert any("wide" in fault for fault in faults)
+    assert "'far' lies past the right edge" in faults
     assert "'leaves' leaves its picture" in faults
     assert "'first text' overlaps 'second text'" in faults
 

@@ -45,6 +45,7 @@ LAYERS = (
     "report",
     "api",
     "several",
+    "sweep",
     "sparse",
     "torch",
     "__init__",

@@ -144,6 +144,14 @@ def test_a_page_says_what_would_fill_its_empty_parts() -> None:
         assert expected in text
 
 
+def test_axes_have_round_numbers_around_all_points() -> None:
+    words = [text for text, *_ in texts(tradeoff(POINTS, "macs", "accuracy", alone=True))]
+    for expected in ("0.75", "1", "0", "0.25"):
+        assert expected in words
+    low, high = tradeoff([Point(0.5, 1.0, "one")], "macs", "accuracy", alone=True), tradeoff([], "a", "b", alone=False)
+    assert faults(low) == [] and faults(high) == []
+
+
 def test_words() -> None:
     assert spell(3_310_000) == "3.31 M" and spell(812, "B") == "812 B" and spell(0.5, "ms") == "0.50 ms"
     assert share(1, 0) == "–" and share(1, 4) == "25.0 %"
