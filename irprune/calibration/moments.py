@@ -6,7 +6,7 @@ borders (where u holds zeros of the padding) count as often as they occur.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,30 @@ def collect(
     return found
 
 
+def collect_batches(
+    points: Sequence[AnyPoint],
+    runs: Iterable[Mapping[str, Array]],
+    batches: int,
+    graph: Graph,
+    seed: int = 0,
+    most: int = MOST_ROWS,
+) -> dict[str, Moments]:
+    """:func:`collect`, over whole runs: each gives the values of one of so many batches by name, those it computes.
+
+    No more than one run is held. Raises :class:`InputError` as :func:`collect` does.
+    """
+    rng = np.random.default_rng(seed)
+    found = {point.name: Moments.empty(point.shape) for point in points}
+    each = -(-most // max(batches, 1))
+    for values in runs:
+        for point in points:
+            if all(name in values for name in values_of(point)):
+                _add(found[point.name], point, values, values, graph, rng, each)
+    for point in points:
+        _require_finite(point, found[point.name])
+    return found
+
+
 def moments_of(
     point: AnyPoint,
     model: Stepwise,
@@ -111,16 +135,33 @@ def moments_of(
     sums = Moments.empty(point.shape)
     each = -(-most // max(model.reached(values_of(point)), 1))
     for compared, operands in _pairs(point, model, student):
-        target = point.result(compared, graph)
-        chosen = draw(rng, point.positions(target.shape), each)
-        rows = point.rows(operands, graph, target.shape, chosen)
-        sums.add(rows, point.product(rows, graph) if point.is_bare else point.at(target, chosen))
+        _add(sums, point, compared, operands, graph, rng, each)
+    _require_finite(point, sums)
+    return sums
+
+
+def _add(
+    sums: Moments,
+    point: AnyPoint,
+    compared: Mapping[str, Array],
+    operands: Mapping[str, Array],
+    graph: Graph,
+    rng: np.random.Generator,
+    each: int,
+) -> None:
+    """Add ``each`` positions of one batch."""
+    target = point.result(compared, graph)
+    chosen = draw(rng, point.positions(target.shape), each)
+    rows = point.rows(operands, graph, target.shape, chosen)
+    sums.add(rows, point.product(rows, graph) if point.is_bare else point.at(target, chosen))
+
+
+def _require_finite(point: AnyPoint, sums: Moments) -> None:
     if not sums.is_finite:
         raise InputError(
             f"node '{point.node.name}' ({point.node.op}) reads or computes infinities or NaN on the data, so that no "
             "error can be measured there; give other data, or choose a criterion that needs none (--criterion l2)"
         )
-    return sums
 
 
 def _pairs(

@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from ..analysis import Analysis
 from ..backends.fx import emit_graph_module
 from ..collector import without_gc
-from ..errors import VerificationError
+from ..errors import InputError, VerificationError
 from ..plans import Plan, removed_atoms
 from ..request import Request, RequestOptions, lists_options
 from ..rewriting import Smaller, decide, replay
@@ -82,6 +82,7 @@ def plan(
     example_inputs: Any = None,
     *,
     scores: Scores | None = None,
+    data: AnyData | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     trust: bool = False,
@@ -90,11 +91,32 @@ def plan(
     """Decide what to remove; ``example_inputs``, ``example_kwargs``, ``dynamic_shapes`` and ``trust`` are those of
     :func:`trace`.
 
-    ``scores``, one number per atom (:func:`irprune.torch.importance`), take the place of a criterion.
+    ``scores``, one number per atom (:func:`irprune.torch.importance`), take the place of a criterion. With ``data``,
+    unlabeled inputs by the names of the arguments, channels are chosen by what their removal does to the module on
+    these (``criterion`` is ``obs`` then, ``flap`` or ``wanda``). No weight is refitted: the smaller module trains.
     """
-    request = Request.given(options).require_target()
+    request = _request(options, scores, data)
     program = _traced(model, example_inputs, example_kwargs, dynamic_shapes, trust)
-    return decide(program.analysis(request.allow_io, request.states), request, scores).of(program.identity).plan
+    return _decided(program, request, scores, data).of(program.identity).plan
+
+
+def _request(options: Mapping[str, Any], scores: Scores | None, data: AnyData | None) -> Request:
+    if scores is not None and data is not None:
+        raise InputError("give scores or data, not both: each says which channels go")
+    request = Request.given(options).require_target().with_data(data is not None, repairs=False)
+    if request.fidelity is not None:
+        raise InputError("fidelity is measured on refitted ONNX models (irprune.prune); give another target here")
+    return request
+
+
+def _decided(program: Program, request: Request, scores: Scores | None, data: AnyData | None) -> Smaller:
+    analysis = program.analysis(request.allow_io, request.states)
+    if data is None:
+        return decide(analysis, request, scores)
+    from .measuring import errors_on
+
+    errors, by_norm = errors_on(program, analysis, request, data)
+    return decide(analysis, request, errors=errors, by_norm=by_norm)
 
 
 def apply(
@@ -190,6 +212,7 @@ def prune(
     runtime: bool = True,
     rtol: float | None = None,
     scores: Scores | None = None,
+    data: AnyData | None = None,
     example_kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     trust: bool = False,
@@ -200,9 +223,9 @@ def prune(
     ``runtime=False`` leaves out the verification on ONNX Runtime. Raises :class:`VerificationError` for a result
     that is not equivalent.
     """
-    request = Request.given(options).require_target()
+    request = _request(options, scores, data)
     program = _traced(model, example_inputs, example_kwargs, dynamic_shapes, trust)
-    decided, small = _smaller(program, request, scores)
+    decided, small = _smaller(program, request, scores, data)
     report = None
     if verify:
         report = _verify(program, small, decided, runtime=runtime, rtol=rtol, seed=request.seed)
@@ -213,8 +236,10 @@ def prune(
 
 
 @without_gc
-def _smaller(program: Program, request: Request, scores: Scores | None) -> tuple[Plan, fx.GraphModule]:
-    smaller = decide(program.analysis(request.allow_io, request.states), request, scores).of(program.identity)
+def _smaller(
+    program: Program, request: Request, scores: Scores | None, data: AnyData | None
+) -> tuple[Plan, fx.GraphModule]:
+    smaller = _decided(program, request, scores, data).of(program.identity)
     return smaller.plan, emitted(program, smaller)
 
 

@@ -46,10 +46,10 @@ def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
     return cases + _resized(program)
 
 
-def given_cases(program: Program, inputs: AnyData) -> list[Case]:
+def given_cases(program: Program, inputs: AnyData, *, batch: int | None = None) -> list[Case]:
     """The user's inputs, by the names of the arguments' tensors in the captured graph (``forward``'s own, mostly).
 
-    Raises :class:`InputError` for inputs that do not fit the model. Other arguments than tensors
+    With ``batch``, at most so many samples each, where their number is open. Raises :class:`InputError` for inputs that do not fit the model. Other arguments than tensors
     are those of the examples.
     """
     leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
@@ -60,7 +60,8 @@ def given_cases(program: Program, inputs: AnyData) -> list[Case]:
         for name, leaf in tensors.items()
     ]
     cases = []
-    for number, feeds in enumerate(open_data(inputs, types), 1):
+    data = open_data(inputs, types)
+    for number, feeds in enumerate(data if batch is None else data.batches(batch), 1):
         fed = [
             as_tensor(feeds[name], leaf.dtype) if isinstance(leaf, Tensor) else leaf
             for name, leaf in zip(names, leaves, strict=True)
