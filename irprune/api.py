@@ -433,6 +433,17 @@ def recovered(
     return (*recover(source.model, analysis, request, samples), samples)
 
 
+def measured_errors(source: OpenedModel, analysis: Analysis, request: Request, data: AnyData) -> Scores:
+    """What the removal of each atom costs on data, see :func:`irprune.repair.recover.errors_on`; infinite where the
+    data say nothing.
+
+    Raises :class:`InputError` for data that do not fit the model.
+    """
+    from .repair.recover import errors_on
+
+    return errors_on(source.model, analysis, request.with_data(True), open_samples(source, data))[0]
+
+
 def open_samples(source: OpenedModel, data: AnyData) -> Samples:
     """The samples of data, some of them held out. Raises :class:`InputError` for data that do not fit the model."""
     from .calibration.calibrate import Samples

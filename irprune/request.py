@@ -67,6 +67,26 @@ Latency = Annotated[float | str, PlainValidator(_latency, json_schema_input_type
 """A share of the original's time, or milliseconds as ``12ms``."""
 
 
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_LEAST_MEMORY = 1 << 20
+
+
+def _memory(given: Any) -> Any:
+    text = str(given).strip().upper().removesuffix("B").removesuffix("I")
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
+    try:
+        found = int(float(number) * (1 << _UNITS[unit]))
+    except (ValueError, OverflowError):
+        found = 0
+    if isinstance(given, bool) or found < _LEAST_MEMORY:
+        raise ValueError(f"expected a number of bytes such as 512M or 2G, at least 1M, got {given!r}")
+    return found
+
+
+Memory = Annotated[int | str, PlainValidator(_memory, json_schema_input_type=int | str)]
+"""Bytes, as a number or as ``512M``, ``2G``, ``2GiB`` (powers of 1024)."""
+
+
 def _tuple_of(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
@@ -239,6 +259,10 @@ class Request(Options):
     sizes: Annotated[Sizes, Shown("SYMBOL=N", SIZES, "--size")] = Field(
         default={}, description="The value of an open size; may be repeated."
     )
+    data_memory: Annotated[Memory | None, Shown("SIZE", CHOICE)] = Field(
+        default=None,
+        description="With --data: hold intermediate values up to this size, such as 512M, the others in files; 2G.",
+    )
     seed: Annotated[int, Shown("N", CHOICE)] = Field(default=0, description="For the random criterion and the inputs.")
 
     @model_validator(mode="before")
@@ -346,6 +370,7 @@ class RequestOptions(TypedDict, total=False):
     ties: str | Sequence[str]
     shapes: Mapping[str, Sequence[int]]
     sizes: Mapping[str, int]
+    data_memory: int | str | None
     seed: int
 
 

@@ -4,38 +4,88 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from ..errors import InputError
 from ..reasons import Kind, condensed
-from ..request import READING, Request
+from ..request import FROM_DATA, READING, Request
 from . import options as o
+from .checks import data_of
+from .progress import step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
     from ..analysis import Analysis, Group
     from ..analysis.states import State
+    from ..runtime.feeds import DataSource
     from .work import Read
 
 INSPECTION_FORMAT = "irprune.inspection/1"
+SHARES = (0.25, 0.5, 0.75)
+"""Of a group's atoms, removed in the order of their errors."""
+
+Curves: TypeAlias = "Mapping[str, tuple[float | None, ...]]"
+"""By group, the error after each of the shares; ``None`` where the data say nothing."""
 
 
-@o.takes(Request, *READING)
+@o.takes(Request, *READING, "criterion", "data_memory", "seed")
 def inspect(
     model: o.Model,
     request: Request,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Unlabeled inputs: lists what the removal of parts of each group costs on them.",
+        ),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List every frozen group with all of its reasons.")] = False,
     as_json: o.AsJSON = False,
 ) -> None:
     """List the groups that can be pruned, and what is frozen, with the reason in words."""
     from .work import read
 
-    given = read(model, request)
+    source = None if data is None else data_of("--data", [str(data)], [model])
+    if source is None and request.criterion is not None:
+        raise InputError("--criterion ranks channels, and inspect lists what they cost on data alone; give --data")
+    if source is not None and request.criterion not in (None, *FROM_DATA):
+        raise InputError(f"criterion '{request.criterion}' measures nothing on data; {', '.join(FROM_DATA)} do")
+    given = read(model, request, runnable=source is not None)
     _require_matches(given, request.allow_io)
+    curves = None if source is None else _curves(given, request, source)
     if as_json:
-        print(json.dumps(_document(given), indent=1))
+        print(json.dumps(_document(given, curves), indent=1))
     else:
-        _show(given, everything)
+        _show(given, everything, curves)
+
+
+def _curves(given: Read, request: Request, data: DataSource) -> Curves:
+    """The errors of groups that could be pruned: summed over their cheapest atoms."""
+    import numpy as np
+
+    from ..api import measured_errors
+    from .artifacts import OnnxFile
+
+    if not isinstance(given.source, OnnxFile):
+        raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
+    with step("measuring on data"):
+        errors = measured_errors(given.source.source, given.analysis, request, data)
+    found: dict[str, tuple[float | None, ...]] = {}
+    for group in given.analysis.groups:
+        if group.frozen:
+            continue
+        after = np.cumsum(np.sort(errors[group.atoms]))
+        counts = [int(share * group.size) for share in SHARES]
+        totals = [float(after[count - 1]) if count else 0.0 for count in counts]
+        found[group.name] = tuple(float(f"{total:.6g}") if np.isfinite(total) else None for total in totals)
+    return found
 
 
 def _require_matches(given: Read, allow_io: tuple[str, ...]) -> None:
@@ -51,7 +101,7 @@ def unsupported(given: Read) -> Counter[str]:
     return Counter(operators[name] for name, reason in refused.items() if reason.kind is Kind.NO_SIGNATURE)
 
 
-def _document(given: Read) -> dict[str, Any]:
+def _document(given: Read, curves: Curves | None) -> dict[str, Any]:
     analysis = given.analysis
     cost = analysis.cost_model({})
     return {
@@ -62,7 +112,7 @@ def _document(given: Read) -> dict[str, Any]:
         "at": {name: list(shape) for name, shape in analysis.at.items()},
         "counted_as_one": sorted(analysis.cost_model.unknown),
         "counted_per_iteration": list(analysis.coupling.iterations.unknown),
-        "groups": [_group(group) for group in analysis.groups if not group.frozen],
+        "groups": [{**_group(group), **_errors(group, curves)} for group in analysis.groups if not group.frozen],
         "frozen": [{**_group(group), **_reasons(group)} for group in analysis.groups if group.frozen],
         "unsupported": dict(unsupported(given)),
         "refused": list(map(str, analysis.coupling.refused.values())),
@@ -92,13 +142,33 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
+def _errors(group: Group, curves: Curves | None) -> dict[str, Any]:
+    if curves is None:
+        return {}
+    return {"errors": {f"{share:g}": error for share, error in zip(SHARES, curves[group.name], strict=True)}}
+
+
 def _reasons(group: Group) -> dict[str, Any]:
     """The reasons in words, and taken apart for programs."""
     causes = [{"op": r.op, "node": r.node, "why": r.why, "kind": r.kind.value} for r in group.reasons]
     return {"reasons": list(map(str, group.reasons)), "causes": causes}
 
 
-def _show(given: Read, everything: bool) -> None:
+def _costs_on_data(curves: Curves) -> Table:
+    from rich.markup import escape
+
+    from . import report
+
+    columns = ("group", *(f"{share:.0%} removed" for share in SHARES))
+    spelled = {
+        name: ["not measured" if error is None else f"{error:.2g}" for error in errors]
+        for name, errors in curves.items()
+    }
+    rows = [(escape(name), *errors) for name, errors in spelled.items()]
+    return report.table("Error on the data, as a share of the variance", columns, rows, right=(1, 2, 3))
+
+
+def _show(given: Read, everything: bool, curves: Curves | None) -> None:
     from rich.markup import escape
 
     from . import report
@@ -121,6 +191,8 @@ def _show(given: Read, everything: bool) -> None:
     ]
     title = f"{report.count(len(free), 'group')} can be pruned"
     out.print(report.table(title, ("group", "kind", "atoms", "in", "exact"), rows, right=(2,)))
+    if curves is not None:
+        out.print(_costs_on_data(curves))
     if everything:
         listed = [(escape(g.name), escape(condensed(g.reasons) or "none of its elements may go")) for g in frozen]
         title = f"{report.count(len(frozen), 'group')} frozen"

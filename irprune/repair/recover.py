@@ -86,6 +86,7 @@ class Recovery:
                 f"{len(self.integers)} nodes multiply integers whose scale is found at run time, such as "
                 f"'{self.integers[0]}': their channels were chosen on the data, their weights were not refitted"
             )
+        found += self._few_positions()
         if self.fitted + self.held_out >= FEW_SAMPLES:
             return found
         return [
@@ -94,9 +95,22 @@ class Recovery:
             f"give at least {FEW_SAMPLES}, better several hundred",
         ]
 
+    def _few_positions(self) -> list[str]:
+        """Contractions that sum over more than the data determine."""
+        few = [change for change in self.changes if change.positions < change.columns]
+        if not few:
+            return []
+        worst = max(few, key=lambda change: change.columns / max(change.positions, 1))
+        needed = -(-worst.columns * (self.fitted + self.held_out) // max(worst.positions, 1))
+        return [
+            f"the samples have fewer positions than columns at {len(few)} of {len(self.changes)} refitted nodes, "
+            f"such as '{worst.node}' ({worst.positions} for {worst.columns}): they are held close to their old "
+            f"weights; {needed} samples would determine them"
+        ]
+
 
 def recover(
-    model: oir.Model, analysis: Analysis, request: Request, samples: Samples, *, memory: int = MEMORY
+    model: oir.Model, analysis: Analysis, request: Request, samples: Samples
 ) -> tuple[Smaller, Recovery | None]:
     """Choose removals on data and refit the remaining weights; the recovery is ``None`` without a repair.
 
@@ -104,17 +118,11 @@ def recover(
     :func:`~irprune.rewriting.decide`.
     """
     proto = to_proto(model)
+    memory = int(request.data_memory or MEMORY)
     try:
         errors, by_norm = None, frozenset[str]()
         if request.ranking in DATA_CRITERIA:
-            measured = measure(analysis, proto, samples.fitted, seed=request.seed, memory=memory // 2)
-            errors, by_norm = DATA_CRITERIA[request.ranking](measured), measured.unreached_groups
-            errors = _with_experts(errors, proto, analysis, request, samples)
-            if not np.isfinite(errors).any():
-                raise InputError(
-                    f"criterion '{request.ranking}': {_nothing_to_measure(analysis)}; "
-                    "choose a criterion that needs no data (--criterion l2)"
-                )
+            errors, by_norm = _errors(proto, analysis, request, samples, memory // 2)
 
         def attempt(request: Request) -> tuple[Smaller, Recovery]:
             smaller = decide(analysis, request, errors=errors, by_norm=by_norm)
@@ -146,6 +154,33 @@ def _with_experts(
         atoms = analysis.incidence.get(number, np.full(len(own), -1))
         scored[atoms[atoms >= 0]] = own[atoms >= 0]
     return scored
+
+
+def errors_on(
+    model: oir.Model, analysis: Analysis, request: Request, samples: Samples
+) -> tuple[Scores, frozenset[str]]:
+    """The error that the removal of each atom adds on data, and the groups in branches that no sample takes.
+
+    Errors are shares of the variance of what contractions compute, by the request's criterion; infinite for atoms that
+    the data say nothing about. Raises :class:`InputError` if ONNX Runtime fails on the data, or they say nothing.
+    """
+    try:
+        return _errors(to_proto(model), analysis, request, samples, int(request.data_memory or MEMORY))
+    except RunFailure as error:
+        raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
+
+
+def _errors(
+    proto: onnx.ModelProto, analysis: Analysis, request: Request, samples: Samples, memory: int
+) -> tuple[Scores, frozenset[str]]:
+    measured = measure(analysis, proto, samples.fitted, seed=request.seed, memory=memory)
+    errors = _with_experts(DATA_CRITERIA[request.ranking](measured), proto, analysis, request, samples)
+    if not np.isfinite(errors).any():
+        raise InputError(
+            f"criterion '{request.ranking}': {_nothing_to_measure(analysis)}; "
+            "choose a criterion that needs no data (--criterion l2)"
+        )
+    return errors, measured.unreached_groups
 
 
 def _nothing_to_measure(analysis: Analysis) -> str:

@@ -43,6 +43,9 @@ Measured on a voice activity network (one LSTM of 128 units) at half its multipl
 original with these turns, 89.4 % with a single one on the smaller model's own states.
 """
 
+_LARGE = 200
+"""Columns from which on a factor is kept; smaller systems, of which there may be many, are solved in one call."""
+
 
 @dataclass(frozen=True)
 class Refit:
@@ -51,6 +54,10 @@ class Refit:
     node: str
     before: float
     after: float
+    positions: int = 0
+    """How many positions the fit rests on."""
+    columns: int = 0
+    """How many numbers of a row of the weight are solved for, the bias among them."""
 
     @property
     def is_kept(self) -> bool:
@@ -119,9 +126,8 @@ def refit(
                 continue
             new, entries = _fit(graph, team, _Sample.joined(fitted), _Sample.joined(unseen), rounds, damp)
             if len(turns) > 1:
-                entries = run_again(
-                    [origins[point.name] for point in team], team, graph, new, kept, teacher, student, len(batches)
-                )
+                own_origins = [origins[point.name] for point in team]
+                entries = run_again(own_origins, team, graph, new, kept, teacher, student, len(batches), entries)
             if entries[0].is_kept:
                 updated |= new
                 for name, array in new.items():
@@ -158,6 +164,7 @@ def run_again(
     teacher: Stepwise,
     student: Stepwise,
     fitted: int,
+    entries: Sequence[Refit],
 ) -> list[Refit]:
     """The errors of what nodes feed back to themselves, with the weights of ``graph`` and with new ones.
 
@@ -170,7 +177,7 @@ def run_again(
     found = _closed_error(fed_back, kept, teacher, student, fitted)
     if found >= old:
         _give(student, {name: graph.constants[name].numpy() for name in new}, again)
-    return [Refit(point.name, old, found) for point in team]
+    return [replace(entry, before=old, after=found) for entry in entries]
 
 
 def _give(student: Stepwise, tensors: Mapping[str, Array], again: Sequence[str]) -> None:
@@ -247,8 +254,8 @@ def _fit(
     for each in team:
         new |= each.write(solved[..., :c], solved[..., c] if has_bias else None, graph)
     stored = _stored(point, graph.with_values(new))  # rounded, where the model is quantized
-    errors = [_error(unseen, matrix, scale, shift, has_bias, point.rectified) for matrix in (old, stored)]
-    return new, [Refit(each.name, *errors) for each in team]
+    was, now = (_error(unseen, matrix, scale, shift, has_bias, point.rectified) for matrix in (old, stored))
+    return new, [Refit(each.name, was, now, len(fitted.rows), old.shape[2]) for each in team]
 
 
 def _stored(point: AnyPoint, graph: Graph) -> NDArray[np.float64]:
@@ -282,6 +289,7 @@ def _solve(
         extra = np.repeat(level, gram.shape[1], axis=1)
     index = np.arange(gram.shape[1])
     gram[:, index, index] += extra
+    solver = _Solver(gram)
     toward = extra[:, :, None] * old.transpose(0, 2, 1)
     wanted, skip = sample.target.transpose(1, 0, 2), sample.skip.transpose(1, 0, 2)
     factor, offset = (part[:, None, :].astype(np.float32) for part in (scale, shift))
@@ -289,11 +297,30 @@ def _solve(
     solved = old.transpose(0, 2, 1)
     for step in range(rounds + 1):
         cross = np.matmul(design.transpose(0, 2, 1), (target - skip - offset) / factor).astype(np.float64) / count
-        solved = np.linalg.solve(gram, cross + toward)
+        solved = solver.solve(cross + toward)
         if step < rounds:
             reached = np.matmul(design, solved.astype(np.float32)) * factor + offset + skip
             target = np.where(wanted > 0, wanted, np.minimum(reached, 0))
     return solved.transpose(0, 2, 1)
+
+
+class _Solver:
+    """Solves with damped moments ``[g, c, c]``, which are factored once."""
+
+    def __init__(self, gram: NDArray[np.float64]) -> None:
+        from scipy.linalg import cho_factor
+
+        self.gram = gram
+        self.factors = [cho_factor(part, check_finite=False) for part in gram] if gram.shape[1] >= _LARGE else []
+
+    def solve(self, wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``[g, c, o]``."""
+        if not self.factors:
+            return np.asarray(np.linalg.solve(self.gram, wanted), dtype=np.float64)
+        from scipy.linalg import cho_solve
+
+        pairs = zip(self.factors, wanted, strict=True)
+        return np.stack([cho_solve(factor, part, check_finite=False) for factor, part in pairs])
 
 
 def _error(

@@ -49,8 +49,8 @@ def cases_for(program: Program, runs: int = 3, seed: int = 0) -> list[Case]:
 def given_cases(program: Program, inputs: AnyData, *, batch: int | None = None) -> list[Case]:
     """The user's inputs, by the names of the arguments' tensors in the captured graph (``forward``'s own, mostly).
 
-    With ``batch``, at most so many samples each, where their number is open. Raises :class:`InputError` for inputs that do not fit the model. Other arguments than tensors
-    are those of the examples.
+    With ``batch``, at most so many samples each, where their number is open. Other arguments than tensors are those of
+    the examples. Raises :class:`InputError` for inputs that do not fit the model.
     """
     leaves, spec = pytree.tree_flatten((program.args, dict(program.kwargs)))
     names = [n.name for n in program.module.graph.nodes if n.op == "placeholder"]

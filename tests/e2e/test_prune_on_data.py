@@ -288,3 +288,18 @@ def test_a_fidelity_that_no_cut_reaches(data: Path, tmp_path: Path, capsys: pyte
 def test_bytes_of_weights_are_a_target() -> None:
     found = irprune.prune(DIGITS, bytes=0.5, align=1)
     assert found.plan.cost_after.bytes <= 0.51 * found.plan.cost_before.bytes
+
+
+def test_inspect_lists_what_removals_cost_on_data(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("inspect", DIGITS, "--data", data, "--json") == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert groups
+    for group in groups:
+        quarter, half, most = (group["errors"][share] for share in ("0.25", "0.5", "0.75"))
+        assert 0 <= quarter <= half <= most
+    assert command("inspect", DIGITS, "--json") == 0
+    assert all("errors" not in group for group in json.loads(capsys.readouterr().out)["groups"])
+    assert command("inspect", DIGITS, "--data", data, "--criterion", "flap") == 0
+    assert "Error on the data, as a share of the variance" in capsys.readouterr().out
+    assert "measures nothing on data" in refused(capsys, "inspect", DIGITS, "--data", data, "--criterion", "l1")
+    assert "give --data" in refused(capsys, "inspect", DIGITS, "--criterion", "obs")
