@@ -42,8 +42,7 @@ def import_model(model: oir.Model, inputs: Mapping[str, tuple[int, ...]] | None 
         raise InputError(f"opset {opset} is older than {OLDEST_OPSET}; convert the model with onnx.version_converter")
     scopes = Scopes.of(model.graph)
     _require_defined(scopes)
-    if any(sorted_nodes(graph) != list(graph) for _, graph in scopes.graphs):
-        model.graph.sort()
+    if sort_nodes(model, scopes):
         scopes = Scopes.of(model.graph)
     try:
         proto = _without_weights(model)
@@ -57,6 +56,15 @@ def import_model(model: oir.Model, inputs: Mapping[str, tuple[int, ...]] | None 
     while _help_inference(proto, graph):
         graph = _with_shapes(plain, _inferred(proto))
     return graph
+
+
+def sort_nodes(model: oir.Model, scopes: Scopes | None = None) -> bool:
+    """Put nodes into topological order where they are in none; whether they were."""
+    graphs = (scopes or Scopes.of(model.graph)).graphs
+    if all(sorted_nodes(graph) == list(graph) for _, graph in graphs):
+        return False
+    model.graph.sort()
+    return True
 
 
 _INVENTED = re.compile(r"unk__\d+")

@@ -25,7 +25,7 @@ from ..analysis import Analysis, Mask
 from ..backends.onnx import emit
 from ..errors import InputError
 from ..frontends.files import root_cause
-from ..frontends.onnx import import_without_shapes
+from ..frontends.onnx import import_without_shapes, sort_nodes
 from ..frontends.scopes import is_control, proto_scopes, qualified
 from ..ir import Graph, dtypes
 from ..ir.domains import is_stored_tensor, plain_domain, qualified_operator
@@ -61,7 +61,9 @@ def check_nodes(
     """
     kept = analysis.kept(removed)
     smaller, _ = remove_atoms(analysis, removed)
-    expected = emit(_ir_model(original), analysis.graph, smaller)
+    source = _ir_model(original)
+    sort_nodes(source)
+    expected = emit(source, analysis.graph, smaller)
     written = _without_weights(expected)
     wanted, found = _nodes(written), _nodes(pruned.proto.graph)
     before = _nodes(original.proto.graph)

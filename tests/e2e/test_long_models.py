@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import irprune
+from irprune.cli import run
 from irprune.frontends.onnx import import_model
 
 FRAMES = 90
@@ -226,6 +228,14 @@ def test_nodes_out_of_order_take_no_longer() -> None:
 
     seconds(plain(10))
     assert seconds(backwards(plain(3000))) < 10 * seconds(plain(3000)) + 2  # in rounds it was two hundred times
+
+
+@pytest.mark.parametrize("make", [plain, loops])
+def test_nodes_out_of_order_are_verified(make: Callable[[int], onnx.ModelProto], tmp_path: Path) -> None:
+    """From a file, as the command line does it: what is read and what is compared are read apart."""
+    onnx.save(backwards(make(6)), tmp_path / "model.onnx")
+    words = ["prune", str(tmp_path / "model.onnx"), "-o", str(tmp_path / "small.onnx"), "--ratio", "0.5"]
+    assert run([*words, "--align", "1"]) == 0
 
 
 @pytest.mark.parametrize("axis", [0, 1])
