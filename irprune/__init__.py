@@ -8,6 +8,7 @@ from .versions import IRPRUNE
 
 if TYPE_CHECKING:
     from .api import Result, apply, plan, prune, verify
+    from .depth import drop
     from .plans import Plan
     from .request import Request
     from .several import apply_together, plan_together, prune_together, verify_together
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "apply",
     "apply_together",
+    "drop",
     "plan",
     "plan_together",
     "prune",
@@ -44,6 +46,7 @@ _HOMES = {
     "Request": "request",
     "Sparsified": "sparse",
     "Sparsity": "zeros",
+    "drop": "depth",
     "sparsify": "sparse",
     **dict.fromkeys(("apply_together", "plan_together", "prune_together", "verify_together"), "several"),
 }

@@ -14,6 +14,7 @@ from .bench import bench
 from .compact import compact
 from .compare import compare
 from .demo import demo
+from .drop import drop
 from .dump import dump
 from .exits import DONE, EPILOG, INTERRUPTED, guarded
 from .finetune import finetune
@@ -63,7 +64,7 @@ def _common(
 
 
 _COMMANDS = (
-    *(prune, compact, inspect, plan, apply, verify, sparsify, finetune, compare),
+    *(prune, compact, drop, inspect, plan, apply, verify, sparsify, finetune, compare),
     *(bench, sweep, report, opt, passes, dump, schema, demo),
 )
 for _command in _COMMANDS:

@@ -16,6 +16,7 @@ from .reasons import Frozen
 
 if TYPE_CHECKING:
     from ..analysis import Analysis, Cost, Group
+    from ..plans import Plan
     from ..plans.aligned import Unaligned
     from ..repair.recover import Recovery
     from ..verification import Report
@@ -130,6 +131,12 @@ def costs(analysis: Analysis, before: Cost, after: Cost, files: tuple[int, int] 
     note = sizes_of_costs(analysis)
     found.caption = escape(f"multiply-accumulates {note}") if note else None
     return found
+
+
+def dropped(plan: Plan) -> Table:
+    """The residual branches that go."""
+    rows = [(escape(each.branch), escape(each.result)) for each in plan.dropped]
+    return table(f"Dropped: {len(rows)}", ("branch", "that was added to make"), rows)
 
 
 def pruned_groups(analysis: Analysis, removed: Mapping[str, int]) -> Table:

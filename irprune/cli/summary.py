@@ -76,12 +76,15 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     files = (sum(part.stat().st_size for part in given.source.files()), outcome.size)
     removed = {group.name: len(group.removed) for group in plan.groups}
     out.print(report.costs(given.analysis, plan.cost_before, plan.cost_after, files))
-    out.print(report.pruned_groups(given.analysis, removed))
+    if plan.dropped:
+        out.print(report.dropped(plan))
+    else:
+        out.print(report.pruned_groups(given.analysis, removed))
     if unread := report.unread(given.analysis, removed):
         out.print(unread, markup=False)
     if odd := unaligned(given.analysis, plan):
         out.print(report.unaligned(odd))
-    idle = left_alone(given.analysis, outcome.plan)
+    idle = [] if plan.dropped else left_alone(given.analysis, plan)
     if idle:
         out.print(report.frozen(idle))
     if outcome.recovery is not None:

@@ -42,8 +42,8 @@ FORMAT: Literal["irprune.plan/1"] = "irprune.plan/1"
 Count = Annotated[int, Field(strict=True, ge=0)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-PlanKind = Literal["prune", "compact"]
-"""What a plan does: remove what matters least, or what makes no difference."""
+PlanKind = Literal["prune", "compact", "drop"]
+"""What a plan does: remove what matters least, what makes no difference, or whole residual branches."""
 
 Digest = Annotated[str, Field(strict=True, pattern="^([0-9a-f]{64})?$")]
 """A SHA-256 in hexadecimal, empty for a model that was never in a file."""
@@ -211,6 +211,14 @@ class Curve(_Part):
         return self
 
 
+class DroppedBranch(_Part):
+    """A residual branch that goes: ``result = skip + branch`` becomes ``result = skip``."""
+
+    result: Name
+    branch: Name
+    skip: Name
+
+
 class Plan(_Part):
     """What :mod:`irprune` decided for one model. ``slices`` and ``verification`` are filled in by later stages.
 
@@ -228,6 +236,7 @@ class Plan(_Part):
     ranges: dict[Name, tuple[Finite, Finite]] = {}
     request: AnyRequest
     groups: tuple[PlannedGroup, ...]
+    dropped: tuple[DroppedBranch, ...] = ()
     slices: dict[Name, AnySlice] = {}
     updated: Updated = {}
     rewritten: tuple[Name, ...] | None = None
@@ -256,6 +265,11 @@ class Plan(_Part):
     def is_lossless(self) -> bool:
         """Whether the smaller model computes what the original does."""
         return self.kind == "compact"
+
+    @property
+    def keeps_channels(self) -> bool:
+        """Whether the reference needs no masks: nothing of an axis goes, or nothing that makes a difference."""
+        return self.kind != "prune"
 
     @field_validator("groups")
     @classmethod
@@ -330,6 +344,7 @@ class Plan(_Part):
             **({"ranges": {name: list(ends) for name, ends in self.ranges.items()}} if self.ranges else {}),
             "request": self.request.as_json(),
             "groups": [group.model_dump(mode="json") for group in self.groups],
+            **({"dropped": [each.model_dump() for each in self.dropped]} if self.dropped else {}),
             "slices": {name: part.as_json() for name, part in sorted(self.slices.items())},
             "updated": dict(sorted(self.updated.items())),
             **({} if self.rewritten is None else {"rewritten": list(self.rewritten)}),

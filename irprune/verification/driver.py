@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as oir
 
 from ..backends.onnx import to_proto
+from ..dropping.drop import planned, without_branches
 from ..errors import InputError, VerificationError
 from ..frontends.branches import FIRST_WITH_CONSTANT_INITIALIZERS, without_dead_branches
 from ..frontends.external import make_relative
@@ -25,6 +26,7 @@ from ..runtime.executable import Executable
 from ..runtime.feeds import AnyData, fed_inputs
 from ..runtime.labels import AnyLabels, as_labels
 from ..runtime.session import Outputs, RunFailure
+from .branches import with_zero_branches
 from .cases import Cases, given_cases, input_specs, random_cases
 from .comparing import relative_error, tolerance_of
 from .cutting import runnable_part
@@ -95,7 +97,10 @@ def verify_models(
     removed = removed_atoms(plan, analysis)
     kept = analysis.kept(removed)
     if nodes:
-        structure = with_nodes(structure, check_nodes(whole, smaller, analysis, removed, plan.updated, plan.rewritten))
+        shallow = without_branches(graph, planned(analysis, plan)) if plan.dropped else None
+        structure = with_nodes(
+            structure, check_nodes(whole, smaller, analysis, removed, plan.updated, plan.rewritten, shallow)
+        )
     try:
         if source is None:
             asked = requested_sizes(input_specs(before.proto), plan.request.shapes, plan.request.sizes)
@@ -109,7 +114,7 @@ def verify_models(
     )
     before.close()
     equivalence, outputs = _compared(
-        Comparison(before, after, analysis, kept, rtol, plan.is_lossless, plan.ranges), cases, plan, tuned=tuned
+        Comparison(before, after, analysis, kept, rtol, plan.keeps_channels, plan.ranges), cases, plan, tuned=tuned
     )
     # A quantized model rounds otherwise with optimizations on, and float64 is a verdict that needs no float32.
     if not (equivalence.ok or equivalence.as_is or equivalence.in_double):
@@ -142,8 +147,10 @@ def _compared(comparison: Comparison, cases: Cases, plan: Plan, *, tuned: bool) 
     problem = f"the outputs are {names[1]}, expected {names[0]}" if names[0] != names[1] else ""
     if not problem:
         try:
-            if not comparison.lossless:
-                comparison = replace(comparison, original=with_tuned_weights(*sides, plan, every=tuned))
+            if not plan.is_lossless:
+                updated = with_tuned_weights(*sides, plan, every=tuned)
+                zeroed = with_zero_branches(updated, plan, comparison.analysis.graph)
+                comparison = replace(comparison, original=zeroed)
             found, outputs = comparison.run(cases)
             return with_steps(comparison, cases, found), outputs
         except VerificationError as error:

@@ -94,7 +94,7 @@ class _Findings:
 class Comparison:
     """One original, one removal, one pruned model. References are built once per input size at most.
 
-    The reference of a ``lossless`` removal is the original itself. ``ranges`` bound random inputs.
+    Where ``is_reference``, the original is the reference as it stands. ``ranges`` bound random inputs.
     """
 
     original: Executable
@@ -102,7 +102,7 @@ class Comparison:
     analysis: Analysis
     kept: Mapping[int, Mask]
     rtol: float | None = None
-    lossless: bool = False
+    is_reference: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     _references: dict[tuple[object, ...], Executable] = field(default_factory=dict)
     _sizes_of: dict[tuple[bool, int], tuple[Case, dict[str, int]]] = field(default_factory=dict)
@@ -326,7 +326,7 @@ class Comparison:
 
     def reference(self, case: Case, *, guard: bool = False) -> Executable:
         """The reference for the sizes of a case, built when first asked for."""
-        if self.lossless:
+        if self.is_reference:
             return self.original
         if (guard, None) in self._references:
             return self._references[guard, None]

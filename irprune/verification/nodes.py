@@ -53,14 +53,16 @@ def check_nodes(
     removed: Mask,
     updated: Mapping[str, str] = MappingProxyType({}),
     listed: Collection[str] | None = None,
+    shallow: Graph | None = None,
 ) -> NodeFindings:
     """Compare the nodes of ``pruned`` with ``original`` after the removal of atoms.
 
     ``updated`` are the digests of tensors that have new values; they are compared elsewhere. ``listed`` are the results
-    of the nodes that the plan calls rewritten, ``None`` for a plan that does not say.
+    of the nodes that the plan calls rewritten, ``None`` for a plan that does not say. ``shallow`` is the graph without
+    the branches that the plan drops.
     """
     kept = analysis.kept(removed)
-    smaller, _ = remove_atoms(analysis, removed)
+    smaller = remove_atoms(analysis, removed)[0] if shallow is None else shallow
     source = _ir_model(original)
     sort_nodes(source)
     expected = emit(source, analysis.graph, smaller)

@@ -24,6 +24,7 @@ from ..runtime.executable import Executable
 from ..runtime.feeds import fed_inputs
 from ..runtime.weights import read_tensor
 from ..signatures import traits_of
+from .branches import tensors_of_branches
 from .report import Structure
 
 Readers: TypeAlias = dict[str, Callable[[], Array]]
@@ -212,7 +213,7 @@ def _missing(before: Readers, after: Readers, plan: Plan, graph: onnx.GraphProto
         yield f"tensor '{name}': the plan lists a slice of it, the pruned model does not have it"
     copied = {part.of for part in plan.slices.values()}
     unrecorded = {name for name, digest in plan.updated.items() if not digest}
-    gone = before.keys() - after.keys() - plan.slices.keys() - copied - unrecorded
+    gone = before.keys() - after.keys() - plan.slices.keys() - copied - unrecorded - tensors_of_branches(graph, plan)
     weights = sorted(name for name in gone if before[name]().dtype.kind not in _INTEGERS)
     becomes = _results(graph) if weights else {}
     for name in weights:

@@ -96,6 +96,7 @@ WRITERS = {
         "writes masks around the nodes of the original",
         {"Cast", "Gather", "Mul", "Pad", "Where"},
     ),
+    "irprune/verification/branches.py": ("multiplies a branch by zero", {"Mul"}),
     "irprune/verification/rounding.py": (
         "writes a saturation in the place of a quantization and its inverse, and moves numbers as integers were",
         {"DequantizeLinear", "Identity", "Max", "Min", "Pad", "QuantizeLinear", "Resize"},
