@@ -19,7 +19,7 @@ from irprune.torch.distill.ends import End, ends, last_features  # noqa: E402
 from irprune.torch.distill.finetune import finetune  # noqa: E402
 from irprune.torch.distill.losses import decisions, loss_of, scale_of  # noqa: E402
 from irprune.torch.distill.samples import order_of  # noqa: E402
-from irprune.torch.distill.training import WARM_UP, one_cycle  # noqa: E402
+from irprune.torch.distill.training import WARM_UP, one_cycle, rate_for  # noqa: E402
 from irprune.torch.distill.views import flipped, mirrored, mixed, shifted  # noqa: E402
 
 RESIDUAL = """(float[n, 4] x) => (float[n, 3] y)
@@ -95,6 +95,28 @@ def test_an_epoch_meets_each_sample_once() -> None:
 def test_the_rate_rises_then_falls() -> None:
     rates = [one_cycle(share) for share in (0, WARM_UP, 1)]
     assert rates == pytest.approx([0, 1, 0])
+
+
+def test_the_rate_is_smaller_for_a_model_that_is_near_and_for_small_weights() -> None:
+    assert [rate_for(error, 0.05) for error in (float("inf"), 1.0, 0.25, 0.0)] == pytest.approx(
+        [1e-3, 1e-3, 5e-4, 5e-5]
+    )
+    assert rate_for(1.0, 0.01) == pytest.approx(2e-4)
+    assert rate_for(1.0, 1.0) == 2e-3
+
+
+def test_training_of_a_model_that_is_near_does_not_throw_it_away() -> None:
+    """With a fixed rate the error rises tenfold within the first steps, and does not come back in so few."""
+    model = model_of(RESIDUAL)
+    data = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
+    small = irprune.prune(model, ratio=0.25, align=1)
+    near = finetune(model, small.model, data, plan=small.plan, steps=400, block_steps=0)
+    seen = []
+    again = finetune(
+        model, near.model, data, plan=near.plan, steps=60, block_steps=0, on_step=lambda now: seen.append(now.fidelity)
+    )
+    assert again.after.error < near.after.error
+    assert max(fidelity.error for fidelity in seen) < 2 * near.after.error
 
 
 def test_images_are_mirrored_along_their_width() -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
-BATCH, BLOCK_BATCH = 100, 32
+BATCH, BLOCK_BATCH = 50, 32
 """The most samples of a step."""
 
 MEMORY = 1 << 29
@@ -208,7 +208,7 @@ class _Run:
             return []
         values = (*inner, *present)
         some = self._affordable(self.samples.fitted, values)
-        return [replace(self._stage("blocks", values, inner, some, BLOCK_BATCH, steps), rate=BLOCK_RATE)]
+        return [replace(self._stage("blocks", values, inner, some, BLOCK_BATCH, steps), rate=BLOCK_RATE, adapts=False)]
 
     def whole(self, feeds: Sequence[Feeds], steps: int) -> Stage:
         """The whole network, compared at its ends and before its last layers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,11 @@ from .samples import Batch, Examples, order_of
 from .student import Student
 
 RATE, BLOCK_RATE = 2e-3, 5e-4
-"""The largest learning rate of Adam. Blocks learn slower: the inputs of the later ones change with the earlier ones."""
+"""The largest learning rate of Adam for the whole network (see :func:`rate_for`), and that of blocks. Blocks learn
+slower: the inputs of the later ones change with the earlier ones."""
+
+STEP = 0.02
+"""The largest step for a model that knows nothing, as a share of its weights."""
 
 WARM_UP = 0.15
 """The share of the steps in which the rate rises."""
@@ -33,6 +38,7 @@ LOOKS = 10
 
 _LOOKED_AT_ONCE = 128
 _DIVERGED = 10.0
+_SMALLEST_ROOT = 0.05
 _MOST_RESTARTS = 4
 _SMALLEST_BATCH = 16
 
@@ -64,7 +70,8 @@ OnStep: TypeAlias = Callable[[Progress], object]
 class Stage:
     """A number of steps by one loss: the sum of those of ``ends`` over ``examples``.
 
-    ``batch`` is the number of samples of a step, ``seed`` what their order follows from.
+    ``batch`` is the number of samples of a step, ``seed`` what their order follows from. A rate that ``adapts`` is
+    smaller the nearer the model already is to the original.
     """
 
     name: str
@@ -75,6 +82,7 @@ class Stage:
     batch: int
     seed: int
     rate: float = RATE
+    adapts: bool = True
     scales: tuple[float, ...] = ()
 
     def prepared(self) -> Stage:
@@ -154,9 +162,16 @@ class Trainer:
         error = sum(errors) / len(errors)
         return Fidelity(same / total if total else None, error if math.isfinite(error) else math.inf)
 
+    def _size(self) -> float:
+        """The root mean square of weights, in the middle of all matrices."""
+        parameters = [p.detach() for p in self.module.parameters() if p.requires_grad]
+        matrices = [p for p in parameters if p.ndim > 1] or parameters
+        return statistics.median(float(p.square().mean().sqrt()) for p in matrices)
+
     def _stage(self, number: int, stage: Stage, saved: Mapping[str, Any] | None) -> None:
         parameters = [p for p in self.module.parameters() if p.requires_grad]
-        start, rate = self._state(), stage.rate
+        start = self._state()
+        rate = rate_for(self.best.error, self._size(), stage.rate) if stage.adapts else stage.rate
         if saved is not None:
             start, rate = saved["start"], saved["rate"]
         for _ in range(_MOST_RESTARTS):
@@ -166,7 +181,7 @@ class Trainer:
             saved, rate = None, rate / 2
             self._load(start)
         raise InputError(
-            f"training diverges at every learning rate from {stage.rate:g} to {2 * rate:g}: the weights stay"
+            f"training diverges at {_MOST_RESTARTS} learning rates, the smallest {2 * rate:g}: the weights stay"
         )
 
     def _steps(
@@ -250,6 +265,16 @@ def one_cycle(share: float) -> float:
     if share < WARM_UP:
         return 0.5 - 0.5 * math.cos(math.pi * share / WARM_UP)
     return 0.5 + 0.5 * math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))
+
+
+def rate_for(error: float, size: float, most: float = RATE) -> float:
+    """The learning rate for a model with this error and weights of this size.
+
+    A step of Adam moves each weight by the rate, whatever the gradient. Relative to the weights, this disturbs the
+    outputs by the square. A rate in proportion to the weights and to the root of the error therefore disturbs a model
+    by a fixed share of the error that it has, where a fixed rate would first undo what a good start knows.
+    """
+    return min(most, STEP * size * min(1.0, max(_SMALLEST_ROOT, math.sqrt(error))))
 
 
 def batch_for(count: int, most: int) -> int:
