@@ -155,6 +155,11 @@ class CellPoint:
 
     is_bare = False
 
+    def summand(self, values: Values, shape: Sequence[int]) -> Array:
+        """Nothing is added that a point covers."""
+        del values
+        return np.zeros(shape, np.float32)
+
     def product(self, rows: Rows, graph: Graph) -> Rows:
         """``[p, g, o]``: the operands' rows times the weights."""
         return np.asarray(np.einsum("pgc,goc->pgo", rows, self.matrix(graph).astype(np.float32), optimize=True))

@@ -1,6 +1,7 @@
 """Points at which a contraction is compared with the original: behind its bias, and behind a residual sum.
 
     t = scale * (W u + b) + shift + skip        then perhaps a ReLU
+    t = transposed(scale * (W u + b)) + skip    layer scale, in front of a sum with the channels elsewhere
 
 ``b`` is an operand of the node, a vector that is added to its result, or the mean of a batch normalization behind it
 (``b = -mean``, ``scale = gamma / deviation``, ``shift = beta``).
@@ -46,6 +47,10 @@ class Point:
     """The way from the bias to the tensor that holds it, where it is quantized."""
     has_fixed_bias: bool = False
     """Whether something is added that a refit may not change."""
+    gain: str | None = None
+    """The vector that the sum of product and bias is multiplied with (layer scale)."""
+    order: tuple[int, ...] | None = None
+    """The dimensions of the target in the order in which the contraction has them."""
 
     def read_bias(self, constants: Mapping[str, Constant]) -> Array:
         """The vector that is added, dequantized. There has to be one."""
@@ -108,11 +113,20 @@ class Point:
         """What is compared, among the values of a model with the weights of ``graph``."""
         del graph
         found, code = values[self.target], self.contraction.codes[1]
-        return found if code is None else code.read(found)
+        return self._ordered(found if code is None else code.read(found))
+
+    def summand(self, values: Mapping[str, Array], shape: Sequence[int]) -> Array:
+        """The other summand, as large as a result of this shape. There has to be one."""
+        assert self.skip is not None
+        return np.broadcast_to(self._ordered(values[self.skip]), shape)
+
+    def _ordered(self, value: Array) -> Array:
+        return value if self.order is None else value.transpose(self.order)
 
     def axes(self, analysis: Analysis) -> tuple[Axis, ...] | None:
         """Those of :meth:`result`, where they are known."""
-        return analysis.coupling.dims[self.target]
+        axes = analysis.coupling.dims[self.target]
+        return axes if axes is None or self.order is None else tuple(axes[k] for k in self.order)
 
     def positions(self, shape: Sequence[int]) -> int:
         """How many positions a result of this shape has."""
@@ -201,14 +215,18 @@ def find_points(analysis: Analysis) -> tuple[AnyPoint, ...]:
 
 def _point(graph: Graph, item: Contraction) -> Point:
     bias, norm, target = _bias(graph, item)
-    skip, target = _residual(graph, target)
+    skip, gain, order = None, None, None
+    if (found := _residual(graph, target)) is not None:
+        skip, target = found
+    elif norm is None and (scaled := _scaled_residual(graph, item, target)) is not None:
+        skip, target, gain, order = scaled
     stored = None if bias is None else computed_weight(graph, bias)
     fixed = bias is None and len(item.node.inputs) > 2 and item.node.inputs[2] != ""
     if bias is not None and not _is_alone(graph, bias, stored, item.node.name):
         bias, stored, fixed = None, None, True
     readers = [traits_of(reader.qualified_op) for reader, _ in graph.consumers.get(target, ())]
     rectified = bool(readers) and target not in graph.outputs and all(traits.rectifies for traits in readers)
-    return Point(item, bias, norm, target, skip, rectified, stored, fixed)
+    return Point(item, bias, norm, target, skip, rectified, stored, fixed, gain, order)
 
 
 def _integer_point(graph: Graph, item: IntegerContraction) -> Point:
@@ -249,16 +267,60 @@ def _bias(graph: Graph, item: Contraction) -> tuple[str | None, Node | None, str
     return None, None, item.output
 
 
-def _residual(graph: Graph, target: str) -> tuple[str | None, str]:
+def _residual(graph: Graph, target: str) -> tuple[str, str] | None:
     """If the value is an operand of a residual addition: the other operand and the sum."""
     following = _only_reader(graph, target)
     if following is None or not _sums(following[0]):
-        return None, target
+        return None
     reader, position = following
     other = reader.inputs[1 - position]
     if other in graph.constants or other == target or graph.shape(other) is None:
-        return None, target
+        return None
     return other, reader.outputs[0]
+
+
+def _scaled_residual(
+    graph: Graph, item: Contraction, target: str
+) -> tuple[str, str, str | None, tuple[int, ...] | None] | None:
+    """A residual addition behind a layer scale, a transposition or both: summand, sum, scale and order of dimensions.
+
+    ConvNeXt and CaiT have ``x + gamma * f(x)``; f works on the last dimension, and the sum has the channels second.
+    """
+    rank = len(item.result)
+    gain, order, wide = None, None, _wide(item)
+    while (following := _only_reader(graph, target)) is not None:
+        node, position = following
+        traits = traits_of(node.qualified_op)
+        if order is None and traits.permutation:
+            moved = node.ints(traits.permutation) or tuple(reversed(range(rank)))
+            order = tuple(int(k) for k in np.argsort(moved))
+            wide = None if wide is None else moved.index(wide)
+        elif gain is None and traits.annihilates and traits.combines == "arithmetic":
+            gain = node.inputs[1 - position]
+            if not _lies_along(graph, gain, wide, rank, item.shape[0] * item.shape[1]):
+                return None
+        else:
+            break
+        target = node.outputs[0]
+    found = _residual(graph, target)
+    if found is None or len(graph.shape(found[0]) or ()) != rank:
+        return None
+    return (*found, gain, order)
+
+
+def _wide(item: Contraction) -> int | None:
+    """The dimension of the result with groups and rows, if it is one."""
+    own = {letter.name for letter in (*item.groups, *item.rows)}
+    places = [k for k, letters in enumerate(item.result) if any(letter.name in own for letter in letters)]
+    return places[0] if len(places) == 1 else None
+
+
+def _lies_along(graph: Graph, name: str, dimension: int | None, rank: int, size: int) -> bool:
+    """Whether a value is a stored vector of one number for each element of this dimension."""
+    if dimension is None or not _is_vector(graph, name):
+        return False
+    shape = graph.constants[name].shape
+    return rank - dimension <= len(shape) <= rank and shape[dimension - rank] == size
 
 
 def _sums(node: Node) -> bool:
@@ -276,7 +338,10 @@ def _is_vector(graph: Graph, name: str) -> bool:
 
 
 def affine(graph: Graph, point: Point) -> tuple[Floats, Floats]:
-    """Scale and shift per channel of the batch normalization behind the contraction; 1 and 0 without one."""
+    """Scale and shift per channel of the batch normalization or layer scale behind the contraction; else 1 and 0."""
+    if point.gain is not None:
+        gain = graph.constants[point.gain].numpy().astype(np.float64).ravel()
+        return gain, np.zeros_like(gain)
     if point.norm is None:
         return np.ones(1), np.zeros(1)
     gamma, beta, _, variance = (graph.constants[name].numpy().astype(np.float64) for name in point.norm.inputs[1:5])

@@ -222,7 +222,7 @@ def _sample(
     goal = point.at(target, chosen)
     skip = np.zeros_like(goal)
     if point.skip is not None:
-        skip = point.at(np.broadcast_to(ours[point.skip], target.shape), chosen)
+        skip = point.at(point.summand(ours, target.shape), chosen)
     return _Sample(*(part.astype(np.float32, copy=False) for part in (rows, goal, skip)))
 
 
