@@ -28,6 +28,9 @@ from ..calibration.points import AnyPoint
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_LARGE = 200
+"""Columns from which on moments are inverted one by one, by their Cholesky factor, in a third of the time."""
+
 ROUNDS = 64
 """The most rounds for a group: large groups lose several atoms per round."""
 
@@ -82,19 +85,55 @@ class Surgeon:
         column = (self.atom >= 0) & gone[np.maximum(self.atom, 0)]
         if not column.any():
             return
-        block = self.inverse[:, column][:, :, column]
-        across = self.inverse[:, column][:, :, ~column]
-        share = np.linalg.solve(block, across)
-        self.weight = self.weight[:, :, ~column] - self.weight[:, :, column] @ share
-        inverse = self.inverse[:, ~column][:, :, ~column] - across.transpose(0, 2, 1) @ share
-        self.inverse = (inverse + inverse.transpose(0, 2, 1)) / 2
+        left = np.flatnonzero(~column)
+        across = self.inverse[:, column].take(left, axis=2)
+        half, share = _halved(self.inverse[:, column][:, :, column], across)
+        removed = self.weight[:, :, column]
+        self.weight = self.weight.take(left, axis=2)
+        self.weight -= removed @ share
+        self.inverse = self.inverse.take(left, axis=1).take(left, axis=2)
+        self.inverse -= np.matmul(half.transpose(0, 2, 1), half)  # of one array: symmetric to the last bit
         self.atom = self.atom[~column]
+
+
+def _halved(block: Floats, across: Floats) -> tuple[Floats, Floats]:
+    """``F^-1 A`` and ``B^-1 A`` for ``B = F F^T``, the block of an inverse, ``[g, w, w]``."""
+    try:
+        factor = np.linalg.cholesky(block)
+        half = np.linalg.solve(factor, across)
+        share = np.linalg.solve(factor.transpose(0, 2, 1), half)
+    except np.linalg.LinAlgError:  # rounding has made it singular
+        values, vectors = np.linalg.eigh(block)
+        least = np.finfo(np.float64).eps * np.abs(values).max(axis=1, keepdims=True) + 1e-300
+        scaled = vectors / np.sqrt(np.maximum(values, least))[:, None, :]
+        half = scaled.transpose(0, 2, 1) @ across
+        share = scaled @ half
+    return np.asarray(half, dtype=np.float64), np.asarray(share, dtype=np.float64)
+
+
+def inverse_of(moments: Floats) -> Floats:
+    """The inverses of damped moments ``[g, c, c]``."""
+    if moments.shape[1] < _LARGE:
+        return np.asarray(np.linalg.inv(moments), dtype=np.float64)
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    found = np.empty_like(moments)
+    for part, result in zip(moments, found, strict=True):
+        factor, failed = dpotrf(part.T)  # symmetric: the transposed array lies as LAPACK wants it
+        inverse, wrong = (factor, failed) if failed else dpotri(factor)
+        if failed or wrong:
+            result[:] = np.linalg.inv(part)
+            continue
+        upper = np.triu(inverse, 1)
+        result[:] = upper + upper.T
+        np.fill_diagonal(result, inverse.diagonal())
+    return found
 
 
 def _surgeon(measured: Measured, group: Group, point: AnyPoint, columns: NDArray[np.intp]) -> Surgeon:
     weight = measured.weight(point)
     weight = np.concatenate([weight, np.zeros((*weight.shape[:2], 1))], axis=2)
-    inverse: Floats = np.asarray(np.linalg.inv(measured.damped(point)), dtype=np.float64)
+    inverse = inverse_of(measured.damped(point))
     rows = measured.rows(point, group)
     return Surgeon(weight, inverse, np.append(columns, -1), measured.scale(point), rows if (rows >= 0).any() else None)
 

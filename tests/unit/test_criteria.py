@@ -11,7 +11,7 @@ from irprune.analysis import Analysis, analyze
 from irprune.calibration.calibrate import measure
 from irprune.calibration.measured import Measured
 from irprune.criteria import DATA_CRITERIA
-from irprune.criteria.obs import Surgeon, eliminate
+from irprune.criteria.obs import Surgeon, eliminate, inverse_of
 from irprune.errors import InputError
 from irprune.frontends.onnx import import_model
 from irprune.plans import make_plan
@@ -131,3 +131,30 @@ def test_activations_that_overflow_are_refused() -> None:
     feeds = [{"x": np.full((8, 6), 1e4, np.float32)}]
     with pytest.raises(InputError, match=r"\(MatMul\) reads or computes infinities or NaN on the data"):
         measure(analysis, model, feeds)
+
+
+def test_large_moments_are_inverted_by_their_factor() -> None:
+    rows = np.random.default_rng(4).standard_normal((2, 600, 230))
+    moments = rows.transpose(0, 2, 1) @ rows / 600
+    found = inverse_of(moments)
+    np.testing.assert_allclose(found @ moments, np.broadcast_to(np.eye(230), moments.shape), atol=1e-9)
+    np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
+
+
+def test_a_long_elimination_stays_exact() -> None:
+    """After 240 downdates of a matrix of 250 columns, what is left is the inverse of what is left."""
+    rows = np.random.default_rng(4).standard_normal((900, 250)) @ np.random.default_rng(5).standard_normal((250, 250))
+    moments = (rows.T @ rows / 900)[None]
+    surgeon = Surgeon(np.ones((1, 3, 250)), inverse_of(moments), np.arange(250), 1.0)
+    for k in range(240):
+        surgeon.remove(np.arange(250) == k)
+    wanted = np.linalg.inv(moments[0, 240:, 240:])
+    np.testing.assert_allclose(surgeon.inverse[0], wanted, rtol=1e-6, atol=1e-8 * np.abs(wanted).max())
+
+
+def test_a_block_that_is_singular_is_removed_all_the_same() -> None:
+    surgeon = Surgeon(np.ones((1, 2, 4)), np.ones((1, 4, 4)), np.arange(4), 1.0)
+    surgeon.remove(np.array([True, True, False, False]))
+    assert np.isfinite(surgeon.inverse).all()
+    np.testing.assert_allclose(surgeon.inverse[0], np.zeros((2, 2)), atol=1e-12)
+    np.testing.assert_allclose(surgeon.weight[0], np.zeros((2, 2)), atol=1e-12)
