@@ -52,6 +52,10 @@ def sweep(
         Path | None,
         typer.Option("--labels", metavar="FILE.npy", help="The right decisions for --inputs, else for --data."),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", metavar="M", help="Train each model so long towards the original (torch extra)."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that work at a time.")] = 1,
     scheduler: Annotated[
         str | None,
@@ -71,6 +75,8 @@ def sweep(
         raise InputError(f"--by takes {', '.join(BY)}, got {by}")
     if workers < 1:
         raise InputError(f"--workers must be at least 1, got {workers}")
+    if minutes is not None and not (minutes > 0 and data is not None):
+        raise InputError(f"--minutes takes a number above 0 and trains on --data, got {minutes:g}")
     request.with_data(data is not None)  # which refuses what needs data
     if labels is not None and data is None and inputs is None:
         raise InputError("--labels needs the inputs that they belong to: give --data or --inputs")
@@ -91,7 +97,9 @@ def sweep(
         digests = {name: digest_of_data(given) for name, given in named.items() if given is not None}
         place.claim({**_identity(model), **digests, "options": options, "version": IRPRUNE})
     paths = {name: None if given is None else str(Path(given).resolve()) for name, given in named.items()}
-    tasks = [Task(str(model.resolve()), str(place.path), by, share, options, **paths) for share in shares]
+    tasks = [
+        Task(str(model.resolve()), str(place.path), by, share, options, **paths, minutes=minutes) for share in shares
+    ]
     found = {task.name: done for task in tasks if (done := place.finished(task.name)) is not None}
     rest = [task for task in tasks if task.name not in found]
 

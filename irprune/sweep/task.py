@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ class Task:
     """What a worker needs to know, as plain values: paths are absolute, on a disk that it shares.
 
     ``labels`` belong to ``inputs``, or where there are none to ``data``. ``options`` are those of the request but for
-    its target.
+    its target. With ``minutes`` the smaller model is trained that long towards the original.
     """
 
     model: str
@@ -36,11 +36,13 @@ class Task:
     data: str | None = None
     inputs: str | None = None
     labels: str | None = None
+    minutes: float | None = None
 
     @property
     def name(self) -> str:
         """``macs-0.5``."""
-        return f"{self.by}-{self.target:g}"
+        trained = "" if self.minutes is None else f"-{self.minutes:g}min"
+        return f"{self.by}-{self.target:g}{trained}"
 
 
 def run_task(task: Task) -> dict[str, Any]:
@@ -80,10 +82,31 @@ def _made(task: Task, folder: Folder) -> dict[str, Any]:
             labels=labels,
             **options.model_dump(exclude_unset=True),
         )
+        if task.minutes is not None:
+            result = _trained(task, result, stage.path, inputs, labels)
         found = _found(result, stage.path)
         stage.commit()
     write_text(folder.plan(task.name), result.plan.dumps())
     return found
+
+
+def _trained(task: Task, result: Result, model: Path, inputs: Any, labels: Array | None) -> Result:
+    """The result after training on the data; the file of the model is replaced.
+
+    Both hold the same samples out. Raises :class:`VerificationError` for a result that is not equivalent.
+    """
+    from ..api import verify
+    from ..torch import finetune
+
+    original, seed = Path(task.model), int(task.options.get("seed", 0))
+    tuned = finetune(original, model, task.data, plan=result.plan, minutes=task.minutes, seed=seed)
+    assert tuned.plan is not None
+    tuned.save(model)
+    judged_on = list(tuned.samples.held_out) if inputs is None else inputs
+    report = verify(original, model, tuned.plan, inputs=judged_on, labels=labels, seed=seed)
+    if not report.ok:
+        raise VerificationError(report.refusal())
+    return replace(result, plan=tuned.plan.with_verification(report.as_json()), report=report)
 
 
 def _judged_on(task: Task) -> tuple[Any, Array | None]:

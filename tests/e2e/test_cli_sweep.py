@@ -158,6 +158,23 @@ def test_a_cluster_makes_the_same_files(swept: Path, data: Path, tmp_path: Path)
     assert contents(folder) == contents(swept)
 
 
+@pytest.mark.slow
+def test_models_are_trained_on_the_data_and_judged_on_what_is_held_out(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    folder = tmp_path / "results"
+    given = ("--data", data / "images.npz", "--labels", data / "labels.npy", "--align", 1)
+    assert irprune("sweep", DIGITS, *given, "--targets", "0.2", "--minutes", 0.05, "-o", folder) == 0
+    model, plan = folder / "macs-0.2-0.05min.onnx", folder / "macs-0.2-0.05min.plan.json"
+    assert irprune("verify", DIGITS, model, "--plan", plan) == 0
+    places, images = np.r_[80:100, 180:200], np.load(data / "images.npz")
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    right = session.run(None, {images.files[0]: images[images.files[0]][places]})[0].argmax(axis=1)
+    found = json.loads((folder / "macs-0.2-0.05min.task.json").read_text())
+    assert found["accuracy"][1] == pytest.approx((right == np.load(data / "labels.npy")[places]).mean())
+    assert irprune("sweep", DIGITS, *given, "--targets", "0.2", "-o", folder) == 0
+    assert digest_of(folder / "macs-0.2.onnx") != digest_of(model)
+
+
 def test_without_data_channels_are_chosen_by_norm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "results"
     assert irprune("sweep", DIGITS, "--targets", "0.5", "-o", folder, "--by", "params", "--seed", 3) == 0
@@ -183,6 +200,7 @@ def test_a_target_out_of_reach_is_a_finding(tmp_path: Path, capsys: pytest.Captu
         (("--targets", "0.5,0.5"), "once"),
         (("--targets", "0.5", "--by", "time"), "--by takes params, macs, bytes, latency"),
         (("--targets", "0.5", "--workers", "0"), "--workers must be at least 1"),
+        (("--targets", "0.5", "--minutes", "1"), "trains on --data"),
         (("--targets", "0.5", "--labels", "labels.npy"), "--labels needs the inputs"),
         (("--targets", "0.5", "--data", "none.npz"), "none.npz: no such file"),
         (("--targets", "0.5", "--criterion", "obs"), "needs inputs of the model"),
