@@ -98,6 +98,7 @@ SELECTED = (
     ("llama", "mlp", [(64, 32)] * 2),
     ("llama", "hidden", [(32, 16)]),
     ("mixtral", "mlp", [(64, 32)] * 2),  # of all experts of a layer, whose matrices are picked from one stack
+    ("mixtral", "experts", [(4, 2)] * 2),
     ("lstm_tagger", "recurrent", [(24, 12)]),
 )
 """Per selector the sizes of the groups before and after; the head of bert_eager has an ``mlp`` of its own."""
