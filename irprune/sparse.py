@@ -19,7 +19,7 @@ from .api import (
     open_samples,
     verify_opened,
 )
-from .backends.onnx import emit, save, to_proto
+from .backends.onnx import emit, save, to_whole_proto
 from .errors import VerificationError
 from .plans import ModelIdentity, Plan
 from .plans.digests import digest_of_values
@@ -118,7 +118,7 @@ def sparsified(
     """
     samples, proto = None, None
     if data is not None:
-        samples, proto = open_samples(source, data), to_proto(source.model)
+        samples, proto = open_samples(source, data), to_whole_proto(source.model)
     sparse = sparsify_weights(analysis, options, proto, samples.fitted if samples else ())
     recovery = None
     if samples is not None:
@@ -143,9 +143,11 @@ def sparsified(
 
 def _effect(source: OpenedModel, analysis: Analysis, sparse: Sparse, samples: Samples) -> Recovery:
     """The outputs with the zeros alone, and with the adjusted weights, against the original's."""
-    wanted = outputs(to_proto(source.model), samples.held_out)
+    wanted = outputs(to_whole_proto(source.model), samples.held_out)
     masked, adjusted = (
-        outputs(to_proto(emit(source.model, analysis.graph, analysis.graph.with_values(values))), samples.held_out)
+        outputs(
+            to_whole_proto(emit(source.model, analysis.graph, analysis.graph.with_values(values))), samples.held_out
+        )
         for values in (sparse.masked, sparse.values)
     )
     return Recovery(

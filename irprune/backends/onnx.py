@@ -315,6 +315,26 @@ def to_proto(model: oir.Model) -> onnx.ModelProto:
     return proto
 
 
+def to_whole_proto(model: oir.Model) -> onnx.ModelProto:
+    """The model as a protobuf message that holds all weights itself, so that it runs wherever its files lie.
+
+    Raises :class:`InputError` for text that protobuf refuses.
+    """
+    proto = to_proto(model)
+    stored = {
+        value.const_value.name: value.const_value
+        for graph in (model.graph, *model.graph.subgraphs())
+        for value in graph.initializers.values()
+        if isinstance(value.const_value, oir.ExternalTensor)
+    }
+    for tensor in tensors_of(proto):
+        if is_external(tensor) and tensor.name in stored:
+            tensor.raw_data = stored[tensor.name].tobytes()
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+    return proto
+
+
 def _restore_maps_in(path: Path, model: oir.Model) -> None:
     if MAP_TYPES in model.meta:
         proto = onnx.load_model(path, load_external_data=False)

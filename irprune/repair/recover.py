@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as oir
 
 from ..analysis import Analysis
-from ..backends.onnx import emit, to_proto
+from ..backends.onnx import emit, to_whole_proto
 from ..calibration.calibrate import Samples, measure
 from ..calibration.cells import uncovered
 from ..calibration.contractions import has_quantized_weights
@@ -117,7 +117,7 @@ def recover(
     ``model`` is the analyzed model. Raises :class:`InputError` if ONNX Runtime fails on the data, and the errors of
     :func:`~irprune.rewriting.decide`.
     """
-    proto = to_proto(model)
+    proto = to_whole_proto(model)
     memory = int(request.data_memory or MEMORY)
     try:
         errors, by_norm = None, frozenset[str]()
@@ -165,7 +165,7 @@ def errors_on(
     the data say nothing about. Raises :class:`InputError` if ONNX Runtime fails on the data, or they say nothing.
     """
     try:
-        return _errors(to_proto(model), analysis, request, samples, int(request.data_memory or MEMORY))
+        return _errors(to_whole_proto(model), analysis, request, samples, int(request.data_memory or MEMORY))
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
 
@@ -205,7 +205,7 @@ def repaired(
 
     New weights are kept where they lower the error of the outputs.
     """
-    small = to_proto(emit(model, analysis.graph, smaller.graph))
+    small = to_whole_proto(emit(model, analysis.graph, smaller.graph))
     after = analyzed(smaller.graph, request)
     kept = analysis.kept(smaller.removed(analysis))
     unseen = [smaller_feeds(analysis, kept, feeds) for feeds in samples.held_out]
@@ -226,7 +226,7 @@ def repaired(
     tuned = smaller.graph.with_values(updated)
     wanted = outputs(proto, samples.held_out)
     sliced = outputs(small, unseen)
-    refitted = outputs(to_proto(emit(model, analysis.graph, tuned)), unseen)
+    refitted = outputs(to_whole_proto(emit(model, analysis.graph, tuned)), unseen)
     before, now = squared_error(wanted, sliced), squared_error(wanted, refitted)
     if now < before:
         smaller = replace(smaller, graph=tuned, plan=smaller.plan.with_updated(_digests(tuned, updated)))

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from irprune.cli import run
+from tests.golden.helpers.models import model_of
 
 MARKER = b"a harmless marker that no output may hold"
 WIDTH = 16
@@ -167,3 +169,22 @@ def test_malformed_external_data_is_one_line(
     assert pruned(folder / "model.onnx") == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]
+
+
+@pytest.mark.parametrize("command", ["prune", "sparsify"])
+def test_data_are_run_through_a_model_of_another_folder(command: str, tmp_path: Path) -> None:
+    """The weights lie beside the model, which is not where the command is given."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    text = (
+        "(float[N, 8] x) => (float[N, 4] y) <float[8, 64] a, float[64, 4] b> "
+        "{ h = MatMul(x, a) r = Relu(h) y = MatMul(r, b) }"
+    )
+    path = folder / "model.onnx"
+    onnx.save_model(model_of(text), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32))
+    small = tmp_path / "small.onnx"
+    options = ["--ratio", "0.5", "--data", str(tmp_path / "data.npz")]
+    assert run([command, str(path), "-o", str(small), *options]) == 0
+    x = np.ones((2, 8), dtype=np.float32)
+    assert ort.InferenceSession(str(small)).run(None, {"x": x})[0].shape == (2, 4)

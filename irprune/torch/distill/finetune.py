@@ -15,7 +15,7 @@ import torch
 from torch import fx
 
 from ...api import AnyModel, has_external_data, open_model
-from ...backends.onnx import save, to_proto
+from ...backends.onnx import save, to_whole_proto
 from ...calibration.calibrate import Samples
 from ...errors import InputError
 from ...frontends.onnx import import_model
@@ -177,7 +177,7 @@ class _Run:
         large = open_model(original)
         if plan is not None:
             require_same(large.identity, plan)
-        proto = to_proto(large.model)
+        proto = to_whole_proto(large.model)
         kept = Kept.of(large, plan)
         graph = import_model(small.model)
         found = tuple(end for end in ends(graph) if has_value(module, end.value) and end.value in kept.graph.producers)
