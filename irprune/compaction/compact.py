@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from ..analysis import Analysis, Mask
 from ..errors import InputError, TargetError
-from ..ir import Graph
+from ..ir import Constant, Graph
+from ..ir.core import Array
 from ..plans import Plan, costs, planned_groups, removed_atoms
 from ..plans.digests import digest_of_values
 from ..plans.planner import cost_of
 from ..request import Request
 from ..rewriting import Smaller, carried_out
 from ..rewriting import replay as replay_removal
+from ..rewriting.changes import rewritten_nodes
+from ..rewriting.draft import Draft
 from ..scoring import require_numbers
 from ..versions import installed
 from .interpret import Facts, Ranges
@@ -77,8 +81,24 @@ def require_ranges(graph: Graph, ranges: Ranges) -> None:
 def _carried_out(analysis: Analysis, plan: Plan, removed: Mask, found: Removable) -> Smaller:
     updated = found.biases(removed)
     smaller = carried_out(replace(analysis, graph=analysis.graph.with_values(updated)), plan)
-    constants, slices = smaller.graph.constants, smaller.slices
-    origins = {name: slices[name].of or name if name in slices else name for name in constants}
-    changed = [name for name, origin in origins.items() if origin in updated]
-    digests = {name: digest_of_values(constants[name].numpy()) for name in changed}
-    return replace(smaller, plan=smaller.plan.model_copy(update={"updated": digests}))
+    graph, made = _with_biases(smaller.graph, found.new_biases(removed))
+    slices = smaller.slices
+    origins = {name: slices[name].of or name if name in slices else name for name in graph.constants}
+    changed = [name for name, origin in origins.items() if origin in updated or name in made]
+    digests = {name: digest_of_values(graph.constants[name].numpy()) for name in changed}
+    rewritten = rewritten_nodes(analysis.graph, graph)
+    done = smaller.plan.model_copy(update={"updated": digests, "rewritten": rewritten})
+    return replace(smaller, plan=done, graph=graph)
+
+
+def _with_biases(graph: Graph, biases: Mapping[str, Array]) -> tuple[Graph, set[str]]:
+    """The graph in which some nodes have a bias that had none; the names of the new constants."""
+    draft, made = Draft(graph), set[str]()
+    for name, bias in biases.items():
+        node = draft.nodes.get(name)
+        if node is not None:
+            constant = draft.fresh(f"{node.outputs[0]}_bias")
+            draft.set_constant(constant, Constant.from_array(bias))
+            draft.replace(replace(node, inputs=(*node.inputs[:2], constant)))
+            made.add(constant)
+    return draft.finish(), made

@@ -39,6 +39,7 @@ class Removable:
     facts: Facts
     blocked: Mask = field(init=False)
     _sums: dict[str, tuple[Point, Floats, Floats]] = field(default_factory=dict)
+    _without_bias: dict[str, tuple[Contraction, Floats, Floats]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.blocked = np.zeros(self.analysis.atoms.count, dtype=bool)
@@ -70,14 +71,33 @@ class Removable:
         constants = self.analysis.graph.constants
         found: dict[str, Array] = {}
         for point, weight, data in self._sums.values():
-            goes = self._lost(point.contraction, removed)
-            added = np.where(goes[:, None, :], weight * np.where(goes, data, 0.0)[:, None, :], 0.0).sum(axis=2)
+            added = self._added(point.contraction, removed, weight, data)
             if not added.any():
                 continue
             sign = -1.0 if point.norm is not None else 1.0
             old = point.read_bias(constants)
             new = np.asarray(old, np.float64) + sign * added.reshape(np.shape(old))
             found |= point.write_bias(new.astype(old.dtype), constants)
+        return found
+
+    def new_biases(self, removed: Mask) -> dict[str, Array]:
+        """Biases for contractions that have none, by node: one number for each row that stays."""
+        table = np.append(removed, False)
+        found: dict[str, Array] = {}
+        for name, (item, weight, data) in self._without_bias.items():
+            added = self._added(item, removed, weight, data)
+            goes = np.zeros(added.size, dtype=bool)
+            for row in tiled(self.facts, [*item.groups, *item.rows]):
+                goes |= table[row]
+            if added.any():
+                dtype = self.analysis.graph.constants[item.constant].dtype
+                found[name] = added.ravel()[~goes].astype(dtype)
+        return found
+
+    def _added(self, item: Contraction, removed: Mask, weight: Floats, data: Floats) -> Floats:
+        """``[g, o]``: what the columns that go add to each row."""
+        goes = self._lost(item, removed)
+        found: Floats = np.where(goes[:, None, :], weight * np.where(goes, data, 0.0)[:, None, :], 0.0).sum(axis=2)
         return found
 
     def _lost(self, item: Contraction, removed: Mask) -> NDArray[np.bool_]:
@@ -132,9 +152,13 @@ class Removable:
         weight, data = weight_matrix(self.facts, item), summands(self.facts, item)
         silent = (weight == 0).all(axis=1) | data.is_zero
         point = self._points.get(item.node.name)
+        constant = data.is_point & np.isfinite(weight).all(axis=1)
+        found = np.where(constant & ~silent, data.low, 0.0)
         if point is not None and takes_up(self.analysis, point):
-            constant = data.is_point & np.isfinite(weight).all(axis=1)
-            self._sums[item.node.name] = (point, weight, np.where(constant & ~silent, data.low, 0.0))
+            self._sums[item.node.name] = (point, weight, found)
+            silent |= constant
+        elif self._may_have_bias(item):
+            self._without_bias[item.node.name] = (item, weight, found)
             silent |= constant
         summed = [letter for letter in item.columns if letter.name in {x.name for dim in item.operand for x in dim}]
         sizes = [letter.size for letter in (*item.groups, *item.columns)]
@@ -143,6 +167,11 @@ class Removable:
             if letter in summed:
                 marks = stays.any(axis=tuple(j for j in range(len(sizes)) if j != k))
                 self._block([Letter(letter.name, letter.axis)], {letter.name: marks})
+
+    def _may_have_bias(self, item: Contraction) -> bool:
+        """Whether the node takes a bias as operand 2 and has none yet."""
+        takes = 2 in traits_of(item.node.qualified_op).weights and item.constant in self.analysis.graph.constants
+        return takes and not any(item.node.inputs[2:])
 
     def _consume_cell(self, matched: MatchedNode, letters: Iterable[Letter]) -> None:
         """Inputs that are zero, or that no gate weighs; hidden units that are idle, or that no gate weighs."""

@@ -122,6 +122,13 @@ def replay(analysis: Analysis, plan: Plan) -> Smaller:
     return replace(made, plan=made.plan.model_copy(update=same))
 
 
+def graph_left(analysis: Analysis, plan: Plan) -> Graph | None:
+    """The graph of a plan that does more than to remove atoms; ``None`` for any other."""
+    if plan.kind == "drop":
+        return without_branches(analysis.graph, planned(analysis, plan))
+    return replay_removal(analysis, plan).graph if plan.kind == "compact" else None
+
+
 def norm_scores(analysis: Analysis) -> Judge:
     """Chooses by weights: the geometric mean of their root mean squares, summed over the branches of a block.
 

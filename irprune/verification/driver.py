@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as oir
 
 from ..backends.onnx import to_proto
-from ..dropping.drop import planned, without_branches
+from ..dropping import graph_left
 from ..errors import InputError, VerificationError
 from ..frontends.branches import FIRST_WITH_CONSTANT_INITIALIZERS, without_dead_branches
 from ..frontends.external import make_relative
@@ -97,9 +97,9 @@ def verify_models(
     removed = removed_atoms(plan, analysis)
     kept = analysis.kept(removed)
     if nodes:
-        shallow = without_branches(graph, planned(analysis, plan)) if plan.dropped else None
+        wanted_graph = graph_left(analysis, plan)
         structure = with_nodes(
-            structure, check_nodes(whole, smaller, analysis, removed, plan.updated, plan.rewritten, shallow)
+            structure, check_nodes(whole, smaller, analysis, removed, plan.updated, plan.rewritten, wanted_graph)
         )
     try:
         if source is None:

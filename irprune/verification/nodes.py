@@ -53,16 +53,16 @@ def check_nodes(
     removed: Mask,
     updated: Mapping[str, str] = MappingProxyType({}),
     listed: Collection[str] | None = None,
-    shallow: Graph | None = None,
+    wanted_graph: Graph | None = None,
 ) -> NodeFindings:
     """Compare the nodes of ``pruned`` with ``original`` after the removal of atoms.
 
     ``updated`` are the digests of tensors that have new values; they are compared elsewhere. ``listed`` are the results
-    of the nodes that the plan calls rewritten, ``None`` for a plan that does not say. ``shallow`` is the graph without
-    the branches that the plan drops.
+    of the nodes that the plan calls rewritten, ``None`` for a plan that does not say. ``wanted_graph`` is what a plan
+    leaves that does more than to remove atoms.
     """
     kept = analysis.kept(removed)
-    smaller = remove_atoms(analysis, removed)[0] if shallow is None else shallow
+    smaller = remove_atoms(analysis, removed)[0] if wanted_graph is None else wanted_graph
     source = _ir_model(original)
     sort_nodes(source)
     expected = emit(source, analysis.graph, smaller)

@@ -72,6 +72,7 @@ def zoo_feeds(name: str) -> dict[str, np.ndarray]:
         ("mobilenet_v2", 0.25),
         ("mobilenet_v3_small", 0.25),
         ("densenet121", 0.0),
+        ("mnasnet1_0", 0.25),
     ],
 )
 def test_every_planted_channel_goes(name: str, value: float, exports: Exports, tmp_path: Path) -> None:

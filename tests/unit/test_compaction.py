@@ -283,3 +283,24 @@ def test_ranges_are_recorded_and_of_inputs(tmp_path: Path) -> None:
         compacted(analysis, ranges={"z": (0, 1)})
     with pytest.raises(InputError, match="begins at its least number"):
         Plan.loads(plan.dumps().replace('"ranges": {\n  "x": [\n   0.0,', '"ranges": {\n  "x": [\n   2.0,'))
+
+
+BARE = """
+    g (float[N, 3, 6, 6] x) => (float[N, 4, 6, 6] y) {
+        h = Conv<kernel_shape = [1, 1]>(x, w, b)
+        r = Sigmoid(h)
+        k = Conv<kernel_shape = [1, 1]>(r, v)
+        s = Relu(k)
+        y = Conv<kernel_shape = [1, 1]>(s, u)
+    }
+"""
+
+
+def test_a_convolution_without_a_bias_gets_one_for_a_constant() -> None:
+    """Rows that go as well need none."""
+    numbers = {"v": with_rows(np.abs(normal(5, 6, 1, 1)), [3]), "u": normal(4, 5, 1, 1)}
+    proto = model_of(BARE, {**dead([1, 4], 0.7), **numbers})
+    assert check(proto) == {"w:0": (1, 4), "v:0": (3,)}
+    plan = compacted(analyzed(proto)).plan
+    assert plan.updated.keys() == {"k_bias"}
+    assert plan.rewritten == ("k",)
