@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -98,23 +98,36 @@ class Coupling:
 
 
 def couple(
-    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[str] = ()
+    graph: Graph,
+    allow_io: Sequence[str] = (),
+    states: Sequence[str] = (),
+    ties: Sequence[str] = (),
+    remapped: Collection[str] = (),
 ) -> Coupling:
     """Match every node with its signature.
 
     ``allow_io`` are globs of inputs and outputs that may change shape, ``states`` declare pairs of them (``IN=OUT``)
     that may change together; those of ``allow_io`` that are states by their names are tied as well. ``ties`` declares
-    other pairs of inputs and outputs that hold the same axes.
+    other pairs of inputs and outputs that hold the same axes. ``remapped`` are nodes whose indices the caller changes
+    to the places that rows have afterwards, so that their tables may lose rows.
 
     Raises :class:`InputError` for a state or a tie of what the graph does not have.
     """
     across, pairs = declared_ties(graph, ties)
-    return _Walk(graph, allow_io, [*declared_states(graph, states), *across], pairs).run()
+    return _Walk(graph, allow_io, [*declared_states(graph, states), *across], pairs, remapped).run()
 
 
 class _Walk:
-    def __init__(self, graph: Graph, allow_io: Sequence[str], declared: Sequence[State], ties: Sequence[Pair]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        allow_io: Sequence[str],
+        declared: Sequence[State],
+        ties: Sequence[Pair],
+        remapped: Collection[str] = (),
+    ) -> None:
         self.graph = graph
+        self.remapped = frozenset(remapped)
         self.allow_io = allow_io
         self.declared = {name for pair in (*declared, *ties) for name in pair}
         self.ties = ties
@@ -410,7 +423,7 @@ class _Walk:
         for axis_map in found.maps:
             matcher.relate(axis_map.operand, axis_map.result, axis_map.indices)
         reason = where.reason(found.reason.words, found.reason.kind)
-        for name in notation.opaque:
+        for name in notation.opaque - self._looked_up(node, found):
             self._freeze(matcher.axes.get(name), reason)
         self.result.matched[node.name] = MatchedNode(node, found, matcher.axes)
         if node.name in self.routing.lookups:
@@ -426,6 +439,15 @@ class _Walk:
             self._freeze((*tables, *ranked), where.reason(LOOKED_UP.words, LOOKED_UP.kind))
         for axis, other in zip(tables, ranked, strict=False):
             self.system.unify(axis, other, where)
+
+    def _looked_up(self, node: Node, found: Signature) -> set[str]:
+        """The axes of rows of the tables of a node whose indices the caller changes."""
+        if node.name not in self.remapped:
+            return set()
+        traits = traits_of(node.qualified_op)
+        operands = [found.notation.inputs[k] for tables in traits.lookups.values() for k in tables]
+        axis = node.int(traits.lookup_axis, 0)
+        return {name for operand in operands if operand for name in names_of(operand[axis])}
 
     def _is_stack(self, name: str) -> bool:
         return name in self.result.weights and len(self.graph.shape(name) or ()) > 2

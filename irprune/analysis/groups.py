@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -240,10 +240,14 @@ def _status(dims: tuple[Axis, ...], is_trainable: bool, is_table: bool) -> tuple
 
 @without_gc
 def analyze(
-    graph: Graph, allow_io: Sequence[str] = (), states: Sequence[str] = (), ties: Sequence[str] = ()
+    graph: Graph,
+    allow_io: Sequence[str] = (),
+    states: Sequence[str] = (),
+    ties: Sequence[str] = (),
+    remapped: Collection[str] = (),
 ) -> Analysis:
     """Couple the dimensions of a graph and find its atoms; the options are those of :func:`.coupling.couple`."""
-    coupling = couple(graph, allow_io, states, ties)
+    coupling = couple(graph, allow_io, states, ties, remapped)
     live = [axis for dims in coupling.dims.values() for axis in dims or ()]
     live += [axis for dims in coupling.uses.values() for axis in dims]
     return Analysis(graph, coupling, find_atoms(coupling.system, live))

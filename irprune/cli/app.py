@@ -28,6 +28,7 @@ from .schema import schema
 from .sparsify import sparsify
 from .sweep import sweep
 from .trust import set_trust
+from .vocabulary import vocabulary
 
 app = typer.Typer(
     name="irprune",
@@ -64,7 +65,7 @@ def _common(
 
 
 _COMMANDS = (
-    *(prune, compact, drop, inspect, plan, apply, verify, sparsify, finetune, compare),
+    *(prune, compact, drop, inspect, plan, apply, verify, sparsify, vocabulary, finetune, compare),
     *(bench, sweep, report, opt, passes, dump, schema, demo),
 )
 for _command in _COMMANDS:

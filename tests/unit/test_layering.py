@@ -43,6 +43,7 @@ LAYERS = (
     "verification",
     "bench",
     "trees",
+    "vocabulary",
     "report",
     "api",
     "several",
