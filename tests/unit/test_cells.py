@@ -18,7 +18,7 @@ from irprune.criteria import DATA_CRITERIA
 from irprune.frontends.onnx import import_model
 from irprune.repair import refit as refit_module
 from irprune.repair.effect import agreement
-from irprune.repair.refit import refit, run_again
+from irprune.repair.refit import Refit, refit, run_again
 from irprune.rewriting.slicing import remove_atoms
 from irprune.runtime.executable import Executable
 from tests.golden.helpers.models import model_of
@@ -221,7 +221,8 @@ def test_a_cell_runs_again_with_the_better_weights(better: bool) -> None:
     else:
         old, new = analysis.graph, worse
     list(student.get(point.reads))
-    (entry,) = run_again([point], (point,), old, new, {}, teacher, student, 2)
+    open_loop = [Refit(point.name, 2.0, 1.0)]
+    (entry,) = run_again([point], (point,), old, new, {}, teacher, student, 2, open_loop)
     assert entry.is_kept is better
     for theirs, ours in zip(teacher.get(["s"]), student.get(["s"]), strict=True):
         np.testing.assert_array_equal(theirs["s"], ours["s"])
