@@ -23,7 +23,7 @@ from .api import (
     open_samples,
     verify_opened,
 )
-from .backends.onnx import emit, to_proto
+from .backends.onnx import emit, to_whole_proto
 from .dropping import Depth, drop_blocks, norm_scores, without_branches
 from .errors import InputError, VerificationError
 from .repair.effect import outputs, squared_error
@@ -97,7 +97,7 @@ def dropped(
     """The graph without branches and its plan; with data, refitted, with the effect on samples held out."""
     if data is None:
         return drop_blocks(analysis, options, norm_scores(analysis), request), None, None
-    samples, proto = open_samples(source, data), to_proto(source.model)
+    samples, proto = open_samples(source, data), to_whole_proto(source.model)
     try:
         smaller = drop_blocks(analysis, options, _by_outputs(source, analysis, samples.fitted), request)
         done, recovery = repaired(source.model, proto, analysis, request, samples, smaller)
@@ -115,12 +115,12 @@ def _by_outputs(source: OpenedModel, analysis: Analysis, feeds: Sequence[Feeds])
         count += len(first) if first.ndim else 1
         if count >= _MOST_SAMPLES:
             break
-    wanted = outputs(to_proto(source.model), few)
+    wanted = outputs(to_whole_proto(source.model), few)
     gone: list[Residual] = []
 
     def error(block: tuple[Residual, ...]) -> float:
         graph = without_branches(analysis.graph, [*gone, *block])
-        return squared_error(wanted, outputs(to_proto(emit(source.model, analysis.graph, graph)), few))
+        return squared_error(wanted, outputs(to_whole_proto(emit(source.model, analysis.graph, graph)), few))
 
     def judge(blocks: Sequence[tuple[Residual, ...]]) -> int:
         chosen = int(np.argmin([error(block) for block in blocks]))
