@@ -19,7 +19,7 @@ import onnx_ir as oir
 
 from .analysis import Analysis
 from .backends.onnx import emit, save, to_proto
-from .dropping import replay
+from .dropping.drop import replay
 from .errors import InputError, VerificationError
 from .frontends.branches import without_dead_branches
 from .frontends.files import inline_functions, load, parse, read_file

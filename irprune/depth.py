@@ -24,7 +24,8 @@ from .api import (
     verify_opened,
 )
 from .backends.onnx import emit, to_whole_proto
-from .dropping import Depth, drop_blocks, norm_scores, without_branches
+from .dropping.drop import drop_blocks, norm_scores, without_branches
+from .dropping.options import Depth
 from .errors import InputError, VerificationError
 from .repair.effect import outputs, squared_error
 from .repair.recover import Recovery, repaired
@@ -44,7 +45,7 @@ _MOST_SAMPLES = 128
 
 
 class DepthOptions(TypedDict, total=False):
-    """The options of :class:`~irprune.dropping.Depth` as keyword arguments."""
+    """The options of :class:`~irprune.dropping.options.Depth` as keyword arguments."""
 
     blocks: int | None
     branches: int | None

@@ -226,6 +226,6 @@ def recover(given: Read, request: Request, data: DataSource) -> tuple[Smaller, R
 def replay(given: Read, plan: Plan) -> Smaller:
     """The graph that a plan leaves."""
     with step("rewriting the graph"):
-        from ..dropping import replay
+        from ..dropping.drop import replay
 
         return replay(given.analysis, plan)

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as oir
 
 from ..backends.onnx import to_proto
-from ..dropping import graph_left
+from ..dropping.drop import graph_left
 from ..errors import InputError, VerificationError
 from ..frontends.branches import FIRST_WITH_CONSTANT_INITIALIZERS, without_dead_branches
 from ..frontends.external import make_relative
