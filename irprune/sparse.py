@@ -136,6 +136,7 @@ def sparsified(
         updated={name: digest_of_values(array) for name, array in sorted(sparse.values.items())},
         cost=costs(cost, cost),
         at=dict(analysis.at),
+        rewritten=(),
         sparsity=options,
     )
     return Smaller(plan, graph, {}), sparse, recovery, samples
