@@ -106,14 +106,14 @@ def as_proto(model: AnyModel) -> onnx.ModelProto:
 
 
 def like_given(
-    source: OpenedModel, given: M, model: oir.Model, output: str | os.PathLike[str] | None, suffix: str = "pruned"
+    opened: OpenedModel, given: M, model: oir.Model, output: str | os.PathLike[str] | None, suffix: str = "pruned"
 ) -> M:
     """The model in the kind of the one that was given; a path is answered with the path of a new file."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(output) if output is not None else Path(given).with_name(f"{Path(given).stem}-{suffix}.onnx")
         if path.exists() and os.path.samefile(path, given):
             raise InputError(f"{path} is the input as well; choose another name for the output")
-        save(model, path, external=has_external_data(source.model))
+        save(model, path, external=has_external_data(opened.model))
         return cast(M, path if isinstance(given, Path) else str(path))
     if output is not None:
         save(model, output, external=False)
@@ -132,13 +132,13 @@ def has_external_data(model: oir.Model) -> bool:
     return any(isinstance(value.const_value, oir.ExternalTensor) for value in model.graph.initializers.values())
 
 
-def analyze_model(source: OpenedModel, request: Request | None = None) -> Analysis:
+def analyze_model(opened: OpenedModel, request: Request | None = None) -> Analysis:
     """Import a model and analyze it, as a request says; costs are those at its sizes, or at sizes that it runs at."""
     request = request or Request()
-    return sized(source, analyzed(graph_of(source), request), request)
+    return sized(opened, analyzed(graph_of(opened), request), request)
 
 
-def sized(source: OpenedModel, analysis: Analysis, request: Request) -> Analysis:
+def sized(opened: OpenedModel, analysis: Analysis, request: Request) -> Analysis:
     """The analysis with numbers for the open sizes of the model (see :mod:`irprune.verification.sizing`)."""
     if not (analysis.cost_model.unknown or request.shapes or request.sizes):
         return analysis
@@ -148,21 +148,21 @@ def sized(source: OpenedModel, analysis: Analysis, request: Request) -> Analysis
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
 
         def executable() -> Executable:
-            return inlined(_runnable(source.given, Path(folder) / "model.onnx"))
+            return inlined(_runnable(opened.given, Path(folder) / "model.onnx"))
 
-        return at_sizes(analysis, source.model, executable, shapes=request.shapes, sizes=request.sizes)
+        return at_sizes(analysis, opened.model, executable, shapes=request.shapes, sizes=request.sizes)
 
 
-def graph_of(source: OpenedModel) -> Graph:
+def graph_of(opened: OpenedModel) -> Graph:
     """The graph of a model; shapes that inference leaves open are read from runs on ONNX Runtime."""
-    graph = import_model(source.model)
+    graph = import_model(opened.model)
     if not any(graph.shape(name) is None for name in graph.producers):
         return graph
     from .verification.driver import inlined
     from .verification.observed import with_observed_shapes
 
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
-        return with_observed_shapes(graph, inlined(_runnable(source.given, Path(folder) / "model.onnx")))
+        return with_observed_shapes(graph, inlined(_runnable(opened.given, Path(folder) / "model.onnx")))
 
 
 def _unheard(stage: str) -> None:
@@ -187,12 +187,12 @@ def plan(
     wanted = Request.given(options).require_target().with_data(data is not None, repairs=False)
     begin = on_progress or _unheard
     begin("reading")
-    source = open_model(model)
+    opened = open_model(model)
     begin("analyzing")
-    analysis = analyze_model(source, wanted)
+    analysis = analyze_model(opened, wanted)
     begin("deciding")
-    found, _, _ = decided_by(source, analysis, wanted, scores, data)
-    smaller = found.of(source.identity)
+    found, _, _ = decided_by(opened, analysis, wanted, scores, data)
+    smaller = found.of(opened.identity)
     _caution(analysis, smaller.plan)
     return smaller.plan
 
@@ -208,22 +208,22 @@ def apply(model: M, plan: Plan, output: str | os.PathLike[str] | None = None) ->
 
     Raises :class:`InputError` for a plan that was made for another model.
     """
-    source = open_model(model)
-    return like_given(source, model, apply_to(source, plan), output)
+    opened = open_model(model)
+    return like_given(opened, model, apply_to(opened, plan), output)
 
 
-def apply_to(source: OpenedModel, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
+def apply_to(opened: OpenedModel, plan: Plan, analysis: Analysis | None = None) -> oir.Model:
     """The smaller model as ``onnx_ir``; ``analysis`` saves doing it again."""
-    require_same(source.identity, plan)
+    require_same(opened.identity, plan)
     if analysis is None:
-        analysis = analyze_model(source, plan.request)
+        analysis = analyze_model(opened, plan.request)
     smaller = replay(analysis, plan)
-    return emitted(source, analysis.graph, smaller.graph, smaller.plan)
+    return emitted(opened, analysis.graph, smaller.graph, smaller.plan)
 
 
-def emitted(source: OpenedModel, before: Graph, after: Graph, plan: Plan | None) -> oir.Model:
+def emitted(opened: OpenedModel, before: Graph, after: Graph, plan: Plan | None) -> oir.Model:
     """The model with another graph. Its metadata names the version of irprune, and the plan where there is one."""
-    model = emit(source.model, before, after)
+    model = emit(opened.model, before, after)
     model.metadata_props.update({"irprune.version": IRPRUNE} if plan is None else plan.metadata)
     return model
 
@@ -345,20 +345,20 @@ def prune(
     """
     wanted, begin = Request.given(options).require_target().with_data(data is not None), on_progress or _unheard
     begin("reading")
-    source = open_model(model)
+    opened = open_model(model)
     begin("analyzing")
-    analysis = analyze_model(source, wanted)
+    analysis = analyze_model(opened, wanted)
     begin("deciding")
-    reached = None if wanted.latency is None else _meet_latency(source, analysis, wanted, scores, data)
+    reached = None if wanted.latency is None else _meet_latency(opened, analysis, wanted, scores, data)
     wanted = wanted if reached is None else wanted.at_macs(reached.macs)
-    found, recovery, samples = decided_by(source, analysis, wanted, scores, data)
+    found, recovery, samples = decided_by(opened, analysis, wanted, scores, data)
     for text in recovery.cautions() if recovery else ():
         warnings.warn(text, stacklevel=2)
     inputs = samples.held_out if inputs is None and samples else inputs
-    smaller = found.of(source.identity)
+    smaller = found.of(opened.identity)
     _caution(analysis, smaller.plan)
     begin("rewriting")
-    small, decided = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan
+    small, decided = emitted(opened, analysis.graph, smaller.graph, smaller.plan), smaller.plan
     report = None
     if verify:
         begin("verifying")
@@ -368,19 +368,19 @@ def prune(
             raise VerificationError(report.refusal())
         decided = decided.with_verification(report.as_json())
     begin("writing")
-    like = small if source.is_path and output is None else like_given(source, model, small, output)
-    return Result(like, decided, report, recovery, small, has_external_data(source.model), reached)
+    like = small if opened.is_path and output is None else like_given(opened, model, small, output)
+    return Result(like, decided, report, recovery, small, has_external_data(opened.model), reached)
 
 
 def smaller_at(
-    source: OpenedModel, analysis: Analysis, request: Request, data: AnyData | None, scores: Scores | None = None
+    opened: OpenedModel, analysis: Analysis, request: Request, data: AnyData | None, scores: Scores | None = None
 ) -> Smaller:
     """What a request leaves of a model, without a word on it: a candidate that is measured."""
-    return decided_by(source, analysis, request, scores, data)[0]
+    return decided_by(opened, analysis, request, scores, data)[0]
 
 
 def _meet_latency(
-    source: OpenedModel, analysis: Analysis, request: Request, scores: Scores | None, data: AnyData | None
+    opened: OpenedModel, analysis: Analysis, request: Request, scores: Scores | None, data: AnyData | None
 ) -> Reached:
     """The share of multiply-accumulates that meets the latency of a request."""
     from .bench.search import meet_latency
@@ -389,11 +389,11 @@ def _meet_latency(
     assert latency is not None
 
     def write(share: float, path: Path) -> None:
-        smaller = smaller_at(source, analysis, request.at_macs(share), data, scores)
-        save(emitted(source, analysis.graph, smaller.graph, None), path, external=has_external_data(source.model))
+        smaller = smaller_at(opened, analysis, request.at_macs(share), data, scores)
+        save(emitted(opened, analysis.graph, smaller.graph, None), path, external=has_external_data(opened.model))
 
     with tempfile.TemporaryDirectory(prefix="irprune-") as folder:
-        original = _runnable(source.given, Path(folder) / "model.onnx")
+        original = _runnable(opened.given, Path(folder) / "model.onnx")
         if isinstance(original, onnx.ModelProto):
             path = Path(folder) / "model.onnx"
             onnx.save(original, path)
@@ -402,7 +402,7 @@ def _meet_latency(
 
 
 def decided_by(
-    source: OpenedModel, analysis: Analysis, request: Request, scores: Scores | None, data: AnyData | None
+    opened: OpenedModel, analysis: Analysis, request: Request, scores: Scores | None, data: AnyData | None
 ) -> tuple[Smaller, Recovery | None, Samples | None]:
     """What goes by scores, by a criterion, or by data; see :func:`recovered`.
 
@@ -412,11 +412,11 @@ def decided_by(
         return decide(analysis, request, scores), None, None
     if scores is not None:
         raise InputError("give scores or data, not both: each says which channels go")
-    return recovered(source, analysis, request, data)
+    return recovered(opened, analysis, request, data)
 
 
 def recovered(
-    source: OpenedModel, analysis: Analysis, request: Request, data: AnyData
+    opened: OpenedModel, analysis: Analysis, request: Request, data: AnyData
 ) -> tuple[Smaller, Recovery | None, Samples]:
     """The smaller model that data lead to, the effect of the refit, and the samples, some of them held out.
 
@@ -426,14 +426,14 @@ def recovered(
     """
     from .repair.recover import recover
 
-    samples = open_samples(source, data)
+    samples = open_samples(opened, data)
     if not (request.shapes or request.sizes):
         request = request.model_copy(update={"shapes": samples.shapes})
-        analysis = sized(source, analysis, request)
-    return (*recover(source.model, analysis, request, samples), samples)
+        analysis = sized(opened, analysis, request)
+    return (*recover(opened.model, analysis, request, samples), samples)
 
 
-def measured_errors(source: OpenedModel, analysis: Analysis, request: Request, data: AnyData) -> Scores:
+def measured_errors(opened: OpenedModel, analysis: Analysis, request: Request, data: AnyData) -> Scores:
     """What the removal of each atom costs on data, see :func:`irprune.repair.recover.errors_on`; infinite where the
     data say nothing.
 
@@ -441,13 +441,13 @@ def measured_errors(source: OpenedModel, analysis: Analysis, request: Request, d
     """
     from .repair.recover import errors_on
 
-    return errors_on(source.model, analysis, request.with_data(True), open_samples(source, data))[0]
+    return errors_on(opened.model, analysis, request.with_data(True), open_samples(opened, data))[0]
 
 
-def open_samples(source: OpenedModel, data: AnyData) -> Samples:
+def open_samples(opened: OpenedModel, data: AnyData) -> Samples:
     """The samples of data, some of them held out. Raises :class:`InputError` for data that do not fit the model."""
     from .calibration.calibrate import Samples
     from .runtime.data import open_data
     from .runtime.feeds import input_types
 
-    return Samples.of(open_data(data, input_types(to_proto(source.model)), "the data"))
+    return Samples.of(open_data(data, input_types(to_proto(opened.model)), "the data"))

@@ -74,40 +74,40 @@ def drop(
     are, and :class:`VerificationError` for a result that is not equivalent.
     """
     wanted = Depth.given(options).require_one()
-    source = open_model(model)
+    opened = open_model(model)
     request = Request(seed=seed)
-    analysis = analyze_model(source, request)
-    smaller, recovery, samples = dropped(source, analysis, wanted, request, data)
+    analysis = analyze_model(opened, request)
+    smaller, recovery, samples = dropped(opened, analysis, wanted, request, data)
     for text in recovery.cautions() if recovery else ():
         warnings.warn(text, stacklevel=2)
-    smaller = smaller.of(source.identity)
-    made, plan, report = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan, None
+    smaller = smaller.of(opened.identity)
+    made, plan, report = emitted(opened, analysis.graph, smaller.graph, smaller.plan), smaller.plan, None
     if verify:
         inputs = samples.held_out if inputs is None and samples else inputs
         report = verify_opened(model, made, plan, graph=analysis.graph, inputs=inputs, rtol=rtol, seed=seed)
         if not report.ok:
             raise VerificationError(report.refusal())
         plan = plan.with_verification(report.as_json())
-    like = made if source.is_path and output is None else like_given(source, model, made, output, suffix="shallow")
-    return Result(like, plan, report, recovery, made, has_external_data(source.model))
+    like = made if opened.is_path and output is None else like_given(opened, model, made, output, suffix="shallow")
+    return Result(like, plan, report, recovery, made, has_external_data(opened.model))
 
 
 def dropped(
-    source: OpenedModel, analysis: Analysis, options: Depth, request: Request, data: AnyData | None
+    opened: OpenedModel, analysis: Analysis, options: Depth, request: Request, data: AnyData | None
 ) -> tuple[Smaller, Recovery | None, Samples | None]:
     """The graph without branches and its plan; with data, refitted, with the effect on samples held out."""
     if data is None:
         return drop_blocks(analysis, options, norm_scores(analysis), request), None, None
-    samples, proto = open_samples(source, data), to_whole_proto(source.model)
+    samples, proto = open_samples(opened, data), to_whole_proto(opened.model)
     try:
-        smaller = drop_blocks(analysis, options, _by_outputs(source, analysis, samples.fitted), request)
-        done, recovery = repaired(source.model, proto, analysis, request, samples, smaller)
+        smaller = drop_blocks(analysis, options, _by_outputs(opened, analysis, samples.fitted), request)
+        done, recovery = repaired(opened.model, proto, analysis, request, samples, smaller)
     except RunFailure as error:
         raise InputError(f"ONNX Runtime cannot run the model on the given data: {error}") from error
     return done, recovery, samples
 
 
-def _by_outputs(source: OpenedModel, analysis: Analysis, feeds: Sequence[Feeds]) -> Judge:
+def _by_outputs(opened: OpenedModel, analysis: Analysis, feeds: Sequence[Feeds]) -> Judge:
     """Chooses the block whose removal, beside those that are gone already, changes the outputs least."""
     few, count = [], 0
     for feed in feeds:
@@ -116,12 +116,12 @@ def _by_outputs(source: OpenedModel, analysis: Analysis, feeds: Sequence[Feeds])
         count += len(first) if first.ndim else 1
         if count >= _MOST_SAMPLES:
             break
-    wanted = outputs(to_whole_proto(source.model), few)
+    wanted = outputs(to_whole_proto(opened.model), few)
     gone: list[Residual] = []
 
     def error(block: tuple[Residual, ...]) -> float:
         graph = without_branches(analysis.graph, [*gone, *block])
-        return squared_error(wanted, outputs(to_whole_proto(emit(source.model, analysis.graph, graph)), few))
+        return squared_error(wanted, outputs(to_whole_proto(emit(opened.model, analysis.graph, graph)), few))
 
     def judge(blocks: Sequence[tuple[Residual, ...]]) -> int:
         chosen = int(np.argmin([error(block) for block in blocks]))

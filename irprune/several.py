@@ -52,7 +52,7 @@ class Together:
 
     paths: Mapping[str, Path]
     parts: Mapping[str, oir.Model]
-    source: OpenedModel
+    opened: OpenedModel
 
     @staticmethod
     def of(paths: Paths) -> Together:
@@ -63,13 +63,13 @@ class Together:
         """
         files = _by_name(paths)
         sources = {name: open_model(path) for name, path in files.items()}
-        parts = {name: source.model for name, source in sources.items()}
+        parts = {name: opened.model for name, opened in sources.items()}
         merged = merge(parts)
-        size = sum(source.size for source in sources.values())
+        size = sum(opened.size for opened in sources.values())
 
         def identify() -> ModelIdentity:
             """The identity of all files: the digest of their names and digests."""
-            each = {name: source.identity for name, source in sources.items()}
+            each = {name: opened.identity for name, opened in sources.items()}
             models = {name: identity.sha256 for name, identity in each.items()}
             listed = "".join(f"{digest}  {name}\n" for name, digest in models.items())
             return ModelIdentity(
@@ -89,7 +89,7 @@ class Together:
     @cached_property
     def graph(self) -> Graph:
         """The graph of the merged model, which knows the weights that several files hold."""
-        graph = graph_of(self.source)
+        graph = graph_of(self.opened)
         return replace(graph, twins=twins(graph))
 
     def files(self) -> list[Path]:
@@ -99,7 +99,7 @@ class Together:
 
     def analyzed(self, request: Request) -> Analysis:
         """The analysis of the merged model, as a request says."""
-        return sized(self.source, analyzed(self.graph, request), request)
+        return sized(self.opened, analyzed(self.graph, request), request)
 
     def data(self, given: AnyData, origin: str = "the inputs") -> DataSource:
         """Data of all models: by the name of a model those of each, or with the names of the merged inputs.
@@ -116,7 +116,7 @@ class Together:
 
     def write(self, analysis: Analysis, smaller: Smaller, folder: Path) -> dict[str, Path]:
         """Write the smaller models into a folder, each under the name of its file; external data stays external."""
-        merged = emitted(self.source, analysis.graph, smaller.graph, smaller.plan)
+        merged = emitted(self.opened, analysis.graph, smaller.graph, smaller.plan)
         written = self.inside(folder)
         for name, model in split(merged, self.parts).items():
             save(model, written[name], external=has_external_data(self.parts[name]))
@@ -143,7 +143,7 @@ class Together:
         external = any(map(has_external_data, self.parts.values()))
         with tempfile.TemporaryDirectory(prefix="irprune-") as scratch:
             before, after = Path(scratch) / "before.onnx", Path(scratch) / "after.onnx"
-            save(self.source.model, before, external=external)
+            save(self.opened.model, before, external=external)
             save(merge({name: load(written[name]) for name in self.paths}), after, external=external)
             return verify_models(
                 before,
@@ -242,7 +242,7 @@ def apply_together(models: Paths, plan: Plan, output: str | os.PathLike[str]) ->
     Raises :class:`InputError` for a plan that was made for other models.
     """
     together = Together.of(models)
-    require_same(together.source.identity, plan)
+    require_same(together.opened.identity, plan)
     analysis = together.analyzed(plan.request)
     return dict(_carried_out(together, analysis, replay(analysis, plan), Path(output), verify=False, inputs=None).files)
 
@@ -262,7 +262,7 @@ def verify_together(
     if len(models) != len(small):
         raise InputError(f"expected a smaller model for each of {len(models)}, got {len(small)}")
     together = Together.of(models)
-    require_same(together.source.identity, plan)
+    require_same(together.opened.identity, plan)
     written = {Path(model).stem: Path(path) for model, path in zip(models, small, strict=True)}
     given = None if inputs is None else together.data(inputs)
     return together.examine(written, plan, inputs=given, rtol=rtol, seed=seed, floors=floors, tuned=tuned)
@@ -272,8 +272,8 @@ def _decided(
     together: Together, analysis: Analysis, request: Request, data: AnyData | None
 ) -> tuple[Smaller, Recovery | None, Samples | None]:
     source = None if data is None else together.data(data, "the data")
-    found, recovery, samples = decided_by(together.source, analysis, request, None, source)
-    smaller = found.of(together.source.identity)
+    found, recovery, samples = decided_by(together.opened, analysis, request, None, source)
+    smaller = found.of(together.opened.identity)
     more = recovery.cautions() if recovery else []
     for text in (*more, *cautions(analysis, smaller.plan)):
         warnings.warn(text, stacklevel=3)

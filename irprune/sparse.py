@@ -91,13 +91,13 @@ def sparsify(
     the pattern, and :class:`VerificationError` for a result that is not equivalent, or below a floor.
     """
     wanted = Sparsity.given(options).with_data(data is not None)
-    source = open_model(model)
-    analysis = analyze_model(source, Request(seed=wanted.seed))
-    smaller, sparse, recovery, samples = sparsified(source, analysis, wanted, data)
+    opened = open_model(model)
+    analysis = analyze_model(opened, Request(seed=wanted.seed))
+    smaller, sparse, recovery, samples = sparsified(opened, analysis, wanted, data)
     for text in recovery.cautions() if recovery else ():
         warnings.warn(text, stacklevel=2)
-    smaller = smaller.of(source.identity)
-    made, plan, report = emitted(source, analysis.graph, smaller.graph, smaller.plan), smaller.plan, None
+    smaller = smaller.of(opened.identity)
+    made, plan, report = emitted(opened, analysis.graph, smaller.graph, smaller.plan), smaller.plan, None
     if verify:
         inputs = samples.held_out if inputs is None and samples else inputs
         checks = {"inputs": inputs, "rtol": rtol, "seed": wanted.seed, "labels": labels, "floors": floors}
@@ -105,12 +105,12 @@ def sparsify(
         if not report.ok:
             raise VerificationError(report.refusal())
         plan = plan.with_verification(report.as_json())
-    like = made if source.is_path and output is None else like_given(source, model, made, output, suffix="sparse")
-    return Sparsified(like, plan, sparse, report, recovery, made, has_external_data(source.model))
+    like = made if opened.is_path and output is None else like_given(opened, model, made, output, suffix="sparse")
+    return Sparsified(like, plan, sparse, report, recovery, made, has_external_data(opened.model))
 
 
 def sparsified(
-    source: OpenedModel, analysis: Analysis, options: Sparsity, data: AnyData | None
+    opened: OpenedModel, analysis: Analysis, options: Sparsity, data: AnyData | None
 ) -> tuple[Smaller, Sparse, Recovery | None, Samples | None]:
     """The graph with zeros and its plan, the zeros by weight, and on data their effect.
 
@@ -118,11 +118,11 @@ def sparsified(
     """
     samples, proto = None, None
     if data is not None:
-        samples, proto = open_samples(source, data), to_whole_proto(source.model)
+        samples, proto = open_samples(opened, data), to_whole_proto(opened.model)
     sparse = sparsify_weights(analysis, options, proto, samples.fitted if samples else ())
     recovery = None
     if samples is not None:
-        recovery = _effect(source, analysis, sparse, samples)
+        recovery = _effect(opened, analysis, sparse, samples)
         if recovery.error >= recovery.error_sliced:
             sparse = replace(sparse, values=sparse.masked)
             recovery = replace(recovery, error=recovery.error_sliced, agreement=recovery.agreement_sliced)
@@ -142,12 +142,12 @@ def sparsified(
     return Smaller(plan, graph, {}), sparse, recovery, samples
 
 
-def _effect(source: OpenedModel, analysis: Analysis, sparse: Sparse, samples: Samples) -> Recovery:
+def _effect(opened: OpenedModel, analysis: Analysis, sparse: Sparse, samples: Samples) -> Recovery:
     """The outputs with the zeros alone, and with the adjusted weights, against the original's."""
-    wanted = outputs(to_whole_proto(source.model), samples.held_out)
+    wanted = outputs(to_whole_proto(opened.model), samples.held_out)
     masked, adjusted = (
         outputs(
-            to_whole_proto(emit(source.model, analysis.graph, analysis.graph.with_values(values))), samples.held_out
+            to_whole_proto(emit(opened.model, analysis.graph, analysis.graph.with_values(values))), samples.held_out
         )
         for values in (sparse.masked, sparse.values)
     )

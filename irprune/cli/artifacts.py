@@ -80,7 +80,7 @@ class OnnxFile:
     """An ONNX model."""
 
     path: Path
-    source: OpenedModel
+    opened: OpenedModel
     graph: Graph
 
     @staticmethod
@@ -88,22 +88,22 @@ class OnnxFile:
         """Read and import a model."""
         from ..api import graph_of, open_model
 
-        source = open_model(path)
-        return OnnxFile(path, source, graph_of(source))
+        opened = open_model(path)
+        return OnnxFile(path, opened, graph_of(opened))
 
     @property
     def identity(self) -> ModelIdentity:
-        return self.source.identity
+        return self.opened.identity
 
     def files(self) -> list[Path]:
         from ..identity import external_files
 
-        return [self.path, *sorted(external_files(self.source.model).values())]
+        return [self.path, *sorted(external_files(self.opened.model).values())]
 
     def require_same(self, plan: Plan) -> None:
         from ..identity import require_same
 
-        require_same(self.source.identity, plan)
+        require_same(self.opened.identity, plan)
 
     def require_runnable(self) -> None:
         require_runnable(self.path)
@@ -111,7 +111,7 @@ class OnnxFile:
     def sized(self, analysis: Analysis, request: Request) -> Analysis:
         from ..api import sized
 
-        return sized(self.source, analysis, request)
+        return sized(self.opened, analysis, request)
 
     def staged(self, output: Path) -> AbstractContextManager[AnyStage]:
         return staged(output, keep=self.files())
@@ -122,8 +122,8 @@ class OnnxFile:
 
         if target.suffix == EXPORTED:
             raise InputError(f"{target.name}: an ONNX model cannot become an exported program; name it .onnx")
-        small = emitted(self.source, analysis.graph, smaller.graph, smaller.plan)
-        save(small, target, external=has_external_data(self.source.model))
+        small = emitted(self.opened, analysis.graph, smaller.graph, smaller.plan)
+        save(small, target, external=has_external_data(self.opened.model))
 
     def examine(self, pruned: Path, plan: Plan, checks: Checks) -> Report:
         from ..verification.driver import verify_models

@@ -56,10 +56,10 @@ def compact(
     from .work import carry_out, read
 
     given = read(model, request, outputs=[output, plan_file], runnable=checks.verify)
-    if not isinstance(given.source, OnnxFile):
+    if not isinstance(given.artifact, OnnxFile):
         raise InputError(f"{model}: compact reads ONNX models; export the program first (torch.onnx.export)")
     with step("finding what is constant"):
-        smaller = compacted(given.analysis, request, bounds).of(given.source.identity)
+        smaller = compacted(given.analysis, request, bounds).of(given.artifact.identity)
     finish(given, output, carry_out(given, smaller, output, checks, plan_file), as_json=as_json)
 
 

@@ -58,16 +58,16 @@ def drop(
     request = Request(seed=seed)
     runnable = checks.verify or source is not None
     given = read(model, request, outputs=[output, plan_file], runnable=runnable)
-    if not isinstance(given.source, OnnxFile):
+    if not isinstance(given.artifact, OnnxFile):
         raise InputError(f"{model}: drop takes ONNX models; export the program first (torch.onnx.export)")
     with step("choosing branches"):
-        smaller, recovery, samples = dropped(given.source.source, given.analysis, options, request, source)
+        smaller, recovery, samples = dropped(given.artifact.opened, given.analysis, options, request, source)
     for text in recovery.cautions() if recovery else ():
         warn(text)
     if checks.verify and checks.inputs is None and samples is not None and source is not None:
         held_out = open_data(samples.held_out, samples.inputs, f"{source.origin}, held out").source
         checks = replace(checks, inputs=held_out)
-    outcome = carry_out(given, smaller.of(given.source.identity), output, checks, plan_file)
+    outcome = carry_out(given, smaller.of(given.artifact.identity), output, checks, plan_file)
     outcome = replace(outcome, recovery=recovery)
     if as_json:
         body = [branch.model_dump() for branch in outcome.plan.dropped]

@@ -27,16 +27,16 @@ def compact_ensembles(
     """Remove what decides nothing from the trees of a model, verify and write it; the exit code says how it ended."""
     from ..trees import compact as trees
 
-    source = _open(model, output, plan_file)
+    opened = _open(model, output, plan_file)
     with step("finding what decides nothing"):
-        changes = trees.compact(source.model)
+        changes = trees.compact(opened.model)
     if all(change.after.size == change.before.size for change in changes):
         raise TargetError(f"{model}: nothing to compact: an input reaches every leaf, and no split has equal leaves")
 
     def judge(made: Path) -> Report:
         return trees.verify(model, made, changes, seed)
 
-    _write(source, model, output, plan_file, changes, None if no_verify else judge, as_json=as_json)
+    _write(opened, model, output, plan_file, changes, None if no_verify else judge, as_json=as_json)
 
 
 def prune_trees(
@@ -63,15 +63,15 @@ def prune_trees(
     if given is None or labels is None:
         raise InputError("--trees needs --data and --labels; without them irprune compact removes what decides nothing")
     (model,) = models
-    source = _open(model, output, plan_file, labels)
-    node = trees.the_ensemble(source.model)
+    opened = _open(model, output, plan_file, labels)
+    node = trees.the_ensemble(opened.model)
     with step("pruning on the data"):
         pruned = trees.prune(node, trees.features_of(model, node, given), read_array(labels), parsed)
 
     def judge(made: Path) -> Report:
         return trees.verify(made, pruned, seed)
 
-    _write(source, model, output, plan_file, [pruned.change], None if no_verify else judge, pruned, as_json=as_json)
+    _write(opened, model, output, plan_file, [pruned.change], None if no_verify else judge, pruned, as_json=as_json)
 
 
 def _open(model: Path, output: Path, plan_file: Path | None, *read: Path) -> OpenedModel:
@@ -87,7 +87,7 @@ def _open(model: Path, output: Path, plan_file: Path | None, *read: Path) -> Ope
 
 
 def _write(
-    source: OpenedModel,
+    opened: OpenedModel,
     model: Path,
     output: Path,
     plan_file: Path | None,
@@ -104,12 +104,12 @@ def _write(
     from ..trees.compact import plan_of
     from .outputs import staged_text
 
-    plan = plan_of(changes, source.identity)
-    source.model.metadata_props.update(plan.metadata)
+    plan = plan_of(changes, opened.identity)
+    opened.model.metadata_props.update(plan.metadata)
     report = None
     with staged(output) as stage:
         with step("writing the model"):
-            save(source.model, stage.path, external=has_external_data(source.model))
+            save(opened.model, stage.path, external=has_external_data(opened.model))
         size = stage.path.stat().st_size
         if judge is not None:
             with step("verifying it"):

@@ -38,7 +38,7 @@ def facts_of(
     """The facts of a model ``small`` of ``size`` bytes that a plan made of the analyzed one."""
     from .summary import left_alone
 
-    files = sum(part.stat().st_size for part in given.source.files())
+    files = sum(part.stat().st_size for part in given.artifact.files())
     return Facts(
         original=given.path.name,
         small=small.name,

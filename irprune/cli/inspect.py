@@ -73,10 +73,10 @@ def _curves(given: Read, request: Request, data: DataSource) -> Curves:
     from ..api import measured_errors
     from .artifacts import OnnxFile
 
-    if not isinstance(given.source, OnnxFile):
+    if not isinstance(given.artifact, OnnxFile):
         raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
     with step("measuring on data"):
-        errors = measured_errors(given.source.source, given.analysis, request, data)
+        errors = measured_errors(given.artifact.opened, given.analysis, request, data)
     found: dict[str, tuple[float | None, ...]] = {}
     for group in given.analysis.groups:
         if group.frozen:
@@ -106,7 +106,7 @@ def _document(given: Read, curves: Curves | None) -> dict[str, Any]:
     cost = analysis.cost_model({})
     return {
         "format": INSPECTION_FORMAT,
-        "model": {"path": str(given.path), **given.source.identity.as_json()},
+        "model": {"path": str(given.path), **given.artifact.identity.as_json()},
         "nodes": len(analysis.graph.nodes),
         "cost": {"params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "tables": cost.tables},
         "at": {name: list(shape) for name, shape in analysis.at.items()},

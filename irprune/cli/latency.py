@@ -21,17 +21,17 @@ def at_latency(given: Read, request: Request, data: DataSource | None) -> tuple[
 
     Raises :class:`InputError` for anything but a single ONNX model.
     """
-    if not isinstance(given.source, OnnxFile):
+    if not isinstance(given.artifact, OnnxFile):
         raise InputError(f"{given.path}: --latency is for a single ONNX model, which is measured on ONNX Runtime")
     from ..api import smaller_at
     from ..bench.search import meet_latency
 
-    source, latency = given.source, request.latency
+    artifact, latency = given.artifact, request.latency
     assert latency is not None
 
     def write(share: float, path: Path) -> None:
-        smaller = smaller_at(source.source, given.analysis, request.at_macs(share), data)
-        source.write_smaller(smaller, given.analysis, path)
+        smaller = smaller_at(artifact.opened, given.analysis, request.at_macs(share), data)
+        artifact.write_smaller(smaller, given.analysis, path)
 
     with step("measuring candidates"):
         reached = meet_latency(given.path, write, latency, threads=request.threads or 1, at=given.analysis.at)

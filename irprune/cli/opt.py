@@ -58,13 +58,13 @@ def opt(
     from .work import open_checked
 
     passes = parse_pipeline(pipeline)
-    opened = open_checked(model, [output], runnable=checks.verify).source
-    if not isinstance(opened, OnnxFile):
+    artifact = open_checked(model, [output], runnable=checks.verify).artifact
+    if not isinstance(artifact, OnnxFile):
         raise InputError(f"{model}: passes run on ONNX models; 'irprune prune' takes exported programs")
-    source, graph = opened.source, opened.graph
-    with Trail(model, source.model, graph, rtol) as trail, staged(output, keep=opened.files()) as stage:
-        sizes, at = sizes_of(source, graph, passes)
-        start = State(graph, model=source.identity, context=trail, sizes=sizes, at=at)
+    opened, graph = artifact.opened, artifact.graph
+    with Trail(model, opened.model, graph, rtol) as trail, staged(output, keep=artifact.files()) as stage:
+        sizes, at = sizes_of(opened, graph, passes)
+        start = State(graph, model=opened.identity, context=trail, sizes=sizes, at=at)
         done = run_pipeline(
             passes,
             start,
@@ -74,8 +74,8 @@ def opt(
             observer=trail.record,
         )
         with step("writing the model"):
-            small = emitted(source, graph, done.graph, done.plan)
-            save(small, stage.path, external=has_external_data(source.model))
+            small = emitted(opened, graph, done.graph, done.plan)
+            save(small, stage.path, external=has_external_data(opened.model))
         if checks.verify:
             with step("verifying on ONNX Runtime"):
                 trail.validate()
@@ -84,7 +84,7 @@ def opt(
 
 
 def sizes_of(
-    source: OpenedModel, graph: Graph, passes: Sequence[Pass]
+    opened: OpenedModel, graph: Graph, passes: Sequence[Pass]
 ) -> tuple[Mapping[str, int], Mapping[str, tuple[int, ...]]]:
     """Numbers for open sizes, and the shapes of the inputs they are for: where a pass counts costs."""
     from ..api import sized
@@ -94,7 +94,7 @@ def sizes_of(
     counting = next((each.request for each in passes if isinstance(each, Prune)), None)
     if counting is None:
         return {}, {}
-    analysis = sized(source, analyzed(graph, counting), counting)
+    analysis = sized(opened, analyzed(graph, counting), counting)
     return analysis.sizes, analysis.at
 
 

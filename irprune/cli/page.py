@@ -72,7 +72,7 @@ def report(
         raise InputError("pages show ONNX models; export the program first (torch.onnx.export)")
     given = read(original, plan.request, runnable=checks.verify, plan=plan)
     require_readable(small)
-    found = examine(given.source, small, plan, checks) if checks.verify else None
+    found = examine(given.artifact, small, plan, checks) if checks.verify else None
     bench = _measured(original, small, plan, threads) if profile else None
     if output is not None:
         from ..bench.bench import size_of

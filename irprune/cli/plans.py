@@ -168,16 +168,16 @@ def _examine(originals: Sequence[Path], pruned: Sequence[Path], decided: Plan, c
 
     several = len(originals) > 1
     with step("reading the models"):
-        source = OnnxFiles.open(originals) if several else open_artifact(originals[0])
-        source.require_same(decided)
+        artifact = OnnxFiles.open(originals) if several else open_artifact(originals[0])
+        artifact.require_same(decided)
         for path in pruned:
             require_readable(path)
-        source.require_runnable()
-    if isinstance(source, OnnxFiles):
+        artifact.require_runnable()
+    if isinstance(artifact, OnnxFiles):
         with step("verifying them"):
             names = (path.stem for path in originals)
-            return source.examine_files(dict(zip(names, pruned, strict=True)), decided, checks)
-    return examine(source, pruned[0], decided, checks)
+            return artifact.examine_files(dict(zip(names, pruned, strict=True)), decided, checks)
+    return examine(artifact, pruned[0], decided, checks)
 
 
 def _write(report: Report, json_file: Path | None, junit_file: Path | None) -> None:

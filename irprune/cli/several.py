@@ -46,12 +46,12 @@ class OnnxFiles:
         return Path("+".join(self.together.parts))
 
     @property
-    def source(self) -> OpenedModel:
-        return self.together.source
+    def opened(self) -> OpenedModel:
+        return self.together.opened
 
     @property
     def identity(self) -> ModelIdentity:
-        return self.source.identity
+        return self.opened.identity
 
     @property
     def graph(self) -> Graph:
@@ -72,7 +72,7 @@ class OnnxFiles:
     def sized(self, analysis: Analysis, request: Request) -> Analysis:
         from ..api import sized
 
-        return sized(self.source, analysis, request)
+        return sized(self.opened, analysis, request)
 
     def staged(self, output: Path) -> AbstractContextManager[FolderStage]:
         return staged_folder(output, self.files())

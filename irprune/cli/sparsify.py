@@ -74,19 +74,19 @@ def sparsify(
         outputs=[output, plan_file],
         runnable=checks.verify or source is not None,
     )
-    if not isinstance(given.source, OnnxFile):
+    if not isinstance(given.artifact, OnnxFile):
         raise InputError(f"{model}: sparsify takes ONNX models; export the program first (torch.onnx.export)")
     with step("choosing zeros"):
-        smaller, sparse, recovery, samples = sparsified(given.source.source, given.analysis, options, source)
+        smaller, sparse, recovery, samples = sparsified(given.artifact.opened, given.analysis, options, source)
     for text in recovery.cautions() if recovery else ():
         warn(text)
     if checks.verify and checks.inputs is None and samples is not None and source is not None:
         held_out = open_data(samples.held_out, samples.inputs, f"{source.origin}, held out").source
         checks = replace(checks, inputs=held_out)
-    outcome = carry_out(given, smaller.of(given.source.identity), output, checks, plan_file)
+    outcome = carry_out(given, smaller.of(given.artifact.identity), output, checks, plan_file)
     outcome = replace(outcome, recovery=recovery)
     with step("compressing both files"):
-        packed = (_compressed(given.source.files()), _compressed([output] if outcome.written else []))
+        packed = (_compressed(given.artifact.files()), _compressed([output] if outcome.written else []))
     (_print_json if as_json else _show)(output, outcome, sparse, packed)
     if not outcome.ok:
         complain(f"{output} was not written: {outcome.refusal()}")

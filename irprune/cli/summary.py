@@ -73,7 +73,7 @@ def tables(out: Console, given: Read, outcome: Outcome) -> None:
     from . import report
 
     plan = outcome.plan
-    files = (sum(part.stat().st_size for part in given.source.files()), outcome.size)
+    files = (sum(part.stat().st_size for part in given.artifact.files()), outcome.size)
     removed = {group.name: len(group.removed) for group in plan.groups}
     out.print(report.costs(given.analysis, plan.cost_before, plan.cost_after, files))
     if plan.dropped:

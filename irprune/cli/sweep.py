@@ -148,9 +148,9 @@ def _identity(model: Path) -> dict[str, Any]:
 
     if model.suffix == EXPORTED:
         raise InputError(f"{model}: a sweep is for ONNX models; export the program first (torch.onnx.export)")
-    source = open_artifact(model)
-    source.require_runnable()
-    identity = source.identity
+    artifact = open_artifact(model)
+    artifact.require_runnable()
+    identity = artifact.identity
     return {"model": identity.sha256, **({"weights": identity.data} if identity.data else {})}
 
 

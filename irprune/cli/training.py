@@ -38,12 +38,12 @@ class Training:
         """Raise :class:`InputError` for a model that cannot be trained, before any time is spent."""
         from .artifacts import OnnxFile
 
-        if not isinstance(given.source, OnnxFile):
+        if not isinstance(given.artifact, OnnxFile):
             raise InputError(f"{given.path}: training is for a single ONNX model (--steps, --minutes)")
         with step("making sure that it can be trained"):
             from ..torch import require_trainable
 
-            require_trainable(given.source.source.model)
+            require_trainable(given.artifact.opened.model)
 
     def write(self, given: Read, smaller: Smaller, target: Path, output: Path) -> Plan:
         """Train a smaller model, as ``irprune finetune`` would with its file, and write it."""
@@ -51,7 +51,7 @@ class Training:
 
         with tempfile.TemporaryDirectory(prefix="irprune-") as folder, shown_steps() as on_step:
             small = Path(folder) / output.name
-            given.source.write_smaller(smaller, given.analysis, small)
+            given.artifact.write_smaller(smaller, given.analysis, small)
             self.found = finetune(
                 given.path,
                 small,

@@ -69,7 +69,7 @@ def vocabulary(
     for path in beside:
         require_writable(path, inputs=[path for path in (model, keep_tokens, corpus, tokenizer) if path is not None])
     opened = open_checked(model, [output], runnable=not no_verify)
-    if not isinstance(opened.source, OnnxFile):
+    if not isinstance(opened.artifact, OnnxFile):
         raise InputError(f"{model}: vocabulary takes ONNX models; export the program first (torch.onnx.export)")
     with step("finding tables of tokens"):
         found = find_vocabulary(opened.graph, ids or ())
@@ -83,10 +83,10 @@ def vocabulary(
     if len(kept) >= found.size:
         raise TargetError(f"{model}: all {found.size} tokens are kept: there is nothing to remove")
     with step("removing tokens"):
-        smaller = found.cut(kept, seed).of(opened.source.identity)
+        smaller = found.cut(kept, seed).of(opened.artifact.identity)
     plan, report = smaller.plan, None
-    with opened.source.staged(output) as stage, ExitStack() as stack:
-        opened.source.write_smaller(smaller, found.analysis, stage.path)
+    with opened.artifact.staged(output) as stage, ExitStack() as stack:
+        opened.artifact.write_smaller(smaller, found.analysis, stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
         if not no_verify:
             with step("verifying it"):

@@ -31,11 +31,11 @@ class Opened:
     """A model file that was read, and its graph."""
 
     path: Path
-    source: Artifact
+    artifact: Artifact
 
     @property
     def graph(self) -> Graph:
-        return self.source.graph
+        return self.artifact.graph
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def open_checked(
     for made in wanted:
         require_writable(made, inputs=[path])
     with step(f"reading {path.name}"):
-        source = open_artifact(path)
+        artifact = open_artifact(path)
         if plan is not None:
-            source.require_same(plan)
-        require_apart(wanted, source.files())
+            artifact.require_same(plan)
+        require_apart(wanted, artifact.files())
     if runnable:
         with step("making sure that it runs"):
-            source.require_runnable()
-    return Opened(path, source)
+            artifact.require_runnable()
+    return Opened(path, artifact)
 
 
 def read(
@@ -98,14 +98,14 @@ def read_models(
     for made in filter(None, others):
         require_writable(made, inputs=paths)
     with step("reading the models"):
-        source = OnnxFiles.open(paths)
+        artifact = OnnxFiles.open(paths)
         if plan is not None:
-            source.require_same(plan)
-        require_apart([made for made in others if made is not None], source.files())
+            artifact.require_same(plan)
+        require_apart([made for made in others if made is not None], artifact.files())
     if runnable:
         with step("making sure that they run"):
-            source.require_runnable()
-    return _analyzed(Opened(source.name, source), request)
+            artifact.require_runnable()
+    return _analyzed(Opened(artifact.name, artifact), request)
 
 
 def _analyzed(opened: Opened, request: Request | None) -> Read:
@@ -114,9 +114,9 @@ def _analyzed(opened: Opened, request: Request | None) -> Read:
         from ..rewriting import analyzed
 
         request = request or Request()
-        analysis = opened.source.sized(analyzed(opened.graph, request), request)
+        analysis = opened.artifact.sized(analyzed(opened.graph, request), request)
         _ = analysis.groups
-    return Read(opened.path, opened.source, analysis)
+    return Read(opened.path, opened.artifact, analysis)
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ def carry_out(
 
     ``write`` writes another model in the place of the smaller one, with the same graph.
     """
-    with given.source.staged(output) as stage:
+    with given.artifact.staged(output) as stage:
         plan = (write or partial(write_smaller, given, smaller))(stage.path)
         size = sum(made.stat().st_size for made in stage.folder.iterdir())
         report = None
         if checks.verify:
-            report = examine(given.source, stage.path, plan, checks)
+            report = examine(given.artifact, stage.path, plan, checks)
             plan = plan.with_verification(report.as_json())
         outcome = Outcome(plan, False, size, report)
         if not outcome.ok:
@@ -177,7 +177,7 @@ def carry_out(
 def write_smaller(given: Read, smaller: Smaller, target: Path) -> Plan:
     """Write a smaller model as it is."""
     with step("writing the model"):
-        given.source.write_smaller(smaller, given.analysis, target)
+        given.artifact.write_smaller(smaller, given.analysis, target)
     return smaller.plan
 
 
@@ -193,7 +193,7 @@ def decide(given: Read, request: Request) -> Smaller:
         from ..plans.cautions import cautions
         from ..rewriting import decide
 
-        smaller = decide(given.analysis, request).of(given.source.identity)
+        smaller = decide(given.analysis, request).of(given.artifact.identity)
         found = cautions(given.analysis, smaller.plan)
     for text in found:
         warn(text)
@@ -210,17 +210,17 @@ def recover(given: Read, request: Request, data: DataSource) -> tuple[Smaller, R
     from .artifacts import OnnxFile
     from .several import OnnxFiles
 
-    if not isinstance(given.source, (OnnxFile, OnnxFiles)):
+    if not isinstance(given.artifact, (OnnxFile, OnnxFiles)):
         raise InputError(f"{given.path}: --data is for ONNX models; export the program first (torch.onnx.export)")
     with step("calibrating, choosing and refitting on data"):
         from ..plans.cautions import cautions
 
-        smaller, recovery, samples = recovered(given.source.source, given.analysis, request, data)
+        smaller, recovery, samples = recovered(given.artifact.opened, given.analysis, request, data)
         found = cautions(given.analysis, smaller.plan)
     for text in (*(recovery.cautions() if recovery else ()), *found):
         warn(text)
     held_out = open_data(samples.held_out, samples.inputs, f"{data.origin}, held out")
-    return smaller.of(given.source.identity), recovery, held_out.source
+    return smaller.of(given.artifact.identity), recovery, held_out.source
 
 
 def replay(given: Read, plan: Plan) -> Smaller:

@@ -144,7 +144,7 @@ def test_models_come_back_as_they_were(tmp_path: Path) -> None:
         onnx.save(model, tmp_path / f"{name}.onnx")
     together = Together.of([tmp_path / "a.onnx", tmp_path / "b.onnx"])
     before = {name: [node.name for node in part.graph] for name, part in together.parts.items()}
-    parts = split(together.source.model, together.parts)
+    parts = split(together.opened.model, together.parts)
     assert {name: [node.name for node in part.graph] for name, part in parts.items()} == before
     assert parts["a"].doc_string == "an encoder"
     assert parts["a"].metadata_props == {"author": "me"}
@@ -158,7 +158,7 @@ def test_what_belongs_to_no_model_is_not_lost(tmp_path: Path, place: str) -> Non
     for name, text in (("a", ENCODER), ("b", DECODER)):
         onnx.save(model_of(text), tmp_path / f"{name}.onnx")
     together = Together.of([tmp_path / "a.onnx", tmp_path / "b.onnx"])
-    merged = together.source.model
+    merged = together.opened.model
     owned: Any = merged.graph[0] if place == "node" else next(iter(merged.graph.initializers.values()))
     owned.name = "foreign"
     with pytest.raises(IRError, match="'foreign' belongs to none of the models a, b"):

@@ -44,15 +44,15 @@ def write_back(
 
     Raises :class:`InputError` for a module that was made otherwise, or of a model with other weights.
     """
-    source = open_model(model)
-    before = import_model(source.model)
+    opened = open_model(model)
+    before = import_model(opened.model)
     changed = _changed(module, before)
-    written = emit(source.model, before, replace(before, constants={**before.constants, **changed}))
+    written = emit(opened.model, before, replace(before, constants={**before.constants, **changed}))
     if plan is None:
-        return like_given(source, model, written, output, suffix="trained")
+        return like_given(opened, model, written, output, suffix="trained")
     plan = plan.with_updated({name: digest_of_values(constant.numpy()) for name, constant in changed.items()})
     written.metadata_props.update(plan.metadata)
-    return like_given(source, model, written, output, suffix="trained"), plan
+    return like_given(opened, model, written, output, suffix="trained"), plan
 
 
 def _changed(module: nn.Module, before: Graph) -> dict[str, Constant]:
