@@ -72,7 +72,7 @@ def measured(model: Path, data: Path, folder: Path, options: list[str]) -> dict[
         "wall_seconds": round(time.perf_counter() - start, 1),
         "peak_gib": round(peak / GIB, 2),
         "macs": found["cost"]["macs"],
-        "recovery": found.get("recovery"),
+        "recovery": {name: value for name, value in found["recovery"].items() if name != "changes"},
     }
 
 
