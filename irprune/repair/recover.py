@@ -83,8 +83,8 @@ class Recovery:
         ]
         if self.integers:
             found.append(
-                f"{len(self.integers)} nodes multiply integers whose scale is found at run time, such as "
-                f"'{self.integers[0]}': their channels were chosen on the data, their weights were not refitted"
+                f"integers with a scale that is found at run time are multiplied in {len(self.integers)} places, such "
+                f"as node '{self.integers[0]}': channels were chosen on the data there, weights were not refitted"
             )
         found += self._few_positions()
         if self.fitted + self.held_out >= FEW_SAMPLES:

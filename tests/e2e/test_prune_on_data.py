@@ -14,7 +14,6 @@ from onnx import TensorProto, numpy_helper
 
 import irprune
 from irprune.cli import run
-from irprune.errors import InputError
 from tests.golden.helpers.models import model_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "models"
@@ -191,10 +190,16 @@ INTEGERS = """(uint8[N, 8] x) => (float[] y)
   k = MatMulInteger(q, qb) y = Cast<to = 1>(k) }"""
 
 
-def test_products_of_integers_are_said_to_have_no_float_weights() -> None:
+def test_products_of_integers_are_chosen_on_data_and_said_not_to_be_refitted() -> None:
     data = np.random.default_rng(0).integers(1, 9, (100, 8)).astype(np.uint8)
-    with pytest.raises(InputError, match="weights are quantized, and criteria from data read float weights; choose"):
-        irprune.prune(model_of(INTEGERS), ratio=0.5, data={"x": data})
+    idle = np.random.default_rng(1).integers(-99, 99, (16, 4)).astype(np.int8)
+    idle[[3, 8]] = 0  # nothing reads what these two channels hold
+    model = model_of(INTEGERS, numbers={"qb": idle})
+    with pytest.warns(UserWarning, match="weights were not refitted"):
+        result = irprune.prune(model, ratio=0.125, align=1, data={"x": data})
+    assert result.plan.request.criterion == "obs"
+    assert result.plan.groups[0].removed == (3, 8)
+    assert result.report is not None and result.report.ok
 
 
 def test_weights_that_are_dequantized_are_chosen_and_refitted_on_data() -> None:

@@ -163,7 +163,7 @@ refuse SequenceAt: of a sequence that begins empty
 x[a=N b=4!]
 -> e[?] s[?] y[?]
 frozen a b: SequenceInsert 'SequenceInsert:s': the rank of 'e' is unknown
-refused SequenceEmpty 'SequenceEmpty:e': operator SequenceEmpty has no signature
+refused SequenceEmpty 'SequenceEmpty:e': nothing says which axes the elements will have
 refused SequenceAt 'SequenceAt:y': the rank of 's' is unknown
 
 match SequenceErase: of what was joined
@@ -178,7 +178,7 @@ refuse SequenceErase: of a sequence that begins empty
 x[a=N b=4!]
 -> e[?] s[?] t[?] y[?]
 frozen a b: SequenceInsert 'SequenceInsert:s': the rank of 'e' is unknown
-refused SequenceEmpty 'SequenceEmpty:e': operator SequenceEmpty has no signature
+refused SequenceEmpty 'SequenceEmpty:e': nothing says which axes the elements will have
 refused SequenceErase 'SequenceErase:t': the rank of 's' is unknown
 refused SequenceAt 'SequenceAt:y': the rank of 't' is unknown
 
@@ -194,7 +194,7 @@ refuse SequenceInsert: into one that is empty
 x[a=N b=4!]
 -> e[?] s[?] y[?]
 frozen a b: SequenceInsert 'SequenceInsert:s': the rank of 'e' is unknown
-refused SequenceEmpty 'SequenceEmpty:e': operator SequenceEmpty has no signature
+refused SequenceEmpty 'SequenceEmpty:e': nothing says which axes the elements will have
 refused SequenceAt 'SequenceAt:y': the rank of 's' is unknown
 
 match SequenceLength: of what was joined
@@ -209,7 +209,7 @@ refuse SequenceLength: of a sequence that begins empty
 x[a=N b=4!]
 -> e[?] s[?] n[] y[?]
 frozen a b: SequenceInsert 'SequenceInsert:s': the rank of 'e' is unknown
-refused SequenceEmpty 'SequenceEmpty:e': operator SequenceEmpty has no signature
+refused SequenceEmpty 'SequenceEmpty:e': nothing says which axes the elements will have
 refused SequenceAt 'SequenceAt:y': the rank of 's' is unknown
 refused SequenceLength 'SequenceLength:n': the rank of 's' is unknown
 
