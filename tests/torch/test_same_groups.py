@@ -32,6 +32,10 @@ from irprune.torch.capture.module import quiet
 from tests.torch.test_models import model_of
 
 QUICK = ("resnet18", "shufflenet_v2_x1_0", "bert", "llama", "lstm_tagger")
+EXPERTS_BY_GATHERND = {"mixtral"}
+"""Without the exporter's optimization, experts are looked up by GatherND, at indices that went through Max and Expand:
+on the ONNX side they stay frozen. The optimized export has Gather."""
+
 DYNAMIC = {name: entry.dynamic("dynamo") for name, entry in ARCHITECTURES.items()}
 
 
@@ -145,5 +149,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("name", "dynamic"), cases())
 def test_both_sides_find_the_same_groups(name: str, dynamic: bool) -> None:
     here, there = compare(name, dynamic)
-    assert here.groups == there.groups
+    extra = Counter({seen: count for seen, count in here.groups.items() if seen.kind == "experts"})
+    assert here.groups == there.groups + (extra if name in EXPERTS_BY_GATHERND else Counter())
+    assert bool(extra) == (name in EXPERTS_BY_GATHERND)
     assert (here.before, here.after) == (there.before, there.after)
