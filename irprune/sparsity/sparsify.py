@@ -10,8 +10,8 @@ import numpy as np
 
 from ..analysis import Analysis
 from ..calibration.measured import Measured
-from ..calibration.moments import Moments, damping, moments_of
-from ..calibration.points import Point, affine
+from ..calibration.moments import Moments, collect, damping, moments_of, values_of
+from ..calibration.points import Point
 from ..calibration.stepwise import MEMORY, Stepwise
 from ..errors import TargetError
 from ..ir import Graph
@@ -72,11 +72,10 @@ def sparsify_weights(
     """
     layers, skipped = chosen_layers(analysis, options)
     if proto is None or options.method == "magnitude":
-        return _result(analysis.graph, layers, skipped, _by_score(layers, analysis.graph, options, {}), {}, {})
+        return _result(analysis.graph, layers, skipped, _by_score(layers, analysis.graph, options), {}, {})
     shares = {layer.tensor: options.ratio or 0.0 for layer in layers}
     if options.scope == "global":
-        points = [layer.point for layer in layers if layer.point is not None]
-        measured = _measured(analysis, points, Stepwise(proto, batches, [], memory), options.seed)
+        measured = _measured(analysis, layers, Stepwise(proto, batches, [], memory), options.seed)
         ranked = _by_score(layers, analysis.graph, options, measured)
         shares = {name: float(gone.mean()) for name, gone in ranked.items()}
     models = (Stepwise(proto, batches, [], memory // 2), Stepwise(proto, batches, [], memory // 2))
@@ -108,48 +107,34 @@ def chosen_layers(analysis: Analysis, options: Sparsity) -> tuple[list[Layer], l
 # -- choosing ------------------------------------------------------------------------------------------------------
 
 
-def _measured(analysis: Analysis, points: Sequence[Point], model: Stepwise, seed: int) -> dict[str, Measured]:
-    """By tensor, what the data say of it; nothing of what no sample reaches."""
-    rng = np.random.default_rng(seed)
-    model.watch(name for point in points for name in (point.contraction.data, point.target))
-    found = {}
-    for k, point in enumerate(points):
-        item = point.contraction
-        if model.reached([item.data, point.target]):
-            found[item.constant] = Measured(
-                analysis, (point,), {item.node.name: moments_of(point, model, analysis.graph, rng)}
-            )
-        model.release({name for p in points[k + 1 :] for name in (p.contraction.data, p.target)})
-    return found
+def _measured(analysis: Analysis, layers: Sequence[Layer], model: Stepwise, seed: int) -> Measured:
+    """What the data say of the weights; nothing of what no sample reaches."""
+    points = [layer.point for layer in layers if layer.point is not None and model.reached(values_of(layer.point))]
+    model.watch(name for point in points for name in values_of(point))
+    return Measured(analysis, tuple(points), collect(points, model, analysis.graph, seed))
 
 
 def _by_score(
-    layers: Sequence[Layer], graph: Graph, options: Sparsity, measured: Mapping[str, Measured]
+    layers: Sequence[Layer], graph: Graph, options: Sparsity, measured: Measured | None = None
 ) -> dict[str, Zeros]:
-    """By tensor the zeros: of least magnitude, or of least part in what is computed (Wanda)."""
+    """By tensor the zeros: of least magnitude, or of least part in what is computed (Wanda).
+
+    In one ranking of all weights, those that the data say nothing about are ranked among themselves.
+    """
     pattern, share = options.shape, options.ratio or 0.0
-    scores = [_scores(layer, graph, measured.get(layer.tensor)) for layer in layers]
-    if options.scope == "global":
-        return dict(
-            zip((layer.tensor for layer in layers), _ranked(layers, scores, pattern, share, measured), strict=True)
-        )
-    return {layer.tensor: zeros(pattern, own, share) for layer, own in zip(layers, scores, strict=True)}
-
-
-def _ranked(
-    layers: Sequence[Layer],
-    scores: Sequence[Matrix],
-    pattern: Pattern,
-    share: float,
-    measured: Mapping[str, Measured],
-) -> list[Zeros]:
-    """All weights in one ranking; with data, those that it says nothing about among themselves."""
-    found: dict[int, Zeros] = {}
+    scores = {layer.tensor: _scores(layer, graph, measured) for layer in layers}
+    if options.scope == "local":
+        return {name: zeros(pattern, own, share) for name, own in scores.items()}
+    found: dict[str, Zeros] = {}
     for known in (True, False):
-        own = [k for k, layer in enumerate(layers) if (layer.tensor in measured) is known]
-        if own:
-            found |= zip(own, lowest(pattern, [scores[k] for k in own], share), strict=True)
-    return [found[k] for k in range(len(layers))]
+        names = [layer.tensor for layer in layers if _is_known(layer, measured) is known]
+        if names:
+            found |= zip(names, lowest(pattern, [scores[name] for name in names], share), strict=True)
+    return found
+
+
+def _is_known(layer: Layer, measured: Measured | None) -> bool:
+    return measured is not None and layer.point is not None and layer.point.name in measured.moments
 
 
 def _scores(layer: Layer, graph: Graph, measured: Measured | None) -> Matrix:
@@ -157,9 +142,9 @@ def _scores(layer: Layer, graph: Graph, measured: Measured | None) -> Matrix:
 
     Where a bias can make up for the mean, only the variance of u counts (as in FLAP, An et al., AAAI 2024).
     """
-    if measured is None or layer.point is None:
+    if measured is None or layer.point is None or not _is_known(layer, measured):
         return layer.matrix(graph.constants) ** 2
-    point, mean = layer.point, measured.moments[layer.node.name].mean
+    point, mean = layer.point, measured.moments[layer.point.name].mean
     power = np.einsum("gcc->gc", mean)[:, None, :-1]
     if point.bias is not None:
         power = np.maximum(power - mean[:, None, :-1, -1] ** 2, 0.0)
@@ -167,18 +152,14 @@ def _scores(layer: Layer, graph: Graph, measured: Measured | None) -> Matrix:
     return found
 
 
-def _shifted_bias(layer: Layer, graph: Graph, measured: Measured, gone: Zeros) -> dict[str, Array]:
-    """The bias that keeps the mean of the result, if there is one."""
-    point = layer.point
-    if point is None or point.bias is None:
-        return {}
-    g, _, summed, window = layer.shape
-    means = measured.moments[layer.node.name].mean[:, :-1, -1].reshape(g, 1, summed, window)
-    lost = (layer.matrix(graph.constants) * gone * means).sum(axis=(2, 3))
-    bias = point.read_bias(graph.constants)
-    sign = -1.0 if point.norm is not None else 1.0
-    moved = bias.astype(np.float64) + sign * lost.reshape(bias.shape)
-    return point.write_bias(moved.astype(bias.dtype), graph.constants)
+def _without(layer: Layer, point: Point, graph: Graph, moments: Moments, gone: Zeros) -> dict[str, Array]:
+    """The weight with zeros, and the bias, if there is one, that keeps the mean of the result."""
+    g, o, c = point.shape
+    weight, lost = point.matrix(graph), gone.reshape(g, o, c)
+    bias = point.bias_rows(graph)
+    if bias is not None:
+        bias = bias + (weight * lost * moments.mean[:, None, :-1, -1]).sum(axis=2)
+    return point.write(np.where(lost, 0.0, weight), bias, graph)
 
 
 # -- adjusting ------------------------------------------------------------------------------------------------------
@@ -200,57 +181,60 @@ def _in_order(
     """
     graph = analysis.graph
     rng = np.random.default_rng(options.seed)
-    points = [layer.point for layer in layers if layer.point is not None]
     adjusts = options.method == "sparsegpt"
-    teacher.watch(name for point in points for name in (point.target, *(() if adjusts else (point.contraction.data,))))
-    student.watch(point.contraction.data for point in points)
+    watched = [_watched(layer.point, adjusts) for layer in layers if layer.point is not None]
+    teacher.watch(name for names, _ in watched for name in names)
+    student.watch(name for _, names in watched for name in names)
     chosen: dict[str, Zeros] = {}
     values: dict[str, Array] = {}
     methods: dict[str, str] = {}
     for k, layer in enumerate(layers):
         point, share = layer.point, shares[layer.tensor]
-        if point is None or not student.reached([point.contraction.data, point.target]):
-            chosen[layer.tensor] = zeros(options.shape, layer.matrix(graph.constants) ** 2, share)
-            values |= _masked(layer, graph, chosen[layer.tensor])
-            continue
-        moments = moments_of(point, teacher, graph, rng, student=student if adjusts else None)
-        if adjusts:
-            new, gone = _adjusted(layer, point, graph, moments, options.shape, share)
+        if point is None or not student.reached(values_of(point)):
+            gone = zeros(options.shape, layer.matrix(graph.constants) ** 2, share)
+            new = _masked(layer, graph, gone)
         else:
-            measured = Measured(analysis, (point,), {layer.node.name: moments})
-            gone = zeros(options.shape, _scores(layer, graph, measured), share)
-            new = {**_masked(layer, graph, gone), **_shifted_bias(layer, graph, measured, gone)}
+            moments = moments_of(point, teacher, graph, rng, student=student if adjusts else None)
+            if adjusts:
+                new, gone = _adjusted(layer, point, graph, moments, options.shape, share)
+            else:
+                measured = Measured(analysis, (point,), {point.name: moments})
+                gone = zeros(options.shape, _scores(layer, graph, measured), share)
+                new = _without(layer, point, graph, moments, gone)
+            methods[layer.tensor] = str(options.method)
         chosen[layer.tensor] = gone
-        methods[layer.tensor] = str(options.method)
         values |= new
         for name, array in new.items():
             student.update(name, array)
-        later = [other.point for other in layers[k + 1 :] if other.point is not None]
-        teacher.release({name for p in later for name in (p.target, *(() if adjusts else (p.contraction.data,)))})
-        student.release({p.contraction.data for p in later})
+        later = [_watched(other.point, adjusts) for other in layers[k + 1 :] if other.point is not None]
+        teacher.release({name for names, _ in later for name in names})
+        student.release({name for _, names in later for name in names})
     return _result(graph, layers, skipped, chosen, values, methods)
+
+
+def _watched(point: Point, adjusts: bool) -> tuple[Sequence[str], Sequence[str]]:
+    """The values of the original, and of the sparse model, that the moments of a point rest on."""
+    return (point.targets, point.operands) if adjusts else (values_of(point), point.operands)
 
 
 def _adjusted(
     layer: Layer, point: Point, graph: Graph, moments: Moments, pattern: Pattern, share: float
 ) -> tuple[dict[str, Array], Zeros]:
     """New values of a weight and of the bias behind it, and the zeros."""
-    g, o, summed, window = layer.shape
-    weight = layer.matrix(graph.constants).reshape(g, o, summed * window)
+    g, o, c = point.shape
+    _, _, summed, window = layer.shape
     mean = moments.mean
     index = np.arange(mean.shape[1])
     mean[:, index, index] += damping(mean, DAMPING)
-    sign = -1.0 if point.norm is not None else 1.0
-    scale = np.broadcast_to(affine(graph, point)[0], g * o).reshape(g, o, 1)
-    bias = None if point.bias is None else point.read_bias(graph.constants)
+    scale = np.broadcast_to(point.affine(graph)[0], g * o).reshape(g, o, 1)
+    bias = point.bias_rows(graph)
     if bias is None:
-        found, gone = sparse_least_squares(weight, mean[:, :-1, :-1], pattern, share, summed, window, scale)
-        return layer.tensors(found.reshape(layer.shape), graph.constants), gone.reshape(layer.shape)
-    full = np.concatenate([weight, sign * bias.astype(np.float64).reshape(g, o, 1)], axis=2)
-    found, gone = sparse_least_squares(full, mean, pattern, share, summed, window, scale)
-    new = layer.tensors(found[:, :, :-1].reshape(layer.shape), graph.constants)
-    moved = (sign * found[:, :, -1]).reshape(bias.shape).astype(bias.dtype)
-    return {**new, **point.write_bias(moved, graph.constants)}, gone[:, :, :-1].reshape(layer.shape)
+        mean, columns = mean[:, :-1, :-1], point.matrix(graph)
+    else:
+        columns = np.concatenate([point.matrix(graph), bias[:, :, None]], axis=2)
+    found, gone = sparse_least_squares(columns, mean, pattern, share, summed, window, scale)
+    moved = None if bias is None else found[:, :, c]
+    return point.write(found[:, :, :c], moved, graph), gone[:, :, :c].reshape(layer.shape)
 
 
 # -- results --------------------------------------------------------------------------------------------------------
@@ -269,21 +253,22 @@ def _result(
     methods: Mapping[str, str],
 ) -> Sparse:
     masked: dict[str, Array] = {}
-    weights = []
     for layer in layers:
-        gone = chosen[layer.tensor]
-        masked |= _masked(layer, graph, gone)
-        weights.append(
-            SparseWeight(
-                layer.tensor,
-                layer.node.name,
-                gone.size,
-                _count_zeros(layer, graph.with_values({**masked, **values})),
-                _count_zeros(layer, graph),
-                methods.get(layer.tensor, "magnitude"),
-            )
+        masked |= _masked(layer, graph, chosen[layer.tensor])
+    made = {**masked, **values}
+    sparse = graph.with_values(made)
+    weights = tuple(
+        SparseWeight(
+            layer.tensor,
+            layer.node.name,
+            chosen[layer.tensor].size,
+            _count_zeros(layer, sparse),
+            _count_zeros(layer, graph),
+            methods.get(layer.tensor, "magnitude"),
         )
-    return Sparse({**masked, **values}, masked, tuple(weights), tuple(skipped))
+        for layer in layers
+    )
+    return Sparse(made, masked, weights, tuple(skipped))
 
 
 def _count_zeros(layer: Layer, graph: Graph) -> int:
